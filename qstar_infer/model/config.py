@@ -1,0 +1,32 @@
+"""What `quiet_star.json` records beside the weights. Plain data, no torch."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietStarConfig:
+    """The thinking part of a checkpoint, apart from its tensors."""
+
+    num_thought_tokens: int
+    """Sampled tokens per thought as trained, the two delimiters excluded; at least 1."""
+    num_talk_tokens: int = 4
+    """True tokens predicted after each thought in training."""
+    start_thought_token_id: int | None = None
+    """Vocabulary id of the start delimiter. None: the vocabulary has none; the vector needs none."""
+    end_thought_token_id: int | None = None
+    base_model: str | None = None
+    """Where the backbone comes from; None when unknown."""
+    base_revision: str | None = None
+    training: dict[str, Any] | None = None
+    """How the thought parts were trained. None: freshly initialised, thoughts change nothing yet."""
+    notes: list[str] = field(default_factory=list)
+    """What a loader inferred rather than read, in sentences for a person."""
+
+    @property
+    def delimiter_ids(self) -> tuple[int, ...]:
+        """The ids that are never sampled and never accepted in a prompt."""
+        ids = (self.start_thought_token_id, self.end_thought_token_id)
+        return tuple(token_id for token_id in ids if token_id is not None)
