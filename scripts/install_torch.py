@@ -1,0 +1,87 @@
+"""Install PyTorch into the environment of the interpreter that runs this file.
+
+With an NVIDIA GPU: the CUDA build, which is what a plain `pip install torch` gives. Without one: a
+CPU build, never the gigabytes of CUDA libraries. Standard library only; run as
+
+    .venv/bin/python scripts/install_torch.py
+
+before anything that depends on torch, so that pip finds the requirement satisfied.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+
+MIN_VERSION = (2, 11)
+REQUIREMENT = "torch>=2.11"
+KNOWN_GOOD = "torch==2.13.0"
+"""Asked for first: some machines keep a CPU build of exactly this release at hand."""
+CUDA_PACKAGE = re.compile(r"^(nvidia|cuda)(-|$)|^(pytorch-)?triton$")
+
+
+def main() -> None:
+    """Do nothing where a fitting torch is installed; otherwise install the right build."""
+    version = installed_version()
+    if version is not None and version >= MIN_VERSION:
+        say(f"torch {metadata.version('torch')} is installed")
+    elif has_nvidia_gpu():
+        say("NVIDIA GPU found: installing the CUDA build of torch")
+        pip("install", REQUIREMENT)
+    elif is_cpu_only(planned_packages(KNOWN_GOOD)):
+        say("no NVIDIA GPU: installing the CPU build of torch")
+        pip("install", KNOWN_GOOD)
+    else:
+        say("no NVIDIA GPU, and pip would take a CUDA build: installing the CPU build with uv")
+        pip("install", "uv")
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
+        subprocess.run([*uv, "--torch-backend=cpu", REQUIREMENT], check=True)
+
+
+def installed_version() -> tuple[int, int] | None:
+    """Major and minor version of the installed torch, or None. Does not import it."""
+    try:
+        major, minor = metadata.version("torch").split(".")[:2]
+    except metadata.PackageNotFoundError:
+        return None
+    return int(major), int(minor)
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether the driver's own tool runs and succeeds."""
+    try:
+        result = subprocess.run(["nvidia-smi"], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return result.returncode == 0
+
+
+def planned_packages(requirement: str) -> list[str] | None:
+    """Names pip would install for a requirement, or None where it cannot be met."""
+    plan = [sys.executable, "-m", "pip", "install", "--dry-run", "--report", "-", "--quiet"]
+    result = subprocess.run([*plan, requirement], stdout=subprocess.PIPE, check=False)
+    if result.returncode != 0:
+        return None
+    report = json.loads(result.stdout)
+    return [entry["metadata"]["name"] for entry in report["install"]]
+
+
+def is_cpu_only(packages: Iterable[str] | None) -> bool:
+    """Whether an install plan exists and brings no CUDA library."""
+    if packages is None:
+        return False
+    return not any(CUDA_PACKAGE.search(re.sub(r"[-_.]+", "-", name).lower()) for name in packages)
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", *arguments], check=True)
+
+
+def say(message: str) -> None:
+    print(f"install_torch: {message}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
