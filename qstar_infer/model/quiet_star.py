@@ -1,20 +1,26 @@
 """A backbone, its tokenizer and its thought parts, as one model that can think."""
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from qstar_infer.attention.interface import AttentionState, install_attention
+from qstar_infer.errors import RequestError
 from qstar_infer.model.config import QuietStarConfig
+from qstar_infer.model.thinking import ThoughtTrace, check_batch, think_everywhere
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.sampling_params import MAX_SEED
 
 
 class QuietStarModel(nn.Module):
     """What `load_model` returns, in eval mode.
 
     Attributes:
-        backbone: a stock causal language model.
+        backbone: a stock causal language model whose attention is ours.
         tokenizer: its tokenizer.
         thought_parts: None for a model that cannot think.
         config: None for a model that cannot think.
+        layer_shapes: what each attention layer stores for a token.
     """
 
     def __init__(
@@ -26,7 +32,133 @@ class QuietStarModel(nn.Module):
         config: QuietStarConfig | None = None,
     ) -> None:
         super().__init__()
+        assert (thought_parts is None) == (config is None)
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.thought_parts = thought_parts
         self.config = config
+        self.layer_shapes = install_attention(backbone)
+
+    @property
+    def can_think(self) -> bool:
+        return self.thought_parts is not None
+
+    @property
+    def num_thought_tokens(self) -> int:
+        """Thought length as trained; 0 for a model that cannot think."""
+        return 0 if self.config is None else self.config.num_thought_tokens
+
+    @property
+    def delimiter_ids(self) -> tuple[int, ...]:
+        return () if self.config is None else self.config.delimiter_ids
+
+    @property
+    def thinking_parts(self) -> ThoughtParts:
+        """The thought parts of a model that can think."""
+        assert self.thought_parts is not None, "asked for the thought parts of a plain model"
+        return self.thought_parts
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.backbone.config.get_text_config().hidden_size)
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding, which may exceed the tokenizer's entries."""
+        return int(self.backbone.get_input_embeddings().weight.shape[0])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.backbone.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Embedding rows: `[...]` int64 to `[..., hidden]` in the model's dtype."""
+        rows: Tensor = self.backbone.get_input_embeddings()(token_ids)
+        return rows
+
+    def as_embedding(self, vector: Tensor) -> Tensor:
+        """A thought vector in the dtype it is fed in."""
+        return vector.to(self.dtype)
+
+    def hidden(self, embeddings: Tensor, positions: Tensor, attention: AttentionState) -> Tensor:
+        """Last-layer states (after the final norm) of one pass.
+
+        Args:
+            embeddings: `[batch, rows, hidden]`.
+            positions: `[batch, rows]`, int64.
+            attention: decides what each row sees; remembers what it must.
+
+        Returns:
+            `[batch, rows, hidden]` in the model's dtype.
+        """
+        output = self.backbone.base_model(
+            inputs_embeds=embeddings,
+            position_ids=positions,
+            use_cache=False,
+            attention_state=attention,
+        )
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`lm_head(hidden)`: `[..., hidden]` to `[..., vocab]`, float32."""
+        output: Tensor = self.backbone.get_output_embeddings()(hidden)
+        return output.float()
+
+    def mask_delimiters(self, logits: Tensor) -> Tensor:
+        """The same logits with both delimiters at minus infinity. Copies if there are any."""
+        if not self.delimiter_ids:
+            return logits
+        masked = logits.clone()
+        masked[..., list(self.delimiter_ids)] = float("-inf")
+        return masked
+
+    @torch.no_grad()
+    def think(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        num_thought_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> ThoughtTrace:
+        """Think at every position of a batch: the thought at `a` helps predict token `a + 1`.
+
+        Args:
+            input_ids: `[batch, seq]`, int64, right padded.
+            attention_mask: `[batch, seq]`, 0 where a token is padding. None: no padding.
+            num_thought_tokens: sampled tokens per thought. None: as trained. 0: no thoughts.
+            temperature: of the thought's tokens; 0 is greedy.
+            seed: of the sampling noise.
+
+        Raises:
+            RequestError: the batch or a setting makes no sense, or the model cannot think.
+        """
+        is_real = check_batch(
+            input_ids, attention_mask, vocab_size=self.vocab_size, delimiter_ids=self.delimiter_ids
+        )
+        length = self.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
+        if length < 0 or (length > 0 and not self.can_think):
+            raise RequestError(
+                f"num_thought_tokens={length} is not possible here: "
+                + ("it must be at least 0" if length < 0 else "the model has no thought parts"),
+                param="num_thought_tokens",
+            )
+        if not 0 <= temperature < float("inf"):
+            raise RequestError(
+                f"temperature must be at least 0 and finite, got {temperature}", param="temperature"
+            )
+        if not -MAX_SEED - 1 <= seed <= MAX_SEED:
+            raise RequestError(f"seed must fit 64 bits, got {seed}", param="seed")
+        return think_everywhere(
+            self,
+            input_ids.to(self.device),
+            attention_mask=is_real.to(self.device),
+            num_thought_tokens=length,
+            temperature=temperature,
+            seed=seed,
+        )

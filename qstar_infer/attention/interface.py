@@ -1,0 +1,140 @@
+"""The seam between a stock backbone and our attention.
+
+The backbone's layers call `quiet_star_attention` (registered with transformers' AttentionInterface)
+and it hands query, key and value to whatever `AttentionState` the forward pass was given: the
+engine's paged batch, the oracle's parallel thoughts, or a probe. The state owns which keys each
+query sees; the backbone knows nothing of thoughts, lanes or blocks.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel
+
+from qstar_infer.errors import CheckpointError
+
+ATTENTION_NAME = "quiet_star"
+
+
+class AttentionState(Protocol):
+    """Answers the attention of every layer in one forward pass."""
+
+    def attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+    ) -> Tensor:
+        """Write this pass's keys and values, then attend.
+
+        Args:
+            layer: index of the layer.
+            query: `[batch, heads, rows, head_dim]`, rotated.
+            key, value: `[batch, kv_heads, rows, head_dim]`, keys rotated.
+            scale: multiplies the scores.
+            window: sliding window of this layer in tokens, None for full attention.
+
+        Returns:
+            `[batch, rows, heads, head_dim]`.
+        """
+        ...
+
+
+def quiet_star_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    attention_state: AttentionState,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """The attention function as transformers calls it. The state replaces `attention_mask`."""
+    assert attention_mask is None, "transformers built a mask for an attention that needs none"
+    layer = module.layer_idx
+    assert isinstance(layer, int)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    output = attention_state.attend(layer, query, key, value, scale=scale, window=sliding_window)
+    return output, None
+
+
+AttentionInterface.register(ATTENTION_NAME, quiet_star_attention)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerShape:
+    """What one layer stores for each token, and how far it looks back."""
+
+    num_kv_heads: int
+    key_dim: int
+    value_dim: int
+    window: int | None
+
+
+class _Probe:
+    """An attention state that only notes the shape of what it is given."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, LayerShape] = {}
+
+    def attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+    ) -> Tensor:
+        del scale
+        self.layers[layer] = LayerShape(
+            num_kv_heads=key.shape[1],
+            key_dim=key.shape[-1],
+            value_dim=value.shape[-1],
+            window=window,
+        )
+        return query.new_zeros(*query.shape[:3], value.shape[-1]).transpose(1, 2)
+
+
+def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
+    """Make a backbone use our attention, and see by one pass that every layer does.
+
+    Returns:
+        One shape for each layer.
+
+    Raises:
+        CheckpointError: the architecture does not route its attention through transformers'
+            interface.
+    """
+    backbone.set_attn_implementation(ATTENTION_NAME)
+    probe = _Probe()
+    token = torch.zeros(1, 1, dtype=torch.long, device=backbone.device)
+    try:
+        with torch.inference_mode():
+            backbone.base_model(
+                input_ids=token, position_ids=token, use_cache=False, attention_state=probe
+            )
+    except TypeError as error:
+        raise _not_routed(backbone, str(error)) from error
+    num_layers = backbone.config.get_text_config().num_hidden_layers
+    if sorted(probe.layers) != list(range(num_layers)):
+        raise _not_routed(backbone, f"{len(probe.layers)} of {num_layers} layers called it")
+    return [probe.layers[layer] for layer in range(num_layers)]
+
+
+def _not_routed(backbone: PreTrainedModel, detail: str) -> CheckpointError:
+    return CheckpointError(
+        f"{type(backbone).__name__} does not pass every layer's attention through transformers' "
+        f"AttentionInterface ({detail}). Thoughts need that; use a decoder such as Llama, Mistral "
+        "or Qwen, or a newer transformers."
+    )

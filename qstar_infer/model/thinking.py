@@ -1,0 +1,156 @@
+"""The oracle: tokenwise parallel thinking (paper, section 4.1), one thought at every position.
+
+Short and obviously right. Training, tests and whoever studies a text use it; the engine must give
+its numbers.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from qstar_infer.attention.parallel import ParallelThoughts
+from qstar_infer.errors import RequestError
+from qstar_infer.sampling.noise import pick_tokens, row_keys
+
+if TYPE_CHECKING:
+    from qstar_infer.model.quiet_star import QuietStarModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThoughtTrace:
+    """What the model thought at every position. Rows of padding hold meaningless numbers."""
+
+    base_logits: Tensor
+    """`[batch, seq, vocab]`, float32. Next-token logits without a thought, nothing masked."""
+    thought_ids: Tensor
+    """`[batch, seq, num_thought_tokens]`, int64. The sampled tokens, without the delimiters."""
+    mixing_weight: Tensor
+    """`[batch, seq]`, float32. The share of the thought."""
+    logits: Tensor
+    """`[batch, seq, vocab]`, float32. Mixed logits; the delimiters are at minus infinity."""
+
+
+def mix_logits(base_logits: Tensor, thought_logits: Tensor, mixing_weight: Tensor) -> Tensor:
+    """`(1 - w) base + w thought` (paper, section 4.3); exactly base where w is 0.
+
+    Args:
+        base_logits, thought_logits: `[..., vocab]`, float32.
+        mixing_weight: `[...]`, float32.
+
+    Returns:
+        `[..., vocab]`, float32.
+    """
+    share = mixing_weight.unsqueeze(-1)
+    return (1 - share) * base_logits + share * thought_logits
+
+
+def think_everywhere(
+    model: "QuietStarModel",
+    input_ids: Tensor,
+    *,
+    attention_mask: Tensor,
+    num_thought_tokens: int,
+    temperature: float,
+    seed: int,
+) -> ThoughtTrace:
+    """Think at every position of a checked batch.
+
+    Args:
+        input_ids: `[batch, seq]`, int64, right padded.
+        attention_mask: `[batch, seq]`, bool, False at padding.
+        num_thought_tokens: n sampled tokens for each thought; 0 for none.
+        temperature: of the thought's tokens; 0 takes the most likely.
+        seed: of the sampling noise, the same for each row of the batch.
+    """
+    batch, seq = input_ids.shape
+    anchors = torch.arange(seq, device=input_ids.device).expand(batch, seq)
+    attention = ParallelThoughts(attention_mask)
+    hidden_base = model.hidden(model.embed(input_ids), anchors, attention)
+    base_logits = model.logits(hidden_base)
+
+    if num_thought_tokens == 0:
+        return ThoughtTrace(
+            base_logits=base_logits,
+            thought_ids=input_ids.new_empty(batch, seq, 0),
+            mixing_weight=base_logits.new_zeros(batch, seq),
+            logits=model.mask_delimiters(base_logits),
+        )
+
+    parts = model.thinking_parts
+    fed = model.as_embedding(parts.start_thought).expand(batch, seq, -1)
+    thought_ids = []
+    for role in range(1, num_thought_tokens + 1):
+        hidden = model.hidden(fed, anchors + role, attention)
+        logits = model.mask_delimiters(model.logits(hidden))
+        thought_ids.append(_pick(logits, temperature, seed, anchors + 1, role))
+        fed = model.embed(thought_ids[-1])
+    # c_n has been picked but not fed; feed it, then the end vector.
+    model.hidden(fed, anchors + num_thought_tokens + 1, attention)
+    fed = model.as_embedding(parts.end_thought).expand(batch, seq, -1)
+    hidden_thought = model.hidden(fed, anchors + num_thought_tokens + 2, attention)
+
+    mixing_weight = parts.talk_head.mixing_weight(hidden_base, hidden_thought)
+    mixed = mix_logits(base_logits, model.logits(hidden_thought), mixing_weight)
+    return ThoughtTrace(
+        base_logits=base_logits,
+        thought_ids=torch.stack(thought_ids, dim=-1),
+        mixing_weight=mixing_weight,
+        logits=model.mask_delimiters(mixed),
+    )
+
+
+def _pick(logits: Tensor, temperature: float, seed: int, positions: Tensor, role: int) -> Tensor:
+    """One token at each position: `[batch, seq, vocab]` to `[batch, seq]`."""
+    flat_positions = positions.reshape(-1)
+    keys = row_keys(
+        torch.full_like(flat_positions, seed),
+        flat_positions,
+        torch.full_like(flat_positions, role),
+    )
+    temperatures = torch.full(keys.shape, temperature, device=logits.device)
+    return pick_tokens(logits.flatten(0, 1), temperatures, keys).view(positions.shape)
+
+
+def check_batch(
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    vocab_size: int,
+    delimiter_ids: tuple[int, ...],
+) -> Tensor:
+    """The attention mask as bool, after checking that the batch makes sense.
+
+    Raises:
+        RequestError: wrong shape or dtype, an id out of the vocabulary, a delimiter among the real
+            tokens, padding elsewhere than on the right, or an empty row.
+    """
+    if input_ids.dim() != 2 or input_ids.dtype != torch.int64 or input_ids.numel() == 0:
+        raise RequestError(
+            f"input_ids must be a non-empty [batch, seq] int64 tensor, got shape "
+            f"{list(input_ids.shape)} of {input_ids.dtype}",
+            param="input_ids",
+        )
+    if attention_mask is None:
+        attention_mask = torch.ones_like(input_ids)
+    is_real = attention_mask.to(device=input_ids.device, dtype=torch.bool)
+    if is_real.shape != input_ids.shape:
+        raise RequestError(
+            f"attention_mask has shape {list(is_real.shape)}, input_ids {list(input_ids.shape)}",
+            param="attention_mask",
+        )
+    if not bool(is_real[:, 0].all()) or bool((~is_real[:, :-1] & is_real[:, 1:]).any()):
+        raise RequestError(
+            "attention_mask must be 1 for each row's tokens and then 0: pad on the right",
+            param="attention_mask",
+        )
+    if bool(((input_ids < 0) | (input_ids >= vocab_size)).any()):
+        raise RequestError(f"input_ids must be in 0..{vocab_size - 1}", param="input_ids")
+    for delimiter in delimiter_ids:
+        if bool(((input_ids == delimiter) & is_real).any()):
+            raise RequestError(
+                f"input_ids contain the thought delimiter {delimiter}; a prompt cannot hold one",
+                param="input_ids",
+            )
+    return is_real

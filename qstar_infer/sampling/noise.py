@@ -1,0 +1,99 @@
+"""Sampling noise from a counter, not from a generator's state.
+
+`noise(seed, position, role, token)` is a pure function. Whoever asks for the noise of a position
+gets the same numbers: draft and target, before and after a preemption, alone or in a batch. Then
+`argmax(logits / temperature + noise)` samples from softmax(logits / temperature) exactly (the
+Gumbel-max trick) and repeats exactly.
+"""
+
+import torch
+from torch import Tensor
+
+VISIBLE_ROLE = 0
+"""Role of the visible token at a position; thought token i (from 1) has role i."""
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
+
+
+def _shift64(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift of int64 (torch's is arithmetic)."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix64(x: Tensor) -> Tensor:
+    """A 64-bit finaliser in wrapping int64 arithmetic (splitmix64's constants)."""
+    x = (x ^ _shift64(x, 30)) * -4658895280553007687
+    x = (x ^ _shift64(x, 27)) * -7723592293110705685
+    return x ^ _shift64(x, 31)
+
+
+def row_keys(seeds: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
+    """One 64-bit key for each row.
+
+    Args:
+        seeds, positions, roles: `[rows]`, int64. `positions` is the index in the sequence of the
+            visible token being chosen or thought about.
+
+    Returns:
+        `[rows]`, int64.
+    """
+    key = _mix64(seeds + _GOLDEN)
+    key = _mix64(key ^ (positions + _GOLDEN))
+    return _mix64(key ^ (roles * _GOLDEN + 1))
+
+
+def derive_seed(seed: int, index: int) -> int:
+    """The seed of completion `index` of a request: `seed` itself for the first."""
+    if index == 0:
+        return seed
+    one = torch.ones(1, dtype=torch.int64)
+    return int(row_keys(one * seed, one * index, one * -1))
+
+
+def _mix32_(x: Tensor) -> Tensor:
+    """A 32-bit finaliser in place, in wrapping int32 arithmetic."""
+    x ^= (x >> 16) & 0xFFFF
+    x *= 0x7FEB352D
+    x ^= (x >> 15) & 0x1FFFF
+    x *= -2073254261  # 0x846CA68B
+    x ^= (x >> 16) & 0xFFFF
+    return x
+
+
+def gumbel_noise(keys: Tensor, vocab_size: int) -> Tensor:
+    """Standard Gumbel noise for every token of every row.
+
+    Args:
+        keys: `[rows]`, int64, from `row_keys`.
+
+    Returns:
+        `[rows, vocab]`, float32, in about [-3.1, 22.2]; minus infinity once in 2**25 draws.
+    """
+    low = keys.to(torch.int32).unsqueeze(1)
+    high = (keys >> 32).to(torch.int32).unsqueeze(1)
+    tokens = torch.arange(vocab_size, dtype=torch.int32, device=keys.device)
+    bits = _mix32_(_mix32_(tokens ^ low) ^ high)
+    # Small `tail` keeps full relative precision, and small `tail` is large noise: the end of the
+    # distribution that decides an argmax.
+    tail = (bits & 0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31)
+    exponential = tail.neg_().log1p_().neg_()
+    return exponential.log_().neg_()
+
+
+def pick_tokens(logits: Tensor, temperatures: Tensor, keys: Tensor) -> Tensor:
+    """Sample (or, at temperature 0, take the best) token of each row.
+
+    Args:
+        logits: `[rows, vocab]`, float32; minus infinity where a token is not allowed.
+        temperatures: `[rows]`, float32.
+        keys: `[rows]`, int64; unused where the temperature is 0.
+
+    Returns:
+        `[rows]`, int64.
+    """
+    picked = logits.argmax(dim=-1)
+    hot = (temperatures > 0).nonzero().squeeze(1)
+    if hot.numel() > 0:
+        scaled = logits[hot] / temperatures[hot].unsqueeze(1)
+        picked[hot] = scaled.add_(gumbel_noise(keys[hot], logits.shape[-1])).argmax(dim=-1)
+    return picked
