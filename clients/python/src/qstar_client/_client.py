@@ -1,0 +1,186 @@
+"""The blocking client."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Literal, Self, Unpack
+from urllib.parse import quote
+
+import httpx
+
+from qstar_client._answers import decode, only_model
+from qstar_client._config import DEFAULT_TIMEOUT_S, HEALTH_TIMEOUT_S, Timeout, resolve_config
+from qstar_client._errors import ServiceUnavailableError
+from qstar_client._http import JSONBody, Session
+from qstar_client._params import CompletionParams, Prompt, check_not_streamed, completion_body
+from qstar_client._streams import CompletionStream
+from qstar_client._types import Completion, Model, ModelList
+
+
+class Models:
+    """`client.models`: what the server offers."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._only_id: str | None = None
+
+    def list(self) -> list[Model]:
+        """Every model of the server."""
+        return decode(self._session.fetch("/v1/models"), ModelList).data
+
+    def retrieve(self, model: str) -> Model:
+        """One model by its id.
+
+        Raises:
+            NotFoundError: the server has no such model.
+        """
+        return decode(self._session.fetch(f"/v1/models/{quote(model)}"), Model)
+
+    def only_id(self) -> str:
+        """The id of the server's one model, asked for once.
+
+        Raises:
+            QStarClientError: the server has none or several; name one.
+        """
+        if self._only_id is None:
+            self._only_id = only_model(self.list())
+        return self._only_id
+
+
+class Completions:
+    """`client.completions`: text, and the thoughts behind it."""
+
+    def __init__(self, session: Session, models: Models) -> None:
+        self._session = session
+        self._models = models
+
+    def create(
+        self,
+        *,
+        prompt: Prompt,
+        model: str | None = None,
+        stream: Literal[False] = False,
+        extra_body: Mapping[str, object] | None = None,
+        timeout: Timeout | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> Completion:
+        """Complete the prompt and return when all of it is there.
+
+        Args:
+            prompt: one or several texts or lists of token ids.
+            model: a model id; None for a server that has exactly one.
+            stream: only False; `stream()` returns the pieces as they come.
+            extra_body: further fields for the JSON body; they win over the arguments.
+            timeout: for this call, instead of the client's.
+            **params: see `CompletionParams`.
+
+        Raises:
+            APIStatusError: the server refused or failed; its subclasses say how.
+            APIConnectionError: no answer arrived.
+            QStarClientError: `model` is None and the server has not exactly one.
+            TypeError: an argument has an unknown name.
+        """
+        check_not_streamed(stream)
+        body = completion_body(prompt, params, extra_body, stream=False)
+        response = self._session.fetch(
+            "/v1/completions", body=self._with_model(body, model), timeout=timeout
+        )
+        return decode(response, Completion)
+
+    def stream(
+        self,
+        *,
+        prompt: Prompt,
+        model: str | None = None,
+        extra_body: Mapping[str, object] | None = None,
+        timeout: Timeout | None = None,
+        **params: Unpack[CompletionParams],
+    ) -> CompletionStream:
+        """The same completion, chunk by chunk; `timeout` limits each wait for the next bytes.
+
+        Arguments are those of `create`. The request is sent when the stream is entered or first
+        iterated.
+        """
+        body = completion_body(prompt, params, extra_body, stream=True)
+
+        def open_response() -> httpx.Response:
+            return self._session.open(
+                "/v1/completions", body=self._with_model(body, model), timeout=timeout
+            )
+
+        return CompletionStream(open_response)
+
+    def _with_model(self, body: JSONBody, model: str | None) -> JSONBody:
+        if "model" in body:  # extra_body named one
+            return body
+        return {"model": self._models.only_id() if model is None else model, **body}
+
+
+class QStarClient:
+    """A blocking client of one Quiet-STaR server. Close it, or use it in a `with` block.
+
+    Safe to share between threads. Connections are kept open between calls.
+
+    Args:
+        base_url: the server; None reads QSTAR_BASE_URL, else http://127.0.0.1:8000. A trailing
+            /v1 is dropped.
+        api_key: sent as a bearer token; None reads QSTAR_API_KEY, else no key is sent.
+        timeout: seconds to wait for the next bytes of an answer (which for `create` is all of
+            it), or an `httpx.Timeout`. As a number it limits connecting to at most 5 s.
+        max_retries: repeats after a failure that cannot have started a generation: no
+            connection, 429 or 503.
+        transport: replaces the network, for tests.
+
+    Raises:
+        ValueError: an argument is malformed.
+    """
+
+    completions: Completions
+    models: Models
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: Timeout = DEFAULT_TIMEOUT_S,
+        max_retries: int = 2,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        config = resolve_config(
+            base_url=base_url, api_key=api_key, timeout=timeout, max_retries=max_retries
+        )
+        self._session = Session(config, transport)
+        self.models = Models(self._session)
+        self.completions = Completions(self._session, self.models)
+
+    def __repr__(self) -> str:
+        return f"QStarClient(base_url={self._session.config.base_url!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def health(self) -> bool:
+        """Whether the server is ready: False while it loads, drains or is stopped (503).
+
+        Asks once, without retries, and waits 5 s at most.
+
+        Raises:
+            APIConnectionError: no server answers.
+        """
+        try:
+            self._session.fetch("/health", timeout=HEALTH_TIMEOUT_S, retry=False)
+        except ServiceUnavailableError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every connection; open streams end with an error."""
+        self._session.close()

@@ -1,0 +1,191 @@
+"""The only place that sends requests and sleeps: one session blocking, one async.
+
+Both follow the same script. Decisions (retry, delay, error class) are made elsewhere.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+
+from qstar_client._answers import connection_error, connection_errors, status_error
+from qstar_client._config import ClientConfig, Timeout, to_httpx_timeout
+from qstar_client._retry import parse_retry_after, retry_delay, should_retry
+
+JSONBody = Mapping[str, object]
+
+
+class _Attempts:
+    """Counts the failures of one request against its allowance."""
+
+    def __init__(self, max_retries: int) -> None:
+        self._max_retries: Final = max_retries
+        self._num_failures = 0
+
+    def delay_before_next(self, outcome: httpx.Response | httpx.RequestError) -> float | None:
+        """Seconds to wait before trying again; None when the outcome stands."""
+        self._num_failures += 1
+        if self._num_failures > self._max_retries or not should_retry(outcome):
+            return None
+        retry_after_s = None
+        if isinstance(outcome, httpx.Response):
+            retry_after_s = parse_retry_after(outcome.headers)
+        return retry_delay(self._num_failures, retry_after_s=retry_after_s, jitter=random.random())
+
+
+class _Requests:
+    """What both sessions build their requests from."""
+
+    config: ClientConfig
+    _client: httpx.Client | httpx.AsyncClient
+
+    def _request(self, path: str, body: JSONBody | None, timeout: Timeout | None) -> httpx.Request:
+        return self._client.build_request(
+            "GET" if body is None else "POST",
+            path,
+            json=body,
+            timeout=self.config.timeout if timeout is None else to_httpx_timeout(timeout),
+        )
+
+
+class Session(_Requests):
+    """Sends requests over a pool of connections, retrying where that is safe."""
+
+    _client: httpx.Client
+
+    def __init__(self, config: ClientConfig, transport: httpx.BaseTransport | None) -> None:
+        self.config = config
+        self._client = httpx.Client(
+            base_url=config.base_url, headers=config.headers, transport=transport
+        )
+
+    def fetch(
+        self,
+        path: str,
+        *,
+        body: JSONBody | None = None,
+        timeout: Timeout | None = None,
+        retry: bool = True,
+    ) -> httpx.Response:
+        """GET, or POST where there is a body; returns the whole successful response."""
+        response = self.open(path, body=body, timeout=timeout, retry=retry)
+        self._read(response)
+        return response
+
+    def open(
+        self,
+        path: str,
+        *,
+        body: JSONBody | None = None,
+        timeout: Timeout | None = None,
+        retry: bool = True,
+    ) -> httpx.Response:
+        """Like `fetch`, but the body is still to be read and the caller closes the response."""
+        request = self._request(path, body, timeout)
+        attempts = _Attempts(self.config.max_retries if retry else 0)
+        while True:
+            outcome = self._attempt(request)
+            delay_s = attempts.delay_before_next(outcome)
+            if delay_s is None:
+                return self._settle(outcome)
+            if isinstance(outcome, httpx.Response):
+                outcome.close()
+            time.sleep(delay_s)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+    def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
+        try:
+            return self._client.send(request, stream=True)
+        except httpx.RequestError as error:
+            return error
+
+    def _settle(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
+        if isinstance(outcome, httpx.RequestError):
+            raise connection_error(outcome) from outcome
+        if not outcome.is_success:
+            self._read(outcome)
+            raise status_error(outcome)
+        return outcome
+
+    def _read(self, response: httpx.Response) -> None:
+        try:
+            with connection_errors():
+                response.read()
+        finally:
+            response.close()
+
+
+class AsyncSession(_Requests):
+    """`Session`, awaiting instead of blocking."""
+
+    _client: httpx.AsyncClient
+
+    def __init__(self, config: ClientConfig, transport: httpx.AsyncBaseTransport | None) -> None:
+        self.config = config
+        self._client = httpx.AsyncClient(
+            base_url=config.base_url, headers=config.headers, transport=transport
+        )
+
+    async def fetch(
+        self,
+        path: str,
+        *,
+        body: JSONBody | None = None,
+        timeout: Timeout | None = None,
+        retry: bool = True,
+    ) -> httpx.Response:
+        """GET, or POST where there is a body; returns the whole successful response."""
+        response = await self.open(path, body=body, timeout=timeout, retry=retry)
+        await self._read(response)
+        return response
+
+    async def open(
+        self,
+        path: str,
+        *,
+        body: JSONBody | None = None,
+        timeout: Timeout | None = None,
+        retry: bool = True,
+    ) -> httpx.Response:
+        """Like `fetch`, but the body is still to be read and the caller closes the response."""
+        request = self._request(path, body, timeout)
+        attempts = _Attempts(self.config.max_retries if retry else 0)
+        while True:
+            outcome = await self._attempt(request)
+            delay_s = attempts.delay_before_next(outcome)
+            if delay_s is None:
+                return await self._settle(outcome)
+            if isinstance(outcome, httpx.Response):
+                await outcome.aclose()
+            await asyncio.sleep(delay_s)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    async def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
+        try:
+            return await self._client.send(request, stream=True)
+        except httpx.RequestError as error:
+            return error
+
+    async def _settle(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
+        if isinstance(outcome, httpx.RequestError):
+            raise connection_error(outcome) from outcome
+        if not outcome.is_success:
+            await self._read(outcome)
+            raise status_error(outcome)
+        return outcome
+
+    async def _read(self, response: httpx.Response) -> None:
+        try:
+            with connection_errors():
+                await response.aread()
+        finally:
+            await response.aclose()
