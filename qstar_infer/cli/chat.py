@@ -1,0 +1,177 @@
+"""`qstar chat`: a conversation in the terminal."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from qstar_infer.cli import options
+from qstar_infer.cli.printer import AnswerPrinter
+from qstar_infer.errors import ConfigError, RequestError
+from qstar_infer.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    from qstar_infer.llm import LLM
+
+HELP = "/thoughts shows or hides them, /clear starts over, /quit ends; Ctrl-C stops an answer"
+
+
+def chat(
+    *,
+    model: options.Model = None,
+    system: Annotated[
+        str | None, typer.Option(help="What the model is told before the conversation.")
+    ] = None,
+    max_tokens: options.MaxTokens = 512,
+    temperature: options.Temperature = options.DEFAULT_TEMPERATURE,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = 0,
+    seed: options.Seed = None,
+    num_thought_tokens: options.NumThoughtTokens = None,
+    think_threshold: options.ThinkThreshold = None,
+    speculation: options.Speculation = "auto",
+    dtype: options.Dtype = "auto",
+    device: options.Device = "auto",
+    show_thoughts: Annotated[
+        bool | None,
+        typer.Option(
+            "--show-thoughts/--no-thoughts",
+            help="Thoughts beside their tokens; in a terminal unless switched off.",
+        ),
+    ] = None,
+) -> None:
+    """Talk with a model that has a chat template, its thoughts in view."""
+    params = SamplingParams(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        num_thought_tokens=num_thought_tokens,
+        think_threshold=think_threshold,
+    )
+    with options.open_llm(model, dtype=dtype, device=device, speculation=speculation) as llm:
+        conversation = Conversation(llm, params, system=system, show_thoughts=show_thoughts)
+        conversation.run()
+
+
+class Conversation:
+    """The messages so far, and what the user may do with them."""
+
+    def __init__(
+        self, llm: "LLM", params: SamplingParams, *, system: str | None, show_thoughts: bool | None
+    ) -> None:
+        if not llm.tokenizer.chat_template:
+            raise ConfigError(
+                f"{llm.model_info.name} has no chat template; use `qstar generate` for it"
+            )
+        self._llm = llm
+        self._params = params
+        self._opening = [] if system is None else [{"role": "system", "content": system}]
+        self._messages = list(self._opening)
+        self._console = Console(highlight=False)
+        self._show_thoughts = self._console.is_terminal if show_thoughts is None else show_thoughts
+
+    def run(self) -> None:
+        """Read lines until /quit or the end of the input."""
+        with suppress(ImportError):
+            import readline  # noqa: F401  gives `input` line editing and history, where it exists
+        self._note(HELP)
+        while (line := self._read_line()) is not None:
+            if line.startswith("/"):
+                if line == "/quit":
+                    return
+                self._obey(line)
+            elif line:
+                self._try_answer(line)
+
+    def _read_line(self) -> str | None:
+        """The next line, stripped; None at the end of the input. Ctrl-C gives an empty line."""
+        try:
+            if not sys.stdin.isatty():
+                line = sys.stdin.readline()
+                return line.strip() if line else None
+            return input("you> ").strip()
+        except EOFError:
+            return None
+        except KeyboardInterrupt:
+            self._note("\n/quit or Ctrl-D ends the chat")
+            return ""
+
+    def _obey(self, command: str) -> None:
+        if command == "/thoughts":
+            self._show_thoughts = not self._show_thoughts
+            self._note(f"thoughts are {'shown' if self._show_thoughts else 'hidden'}")
+        elif command == "/clear":
+            self._messages = list(self._opening)
+            self._note("the conversation starts over")
+        else:
+            self._note(HELP)
+
+    def _try_answer(self, text: str) -> None:
+        """One turn; a request that cannot be served is taken back, and the chat goes on."""
+        self._messages.append({"role": "user", "content": text})
+        try:
+            answer = self._answer()
+        except RequestError as error:
+            self._messages.pop()
+            self._console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+            return
+        self._messages.append({"role": "assistant", "content": answer})
+
+    def _answer(self) -> str:
+        printer = AnswerPrinter(self._console, show_thoughts=self._show_thoughts)
+        started = time.perf_counter()
+        with catch_interrupt() as is_interrupted:
+            stream = self._llm.stream(self._prompt_ids(), self._params)
+            for delta in stream:
+                for output in delta.outputs:
+                    printer.push(output)
+                if is_interrupted.is_set():
+                    break
+            _close(stream)
+        printer.finish()
+        if self._console.is_terminal:
+            printer.print_summary(time.perf_counter() - started)
+        return printer.text
+
+    def _prompt_ids(self) -> list[int]:
+        ids = self._llm.tokenizer.apply_chat_template(
+            self._messages, add_generation_prompt=True, return_dict=False
+        )
+        return list(ids)
+
+    def _note(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+@contextmanager
+def catch_interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event instead of cutting a forward pass short; a second one raises."""
+    is_interrupted = threading.Event()
+
+    def on_signal(*_: Any) -> None:
+        if is_interrupted.is_set():
+            raise KeyboardInterrupt
+        is_interrupted.set()
+
+    previous = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield is_interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _close(stream: Iterator[Any]) -> None:
+    """End a stream that may not have been read to its end, so that its request is dropped."""
+    close = getattr(stream, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,99 @@
+"""`qstar generate`: continue one text."""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from qstar_infer.cli import options
+from qstar_infer.cli.printer import AnswerPrinter
+from qstar_infer.outputs import RequestOutput
+from qstar_infer.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    from qstar_infer.llm import LLM
+
+
+def generate(
+    prompt: Annotated[
+        str | None, typer.Argument(help="The text to continue; read from a pipe if absent.")
+    ] = None,
+    *,
+    model: options.Model = None,
+    max_tokens: options.MaxTokens = 128,
+    temperature: options.Temperature = options.DEFAULT_TEMPERATURE,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = 0,
+    seed: options.Seed = None,
+    num_thought_tokens: options.NumThoughtTokens = None,
+    think_threshold: options.ThinkThreshold = None,
+    speculation: options.Speculation = "auto",
+    dtype: options.Dtype = "auto",
+    device: options.Device = "auto",
+    show_thoughts: Annotated[
+        bool | None,
+        typer.Option(
+            "--show-thoughts/--no-thoughts",
+            help="Thoughts beside their tokens; in a terminal unless switched off.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object when the answer is whole.")
+    ] = False,
+) -> None:
+    """Continue a text, and show the thought before each token."""
+    text = prompt if prompt is not None else _piped_prompt()
+    params = SamplingParams(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        num_thought_tokens=num_thought_tokens,
+        think_threshold=think_threshold,
+    )
+    with options.open_llm(model, dtype=dtype, device=device, speculation=speculation) as llm:
+        if as_json:
+            _print_json(llm.generate([text], params)[0], with_thoughts=show_thoughts is not False)
+        else:
+            _stream(llm, text, params, show_thoughts)
+
+
+def _stream(llm: "LLM", prompt: str, params: SamplingParams, show_thoughts: bool | None) -> None:
+    console = Console(highlight=False)
+    is_wanted = console.is_terminal if show_thoughts is None else show_thoughts
+    printer = AnswerPrinter(console, show_thoughts=is_wanted)
+    started = time.perf_counter()
+    for delta in llm.stream(prompt, params):
+        for output in delta.outputs:
+            printer.push(output)
+    printer.finish()
+    if console.is_terminal:
+        printer.print_summary(time.perf_counter() - started)
+
+
+def _print_json(output: RequestOutput, *, with_thoughts: bool) -> None:
+    completion = output.outputs[0]
+    answer = {
+        "prompt": output.prompt,
+        "text": completion.text,
+        "token_ids": completion.token_ids,
+        "finish_reason": completion.finish_reason,
+        "stop_reason": completion.stop_reason,
+    }
+    if with_thoughts:
+        answer["thoughts"] = [asdict(thought) for thought in completion.thoughts]
+    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+
+
+def _piped_prompt() -> str:
+    if sys.stdin.isatty():
+        raise typer.BadParameter("give a prompt, or pipe one in", param_hint="PROMPT")
+    text = sys.stdin.read()
+    if not text.strip():
+        raise typer.BadParameter("the piped prompt is empty", param_hint="PROMPT")
+    return text.removesuffix("\n")

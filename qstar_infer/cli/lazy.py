@@ -1,0 +1,92 @@
+"""Commands that are imported only when they run.
+
+The one place where the command line defers imports: `qstar --help` names every command, the
+installed extensions included, without importing torch. A command's line in that list is the first
+line of its docstring, read from the source text.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata, util
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from qstar_infer.errors import ConfigError
+
+ENTRY_POINT_GROUP = "qstar.commands"
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in a list; becomes the real one when its arguments are parsed.
+
+    Args:
+        name: what the user types.
+        target: `package.module:attribute`, a function with typer annotations or a `typer.Typer`.
+    """
+
+    def __init__(self, name: str, target: str) -> None:
+        super().__init__(name, help=summary_of(target), rich_markup_mode=None)
+        self._target = target
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Import the command, then parse with its own parameters."""
+        return load_command(self.name or "", self._target).make_context(*args, **kwargs)
+
+
+def extension_targets() -> Iterator[tuple[str, str]]:
+    """Name and target of each command that an installed distribution adds, sorted by name."""
+    entries = {entry.name: entry.value for entry in metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    yield from sorted(entries.items())
+
+
+def lazy_commands(targets: Mapping[str, str]) -> Iterator[LazyCommand]:
+    """A stand-in for each of our own commands, then for those of extensions.
+
+    An extension cannot take the name of one of ours.
+    """
+    for name, target in targets.items():
+        yield LazyCommand(name, target)
+    for name, target in extension_targets():
+        if name not in targets:
+            yield LazyCommand(name, target)
+
+
+def load_command(name: str, target: str) -> Any:
+    """Import a target and make it a command.
+
+    Raises:
+        ConfigError: the module cannot be imported, or has no such attribute.
+    """
+    module_name, _, attribute = target.partition(":")
+    try:
+        command = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"the command '{name}' ({target}) cannot be loaded: {error}; "
+            "reinstall the distribution that provides it"
+        ) from error
+    if not isinstance(command, typer.Typer):
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(name)(command)
+        command = app
+    return get_command(command)
+
+
+def summary_of(target: str) -> str:
+    """First docstring line of a target's function, else of its module; "" where unknown."""
+    module_name, _, attribute = target.partition(":")
+    try:
+        spec = util.find_spec(module_name)
+    except ImportError:
+        return ""
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return ""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    function = functions.get(attribute)
+    docstring = ast.get_docstring(function) if function else ast.get_docstring(tree)
+    return (docstring or "").partition("\n")[0]

@@ -1,0 +1,70 @@
+"""Prints an answer while it is made: a view in a terminal, plain text in a pipe or a file."""
+
+from rich.console import Console
+from rich.text import Text
+
+from qstar_infer.cli.align import Aligner, Segment
+from qstar_infer.cli.render import legend, render_segments
+from qstar_infer.cli.wrap import StreamWrapper
+from qstar_infer.outputs import CompletionOutput
+
+
+class AnswerPrinter:
+    """Takes the deltas of one completion and shows each at once.
+
+    Args:
+        console: where to; not a terminal means no escape codes and no wrapping.
+        show_thoughts: put the thoughts beside their tokens. Without, the text is printed as it is.
+    """
+
+    def __init__(self, console: Console, *, show_thoughts: bool) -> None:
+        self._console = console
+        self._show_thoughts = show_thoughts
+        self._aligner = Aligner()
+        self._wrapper = StreamWrapper(max(console.width, 1))
+        self._ends_line = True
+        self.text = ""
+        self.num_tokens = 0
+        self.num_thought_tokens = 0
+
+    def push(self, delta: CompletionOutput) -> None:
+        """Show what is new."""
+        self.text += delta.text
+        self.num_tokens += len(delta.token_ids)
+        self.num_thought_tokens += sum(len(t.thought_token_ids) for t in delta.thoughts)
+        if self._show_thoughts:
+            self._show_segments(self._aligner.push(delta.text, delta.thoughts))
+        else:
+            self._show(Text(delta.text))
+
+    def finish(self) -> None:
+        """Show what was held back, and end the line."""
+        self._show_segments(self._aligner.finish())
+        if self._console.is_terminal:
+            self._write(self._wrapper.flush())
+        if not self._ends_line:
+            self._write(Text("\n"))
+
+    def print_summary(self, elapsed_s: float) -> None:
+        """Legend and counts, for a terminal."""
+        if self._show_thoughts and self.num_thought_tokens:
+            self._console.print(legend(), soft_wrap=True)
+        rate = f", {self.num_tokens / elapsed_s:.1f} tokens/s" if elapsed_s > 0 else ""
+        counts = f"{self.num_tokens} tokens, {self.num_thought_tokens} thought tokens{rate}"
+        self._console.print(Text(counts, style="dim"), soft_wrap=True)
+
+    def _show_segments(self, segments: list[Segment]) -> None:
+        self._show(render_segments(segments, show_thoughts=self._show_thoughts))
+
+    def _show(self, text: Text) -> None:
+        self._write(self._wrapper.push(text) if self._console.is_terminal else text)
+
+    def _write(self, text: Text) -> None:
+        if not text.plain:
+            return
+        self._ends_line = text.plain.endswith("\n")
+        if self._console.is_terminal:
+            self._console.print(text, end="", soft_wrap=True)
+        else:
+            self._console.file.write(text.plain)
+            self._console.file.flush()

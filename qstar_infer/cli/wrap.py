@@ -1,0 +1,62 @@
+"""Word wrap for styled text that arrives piece by piece."""
+
+import re
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
+from rich.text import Text
+
+PIECES = re.compile(r"\n|[^\S\n]+|\S+")
+"""A line break, a run of other white space, or a word."""
+
+
+@dataclass(slots=True)
+class StreamWrapper:
+    """Puts a line break before each word that would cross the right edge.
+
+    Holds back a word until its end is known, so a word split over tokens is never torn. White space
+    that would cross the edge becomes a line break; nothing else is changed.
+
+    Args:
+        width: columns of the terminal, at least 1.
+    """
+
+    width: int
+    _column: int = 0
+    _word: Text = field(default_factory=Text)
+
+    def push(self, text: Text) -> Text:
+        """Take more text; give back what can be printed now."""
+        ready = Text()
+        for match in PIECES.finditer(text.plain):
+            piece = text[match.start() : match.end()]
+            if match.group().isspace():
+                ready.append_text(self.flush())
+                self._place(ready, piece)
+            else:
+                self._word.append_text(piece)
+        return ready
+
+    def flush(self) -> Text:
+        """The word held back, placed; call it at the end."""
+        ready = Text()
+        if self._word:
+            self._place(ready, self._word)
+            self._word = Text()
+        return ready
+
+    def _place(self, ready: Text, piece: Text) -> None:
+        if piece.plain == "\n":
+            ready.append_text(piece)
+            self._column = 0
+            return
+        cells = cell_len(piece.plain)
+        if self._column > 0 and self._column + cells > self.width:
+            ready.append("\n")
+            self._column = 0
+            if piece.plain.isspace():
+                return
+        ready.append_text(piece)
+        # A piece wider than the line is broken by the terminal itself.
+        end = self._column + cells
+        self._column = end if end <= self.width else end % self.width or self.width

@@ -1,0 +1,125 @@
+"""A scripted `LLM` in place of the real one, so that the command line is tested without weights."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+import qstar_infer
+from qstar_infer.engine.protocol import ModelInfo
+from qstar_infer.outputs import CompletionOutput, RequestOutput, Thought
+from qstar_infer.sampling_params import SamplingParams
+
+ThoughtMaker = Callable[..., Thought]
+
+
+def _make_thought(token: str, thought: str = "", weight: float = 0.0) -> Thought:
+    return Thought(
+        token_id=len(token),
+        token=token,
+        thought=thought,
+        thought_token_ids=tuple(range(len(thought.split()))),
+        mixing_weight=weight,
+        logprob=-0.5,
+        base_logprob=-0.75,
+    )
+
+
+@pytest.fixture
+def make_thought() -> ThoughtMaker:
+    """Makes a `Thought` from a visible token, what was thought before it, and its weight."""
+    return _make_thought
+
+
+@dataclass
+class FakeTokenizer:
+    """Only what `qstar chat` uses: remembers the conversation it was given."""
+
+    chat_template: str | None = "a template"
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    def apply_chat_template(self, messages: list[dict[str, str]], **settings: Any) -> list[int]:
+        assert settings == {"add_generation_prompt": True, "return_dict": False}
+        self.messages = [dict(message) for message in messages]
+        return [1, 2, 3]
+
+
+@dataclass
+class FakeLLM:
+    """Answers every prompt with the same script, one token a delta."""
+
+    script: list[Thought]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    params: SamplingParams | None = None
+    prompt: str | list[int] | None = None
+    is_closed: bool = False
+    num_streams_ended: int = 0
+    tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
+    on_token: Callable[[int], None] = lambda _: None
+
+    model_info = ModelInfo(
+        name="fake",
+        max_model_len=100,
+        vocab_size=100,
+        num_thought_tokens=5,
+        max_thought_tokens=8,
+        is_trained=False,
+        description="A fake model.",
+        created=0,
+    )
+
+    def __call__(self, source: str | None = None, **arguments: Any) -> "FakeLLM":
+        """Stands for the constructor."""
+        self.arguments = {"source": source, **arguments}
+        return self
+
+    def stream(self, prompt: str | list[int], params: SamplingParams) -> Iterator[RequestOutput]:
+        self.prompt, self.params = prompt, params
+        try:
+            for number, thought in enumerate(self.script):
+                self.on_token(number)
+                is_last = number == len(self.script) - 1
+                yield _output([thought], "length" if is_last else None)
+        finally:
+            self.num_streams_ended += 1
+
+    def generate(self, prompts: list[str], params: SamplingParams) -> list[RequestOutput]:
+        self.prompt, self.params = prompts[0], params
+        return [_output(self.script, "length", prompt=prompts[0])]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def _output(
+    thoughts: list[Thought], finish_reason: Any, *, prompt: str | None = None
+) -> RequestOutput:
+    completion = CompletionOutput(
+        index=0,
+        text="".join(thought.token for thought in thoughts),
+        token_ids=[thought.token_id for thought in thoughts],
+        thoughts=list(thoughts),
+        finish_reason=finish_reason,
+    )
+    return RequestOutput(
+        request_id="r",
+        prompt=prompt,
+        prompt_token_ids=[1],
+        outputs=[completion],
+        finished=finish_reason is not None,
+    )
+
+
+@pytest.fixture
+def fake_llm(monkeypatch: pytest.MonkeyPatch) -> FakeLLM:
+    """The `LLM` that every command of this test opens."""
+    llm = FakeLLM(
+        [
+            _make_thought("Paris", "the capital", 0.25),
+            _make_thought(" is"),
+            _make_thought(" big.\n", "very\nlarge", 1.5),
+        ]
+    )
+    monkeypatch.setitem(vars(qstar_infer), "LLM", llm)
+    return llm

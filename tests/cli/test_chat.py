@@ -1,0 +1,76 @@
+"""`qstar chat` with a scripted model."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from qstar_infer.cli.chat import catch_interrupt
+from qstar_infer.cli.main import app
+from qstar_infer.errors import ConfigError, RequestError
+
+runner = CliRunner()
+
+
+def test_answers_each_line_and_remembers(fake_llm: Any) -> None:
+    result = runner.invoke(app, ["chat", "--system", "Be brief."], input="Where?\nWhy?\n/quit\nno")
+    assert result.stdout == "Paris is big.\n" * 2
+    assert fake_llm.tokenizer.messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": "Paris is big.\n"},
+        {"role": "user", "content": "Why?"},
+    ]
+    assert fake_llm.is_closed
+
+
+@pytest.mark.usefixtures("fake_llm")
+def test_thoughts_toggle() -> None:
+    result = runner.invoke(app, ["chat"], input="a\n/thoughts\nb\n")
+    first, second = result.stdout.splitlines()
+    assert "⟨" not in first
+    assert "⟨the capital⟩" in second
+
+
+def test_clear_forgets(fake_llm: Any) -> None:
+    runner.invoke(app, ["chat"], input="a\n/clear\nb\n")
+    assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
+
+
+def test_interrupt_stops_the_answer_and_not_the_chat(fake_llm: Any) -> None:
+    def interrupt(number: int) -> None:
+        if number == 0 and fake_llm.num_streams_ended == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    fake_llm.on_token = interrupt
+    result = runner.invoke(app, ["chat"], input="a\nb\n")
+    assert result.stdout == "Paris\nParis is big.\n"
+    assert fake_llm.num_streams_ended == 2
+
+
+def test_second_interrupt_ends_the_program() -> None:
+    with catch_interrupt() as is_interrupted:
+        signal.raise_signal(signal.SIGINT)
+        assert is_interrupted.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_refused_turn_is_taken_back(fake_llm: Any) -> None:
+    def refuse(_: int) -> None:
+        raise RequestError("too long")
+
+    fake_llm.on_token = refuse
+    result = runner.invoke(app, ["chat"], input="a\nb\n")
+    assert result.exit_code == 0
+    assert "error: too long" in result.stdout
+    assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
+
+
+def test_model_without_chat_template_is_refused(fake_llm: Any) -> None:
+    fake_llm.tokenizer.chat_template = None
+    result = runner.invoke(app, ["chat"], input="a\n")
+    assert isinstance(result.exception, ConfigError)
+    assert "qstar generate" in str(result.exception)

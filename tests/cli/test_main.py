@@ -1,0 +1,85 @@
+"""The command group: found without importing, errors in one line."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from typer.testing import CliRunner
+
+from qstar_infer.cli import lazy, main
+from qstar_infer.cli.options import parse_speculation
+from qstar_infer.errors import CheckpointError, ConfigError
+
+runner = CliRunner()
+
+
+def test_help_names_every_command_with_a_summary() -> None:
+    result = runner.invoke(main.app, ["--help"])
+    assert result.exit_code == 0
+    for name, target in main.COMMANDS.items():
+        assert name in result.stdout
+        assert lazy.summary_of(target), f"{target} has no docstring to show"
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys, contextlib\n"
+        "from qstar_infer.cli.main import app\n"
+        "with contextlib.suppress(SystemExit): app(['--help'])\n"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr.decode()
+
+
+def test_version() -> None:
+    result = runner.invoke(main.app, ["--version"])
+    assert result.stdout == f"qstar {metadata.version('qstar')}\n"
+
+
+def test_unknown_command_suggests_a_near_one() -> None:
+    result = runner.invoke(main.app, ["genrate"])
+    assert result.exit_code == 2
+    assert "'generate'" in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(main.COMMANDS))
+def test_each_command_loads_and_shows_its_help(name: str) -> None:
+    result = runner.invoke(main.app, [name, "--help"])
+    assert result.exit_code == 0, result.output
+
+
+def test_project_error_is_one_line_without_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise CheckpointError("no config.json in /m; name a checkpoint directory")
+
+    monkeypatch.setattr(main, "app", fail)
+    with pytest.raises(SystemExit) as exit_info:
+        main.main()
+    assert exit_info.value.code == 2
+    assert capsys.readouterr().err == ("error: no config.json in /m; name a checkpoint directory\n")
+
+
+def test_extension_cannot_take_our_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lazy, "extension_targets", lambda: [("chat", "x:y"), ("more", "x:y")])
+    commands = list(lazy.lazy_commands({"chat": "qstar_infer.cli.chat:chat"}))
+    assert [command.name for command in commands] == ["chat", "more"]
+
+
+def test_broken_extension_says_what_is_wrong() -> None:
+    with pytest.raises(ConfigError, match="'more' .* cannot be loaded"):
+        lazy.load_command("more", "qstar_infer_missing:more")
+
+
+@pytest.mark.parametrize(("value", "parsed"), [("auto", "auto"), ("off", "off"), ("3", 3)])
+def test_speculation(value: str, parsed: str | int) -> None:
+    assert parse_speculation(value) == parsed
+
+
+@pytest.mark.parametrize("value", ["-1", "on", "", "1.5"])
+def test_speculation_refuses_the_rest(value: str) -> None:
+    with pytest.raises(ConfigError, match="--speculation"):
+        parse_speculation(value)

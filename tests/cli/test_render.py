@@ -1,0 +1,95 @@
+"""What a person sees: the text in its place, thoughts dimmed, weights as shades."""
+
+from collections.abc import Callable
+
+import pytest
+from rich.color import Color
+from rich.text import Text
+
+from qstar_infer.cli.align import Segment
+from qstar_infer.cli.render import (
+    COLOUR,
+    GREY,
+    THOUGHT_STYLE,
+    legend,
+    render_segment,
+    render_segments,
+    weight_style,
+)
+from qstar_infer.outputs import Thought
+
+MakeThought = Callable[..., Thought]
+
+
+def segment(*thoughts: Thought, text: str | None = None) -> Segment:
+    if text is None:
+        text = "".join(thought.token for thought in thoughts)
+    return Segment(text=text, thoughts=thoughts)
+
+
+def styled(text: Text, part: str) -> object:
+    """The style of the span that covers exactly `part`."""
+    return next(s.style for s in text.spans if text.plain[s.start : s.end] == part)
+
+
+def test_thought_stands_dimmed_beside_its_token(make_thought: MakeThought) -> None:
+    text = render_segments([segment(make_thought("Paris", "the capital", 0.5))], show_thoughts=True)
+    assert text.plain == "Paris⟨the capital⟩"
+    assert styled(text, "⟨the capital⟩") == THOUGHT_STYLE
+
+
+def test_without_thoughts_the_text_is_untouched(make_thought: MakeThought) -> None:
+    segments = [segment(make_thought("Line\n", "x", 0.5)), segment(make_thought(" é", "y", 0.1))]
+    text = render_segments(segments, show_thoughts=False)
+    assert text.plain == "Line\n é"
+    assert not text.spans
+
+
+def test_removing_the_thoughts_gives_the_text(make_thought: MakeThought) -> None:
+    thoughts = [make_thought("a\n\n", "b c", 0.5), make_thought("", "d", 0.5), make_thought(" é")]
+    text = render_segments([segment(thought) for thought in thoughts], show_thoughts=True)
+    visible = text.plain
+    for thought in ("⟨b c⟩", "⟨d⟩"):
+        visible = visible.replace(thought, "")
+    assert visible == "a\n\n é"
+
+
+def test_line_break_comes_after_the_thought(make_thought: MakeThought) -> None:
+    text = render_segment(segment(make_thought("end.\n", "stop here", 0.5)), show_thoughts=True)
+    assert text.plain == "end.⟨stop here⟩\n"
+
+
+def test_thought_stays_on_one_line_and_sends_no_control_characters(
+    make_thought: MakeThought,
+) -> None:
+    text = render_segment(segment(make_thought("a", "x\n\ty\x1b[2J", 0.5)), show_thoughts=True)
+    assert text.plain == "a⟨x↵⇥y[2J⟩"
+
+
+def test_token_without_a_thought_is_plain(make_thought: MakeThought) -> None:
+    text = render_segment(segment(make_thought(" is")), show_thoughts=True)
+    assert text.plain == " is"
+    assert not [span for span in text.spans if span.style]
+
+
+def test_tokens_of_a_split_character_show_both_thoughts(make_thought: MakeThought) -> None:
+    halves = (make_thought("\ufffd", "one", 0.0), make_thought("\ufffd", "two", 1.0))
+    text = render_segment(segment(*halves, text="é"), show_thoughts=True)
+    assert text.plain == "é⟨one⟩⟨two⟩"
+    assert styled(text, "é") == weight_style(1.0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "rgb"),
+    [(0.0, GREY), (1.0, COLOUR), (-0.5, GREY), (1.5, COLOUR), (0.5, (109, 64, 129))],
+)
+def test_weight_is_a_shade_between_grey_and_colour(
+    weight: float, rgb: tuple[int, int, int]
+) -> None:
+    assert weight_style(weight).bgcolor == Color.from_rgb(*rgb)
+
+
+def test_legend_is_one_line_with_the_ends_of_the_scale() -> None:
+    assert "\n" not in legend().plain
+    assert " 0 " in legend().plain
+    assert " 1 " in legend().plain
