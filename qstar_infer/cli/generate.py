@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -78,7 +78,7 @@ def _stream(llm: "LLM", prompt: str, params: SamplingParams, show_thoughts: bool
 
 def _print_json(output: RequestOutput, *, with_thoughts: bool) -> None:
     completion = output.outputs[0]
-    answer = {
+    answer: dict[str, Any] = {
         "prompt": output.prompt,
         "text": completion.text,
         "token_ids": completion.token_ids,

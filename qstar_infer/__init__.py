@@ -1,0 +1,64 @@
+"""Load, think and decode with Quiet-STaR language models.
+
+    from qstar_infer import LLM, SamplingParams
+
+What needs torch is imported on first use, so that importing this package, its errors and its plain
+data stays cheap and works without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qstar_infer.engine.protocol import ModelInfo
+from qstar_infer.errors import (
+    CheckpointError,
+    ConfigError,
+    ContextLengthError,
+    EngineDeadError,
+    QStarError,
+    QueueFullError,
+    RequestError,
+)
+from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput, Thought
+from qstar_infer.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    from qstar_infer.checkpoint import load_model
+    from qstar_infer.llm import LLM
+    from qstar_infer.model.quiet_star import QuietStarModel
+
+__all__ = [
+    "CheckpointError",
+    "CompletionOutput",
+    "ConfigError",
+    "ContextLengthError",
+    "EngineDeadError",
+    "EngineStats",
+    "LLM",
+    "Logprob",
+    "ModelInfo",
+    "QStarError",
+    "QueueFullError",
+    "QuietStarModel",
+    "RequestError",
+    "RequestOutput",
+    "SamplingParams",
+    "Thought",
+    "load_model",
+]
+
+_NEEDS_TORCH = {
+    "LLM": "qstar_infer.llm",
+    "QuietStarModel": "qstar_infer.model.quiet_star",
+    "load_model": "qstar_infer.checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEEDS_TORCH[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

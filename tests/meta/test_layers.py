@@ -1,0 +1,108 @@
+"""Imports point one way: `server -> qstar_infer <- qstar_train`; clients import none of them.
+
+The imports are read from the source, function-local and type-only ones included.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TENSOR_PACKAGES = {"torch", "transformers", "peft", "accelerate", "safetensors"}
+SERVER_MAY_IMPORT = {
+    "qstar_infer.errors",
+    "qstar_infer.sampling_params",
+    "qstar_infer.outputs",
+    "qstar_infer.engine.protocol",
+}
+SERVER_DOORS = {"engine_loader.py", "cli.py"}
+"""The only files of the server that construct an engine."""
+TORCH_FREE = [
+    "qstar_infer",
+    "qstar_infer.errors",
+    "qstar_infer.sampling_params",
+    "qstar_infer.outputs",
+    "qstar_infer.config",
+    "qstar_infer.model.config",
+    "qstar_infer.engine.protocol",
+    "qstar_infer.engine.sequence",
+    "qstar_infer.engine.lane",
+    "qstar_infer.engine.block_manager",
+    "qstar_infer.engine.scheduler",
+    "qstar_infer.engine.rows",
+    "qstar_infer.cli.main",
+    "qstar_infer.cli.generate",
+    "qstar_infer.cli.chat",
+]
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Dotted names a file imports: `from a import b` gives `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(path)}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_within(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
+def test_qstar_infer_knows_neither_server_nor_trainer_nor_client(path: Path) -> None:
+    forbidden = {"qstar_server", "qstar_train", "qstar_client", "fastapi", "starlette"}
+    assert not [name for name in imports_of(path) if is_within(name, forbidden)]
+
+
+@pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
+def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
+    if (ROOT / "qstar_infer/cli") in path.parents:
+        return
+    assert not [name for name in imports_of(path) if is_within(name, {"qstar_infer.cli"})]
+
+
+@pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
+def test_server_sees_only_the_engine_protocol(path: Path) -> None:
+    if path.name in SERVER_DOORS:
+        return
+    ours = [name for name in imports_of(path) if is_within(name, {"qstar_infer", "qstar_train"})]
+    assert not [name for name in ours if not is_within(name, SERVER_MAY_IMPORT)]
+    assert not [name for name in imports_of(path) if is_within(name, TENSOR_PACKAGES)]
+
+
+@pytest.mark.parametrize("path", sources("clients/python/src"), ids=relative)
+def test_client_imports_neither_ours_nor_torch(path: Path) -> None:
+    forbidden = {"qstar_infer", "qstar_server", "qstar_train"} | TENSOR_PACKAGES
+    assert not [name for name in imports_of(path) if is_within(name, forbidden)]
+
+
+def test_scheduling_and_accounting_import_without_torch() -> None:
+    """Importing also finds what is reached through other modules."""
+    modules = [name for name in TORCH_FREE if _exists(name)]
+    blocked = dict.fromkeys(sorted(TENSOR_PACKAGES))
+    code = (
+        f"import sys, importlib\nsys.modules.update({blocked})\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def _exists(module: str) -> bool:
+    path = ROOT / module.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").exists()
