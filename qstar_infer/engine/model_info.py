@@ -1,0 +1,69 @@
+"""Facts about a loaded model that the rest of the engine and a server ask for."""
+
+import time
+from pathlib import Path
+
+from qstar_infer.checkpoint.describe import describe
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.protocol import ModelInfo
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+
+def model_info(
+    model: QuietStarModel, config: EngineConfig, *, name: str | None = None
+) -> ModelInfo:
+    """
+    Args:
+        name: under which the model is served; None takes it from where the model came from.
+
+    Raises:
+        ConfigError: `max_model_len` exceeds what the model was built for.
+    """
+    return ModelInfo(
+        name=_name(model) if name is None else name,
+        max_model_len=_max_model_len(model, config),
+        vocab_size=model.vocab_size,
+        num_thought_tokens=model.num_thought_tokens,
+        max_thought_tokens=_max_thought_tokens(model, config),
+        is_trained=model.config is not None and model.config.training is not None,
+        description=describe(model),
+        created=int(time.time()),
+    )
+
+
+def eos_token_ids(model: QuietStarModel) -> frozenset[int]:
+    """Ids that end a text: the tokenizer's and those of the generation config."""
+    found: set[int] = set()
+    generation = model.backbone.generation_config
+    for ids in (
+        model.tokenizer.eos_token_id,
+        None if generation is None else generation.eos_token_id,
+    ):
+        if ids is not None:
+            found.update([ids] if isinstance(ids, int) else ids)
+    return frozenset(token_id for token_id in found if 0 <= token_id < model.vocab_size)
+
+
+def _name(model: QuietStarModel) -> str:
+    source = str(model.backbone.config.name_or_path or "")
+    if model.config is not None and model.config.base_model and not source:
+        source = model.config.base_model
+    return Path(source).name or type(model.backbone).__name__
+
+
+def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:
+    limit = getattr(model.backbone.config.get_text_config(), "max_position_embeddings", None)
+    if config.max_model_len is None:
+        return 2048 if limit is None else int(limit)
+    if limit is not None and config.max_model_len > limit:
+        raise ConfigError(
+            f"max_model_len is {config.max_model_len}, but the model was built for {limit} positions"
+        )
+    return config.max_model_len
+
+
+def _max_thought_tokens(model: QuietStarModel, config: EngineConfig) -> int:
+    if not model.can_think:
+        return 0
+    return max(config.max_thought_tokens, model.num_thought_tokens)

@@ -1,0 +1,59 @@
+"""How large the pool is and how many rows are cheap, from the model and the machine."""
+
+import psutil
+import torch
+
+from qstar_infer.config import EngineConfig
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+_CPU_SHARE = 0.25
+_GPU_SHARE = 0.85
+"""Of the memory that is free once the weights are loaded. The rest is for activations, logits and,
+on a CPU, for everything else that runs there."""
+
+_CPU_ROWS = 64
+_GPU_ROWS = 256
+
+
+def speculation_rows(model: QuietStarModel, config: EngineConfig) -> int:
+    """Rows up to which drafting is worth it; see `EngineConfig.speculation_rows`."""
+    if config.speculation_rows is not None:
+        return config.speculation_rows
+    return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
+
+
+def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_len: int) -> int:
+    """Blocks in the pool: what was asked for, or what fits and could be used.
+
+    Raises:
+        ConfigError: not even one sequence of one token and its thought fits.
+    """
+    per_sequence = -(-max_model_len // config.block_size)
+    per_lane = -(-(model.num_thought_tokens + 2) // config.block_size)
+    if config.num_blocks is not None:
+        num_blocks = config.num_blocks
+    else:
+        most = config.max_num_seqs * (per_sequence + per_lane * (model.num_thought_tokens + 1))
+        num_blocks = min(most, _free_bytes(model) // (bytes_per_slot(model) * config.block_size))
+    if num_blocks < 1 + per_lane:
+        raise ConfigError(
+            f"the key/value pool has {num_blocks} blocks of {config.block_size} slots; a single "
+            f"token and its thought need {1 + per_lane}. Free memory or raise num_blocks"
+        )
+    return num_blocks
+
+
+def bytes_per_slot(model: QuietStarModel) -> int:
+    """Key and value of one token in all layers."""
+    numbers = sum(
+        shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in model.layer_shapes
+    )
+    return numbers * torch.finfo(model.dtype).bits // 8
+
+
+def _free_bytes(model: QuietStarModel) -> int:
+    if model.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(model.device)
+        return int(free * _GPU_SHARE)
+    return int(psutil.virtual_memory().available * _CPU_SHARE)

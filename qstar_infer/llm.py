@@ -1,0 +1,192 @@
+"""`LLM`: load a model, generate, look at the thoughts. Everything on the caller's thread."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.protocol import EngineRequest, ModelInfo
+from qstar_infer.errors import RequestError
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
+from qstar_infer.sampling_params import SamplingParams
+
+Prompt = str | Sequence[int]
+
+
+class LLM:
+    """A model with an engine, for use without a server.
+
+    Example:
+        ```python
+        llm = LLM()  # the default model
+        outs = llm.generate("The sky is", SamplingParams(max_tokens=8, temperature=0.0))
+        print(outs[0].outputs[0].text, outs[0].outputs[0].thoughts[0].thought)
+        ```
+    """
+
+    def __init__(
+        self,
+        source: str | Path | None = None,
+        *,
+        model: QuietStarModel | None = None,
+        dtype: str | torch.dtype = "auto",
+        device: str | torch.device = "auto",
+        quantization: str = "none",
+        thought_vectors: str = "kept",
+        num_thought_tokens: int | None = None,
+        served_model_name: str | None = None,
+        **engine: Any,
+    ) -> None:
+        """
+        Args:
+            source: as `load_model` takes it; None is the default model.
+            model: a model already loaded, in place of `source` and how to load it.
+            dtype, device, quantization, thought_vectors, num_thought_tokens: as for `load_model`.
+            served_model_name: the name the model goes by; None takes its source's.
+            **engine: fields of `EngineConfig`, such as `speculation` ("auto", "off" or a depth).
+
+        Raises:
+            CheckpointError, ConfigError: as `load_model` and `EngineConfig`.
+        """
+        if model is None:
+            model = load_model(
+                source,
+                dtype=dtype,
+                device=device,
+                quantization=quantization,
+                thought_vectors=thought_vectors,
+                num_thought_tokens=num_thought_tokens,
+            )
+        self.model = model
+        self._engine = LLMEngine(model, EngineConfig(**engine), name=served_model_name)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.model.tokenizer
+
+    @property
+    def model_info(self) -> ModelInfo:
+        return self._engine.model_info
+
+    def stats(self) -> EngineStats:
+        """Counts since construction."""
+        return self._engine.stats()
+
+    def generate(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        params: SamplingParams | Sequence[SamplingParams] | None = None,
+    ) -> list[RequestOutput]:
+        """Complete prompts, batched together.
+
+        Args:
+            prompts: one text or one list of token ids, or several of them.
+            params: for all prompts, or one for each. None: the defaults.
+
+        Returns:
+            One output for each prompt, in order.
+
+        Raises:
+            RequestError: a prompt or setting makes no sense; nothing is generated then.
+        """
+        requests, texts = self._requests(prompts, params)
+        for request in requests:
+            self._engine.admission.check(request)
+        gathered = {request.request_id: _empty_output(request) for request in requests}
+        try:
+            for request in requests:
+                self._engine.add_request(request)
+            while not all(output.finished for output in gathered.values()):
+                for delta in self._engine.step():
+                    _merge(gathered[delta.request_id], delta)
+        finally:
+            for request in requests:
+                self._engine.abort(request.request_id)
+        for request, text in zip(requests, texts, strict=True):
+            gathered[request.request_id].prompt = text
+        return [gathered[request.request_id] for request in requests]
+
+    def stream(
+        self, prompt: Prompt, params: SamplingParams | None = None
+    ) -> Iterator[RequestOutput]:
+        """Complete one prompt, delta by delta. Closing the iterator aborts the request.
+
+        Raises:
+            RequestError: as `generate`, on the first step.
+        """
+        (request,), (text,) = self._requests([prompt], params)
+        self._engine.add_request(request)
+        try:
+            while self._engine.has_work:
+                for delta in self._engine.step():
+                    if delta.request_id == request.request_id:
+                        delta.prompt = text
+                        yield delta
+                        if delta.finished:
+                            return
+        finally:
+            self._engine.abort(request.request_id)
+
+    def close(self) -> None:
+        """Check that nothing is held any more."""
+        self._engine.check_idle()
+
+    def _requests(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        params: SamplingParams | Sequence[SamplingParams] | None,
+    ) -> tuple[list[EngineRequest], list[str | None]]:
+        each = _as_list(prompts)
+        if params is None or isinstance(params, SamplingParams):
+            params = [params or SamplingParams()] * len(each)
+        if len(params) != len(each):
+            raise RequestError(
+                f"{len(each)} prompts, but {len(params)} sampling params; give one or as many",
+                param="params",
+            )
+        requests = [
+            EngineRequest(
+                request_id=uuid4().hex,
+                prompt_token_ids=self._token_ids(prompt),
+                params=settings,
+            )
+            for prompt, settings in zip(each, params, strict=True)
+        ]
+        return requests, [prompt if isinstance(prompt, str) else None for prompt in each]
+
+    def _token_ids(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            ids: list[int] = self.tokenizer(prompt).input_ids
+            return ids
+        return list(prompt)
+
+
+def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    if isinstance(prompts, str):
+        return [prompts]
+    is_token_ids = len(prompts) > 0 and all(isinstance(item, int) for item in prompts)
+    return [prompts] if is_token_ids else list(prompts)  # type: ignore[list-item,arg-type]
+
+
+def _empty_output(request: EngineRequest) -> RequestOutput:
+    return RequestOutput(
+        request_id=request.request_id,
+        prompt_token_ids=request.prompt_token_ids,
+        outputs=[CompletionOutput(index=index) for index in range(request.params.n)],
+    )
+
+
+def _merge(whole: RequestOutput, delta: RequestOutput) -> None:
+    for completion in delta.outputs:
+        whole.outputs[completion.index].extend(completion)
+    if delta.prompt_logprobs is not None:
+        whole.prompt_logprobs = delta.prompt_logprobs
+    whole.num_prompt_thought_tokens += delta.num_prompt_thought_tokens
+    whole.finished = delta.finished
