@@ -72,7 +72,7 @@ class CompletionBuilder:
                 _extend_choice(choice, delta)
 
     def build(self) -> Completion:
-        """The completion so far, choices in order.
+        """The whole completion, choices in order. Add nothing afterwards.
 
         Raises:
             StreamError: no chunk came.
@@ -80,7 +80,7 @@ class CompletionBuilder:
         if self._whole is None:
             raise StreamError("the stream held no chunk")
         choices = [self._choices[index] for index in sorted(self._choices)]
-        return self._whole.model_copy(update={"choices": choices}, deep=True)
+        return self._whole.model_copy(update={"choices": choices})
 
 
 _EMPTY: dict[str, object] = {"choices": []}
@@ -103,24 +103,24 @@ def _chunk(event: ServerSentEvent) -> CompletionChunk:
 
 
 def _extend_choice(choice: CompletionChoice, delta: CompletionChoice) -> None:
+    """Append in place: `choice` is the builder's own copy, lists included."""
     _update(choice, delta, skip={"index", "text", "thoughts", "logprobs"})
     choice.text += delta.text
     if delta.thoughts is not None:
-        choice.thoughts = (choice.thoughts or []) + delta.thoughts
-    if delta.logprobs is not None:
-        choice.logprobs = _joined_logprobs(choice.logprobs, delta.logprobs)
+        choice.thoughts = choice.thoughts if choice.thoughts is not None else []
+        choice.thoughts += delta.thoughts
+    if choice.logprobs is None:
+        choice.logprobs = delta.logprobs and delta.logprobs.model_copy(deep=True)
+    elif delta.logprobs is not None:
+        _extend_logprobs(choice.logprobs, delta.logprobs)
 
 
-def _joined_logprobs(first: Logprobs | None, second: Logprobs) -> Logprobs:
-    if first is None:
-        return second
-    joined = first.model_copy()
-    joined.tokens = first.tokens + second.tokens
-    joined.token_logprobs = first.token_logprobs + second.token_logprobs
-    joined.text_offset = first.text_offset + second.text_offset
-    if first.top_logprobs is not None and second.top_logprobs is not None:
-        joined.top_logprobs = first.top_logprobs + second.top_logprobs
-    return joined
+def _extend_logprobs(target: Logprobs, delta: Logprobs) -> None:
+    target.tokens += delta.tokens
+    target.token_logprobs += delta.token_logprobs
+    target.text_offset += delta.text_offset
+    if target.top_logprobs is not None and delta.top_logprobs is not None:
+        target.top_logprobs += delta.top_logprobs
 
 
 def _update(

@@ -1,0 +1,317 @@
+"""Both clients against scripted answers: what they send, return, retry and raise."""
+
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from qstar_client import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidResponseError,
+    NotFoundError,
+    QStarClientError,
+    RateLimitError,
+    ServerError,
+    ServiceUnavailableError,
+    StreamError,
+)
+
+from .conftest import COMPLETION, Harness, event
+
+MODEL = {"id": "tiny", "object": "model", "created": 1, "owned_by": "us", "max_model_len": 64}
+DONE = b"data: [DONE]\n\n"
+Outcome = httpx.Response | Exception
+
+
+class Script:
+    """Gives its answers to completion requests in turn, and remembers every request."""
+
+    def __init__(self, *outcomes: Outcome, models: int = 1) -> None:
+        self.outcomes = list(outcomes)
+        self.models = [{**MODEL, "id": f"tiny-{i}" if i else "tiny"} for i in range(models)]
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"object": "list", "data": self.models})
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.path for request in self.requests]
+
+    @property
+    def last_body(self) -> dict[str, object]:
+        body: dict[str, object] = json.loads(self.requests[-1].content)
+        return body
+
+
+def ok() -> httpx.Response:
+    return httpx.Response(200, json=COMPLETION)
+
+
+def busy(status: int = 429, **headers: str) -> httpx.Response:
+    return httpx.Response(status, headers={"retry-after": "0", **headers}, json={"error": "busy"})
+
+
+async def create(harness: Harness, script: Callable[..., httpx.Response], **kw: object) -> object:
+    client = harness.client(script)
+    return await harness.settle(client.completions.create(**{"prompt": "2+2=", "model": "m", **kw}))
+
+
+async def test_completion_is_typed_and_keeps_unknown_fields(harness: Harness) -> None:
+    thought = {
+        "token": " 4",
+        "token_id": 604,
+        "thought": "add them",
+        "thought_token_ids": [7, 8],
+        "mixing_weight": 0.5,
+        "logprob": -0.1,
+        "base_logprob": -1.2,
+        "entropy": 2.0,
+    }
+    body = {**COMPLETION, "choices": [{"index": 0, "text": " 4", "thoughts": [thought]}], "new": 1}
+    completion = await create(harness, Script(httpx.Response(200, json=body)), show_thoughts=True)
+    assert completion.choices[0].text == " 4"
+    assert completion.choices[0].finish_reason is None
+    assert completion.choices[0].thoughts[0].thought_token_ids == [7, 8]
+    assert completion.choices[0].thoughts[0].model_extra == {"entropy": 2.0}
+    assert completion.usage.completion_tokens_details.reasoning_tokens == 6
+    assert completion.model_extra == {"new": 1}
+
+
+async def test_body_holds_what_was_given_and_nothing_else(harness: Harness) -> None:
+    script = Script(ok())
+    await create(
+        harness,
+        script,
+        prompt=[1, 2],
+        max_tokens=0,
+        temperature=0.0,
+        stop=None,
+        show_thoughts=False,
+        logit_bias={5: -1.5},
+        extra_body={"best_of": 2, "temperature": 1.0},
+    )
+    assert script.last_body == {
+        "model": "m",
+        "prompt": [1, 2],
+        "max_tokens": 0,
+        "temperature": 1.0,
+        "show_thoughts": False,
+        "logit_bias": {"5": -1.5},
+        "best_of": 2,
+    }
+
+
+async def test_key_and_agent_are_sent(harness: Harness) -> None:
+    script = Script(ok())
+    client = harness.client(script, api_key="sk-1", base_url="http://h:1/prefix/v1")
+    await harness.settle(client.completions.create(prompt="", model="m"))
+    assert script.requests[0].headers["authorization"] == "Bearer sk-1"
+    assert script.requests[0].headers["user-agent"].startswith("qstar-client/")
+    assert str(script.requests[0].url) == "http://h:1/prefix/v1/completions"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_token": 3}, "max_token; .*extra_body"),
+        ({"stream": True}, r"completions\.stream\(\)"),
+        ({"extra_body": {"stream": True}}, r"completions\.stream\(\)"),
+    ],
+)
+async def test_misuse_is_a_type_error(
+    harness: Harness, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        await create(harness, Script(), **arguments)
+
+
+async def test_the_only_model_is_asked_for_once(harness: Harness) -> None:
+    script = Script(ok(), ok())
+    client = harness.client(script)
+    for _ in range(2):
+        await harness.settle(client.completions.create(prompt="x"))
+        assert script.last_body["model"] == "tiny"
+    assert script.paths == ["/v1/models", "/v1/completions", "/v1/completions"]
+
+
+async def test_a_named_model_is_not_asked_for(harness: Harness) -> None:
+    script = Script(ok(), ok())
+    await create(harness, script, model="m")
+    await create(harness, script, model=None, extra_body={"model": "e"})
+    assert script.paths == ["/v1/completions", "/v1/completions"]
+    assert script.last_body["model"] == "e"
+
+
+@pytest.mark.parametrize(("models", "message"), [(0, "0 .none"), (2, "2 .tiny, tiny-1")])
+async def test_without_exactly_one_model_it_must_be_named(
+    harness: Harness, models: int, message: str
+) -> None:
+    with pytest.raises(QStarClientError, match=message):
+        await create(harness, Script(models=models), model=None)
+
+
+async def test_models(harness: Harness) -> None:
+    script = Script(httpx.Response(200, json=MODEL), httpx.Response(404, json={"error": "none"}))
+    client = harness.client(script)
+    listed = await harness.settle(client.models.list())
+    assert [(model.id, model.model_extra) for model in listed] == [("tiny", {"max_model_len": 64})]
+    assert (await harness.settle(client.models.retrieve("org/tiny ?"))).owned_by == "us"
+    assert script.requests[-1].url.raw_path == b"/v1/models/org/tiny%20%3F"
+    with pytest.raises(NotFoundError):
+        await harness.settle(client.models.retrieve("x"))
+
+
+async def test_health_answers_once_without_retries(harness: Harness) -> None:
+    script = Script(httpx.Response(200), busy(503), httpx.Response(500), httpx.ConnectError(""))
+    client = harness.client(script)
+    assert await harness.settle(client.health()) is True
+    assert await harness.settle(client.health()) is False
+    with pytest.raises(ServerError):
+        await harness.settle(client.health())
+    with pytest.raises(APIConnectionError):
+        await harness.settle(client.health())
+    assert script.paths == ["/health"] * 4
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_request_turned_away_is_repeated(harness: Harness, status: int) -> None:
+    script = Script(busy(status), busy(status), ok())
+    await create(harness, script)
+    assert len(script.requests) == 3
+    assert len({request.content for request in script.requests}) == 1
+
+
+async def test_retries_end(harness: Harness) -> None:
+    script = Script(*(busy(429) for _ in range(4)))
+    with pytest.raises(RateLimitError, match="busy"):
+        await create(harness, script)
+    assert len(script.requests) == 3
+
+
+async def test_the_server_can_refuse_retries(harness: Harness) -> None:
+    script = Script(busy(503, **{"x-should-retry": "false"}), ok())
+    with pytest.raises(ServiceUnavailableError):
+        await create(harness, script)
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout])
+async def test_a_connection_never_made_is_repeated(
+    harness: Harness, error: type[httpx.RequestError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qstar_client._retry._FIRST_DELAY_S", 0.0)
+    script = Script(error("refused"), ok())
+    await create(harness, script)
+    assert len(script.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (httpx.ReadTimeout("slow"), APITimeoutError),
+        (httpx.WriteTimeout("slow"), APITimeoutError),
+        (httpx.ReadError("reset"), APIConnectionError),
+        (httpx.RemoteProtocolError("hung up"), APIConnectionError),
+        (500, ServerError),
+        (502, ServerError),
+    ],
+)
+async def test_what_may_have_started_a_generation_is_not_repeated(
+    harness: Harness, outcome: Exception | int, expected: type[Exception]
+) -> None:
+    script = Script(httpx.Response(outcome) if isinstance(outcome, int) else outcome, ok())
+    with pytest.raises(expected) as caught:
+        await create(harness, script)
+    assert type(caught.value) is expected
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"", b"[]", b'{"id": "secret"}', b'{"choices": 1}'])
+async def test_a_success_that_is_no_completion_is_an_error(
+    harness: Harness, content: bytes
+) -> None:
+    with pytest.raises(InvalidResponseError, match="is not a Completion") as caught:
+        await create(harness, Script(httpx.Response(200, content=content)))
+    assert "secret" not in str(caught.value)
+
+
+def deltas(*texts: str) -> bytes:
+    choices = [{"index": 0, "text": text, "finish_reason": None} for text in texts]
+    return b"".join(event({**COMPLETION, "choices": [choice]}) for choice in choices)
+
+
+async def test_stream_yields_chunks_then_the_whole(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a", "é", "c") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", seed=0)
+    assert script.requests == []
+    first = await harness.next(stream)
+    assert first.choices[0].text == "a"
+    assert (await harness.settle(stream.final())).choices[0].text == "aéc"
+    assert await harness.next(stream) is None
+    assert script.last_body == {
+        "model": "tiny",
+        "prompt": "x",
+        "seed": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def test_entering_a_stream_sends_the_request_once(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    assert await harness.enter(stream) is stream
+    assert len(script.requests) == 1
+    assert (await harness.settle(stream.final())).choices[0].text == "a"
+    await harness.leave(stream)
+    assert len(script.requests) == 1
+
+
+async def test_a_stream_turned_away_is_repeated_and_refused_is_not(harness: Harness) -> None:
+    script = Script(busy(503), httpx.Response(404, json={"error": "none"}))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    with pytest.raises(NotFoundError):
+        await harness.enter(stream)
+    assert len(script.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", event({"error": {"message": "no [DONE] for you"}}), b"data: no [DONE]"]
+)
+async def test_a_broken_stream_raises_and_is_not_repeated(harness: Harness, tail: bytes) -> None:
+    script = Script(httpx.Response(200, content=deltas("a") + tail))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    assert (await harness.next(stream)).choices[0].text == "a"
+    with pytest.raises(StreamError):
+        await harness.next(stream)
+    assert await harness.next(stream) is None
+    assert len(script.requests) == 1
+
+
+async def test_a_closed_stream_is_over_and_has_no_whole(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a", "b") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    await harness.next(stream)
+    for _ in range(2):
+        await harness.settle(stream.close())
+    assert await harness.next(stream) is None
+    with pytest.raises(StreamError, match="closed before its end"):
+        await harness.settle(stream.final())
+
+
+async def test_a_stream_closed_before_it_began_sends_nothing(harness: Harness) -> None:
+    script = Script()
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    await harness.settle(stream.close())
+    await harness.enter(stream)
+    assert await harness.next(stream) is None
+    assert script.requests == []
