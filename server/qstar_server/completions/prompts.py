@@ -1,0 +1,102 @@
+"""The four shapes of a prompt, and their tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qstar_infer.engine.protocol import Engine
+from qstar_infer.errors import ContextLengthError, RequestError
+
+PromptInput = str | list[int]
+"""One prompt as the client wrote it: a text or token ids."""
+
+# No tokenizer in use makes more of a token than this out of ordinary text; past it a text cannot
+# fit the context, and tokenising it would only cost time.
+_MAX_CHARS_PER_TOKEN = 16
+_DOCUMENT_START = "<|endoftext|>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One prompt, tokenised."""
+
+    text: str
+    """The client's own text, or that of its token ids."""
+    token_ids: list[int]
+
+
+def parse_prompts(value: object) -> list[PromptInput]:
+    """Every accepted shape as a list of prompts.
+
+    A text is one prompt and so is a list of token ids; lists of either are many. Null is the start
+    of a document, as an empty text.
+
+    Raises:
+        ValueError: any other shape.
+    """
+    if value is None:
+        return [""]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value:
+        if _are_token_ids(value):
+            return [value]
+        if all(isinstance(item, str) for item in value):
+            return value
+        if all(isinstance(item, list) and item and _are_token_ids(item) for item in value):
+            return value
+    raise ValueError(
+        "must be a text, a list of texts, a list of token ids or a list of lists of token ids; "
+        "token ids are non-negative integers, and no list of them may be empty"
+    )
+
+
+def encode_prompts(
+    engine: Engine, inputs: Sequence[PromptInput], *, add_special_tokens: bool, skip_special: bool
+) -> list[Prompt]:
+    """Tokenise. Takes time with the length of the text: call it off the event loop.
+
+    Raises:
+        ContextLengthError: a text is far longer than the context.
+    """
+    for item in inputs:
+        if isinstance(item, str):
+            _check_length(item, engine.model.max_model_len)
+    return [
+        Prompt(text=item, token_ids=_encode(engine, item, add_special_tokens=add_special_tokens))
+        if isinstance(item, str)
+        else Prompt(text=engine.decode(item, skip_special_tokens=skip_special), token_ids=item)
+        for item in inputs
+    ]
+
+
+def check_prompt_count(num_prompts: int, *, limit: int) -> None:
+    """Refuse more prompts than the operator allows.
+
+    Raises:
+        RequestError: as said.
+    """
+    if num_prompts > limit:
+        raise RequestError(
+            f"prompt holds {num_prompts} prompts; the most in one request is {limit}",
+            param="prompt",
+        )
+
+
+def _are_token_ids(items: Sequence[object]) -> bool:
+    return all(type(item) is int and item >= 0 for item in items)
+
+
+def _check_length(text: str, max_model_len: int) -> None:
+    if len(text) > _MAX_CHARS_PER_TOKEN * max_model_len:
+        raise ContextLengthError(
+            f"This model's maximum context length is {max_model_len} tokens. However, your prompt "
+            f"has {len(text)} characters, which cannot fit. Please reduce the length of the prompt."
+        )
+
+
+def _encode(engine: Engine, text: str, *, add_special_tokens: bool) -> list[int]:
+    token_ids = engine.encode(text, add_special_tokens=add_special_tokens)
+    if not token_ids and not text:
+        # Something must come before the first token: what OpenAI puts there.
+        return engine.encode(_DOCUMENT_START, add_special_tokens=add_special_tokens)
+    return token_ids

@@ -1,0 +1,94 @@
+"""`POST /v1/completions` on the wire: request and response."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, PlainValidator
+
+from qstar_server.completions.prompts import PromptInput, parse_prompts
+from qstar_server.generation import GenerationRequest
+from qstar_server.thoughts import ThoughtEntry
+from qstar_server.usage import Usage
+
+MAX_LOGPROBS = 5
+MAX_BEST_OF = 20
+
+Prompts = Annotated[
+    list[PromptInput],
+    PlainValidator(
+        parse_prompts,
+        json_schema_input_type=str | list[str] | list[int] | list[list[int]] | None,
+    ),
+]
+"""The prompts of one request, from any of the accepted shapes."""
+
+
+class CompletionRequest(GenerationRequest):
+    """OpenAI's request, vLLM's common extras, and this project's thought fields."""
+
+    prompt: Prompts
+    max_tokens: int | None = None
+    """Null is 16."""
+    best_of: int | None = Field(default=None, ge=0, le=MAX_BEST_OF)
+    """Candidates a prompt, of which the `n` with the highest mean logprob are returned."""
+    echo: bool | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+    """0 reports the chosen token alone; null reports nothing."""
+    suffix: str | None = None
+    """Only null or an empty text: this model cannot fill in the middle."""
+    add_special_tokens: bool | None = None
+    """Null is true: a text prompt gets the tokenizer's beginning-of-sequence token."""
+
+
+class Logprobs(BaseModel):
+    """Four arrays of equal length, one entry a token."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+    """Where the token begins, in characters of the choice's text."""
+
+    def extend(self, later: "Logprobs") -> None:
+        """Append the entries of later tokens, in place."""
+        self.tokens += later.tokens
+        self.token_logprobs += later.token_logprobs
+        self.top_logprobs += later.top_logprobs
+        self.text_offset += later.text_offset
+
+
+class CompletionChoice(BaseModel):
+    """One completion, or what a chunk adds to it. Fields left unset are absent on the wire."""
+
+    index: int
+    text: str
+    logprobs: Logprobs | None
+    finish_reason: Literal["stop", "length"] | None
+    thoughts: list[ThoughtEntry] = []
+    """One entry a generated token; absent unless asked for."""
+    prompt_token_ids: list[int] = []
+    token_ids: list[int] = []
+
+    def extend(self, later: "CompletionChoice") -> None:
+        """Append a later chunk of the same choice, in place."""
+        self.text += later.text
+        self.finish_reason = later.finish_reason
+        if self.logprobs is not None and later.logprobs is not None:
+            self.logprobs.extend(later.logprobs)
+        self.thoughts += later.thoughts
+        self.token_ids += later.token_ids
+
+
+class CompletionResponse(BaseModel):
+    """A whole response, and a chunk of a stream: both have the same shape."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None
+    """Absent in a stream that did not ask for it."""
+
+    def to_json(self) -> str:
+        """ASCII, as some clients break lines at Unicode separators."""
+        return self.model_dump_json(exclude_unset=True, ensure_ascii=True)

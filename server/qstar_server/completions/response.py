@@ -1,0 +1,129 @@
+"""Engine deltas as choices on the wire, the same for a stream and a whole response."""
+
+from collections.abc import Sequence
+
+from qstar_infer.engine.protocol import Engine
+from qstar_infer.errors import QStarError
+from qstar_infer.outputs import CompletionOutput, RequestOutput
+from qstar_infer.sampling_params import SamplingParams
+from qstar_server.completions.logprobs import OutputOffsets, legacy_logprobs, prompt_logprobs
+from qstar_server.completions.prompts import Prompt
+from qstar_server.completions.protocol import CompletionChoice, CompletionRequest, Logprobs
+from qstar_server.thoughts import thought_entries
+
+
+class ChoiceWriter:
+    """Writes one choice, delta by delta.
+
+    Attributes:
+        index: the choice's place in the response.
+    """
+
+    def __init__(
+        self,
+        request: CompletionRequest,
+        prompt: Prompt,
+        *,
+        index: int,
+        offsets: OutputOffsets,
+    ) -> None:
+        self.index = index
+        self._request = request
+        self._prompt = prompt
+        self._offsets = offsets
+        self._has_begun = False
+        self._logprob_sum = 0.0
+        self._num_tokens = 0
+
+    @property
+    def mean_logprob(self) -> float:
+        """What `best_of` ranks by; a completion without tokens ranks last."""
+        if self._num_tokens == 0:
+            return float("-inf")
+        return self._logprob_sum / self._num_tokens
+
+    def write(
+        self, delta: CompletionOutput, echoed_logprobs: Logprobs | None
+    ) -> CompletionChoice | None:
+        """What the delta adds to the choice, the first with the echoed prompt; None for no news."""
+        is_first, self._has_begun = not self._has_begun, True
+        is_echo = is_first and bool(self._request.echo)
+        if not (delta.text or delta.token_ids or delta.finish_reason or is_echo):
+            self._has_begun = not is_first
+            return None
+        if delta.finish_reason == "abort":
+            raise QStarError("the engine aborted a request that its client still waits for")
+        self._num_tokens += len(delta.token_ids)
+        self._logprob_sum += sum(thought.logprob for thought in delta.thoughts)
+        choice = CompletionChoice(
+            index=self.index,
+            text=self._prompt.text + delta.text if is_echo else delta.text,
+            logprobs=self._logprobs(delta, echoed_logprobs if is_echo else None),
+            finish_reason=delta.finish_reason,
+        )
+        if self._request.show_thoughts:
+            choice.thoughts = thought_entries(delta.thoughts)
+        if self._request.return_token_ids:
+            choice.token_ids = list(delta.token_ids)
+            if is_first:
+                choice.prompt_token_ids = self._prompt.token_ids
+        return choice
+
+    def _logprobs(self, delta: CompletionOutput, echoed: Logprobs | None) -> Logprobs | None:
+        if self._request.logprobs is None:
+            return None
+        entries = delta.logprobs if delta.logprobs is not None else []
+        arrays = legacy_logprobs(delta.token_ids, entries, self._offsets.of(delta))
+        if echoed is None:
+            return arrays
+        whole = echoed.model_copy(deep=True)
+        whole.extend(arrays)
+        return whole
+
+
+class PromptWriter:
+    """Writes the choices of one prompt.
+
+    Attributes:
+        choices: the writers, in the engine's order.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        request: CompletionRequest,
+        prompt: Prompt,
+        params: SamplingParams,
+        *,
+        first_index: int,
+    ) -> None:
+        self._engine = engine
+        self._prompt = prompt
+        self._echoed_logprobs: Logprobs | None = None
+        self.choices: Sequence[ChoiceWriter] = [
+            ChoiceWriter(
+                request,
+                prompt,
+                index=first_index + number,
+                offsets=OutputOffsets(
+                    engine,
+                    prompt,
+                    start=len(prompt.text) if request.echo else 0,
+                    skip_special_tokens=params.skip_special_tokens,
+                    has_stop_texts=bool(params.stop),
+                ),
+            )
+            for number in range(params.n)
+        ]
+
+    def write(self, delta: RequestOutput) -> list[CompletionChoice]:
+        """What the delta adds to each choice. Slow where it scores a prompt."""
+        if delta.prompt_logprobs is not None:
+            self._echoed_logprobs = prompt_logprobs(
+                self._engine, self._prompt, delta.prompt_logprobs
+            )
+        written = [
+            self.choices[output.index].write(output, self._echoed_logprobs)
+            for output in delta.outputs
+        ]
+        return [choice for choice in written if choice is not None]

@@ -1,0 +1,59 @@
+"""The HTTP side of completions."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from qstar_infer.engine.protocol import Engine
+from qstar_server.body import read_json_object
+from qstar_server.completions.protocol import CompletionRequest, CompletionResponse
+from qstar_server.completions.service import submit_completion
+from qstar_server.deps import EngineDep, SettingsDep, UnknownFieldsDep
+from qstar_server.disconnect import until_disconnect
+from qstar_server.settings import Settings
+from qstar_server.sse import EventStream
+
+router = APIRouter()
+
+_PATH = "/v1/completions"
+# The body is read by hand, for its size and strictness, so its schema must be named by hand.
+_SCHEMA_AT = "#/paths/~1v1~1completions/post/requestBody/content/application~1json/schema"
+_BODY_SCHEMA = CompletionRequest.model_json_schema(ref_template=_SCHEMA_AT + "/$defs/{model}")
+_OPENAPI = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY_SCHEMA}}}
+}
+
+
+async def _completion_request(
+    request: Request, settings: SettingsDep, unknown_fields: UnknownFieldsDep
+) -> CompletionRequest:
+    fields = await read_json_object(request, max_bytes=settings.max_body_bytes)
+    completion = await anyio.to_thread.run_sync(CompletionRequest.model_validate, fields)
+    unknown_fields.note(completion.model_extra if completion.model_extra is not None else {})
+    return completion
+
+
+CompletionRequestDep = Annotated[CompletionRequest, Depends(_completion_request)]
+
+
+@router.post(_PATH, response_model=CompletionResponse, openapi_extra=_OPENAPI)
+async def create_completion(
+    request: Request,
+    engine: EngineDep,
+    settings: SettingsDep,
+    completion: CompletionRequestDep,
+) -> Response:
+    """Complete one or more prompts. With `stream`, answer with server-sent events."""
+    if completion.stream:
+        job = await submit_completion(completion, engine, settings)
+        return EventStream(job.frames(), job.deltas, settings)
+    body = await until_disconnect(request, _whole(completion, engine, settings))
+    return Response(body, media_type="application/json")
+
+
+async def _whole(completion: CompletionRequest, engine: Engine, settings: Settings) -> str:
+    job = await submit_completion(completion, engine, settings)
+    response = await job.response()
+    return await anyio.to_thread.run_sync(response.to_json)

@@ -1,0 +1,167 @@
+"""One completion request, from checked fields to a response or a stream of chunks."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from functools import partial
+
+import anyio.to_thread
+
+from qstar_infer.engine.protocol import Engine, EngineRequest
+from qstar_infer.outputs import RequestOutput
+from qstar_server.bridge import DeltaStream
+from qstar_server.completions.params import build_params, num_returned
+from qstar_server.completions.prompts import check_prompt_count, encode_prompts
+from qstar_server.completions.protocol import (
+    CompletionChoice,
+    CompletionRequest,
+    CompletionResponse,
+)
+from qstar_server.completions.response import PromptWriter
+from qstar_server.errors import model_not_found
+from qstar_server.settings import Settings
+from qstar_server.thoughts import refuse_forbidden_thoughts
+from qstar_server.usage import UsageCounter
+
+_LARGE_CHUNK_TOKENS = 64
+
+
+class CompletionJob:
+    """A submitted completion request.
+
+    Attributes:
+        deltas: what the engine sends; close it when the job is given up.
+    """
+
+    def __init__(
+        self,
+        request: CompletionRequest,
+        deltas: DeltaStream,
+        *,
+        job_id: str,
+        writers: dict[str, PromptWriter],
+        usage: UsageCounter,
+    ) -> None:
+        self.deltas = deltas
+        self._request = request
+        self._id = job_id
+        self._created = int(time.time())
+        self._writers = writers
+        self._usage = usage
+
+    async def response(self) -> CompletionResponse:
+        """The whole response. Leaving it early aborts the engine's work."""
+        choices: dict[int, CompletionChoice] = {}
+        async with self.deltas:
+            async for delta in self.deltas:
+                for choice in await self._write(delta):
+                    if choice.index in choices:
+                        choices[choice.index].extend(choice)
+                    else:
+                        choices[choice.index] = choice
+        return CompletionResponse(
+            id=self._id,
+            object="text_completion",
+            created=self._created,
+            model=self._request.model,
+            choices=self._best(choices),
+            usage=self._usage.usage(),
+        )
+
+    async def frames(self) -> AsyncIterator[str]:
+        """The chunks of the stream as JSON. Each holds one choice's news."""
+        options = self._request.stream_options
+        has_usage = options is not None and bool(options.include_usage)
+        is_continuous = options is not None and bool(options.continuous_usage_stats)
+        async with self.deltas:
+            async for delta in self.deltas:
+                for choice in await self._write(delta):
+                    chunk = self._chunk([choice])
+                    if is_continuous:
+                        chunk.usage = self._usage.usage()
+                    elif has_usage:
+                        chunk.usage = None
+                    yield await _to_json(chunk)
+        if has_usage:
+            last = self._chunk([])
+            last.usage = self._usage.usage()
+            yield last.to_json()
+
+    async def _write(self, delta: RequestOutput) -> list[CompletionChoice]:
+        self._usage.add(delta)
+        write = self._writers[delta.request_id].write
+        if delta.prompt_logprobs is None:
+            return write(delta)
+        return await anyio.to_thread.run_sync(write, delta)
+
+    def _chunk(self, choices: list[CompletionChoice]) -> CompletionResponse:
+        return CompletionResponse(
+            id=self._id,
+            object="text_completion",
+            created=self._created,
+            model=self._request.model,
+            choices=choices,
+        )
+
+    def _best(self, choices: dict[int, CompletionChoice]) -> list[CompletionChoice]:
+        """The `n` most likely candidates of each prompt, best first, numbered anew.
+
+        Where all candidates are returned they keep their order, which is that of a stream.
+        """
+        n = num_returned(self._request)
+        best: list[CompletionChoice] = []
+        for writer in self._writers.values():
+            ranked = list(writer.choices)
+            if len(ranked) > n:
+                ranked.sort(key=lambda choice: choice.mean_logprob, reverse=True)
+            best += [choices[choice.index] for choice in ranked[:n]]
+        for index, choice in enumerate(best):
+            choice.index = index
+        return best
+
+
+async def submit_completion(
+    request: CompletionRequest, engine: Engine, settings: Settings
+) -> CompletionJob:
+    """Check the request, tokenise its prompts and hand them to the engine, all or none.
+
+    Raises:
+        ApiError: the model is another one (404), or thoughts are forbidden (403).
+        RequestError, QueueFullError, EngineDeadError: as `Engine.submit`.
+    """
+    if request.model != engine.model.name:
+        raise model_not_found(request.model)
+    refuse_forbidden_thoughts(request, settings)
+    check_prompt_count(len(request.prompt), limit=settings.max_prompts)
+    params = build_params(request)
+    encode = partial(
+        encode_prompts,
+        engine,
+        request.prompt,
+        add_special_tokens=request.add_special_tokens is not False,
+        skip_special=params.skip_special_tokens,
+    )
+    prompts = await anyio.to_thread.run_sync(encode)
+    job_id = f"cmpl-{uuid.uuid4().hex}"
+    writers: dict[str, PromptWriter] = {}
+    engine_requests: list[EngineRequest] = []
+    for number, prompt in enumerate(prompts):
+        request_id = f"{job_id}-{number}"
+        writers[request_id] = PromptWriter(
+            engine, request, prompt, params, first_index=number * params.n
+        )
+        engine_requests.append(
+            EngineRequest(request_id=request_id, prompt_token_ids=prompt.token_ids, params=params)
+        )
+    deltas = await DeltaStream.open(
+        engine, engine_requests, max_pending=settings.max_pending_deltas
+    )
+    usage = UsageCounter(sum(len(prompt.token_ids) for prompt in prompts))
+    return CompletionJob(request, deltas, job_id=job_id, writers=writers, usage=usage)
+
+
+async def _to_json(chunk: CompletionResponse) -> str:
+    logprobs = chunk.choices[0].logprobs
+    if logprobs is not None and len(logprobs.tokens) > _LARGE_CHUNK_TOKENS:
+        return await anyio.to_thread.run_sync(chunk.to_json)
+    return chunk.to_json()

@@ -1,0 +1,77 @@
+"""Holds the engine from before it is loaded until after it is closed."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from qstar_infer.engine.protocol import Engine
+from qstar_server.errors import unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class EngineSlot:
+    """An engine that is loading, ready, or failed to load; then draining, then closed.
+
+    Every method may be called from any thread.
+    """
+
+    def __init__(self, load_engine: Callable[[], Engine]) -> None:
+        self._load_engine = load_engine
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._is_failed = False
+        self._is_draining = False
+        self._is_closed = False
+
+    def start_loading(self) -> None:
+        """Load on a thread of its own; a daemon, so that a stop need not wait for the loading."""
+        threading.Thread(target=self._load, name="load-engine", daemon=True).start()
+
+    def require(self) -> Engine:
+        """The engine, if it can take a request now.
+
+        Raises:
+            ApiError: 503, with the reason.
+        """
+        with self._lock:
+            engine, is_failed = self._engine, self._is_failed
+            is_leaving = self._is_draining or self._is_closed
+        if is_leaving:
+            raise unavailable("The server is shutting down.", code="shutting_down")
+        if is_failed:
+            message = "The model could not be loaded. The server's log has the reason."
+            raise unavailable(message, code="model_load_failed", retry=False)
+        if engine is None:
+            raise unavailable("Loading model", code="model_loading")
+        if not engine.is_alive:
+            message = "The engine has stopped. The server must be restarted."
+            raise unavailable(message, code="engine_dead", retry=False)
+        return engine
+
+    def start_draining(self) -> None:
+        """Refuse new requests; open ones go on."""
+        with self._lock:
+            self._is_draining = True
+
+    def close(self) -> None:
+        """Close the engine; open requests end with an error. Blocks until it has ended."""
+        with self._lock:
+            engine = None if self._is_closed else self._engine
+            self._is_closed = True
+        if engine is not None:
+            engine.close()
+
+    def _load(self) -> None:
+        try:
+            engine = self._load_engine()
+        except Exception:
+            logger.exception("the model could not be loaded")
+            with self._lock:
+                self._is_failed = True
+            return
+        with self._lock:
+            self._engine = engine
+            is_too_late = self._is_closed
+        if is_too_late:
+            engine.close()

@@ -1,0 +1,147 @@
+"""Every exception as OpenAI's error envelope: `{"error": {message, type, param, code}}`."""
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from qstar_infer.errors import EngineDeadError, QStarError, QueueFullError, RequestError
+from qstar_server.validation import describe_validation_error
+
+logger = logging.getLogger(__name__)
+
+NO_RETRY = {"x-should-retry": "false"}
+"""Tells OpenAI's clients, which repeat every 5xx, that a repeat cannot help."""
+
+_MAX_URL_CHARS = 200
+
+
+class ApiError(Exception):
+    """An answer other than success.
+
+    Attributes:
+        status: HTTP status.
+        message: one or two sentences for a person.
+        type: OpenAI's error family, e.g. `invalid_request_error`.
+        param: the request field at fault, or None.
+        code: a machine-readable reason, or None.
+        headers: extra response headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.param = param
+        self.code = code
+        self.headers = headers if headers is not None else {}
+
+    def envelope(self) -> dict[str, dict[str, str | None]]:
+        """The body; the same inside a stream as outside."""
+        detail = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return {"error": detail}
+
+    def json(self) -> str:
+        """The body in ASCII, so that no character of a client's input can break a frame."""
+        return json.dumps(self.envelope())
+
+    def response(self) -> Response:
+        """The body with its status and headers."""
+        return Response(
+            self.json(),
+            status_code=self.status,
+            headers=self.headers,
+            media_type="application/json",
+        )
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection; nobody is left to answer."""
+
+
+def unavailable(message: str, *, code: str, retry: bool = True) -> ApiError:
+    """A 503. `retry` False: this process will never recover by itself."""
+    headers = {} if retry else dict(NO_RETRY)
+    return ApiError(503, message, type="service_unavailable_error", code=code, headers=headers)
+
+
+def model_not_found(name: str) -> ApiError:
+    """A 404 that names the model, shortened."""
+    return ApiError(
+        404, f"The model {name[:100]!r} does not exist.", param="model", code="model_not_found"
+    )
+
+
+def describe(error: Exception) -> ApiError:
+    """The answer to an exception, whose own words are shown only where they are for clients."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RequestError):
+        return ApiError(400, str(error), param=error.param, code=error.code)
+    if isinstance(error, QueueFullError):
+        retry_after = {"Retry-After": str(max(1, int(error.retry_after_s)))}
+        return ApiError(
+            429, str(error), type="rate_limit_error", code="queue_full", headers=retry_after
+        )
+    if isinstance(error, EngineDeadError):
+        message = "The engine has stopped. Nothing will be answered until the server is restarted."
+        return unavailable(message, code="engine_dead", retry=False)
+    if isinstance(error, ValidationError | RequestValidationError):
+        message, param = describe_validation_error(error)
+        return ApiError(400, message, param=param)
+    return ApiError(
+        500,
+        "The server had an internal error. Its log has the details.",
+        type="server_error",
+        code="internal_error",
+        headers=dict(NO_RETRY),
+    )
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Answer every exception of a route, and of routing itself, in the envelope."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        api_error = describe(error)
+        if api_error.status == 500:
+            logger.error("internal error", exc_info=error)
+        return api_error.response()
+
+    for kind in (ApiError, QStarError, RequestValidationError, ValidationError):
+        app.add_exception_handler(kind, answer)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(ClientGoneError, _answer_nobody)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    where = f"{request.method} {request.url.path}"[:_MAX_URL_CHARS]
+    messages = {404: f"There is nothing at {where}.", 405: f"{where}: the method is not allowed."}
+    message = messages.get(error.status_code, str(error.detail))
+    headers: dict[str, Any] = dict(error.headers) if error.headers is not None else {}
+    return ApiError(error.status_code, message, headers=headers).response()
+
+
+async def _answer_nobody(_: Request, __: Exception) -> Response:
+    # 499 is what proxies log for this case; no client sees it.
+    return Response(status_code=499)

@@ -1,0 +1,1 @@
+"""`GET /health`: whether a request would be served."""

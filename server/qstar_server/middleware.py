@@ -1,0 +1,76 @@
+"""ASGI middleware: the request id, and an answer to what no handler expected."""
+
+import logging
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from qstar_server.errors import describe
+
+logger = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER = "x-request-id"
+_MAX_REQUEST_ID_CHARS = 128
+
+
+class RequestIdMiddleware:
+    """Gives every response an `x-request-id`: the caller's where it is sane, else a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _sane_or_new(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class ErrorBoundaryMiddleware:
+    """Answers an unexpected exception with a 500 in the envelope, and logs it.
+
+    Starlette's own place for this lies outside all middleware, where the answer would miss its
+    request id. After the first byte the exception goes on to the web server, which cuts the
+    connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        is_started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except ClientDisconnect:
+            logger.debug("client left while sending its request")
+        except Exception as error:
+            if scope["type"] != "http" or is_started:
+                raise
+            request_id = scope.get("state", {}).get("request_id")
+            logger.exception("request %s failed", request_id)
+            await describe(error).response()(scope, receive, send)
+
+
+def _sane_or_new(request_id: str | None) -> str:
+    if not request_id or len(request_id) > _MAX_REQUEST_ID_CHARS:
+        return uuid.uuid4().hex
+    is_sane = request_id.isascii() and request_id.isprintable()
+    return request_id if is_sane else uuid.uuid4().hex

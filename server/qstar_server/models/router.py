@@ -1,0 +1,49 @@
+"""The one model this server has, as OpenAI lists models."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from qstar_infer.engine.protocol import ModelInfo
+from qstar_server.deps import EngineDep
+from qstar_server.errors import model_not_found
+
+router = APIRouter()
+
+
+class ModelCard(BaseModel):
+    """One model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "qstar"
+    max_model_len: int
+    """Most visible tokens, prompt and output together."""
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+@router.get("/v1/models")
+async def list_models(engine: EngineDep) -> ModelList:
+    """List the served model."""
+    return ModelList(data=[_card(engine.model)])
+
+
+# A model's name may hold slashes.
+@router.get("/v1/models/{model_id:path}")
+async def get_model(model_id: str, engine: EngineDep) -> ModelCard:
+    """Describe the served model; 404 for any other name."""
+    if model_id != engine.model.name:
+        raise model_not_found(model_id)
+    return _card(engine.model)
+
+
+def _card(model: ModelInfo) -> ModelCard:
+    return ModelCard(id=model.name, created=model.created, max_model_len=model.max_model_len)
