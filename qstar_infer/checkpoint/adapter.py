@@ -1,0 +1,89 @@
+"""PEFT adapters over a named base, merged so that the backbone is again a stock model."""
+
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, PeftModel, set_peft_model_state_dict
+from transformers import PreTrainedModel
+
+from qstar_infer.checkpoint.backbone import finish
+from qstar_infer.checkpoint.boundary import third_party
+from qstar_infer.checkpoint.files import read_json
+from qstar_infer.checkpoint.safety import refuse_code
+from qstar_infer.checkpoint.tensors import read_tensors, require_finite
+from qstar_infer.errors import CheckpointError
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_TENSORS = "adapter_model.safetensors"
+
+
+def base_of_adapter(directory: Path) -> tuple[str, str | None]:
+    """Source and revision of the model that an adapter belongs to.
+
+    A relative path is looked up beside the adapter first, so that both can be moved together.
+
+    Raises:
+        CheckpointError: the adapter names no base.
+    """
+    path = directory / ADAPTER_CONFIG
+    values = read_json(path)
+    base = values.get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise CheckpointError(
+            f"{path} has base_model_name_or_path = {base!r}; it must name the base model, as a "
+            "path or a hub id. Add it."
+        )
+    revision = values.get("revision")
+    beside = directory / base
+    source = str(beside) if not Path(base).is_absolute() and beside.exists() else base
+    return source, revision if isinstance(revision, str) else None
+
+
+def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel:
+    """Add a LoRA adapter's weights into the backbone's own.
+
+    Raises:
+        CheckpointError: not LoRA, no safetensors, or tensors that do not match the backbone.
+    """
+    refuse_code(directory)
+    config = _lora_config(directory)
+    tensors = read_tensors(directory / ADAPTER_TENSORS)
+    require_finite(tensors, directory / ADAPTER_TENSORS)
+    advice = "Check that the adapter was made for this base model."
+    with third_party(f"The adapter in {directory}", advice):
+        wrapped = PeftModel(backbone, config)
+        report = set_peft_model_state_dict(wrapped, tensors)
+    _require_all_used(report, config, directory)
+    with third_party(f"The adapter in {directory}", advice):
+        merged: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
+    return finish(merged)
+
+
+def _lora_config(directory: Path) -> LoraConfig:
+    values = read_json(directory / ADAPTER_CONFIG)
+    if values.get("peft_type") != "LORA":
+        raise CheckpointError(
+            f"{directory / ADAPTER_CONFIG} has peft_type {values.get('peft_type')!r}; only LORA "
+            "can be merged here. Merge it where it was trained and save the whole model."
+        )
+    if not (directory / ADAPTER_TENSORS).exists():
+        raise CheckpointError(
+            f"{directory} has no {ADAPTER_TENSORS}. Only safetensors are read: save the adapter "
+            "again with a current peft, which writes that file."
+        )
+    with third_party(str(directory / ADAPTER_CONFIG), "Correct the value the message names."):
+        config = LoraConfig.from_pretrained(str(directory))
+    config.inference_mode = True
+    return config
+
+
+def _require_all_used(report: Any, config: LoraConfig, directory: Path) -> None:
+    """Refuse an adapter of which only a part found its place."""
+    missing = [name for name in report.missing_keys if "lora_" in name]
+    wrong = sorted([*report.unexpected_keys, *missing])
+    if wrong:
+        raise CheckpointError(
+            f"The adapter in {directory} does not fit its base model "
+            f"{config.base_model_name_or_path}: {len(wrong)} tensors have no counterpart, the "
+            f"first being {wrong[0]}. Use the base model that it was trained on."
+        )

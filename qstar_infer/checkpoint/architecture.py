@@ -1,0 +1,150 @@
+"""Which backbones can think here, and why the others cannot.
+
+The engine replaces a model's attention by its own and applies the output embedding itself, once to
+the mixed hidden state. That asks a few things of a backbone. Each check says what and why.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+)
+
+from qstar_infer.errors import CheckpointError
+
+SUPPORTED_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
+REFUSED_ROPE_TYPES = frozenset({"dynamic", "longrope"})
+
+# Fields that make the logits anything else than `lm_head(hidden)`, with the value that leaves them
+# alone. Granite divides by `logits_scaling`, Cohere multiplies by `logit_scale`.
+_LOGIT_FIELDS = {
+    "final_logit_softcapping": None,
+    "logits_scaling": 1.0,
+    "logit_scale": 1.0,
+    "logits_soft_cap": None,
+}
+_NEXT_STEP = "Use another base model, for example a Llama, Mistral, Qwen2 or Qwen3."
+
+
+def config_class(values: dict[str, Any], where: str) -> type[PreTrainedConfig]:
+    """The transformers class for a `config.json`.
+
+    Args:
+        values: the content of `config.json`.
+        where: the file, for the message.
+
+    Raises:
+        CheckpointError: `model_type` is missing, unknown or not a decoder-only language model.
+    """
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str):
+        raise CheckpointError(
+            f"{where} has no 'model_type' string, so its architecture is unknown. "
+            "Fetch or save the checkpoint again."
+        )
+    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or model_type not in CONFIG_MAPPING:
+        raise CheckpointError(
+            f"{where} has model_type {model_type!r}, which the installed transformers does not "
+            f"know as a causal language model. {_NEXT_STEP}"
+        )
+    config: type[PreTrainedConfig] = CONFIG_MAPPING[model_type]
+    return config
+
+
+def require_supported_config(config: PreTrainedConfig) -> None:
+    """Check what a config tells, before weights are read.
+
+    Raises:
+        CheckpointError: saying which property is not supported, and why.
+    """
+    if config.is_encoder_decoder:
+        _refuse(config, "is an encoder-decoder", "a thought continues the text it follows")
+    _require_known_layers(config)
+    for rope_type in _rope_types(config):
+        if rope_type in REFUSED_ROPE_TYPES:
+            _refuse(
+                config,
+                f"uses rope type {rope_type!r}",
+                "its rotation depends on the running length, so cached keys would be wrong as "
+                "soon as the text grows",
+            )
+    for field, neutral in _LOGIT_FIELDS.items():
+        value = getattr(config, field, neutral)
+        if value is not None and value != neutral:
+            _refuse(
+                config,
+                f"has {field} = {value}",
+                "the mix of base and thought is only right where the logits are the output "
+                "embedding of the hidden state and nothing more",
+            )
+    if getattr(config, "attn_logit_softcapping", None) is not None:
+        _refuse(
+            config,
+            f"has attn_logit_softcapping = {config.attn_logit_softcapping}",
+            "the attention used for thoughts does not cap its scores",
+        )
+    _require_own_attention(config)
+
+
+def require_supported_model(backbone: PreTrainedModel) -> None:
+    """Check what only the built model tells.
+
+    Raises:
+        CheckpointError: the output embedding is not a bias-free linear layer.
+    """
+    head = backbone.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        kind = type(head).__name__
+        _refuse(
+            backbone.config,
+            f"has a {kind} as output embedding",
+            "hidden states are mixed before it, so it must be one linear layer",
+        )
+    elif head.bias is not None:
+        _refuse(
+            backbone.config,
+            "has an output embedding with a bias",
+            "mixing hidden states equals mixing logits only without one",
+        )
+
+
+def _require_known_layers(config: PreTrainedConfig) -> None:
+    unknown = set(getattr(config, "layer_types", None) or ()) - SUPPORTED_LAYER_TYPES
+    if unknown:
+        _refuse(
+            config,
+            f"has layers of type {', '.join(sorted(unknown))}",
+            "a thought is a branch off the text, which needs keys and values of every earlier "
+            "token, as full and sliding attention keep them",
+        )
+
+
+def _require_own_attention(config: PreTrainedConfig) -> None:
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if not getattr(model_class, "_supports_attention_backend", False):
+        _refuse(
+            config,
+            "has attention that cannot be replaced in transformers",
+            "thoughts need an attention of their own",
+        )
+
+
+def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
+    """Rope types of a config, whether it has one set of parameters or one per layer type."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    sets = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
+    for one in sets:
+        rope_type = one.get("rope_type")
+        if isinstance(rope_type, str):
+            yield rope_type
+
+
+def _refuse(config: PreTrainedConfig, what: str, why: str) -> None:
+    raise CheckpointError(
+        f"A {config.model_type} model that {what} cannot think here; why: {why}. {_NEXT_STEP}"
+    )

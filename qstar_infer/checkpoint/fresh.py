@@ -1,0 +1,79 @@
+"""`init_model`: fresh thought parts for any causal language model, ready to be trained."""
+
+from pathlib import Path
+
+import torch
+
+from qstar_infer.checkpoint.backbone import input_embedding_row
+from qstar_infer.checkpoint.load import load_checkpoint
+from qstar_infer.checkpoint.tokenizer import delimiter_ids, delimiter_text_id
+from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.model.config import QuietStarConfig
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.thought_parts import ThoughtParts
+
+
+def init_model(
+    source: str | Path,
+    *,
+    num_thought_tokens: int = 5,
+    seed: int = 0,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    revision: str | None = None,
+) -> QuietStarModel:
+    """Load a language model and give it untrained thought parts.
+
+    It thinks, and the thoughts change nothing until the parts are trained. The delimiters need no
+    vocabulary rows; where the vocabulary has them, their ids are recorded so that they are never
+    sampled.
+
+    Args:
+        source: anything `load_model` takes that has no thought parts yet.
+        num_thought_tokens: sampled tokens per thought, at least 1.
+        seed: draws the talk head.
+        dtype, device, revision: as in `load_model`.
+
+    Raises:
+        CheckpointError: it cannot be loaded, or has thought parts already.
+        ConfigError: an argument is out of range.
+    """
+    if num_thought_tokens < 1:
+        raise ConfigError(f"num_thought_tokens={num_thought_tokens} must be at least 1.")
+    model = load_checkpoint(source, dtype=dtype, device=device, revision=revision)
+    if model.thought_parts is not None:
+        raise CheckpointError(
+            f"{source} has thought parts already, and fresh ones would throw them away. "
+            "Load it as it is, or give its base model."
+        )
+    return add_fresh_parts(
+        model,
+        num_thought_tokens=num_thought_tokens,
+        seed=seed,
+        base_model=str(source),
+        base_revision=revision,
+    )
+
+
+def add_fresh_parts(
+    model: QuietStarModel,
+    *,
+    num_thought_tokens: int,
+    seed: int,
+    base_model: str | None,
+    base_revision: str | None,
+) -> QuietStarModel:
+    """The same backbone and tokenizer with untrained thought parts."""
+    row = input_embedding_row(model.backbone, delimiter_text_id(model.tokenizer))
+    start_id, end_id = delimiter_ids(model.tokenizer)
+    config = QuietStarConfig(
+        num_thought_tokens=num_thought_tokens,
+        start_thought_token_id=start_id,
+        end_thought_token_id=end_id,
+        base_model=base_model,
+        base_revision=base_revision,
+    )
+    parts = ThoughtParts.fresh(row, seed=seed).to(model.backbone.device)
+    return QuietStarModel(
+        model.backbone, model.tokenizer, thought_parts=parts, config=config
+    ).eval()

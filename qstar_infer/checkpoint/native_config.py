@@ -1,0 +1,101 @@
+"""`quiet_star.json`: the thinking part of a native checkpoint, apart from its tensors."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from qstar_infer.checkpoint.files import read_json
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.config import FORMAT_VERSION, QuietStarConfig
+
+_OPTIONAL_INT = (int, type(None))
+_OPTIONAL_STR = (str, type(None))
+_FIELD_TYPES: dict[str, tuple[type, ...]] = {
+    "num_thought_tokens": (int,),
+    "num_talk_tokens": (int,),
+    "start_thought_token_id": _OPTIONAL_INT,
+    "end_thought_token_id": _OPTIONAL_INT,
+    "base_model": _OPTIONAL_STR,
+    "base_revision": _OPTIONAL_STR,
+    "training": (dict, type(None)),
+    "notes": (list,),
+}
+_MINIMA = {
+    "num_thought_tokens": 1,
+    "num_talk_tokens": 0,
+    "start_thought_token_id": 0,
+    "end_thought_token_id": 0,
+}
+
+
+def to_json(config: QuietStarConfig, *, hidden: int) -> dict[str, Any]:
+    """The content of `quiet_star.json`."""
+    head = {"hidden_size": hidden, "layers": [[hidden, 2 * hidden], [hidden, hidden], [1, hidden]]}
+    return {"format_version": FORMAT_VERSION, **dataclasses.asdict(config), "talk_head": head}
+
+
+def read_native_config(path: Path, *, hidden: int) -> QuietStarConfig:
+    """Read and check `quiet_star.json`.
+
+    Args:
+        path: the file.
+        hidden: the backbone's width, which the talk head must have.
+
+    Raises:
+        CheckpointError: malformed, of an unknown version, with unknown fields or wrong values.
+    """
+    values = read_json(path)
+    _require_version(values.pop("format_version", None), path)
+    head = values.pop("talk_head", None)
+    unknown = sorted(set(values) - set(_FIELD_TYPES))
+    if unknown:
+        raise CheckpointError(
+            f"{path} has unknown fields: {', '.join(unknown)}. Format version {FORMAT_VERSION} "
+            f"knows {', '.join(_FIELD_TYPES)} and talk_head. Correct or remove them."
+        )
+    if "num_thought_tokens" not in values:
+        raise CheckpointError(
+            f"{path} lacks num_thought_tokens, the thought length. Add it, or save the checkpoint "
+            "again."
+        )
+    for name, value in values.items():
+        _require_value(name, value, path)
+    _require_head(head, hidden, path)
+    return QuietStarConfig(**values)
+
+
+def _require_version(version: Any, path: Path) -> None:
+    if version is None:
+        raise CheckpointError(
+            f"{path} has no format_version. This program writes and reads version "
+            f"{FORMAT_VERSION}: save the checkpoint again, or add it if you wrote the file."
+        )
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format_version {version!r}, and this program reads only "
+            f"{FORMAT_VERSION}. Update qstar, or save the checkpoint with a matching version."
+        )
+
+
+def _require_value(name: str, value: Any, path: Path) -> None:
+    expected = _FIELD_TYPES[name]
+    # bool is an int in Python, but `true` is no count.
+    if isinstance(value, bool) or not isinstance(value, expected):
+        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in expected)
+        raise CheckpointError(f"{path}: {name} must be {names}, not {value!r}. Correct it.")
+    minimum = _MINIMA.get(name)
+    if minimum is not None and value is not None and value < minimum:
+        raise CheckpointError(
+            f"{path}: {name} must be at least {minimum}, not {value}. Correct it."
+        )
+    if name == "notes" and not all(isinstance(note, str) for note in value):
+        raise CheckpointError(f"{path}: notes must be a list of strings. Correct it.")
+
+
+def _require_head(head: Any, hidden: int, path: Path) -> None:
+    width = head.get("hidden_size") if isinstance(head, dict) else None
+    if width != hidden:
+        raise CheckpointError(
+            f"{path}: talk_head.hidden_size is {width!r}, but the backbone is {hidden} wide. "
+            "The thought parts belong to another model: use the checkpoint they were saved with."
+        )

@@ -1,0 +1,97 @@
+"""How to load: dtype, device and quantization, checked once at the door."""
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from qstar_infer.errors import ConfigError
+
+Quantization = Literal["none", "int8", "nf4"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+QUANTIZATIONS = ("none", "int8", "nf4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """Resolved options of one load."""
+
+    dtype: torch.dtype | None
+    """None: the checkpoint's own."""
+    device: torch.device
+    quantization: Quantization
+
+    @classmethod
+    def resolve(
+        cls, *, dtype: str | torch.dtype, device: str | torch.device, quantization: str
+    ) -> "LoadOptions":
+        """Check the arguments of `load_model`.
+
+        Raises:
+            ConfigError: an unknown value, an absent device, or bitsandbytes is not installed.
+        """
+        if quantization not in QUANTIZATIONS:
+            raise ConfigError(
+                f"quantization={quantization!r} is unknown; use one of {', '.join(QUANTIZATIONS)}."
+            )
+        if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
+            raise ConfigError(
+                f"quantization={quantization!r} needs bitsandbytes, which is not installed: "
+                'pip install "qstar[quantization]"'
+            )
+        return cls(
+            dtype=_resolve_dtype(dtype),
+            device=_resolve_device(device),
+            quantization=quantization,  # type: ignore[arg-type]  # checked above
+        )
+
+    def from_pretrained_arguments(self) -> dict[str, Any]:
+        """The arguments of `from_pretrained` that these options amount to."""
+        arguments: dict[str, Any] = {"dtype": "auto" if self.dtype is None else self.dtype}
+        if self.device.type != "cpu" or self.quantization != "none":
+            arguments["device_map"] = {"": self.device}
+        if self.quantization != "none":
+            arguments["quantization_config"] = self._quantization_config()
+        return arguments
+
+    def _quantization_config(self) -> Any:
+        from transformers import BitsAndBytesConfig
+
+        # The output embedding mixes two hidden states: it stays in full precision.
+        skipped = ["lm_head"]
+        if self.quantization == "int8":
+            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16 if self.dtype is None else self.dtype,
+            llm_int8_skip_modules=skipped,
+        )
+
+
+def _resolve_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+    if dtype == "auto":
+        return None
+    if isinstance(dtype, str):
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype={dtype!r} is unknown; use auto, {', '.join(DTYPES)}.")
+        return DTYPES[dtype]
+    if dtype not in DTYPES.values():
+        raise ConfigError(f"dtype={dtype} cannot be computed in; use {', '.join(DTYPES)}.")
+    return dtype
+
+
+def _resolve_device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(f"device={device!r} is unknown; use auto, cpu or cuda.") from error
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device={str(device)!r} was asked for, but this torch sees no CUDA device; "
+            "use device='cpu' or install a CUDA build of torch."
+        )
+    return resolved

@@ -1,0 +1,98 @@
+"""`save_model`: writes a native checkpoint, whole or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from qstar_infer.checkpoint.backbone import hidden_size
+from qstar_infer.checkpoint.boundary import third_party
+from qstar_infer.checkpoint.native_config import to_json
+from qstar_infer.checkpoint.source import QUIET_STAR_JSON, QUIET_STAR_TENSORS
+from qstar_infer.checkpoint.tensors import write_tensors
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+
+def save_model(
+    model: QuietStarModel, directory: str | Path, *, max_shard_size: str = "5GB"
+) -> None:
+    """Write backbone, tokenizer, generation config and thought parts as a native checkpoint.
+
+    The files are written to a sibling directory that is renamed at the end, so that a reader never
+    sees half a checkpoint.
+
+    Args:
+        model: any model that `load_model` returns, unless quantised.
+        directory: does not exist yet, or is empty.
+        max_shard_size: weights above this are split, for example "5GB".
+
+    Raises:
+        CheckpointError: the directory holds something, cannot be written, or the model is
+            quantised.
+    """
+    target = Path(directory).expanduser()
+    require_empty(target)
+    if getattr(model.backbone, "is_quantized", False):
+        raise CheckpointError(
+            "A quantised model cannot be saved: its weights are rounded. "
+            "Load it with quantization='none' and save that."
+        )
+    temporary = _make_sibling(target)
+    try:
+        _write(model, temporary, max_shard_size)
+        _move_into_place(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_empty(directory: Path) -> None:
+    """Refuse a destination that holds something.
+
+    Raises:
+        CheckpointError: it is a file or a non-empty directory.
+    """
+    if directory.is_dir():
+        if any(directory.iterdir()):
+            raise CheckpointError(
+                f"{directory} is not empty. Nothing is overwritten: give another directory or "
+                "empty this one."
+            )
+    elif directory.exists():
+        raise CheckpointError(f"{directory} is a file. Give a directory.")
+
+
+def _make_sibling(target: Path) -> Path:
+    """A fresh directory on the target's file system, where a rename is atomic."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise CheckpointError(f"{target} cannot be written: {error}.") from error
+    # mkdtemp makes it private; the checkpoint should be as readable as any other directory.
+    mask = os.umask(0)
+    os.umask(mask)
+    temporary.chmod(0o777 & ~mask)
+    return temporary
+
+
+def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
+    with third_party(f"The checkpoint for {directory.parent}", "Nothing was written."):
+        model.backbone.save_pretrained(directory, max_shard_size=max_shard_size)
+        model.tokenizer.save_pretrained(directory)
+    if model.thought_parts is None or model.config is None:
+        return
+    content = to_json(model.config, hidden=hidden_size(model.backbone))
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
+    write_tensors(directory / QUIET_STAR_TENSORS, dict(model.thought_parts.state_dict()))
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    try:
+        temporary.rename(target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target} could not be put in place: {error}. It may have been created meanwhile."
+        ) from error

@@ -1,0 +1,76 @@
+"""Loading a tokenizer and checking that it fits the model."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from qstar_infer.checkpoint.boundary import third_party
+from qstar_infer.errors import CheckpointError
+
+START_TOKEN = "<|startthought|>"
+END_TOKEN = "<|endthought|>"
+DELIMITER_TEXT = "---"
+"""Fresh thought vectors start as the embedding of this text's first token (paper, section 4.2)."""
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+def has_tokenizer(directory: Path) -> bool:
+    """Whether a directory holds the files of a tokenizer."""
+    return any((directory / name).exists() for name in _TOKENIZER_FILES)
+
+
+def load_tokenizer(directory: Path, *, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer in a directory, or inside a GGUF file of it.
+
+    Raises:
+        CheckpointError: there is none, or transformers cannot read it.
+    """
+    if gguf_file is None and not has_tokenizer(directory):
+        raise CheckpointError(
+            f"{directory} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). "
+            "Copy the tokenizer files of the base model into it."
+        )
+    arguments = {} if gguf_file is None else {"gguf_file": gguf_file}
+    with third_party(f"The tokenizer in {directory}", "Fetch its files again."):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False, **arguments
+        )
+    return tokenizer
+
+
+def require_fit(tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, where: str) -> None:
+    """Check that every id of the tokenizer has an embedding row.
+
+    Raises:
+        CheckpointError: with the highest id and the number of rows.
+    """
+    highest = max(tokenizer.get_vocab().values(), default=-1)
+    rows = backbone.get_input_embeddings().weight.shape[0]
+    if highest >= rows:
+        raise CheckpointError(
+            f"The tokenizer of {where} has ids up to {highest}, but the embedding has only "
+            f"{rows} rows (ids 0 to {rows - 1}). They belong to different models: use the "
+            "tokenizer that the model was trained with."
+        )
+
+
+def delimiter_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, int | None]:
+    """Ids of the start and end delimiter by name; None where the vocabulary has none."""
+    vocabulary = tokenizer.get_vocab()
+    return vocabulary.get(START_TOKEN), vocabulary.get(END_TOKEN)
+
+
+def delimiter_text_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The first id of `---`, without special tokens.
+
+    Raises:
+        CheckpointError: the tokenizer encodes `---` to nothing.
+    """
+    ids = tokenizer(DELIMITER_TEXT, add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise CheckpointError(
+            f"The tokenizer encodes {DELIMITER_TEXT!r} to no token at all, so fresh thought "
+            "vectors have no embedding to start from. Use another base model."
+        )
+    return int(ids[0])
