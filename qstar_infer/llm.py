@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint import load_model
+from qstar_infer.checkpoint.published import ThoughtVectors
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo
@@ -39,7 +40,7 @@ class LLM:
         dtype: str | torch.dtype = "auto",
         device: str | torch.device = "auto",
         quantization: str = "none",
-        thought_vectors: str = "kept",
+        thought_vectors: ThoughtVectors = "kept",
         num_thought_tokens: int | None = None,
         served_model_name: str | None = None,
         **engine: Any,

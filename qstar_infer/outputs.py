@@ -76,7 +76,7 @@ class RequestOutput:
     outputs: list[CompletionOutput]
     prompt: str | None = None
     prompt_logprobs: list[dict[int, Logprob] | None] | None = None
-    """One entry for each prompt token, the first None. Comes with the first delta. None: not asked."""
+    """One entry for each prompt token, the first None; in the first delta. None: not asked for."""
     num_prompt_thought_tokens: int = 0
     """Thought tokens spent on `prompt_logprobs`."""
     finished: bool = False

@@ -1,6 +1,5 @@
 """What one request asks of the sampler. Plain data, validated on construction."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -145,9 +144,9 @@ def _check_float(
     name: str, value: object, low: float, high: float, *, low_is_open: bool = False
 ) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and low <= value <= high:  # type: ignore[arg-type,operator]
-        if not (low_is_open and value == low):
-            return
+    is_inside = is_number and low <= value <= high  # type: ignore[operator]  # false for NaN
+    if is_inside and not (low_is_open and value == low):
+        return
     bracket = "(" if low_is_open else "["
     raise RequestError(
         f"{name} must be a number in {bracket}{low:g}, {high:g}], got {_shown(value)}", param=name

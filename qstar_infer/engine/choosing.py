@@ -81,14 +81,13 @@ def pick_thoughts(logits: Tensor, lanes: Items[tuple[Sequence, Lane]]) -> list[i
     """
     if not lanes:
         return []
-    picked = _pick(
+    return _pick(
         logits,
         temperatures=[seq.params.resolved_thought_temperature for seq, _ in lanes],
         seeds=[seq.seed for seq, _ in lanes],
         positions=[lane.anchor + 1 for _, lane in lanes],
         roles=[len(lane.thought) + 1 for _, lane in lanes],
     )
-    return picked
 
 
 def _pick_visible(logits: Tensor, wanted: Items[ChoiceWanted]) -> list[int]:

@@ -58,7 +58,7 @@ def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:
         return 2048 if limit is None else int(limit)
     if limit is not None and config.max_model_len > limit:
         raise ConfigError(
-            f"max_model_len is {config.max_model_len}, but the model was built for {limit} positions"
+            f"max_model_len is {config.max_model_len}, but the model has {limit} positions"
         )
     return config.max_model_len
 

@@ -20,7 +20,7 @@ class StepResults:
     """What a step decided, keyed by lane."""
 
     drafts: dict[Lane, Choice]
-    """From the base logits at a lane's anchor: a draft, or the decision where nothing is thought."""
+    """From the base logits at a lane's anchor: a draft, or the decision if there is no thought."""
     thought_tokens: dict[Lane, int]
     """The next token of a thought."""
     targets: dict[Lane, Choice]

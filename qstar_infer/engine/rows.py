@@ -126,9 +126,9 @@ def build_rows(
             _advance_lane(rows, lane, seq.num_thought_tokens, block_size)
     for anchor in range(seq.num_computed, feed_end):
         row = rows.add_base(anchor, block_size=block_size)
-        lane = new_lanes.get(anchor)
-        if lane is None:
+        if anchor not in new_lanes:
             continue
+        lane = new_lanes[anchor]
         rows.base_jobs.append(BaseJob(row=row, anchor=anchor, lane=lane))
         if lane.blocks:
             row = rows.add_thought(lane, START, 0, block_size=block_size)

@@ -56,7 +56,7 @@ def upload(steps: Items[SequenceRows], device: torch.device) -> StepTensors:
 
 
 def _paged_rows(group: list[SequenceRows], device: torch.device) -> PagedRows:
-    def table(values: list[list[int]]) -> Tensor:
+    def table(values: Items[Items[_T]]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
     num_lanes = max(len(rows.lanes) for rows in group)

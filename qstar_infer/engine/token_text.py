@@ -1,4 +1,4 @@
-"""Token ids to text. Thread-safe: a tokenizer is only read."""
+"""Text to token ids and back. Thread-safe: a tokenizer is only read."""
 
 from collections.abc import Sequence as Items
 from functools import lru_cache
@@ -7,11 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 
 class TokenText:
-    """Decodes for one tokenizer.
-
-    Attributes:
-        eos_token_ids: the ids that end a text.
-    """
+    """Encodes and decodes with one tokenizer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -20,6 +16,10 @@ class TokenText:
         self._before: list[int] = tokenizer("a", add_special_tokens=False).input_ids[-1:]
         self._text_before = self.decode(self._before, skip_special_tokens=False)
         self.of_token = lru_cache(maxsize=65536)(self._of_token)
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
+        return ids
 
     def decode(self, token_ids: Items[int], *, skip_special_tokens: bool = True) -> str:
         text = self._tokenizer.decode(
@@ -47,7 +47,7 @@ class IncrementalDetokenizer:
         self._skip_special_tokens = skip_special_tokens
         self._token_ids: list[int] = []
         self._context = 0
-        """[context, emitted) decodes to text already given out; it tells how the next piece begins."""
+        """[context, emitted) decodes to text already given; it tells how the next piece begins."""
         self._emitted = 0
 
     def push(self, token_id: int) -> str:

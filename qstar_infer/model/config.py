@@ -15,13 +15,13 @@ class QuietStarConfig:
     num_talk_tokens: int = 4
     """True tokens predicted after each thought in training."""
     start_thought_token_id: int | None = None
-    """Vocabulary id of the start delimiter. None: the vocabulary has none; the vector needs none."""
+    """Vocabulary id of the start delimiter; None where the vocabulary has none (none is needed)."""
     end_thought_token_id: int | None = None
     base_model: str | None = None
     """Where the backbone comes from; None when unknown."""
     base_revision: str | None = None
     training: dict[str, Any] | None = None
-    """How the thought parts were trained. None: freshly initialised, thoughts change nothing yet."""
+    """How the thought parts were trained. None: freshly initialised; thoughts change nothing."""
     notes: list[str] = field(default_factory=list)
     """What a loader inferred rather than read, in sentences for a person."""
 

@@ -65,7 +65,9 @@ class QuietStarModel(nn.Module):
     @property
     def vocab_size(self) -> int:
         """Rows of the embedding, which may exceed the tokenizer's entries."""
-        return int(self.backbone.get_input_embeddings().weight.shape[0])
+        embedding = self.backbone.get_input_embeddings()
+        assert isinstance(embedding, nn.Embedding)
+        return embedding.num_embeddings
 
     @property
     def dtype(self) -> torch.dtype:
@@ -106,7 +108,7 @@ class QuietStarModel(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """`lm_head(hidden)`: `[..., hidden]` to `[..., vocab]`, float32."""
-        output: Tensor = self.backbone.get_output_embeddings()(hidden)
+        output: Tensor = self.backbone.lm_head(hidden)
         return output.float()
 
     def mask_delimiters(self, logits: Tensor) -> Tensor:

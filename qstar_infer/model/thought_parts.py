@@ -35,6 +35,21 @@ class TalkHead(nn.Sequential):
         return weight.squeeze(-1)
 
 
+class ConstantTalkHead(TalkHead):
+    """A talk head that always answers the same weight: for measuring, never for serving."""
+
+    def __init__(self, hidden_size: int, weight: float) -> None:
+        super().__init__(hidden_size)
+        self._weight = weight
+
+    def mixing_weight(self, hidden_base: Tensor, hidden_thought: Tensor) -> Tensor:
+        """`[...]`, float32: the constant."""
+        del hidden_thought
+        return torch.full(
+            hidden_base.shape[:-1], self._weight, dtype=torch.float32, device=hidden_base.device
+        )
+
+
 class ThoughtParts(nn.Module):
     """Talk head, `start_thought` and `end_thought`, held in float32.
 

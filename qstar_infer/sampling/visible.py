@@ -6,6 +6,7 @@ equal tokens. Thoughts never do.
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from qstar_infer.sampling_params import SamplingParams
 
 _FIRST_CANDIDATES = 1024
-"""Tokens sorted at first for `top_p`; nearly always enough, and much cheaper than the vocabulary."""
+"""Tokens sorted at first for `top_p`: nearly always enough, and much cheaper than all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class VisibleContext:
     num_prompt_tokens: int
     num_output_tokens: int
     """Output tokens before this one."""
-    end_token_ids: Items[int]
+    end_token_ids: Collection[int]
     """Banned while `min_tokens` is not reached."""
 
 
@@ -94,9 +95,7 @@ def _adjust_(row: Tensor, context: VisibleContext) -> None:
         row[_ids(counts, row)] -= params.presence_penalty + params.frequency_penalty * times
 
 
-def _ids(
-    token_ids: "Items[int] | set[int] | Counter[int] | dict[int, float]", like: Tensor
-) -> Tensor:
+def _ids(token_ids: Collection[int], like: Tensor) -> Tensor:
     return torch.tensor([*token_ids], dtype=torch.int64, device=like.device)
 
 

@@ -1,0 +1,165 @@
+"""An engine on a thread of its own, behind the `Engine` protocol.
+
+Callers leave commands in an inbox; only the engine's thread touches the engine. It drains the
+inbox between two steps, so a submission or an abort takes effect within one step.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.config import EngineConfig, Speculation
+from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
+from qstar_infer.errors import EngineDeadError, QueueFullError
+from qstar_infer.outputs import EngineStats, RequestOutput
+
+_log = logging.getLogger(__name__)
+
+
+class EngineThread:
+    """Runs an `LLMEngine`; see `Engine` for what each method promises."""
+
+    def __init__(self, engine: LLMEngine) -> None:
+        self._engine = engine
+        self._capacity = engine.config.max_num_seqs + engine.config.max_queue
+        self._listeners: dict[str, tuple[OutputListener, int]] = {}
+        """Open requests: who listens, and how many sequences each holds."""
+        self._changed = threading.Condition()
+        self._inbox: list[Callable[[], None]] = []
+        self._is_closing = False
+        self._is_alive = True
+        self._thread = threading.Thread(target=self._run, name="qstar-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def model(self) -> ModelInfo:
+        return self._engine.model_info
+
+    @property
+    def is_alive(self) -> bool:
+        return self._is_alive
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return self._engine.token_text.encode(text, add_special_tokens=add_special_tokens)
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def check(self, request: EngineRequest) -> None:
+        self._engine.admission.check(request)
+
+    def submit(self, requests: Sequence[EngineRequest], listener: OutputListener) -> None:
+        for request in requests:
+            self.check(request)
+        num_new = sum(request.params.n for request in requests)
+        with self._changed:
+            if not self._is_alive or self._is_closing:
+                raise EngineDeadError("the engine has stopped; restart the server")
+            num_open = sum(count for _, count in self._listeners.values())
+            if num_open + num_new > self._capacity:
+                raise QueueFullError(
+                    f"the server holds {num_open} of at most {self._capacity} sequences and cannot "
+                    f"take {num_new} more now; try again later"
+                )
+            for request in requests:
+                self._listeners[request.request_id] = (listener, request.params.n)
+                self._inbox.append(partial(self._engine.add_request, request))
+            self._changed.notify()
+
+    def abort(self, request_id: str) -> None:
+        with self._changed:
+            if self._listeners.pop(request_id, None) is not None:
+                self._inbox.append(partial(self._engine.abort, request_id))
+                self._changed.notify()
+
+    def stats(self) -> EngineStats:
+        return self._engine.stats()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    # --- on the engine's thread -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        error = EngineDeadError("the server is shutting down")
+        try:
+            while self._drain_inbox():
+                if self._engine.has_work:
+                    for output in self._engine.step():
+                        self._deliver(output)
+        except Exception as cause:
+            # Not knowing what the step left behind, going on could corrupt other requests.
+            _log.exception("the engine loop ended by an error")
+            error = EngineDeadError(f"the engine stopped by an error: {type(cause).__name__}")
+        self._end(error)
+
+    def _drain_inbox(self) -> bool:
+        """Wait until there is something to do; False when it is to close."""
+        with self._changed:
+            while not (self._inbox or self._is_closing or self._engine.has_work):
+                self._changed.wait()
+            commands, self._inbox = self._inbox, []
+            is_closing = self._is_closing
+        for command in commands:
+            command()
+        return not is_closing
+
+    def _deliver(self, output: RequestOutput) -> None:
+        with self._changed:
+            listener, _ = self._listeners.get(output.request_id, (None, 0))
+            if output.finished:
+                self._listeners.pop(output.request_id, None)
+        if listener is not None:
+            self._tell(listener, output)
+
+    def _end(self, error: EngineDeadError) -> None:
+        with self._changed:
+            self._is_alive = False
+            listeners, self._listeners = list(self._listeners.values()), {}
+        for listener, _ in listeners:
+            self._tell(listener, error)
+
+    def _tell(self, listener: OutputListener, news: RequestOutput | Exception) -> None:
+        try:
+            listener(news)
+        except Exception:
+            # One listener's fault must not end the loop for the others.
+            _log.exception("a listener failed")
+
+
+def start_engine(
+    source: str | None,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    speculation: Speculation = "auto",
+    served_model_name: str | None = None,
+    max_model_len: int | None = None,
+    max_num_seqs: int | None = None,
+    max_queue: int | None = None,
+) -> EngineThread:
+    """Load a model and start its engine.
+
+    Args:
+        source, dtype, device: as for `load_model`.
+        speculation, max_model_len, max_num_seqs, max_queue: fields of `EngineConfig`; None is its
+            default.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_model` and `EngineConfig`.
+    """
+    given = {
+        "max_model_len": max_model_len,
+        "max_num_seqs": max_num_seqs,
+        "max_queue": max_queue,
+    }
+    limits = {name: value for name, value in given.items() if value is not None}
+    config = EngineConfig(speculation=speculation, **limits)
+    model = load_model(source, dtype=dtype, device=device)
+    return EngineThread(LLMEngine(model, config, name=served_model_name))
