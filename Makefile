@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml scripts/install_torch.py
 	touch $@
 
 serve: setup ## serve the default model, or MODEL=directory
-	$(BIN)/qstar serve --host $(HOST) --port $(PORT) $(if $(MODEL),--model "$(MODEL)")
+	$(BIN)/qstar serve --host $(HOST) --port $(PORT) $(if $(MODEL),"$(MODEL)")
 
 test: lint type unit ## lint, type-check and run the tests
 

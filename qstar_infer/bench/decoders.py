@@ -82,4 +82,5 @@ def force_mixing_weight(model: QuietStarModel, weight: float) -> None:
         raise ConfigError(
             "--mixing-weight needs a model with thought parts; `qstar init` adds them"
         )
-    model.thought_parts.talk_head = ConstantTalkHead(weight)
+    hidden_size = model.thought_parts.start_thought.numel()
+    model.thought_parts.talk_head = ConstantTalkHead(hidden_size, weight)

@@ -1,4 +1,7 @@
-"""`qstar bench`: programs that measure, each printing a table and, where asked, JSON."""
+"""Measure speed on this machine.
+
+`qstar bench`: each of its programs prints a table and, where asked, writes JSON.
+"""
 
 import json
 from pathlib import Path

@@ -103,6 +103,12 @@ def test_scheduling_and_accounting_import_without_torch() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_every_package_has_an_init_file() -> None:
+    """Without one, setuptools and mypy take a directory for a namespace and lose track of it."""
+    packages = {path.parent for path in sources("qstar_infer") + sources("server/qstar_server")}
+    assert not [relative(path) for path in packages if not (path / "__init__.py").exists()]
+
+
 def _exists(module: str) -> bool:
     path = ROOT / module.replace(".", "/")
     return path.is_dir() or path.with_suffix(".py").exists()
