@@ -1,0 +1,202 @@
+"""Thinking and decoding straight from the definition: one position at a time, nothing cached.
+
+Shares no code with the package. A thought's tokens sit right behind its anchor, so the sequence
+`x_0 .. x_a, start, c_1 .. c_n, end` run causally through the stock backbone is the definition; only
+a sliding window needs a mask, since it is measured from the anchor for the whole thought. The
+sampling noise is written again from its description, in numpy.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.sampling_params import SamplingParams
+
+MASK64 = (1 << 64) - 1
+MASK32 = (1 << 32) - 1
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+@dataclass
+class SlowOutput:
+    token_ids: list[int] = field(default_factory=list)
+    thoughts: list[list[int]] = field(default_factory=list)
+    mixing_weights: list[float] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    base_logprobs: list[float] = field(default_factory=list)
+
+
+def mix64(x: int) -> int:
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
+    return x ^ (x >> 31)
+
+
+def noise_key(seed: int, position: int, role: int) -> int:
+    key = mix64((seed + GOLDEN) & MASK64)
+    key = mix64(key ^ ((position + GOLDEN) & MASK64))
+    return mix64(key ^ ((role * GOLDEN + 1) & MASK64))
+
+
+def mix32(x: np.ndarray) -> np.ndarray:
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
+    key = noise_key(seed, position, role)
+    tokens = np.arange(vocab_size, dtype=np.uint32)
+    bits = mix32(mix32(tokens ^ np.uint32(key & MASK32)) ^ np.uint32(key >> 32))
+    tail = ((bits & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5) * 2.0**-31
+    return -np.log(-np.log1p(-tail))
+
+
+def pick(logits: np.ndarray, temperature: float, seed: int, position: int, role: int) -> int:
+    if temperature == 0:
+        return int(np.argmax(logits))
+    noise = gumbel(seed, position, role, len(logits))
+    return int(np.argmax(logits / temperature + noise))
+
+
+class SlowLoop:
+    """The definition, for one model."""
+
+    def __init__(self, model: QuietStarModel, stock: PreTrainedModel) -> None:
+        self.stock = stock
+        self.parts = model.thought_parts
+        self.delimiters = list(model.delimiter_ids)
+        self.window = getattr(stock.config, "sliding_window", None)
+
+    @torch.no_grad()
+    def hidden(self, embeddings: torch.Tensor, anchor: int) -> torch.Tensor:
+        """Last state of `[length, hidden]` embeddings, thought tokens from `anchor + 1` on."""
+        length = embeddings.shape[0]
+        query = torch.arange(length)[:, None]
+        key = torch.arange(length)[None, :]
+        sees = key <= query
+        if self.window is not None:
+            is_thought_key = key > anchor
+            sees &= is_thought_key | (query.clamp(max=anchor) - key < self.window)
+        mask = torch.zeros(length, length).masked_fill(~sees, float("-inf"))
+        output = self.stock.model(
+            inputs_embeds=embeddings[None], attention_mask=mask[None, None], use_cache=False
+        )
+        return output.last_hidden_state[0, -1]
+
+    @torch.no_grad()
+    def logits(self, hidden: torch.Tensor) -> np.ndarray:
+        logits = self.stock.lm_head(hidden).double().numpy().copy()
+        logits[self.delimiters] = -math.inf
+        return logits
+
+    @torch.no_grad()
+    def decide(
+        self, prefix: list[int], params: SamplingParams, num_thought_tokens: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray, float, list[int]]:
+        """Base logits, mixed logits, mixing weight and thought after a prefix."""
+        embed = self.stock.get_input_embeddings()
+        fed = embed(torch.tensor(prefix))
+        anchor = len(prefix) - 1
+        hidden_base = self.hidden(fed, anchor)
+        base = self.logits(hidden_base)
+        top = math.exp(base.max() - log_sum_exp(base))
+        skips = params.think_threshold is not None and top >= params.think_threshold
+        if num_thought_tokens == 0 or skips:
+            return base, base, 0.0, []
+        heat = params.thought_temperature
+        if heat is None:
+            heat = 0.0 if params.temperature == 0 else 1.0
+        fed = torch.cat([fed, self.parts.start_thought[None]])
+        thought: list[int] = []
+        for role in range(1, num_thought_tokens + 1):
+            logits = self.logits(self.hidden(fed, anchor))
+            thought.append(pick(logits, heat, seed, len(prefix), role))
+            fed = torch.cat([fed, embed(torch.tensor(thought[-1:]))])
+        fed = torch.cat([fed, self.parts.end_thought[None]])
+        hidden_thought = self.hidden(fed, anchor)
+        states = torch.cat([hidden_base, hidden_thought])
+        for layer in self.parts.talk_head:
+            states = layer(states)
+        weight = float(states)
+        mixed = self.logits((1 - weight) * hidden_base + weight * hidden_thought)
+        return base, mixed, weight, thought
+
+    def generate(
+        self,
+        prompt: list[int],
+        params: SamplingParams,
+        *,
+        num_thought_tokens: int,
+        seed: int,
+        eos: int,
+    ) -> SlowOutput:
+        """Greedy or sampled decoding; `stop` strings are not looked at."""
+        tokens = list(prompt)
+        output = SlowOutput()
+        while len(output.token_ids) < params.max_tokens:
+            base, mixed, weight, thought = self.decide(tokens, params, num_thought_tokens, seed)
+            shaped = shape(mixed, params, tokens, len(prompt), eos)
+            token = pick(shaped, params.temperature, seed, len(tokens), 0)
+            output.token_ids.append(token)
+            output.thoughts.append(thought)
+            output.mixing_weights.append(weight)
+            output.logprobs.append(float(mixed[token] - log_sum_exp(mixed)))
+            output.base_logprobs.append(float(base[token] - log_sum_exp(base)))
+            tokens.append(token)
+            if (token == eos and not params.ignore_eos) or token in params.stop_token_ids:
+                break
+        return output
+
+
+def log_sum_exp(logits: np.ndarray) -> float:
+    return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
+
+
+def shape(
+    logits: np.ndarray, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
+) -> np.ndarray:
+    """Bias, penalties and filters, one token of the vocabulary at a time."""
+    row = logits.copy()
+    output = tokens[num_prompt:]
+    for token, bias in (params.logit_bias or {}).items():
+        row[token] += bias
+    if len(output) < params.min_tokens:
+        row[list(params.stop_token_ids)] = -math.inf
+        if not params.ignore_eos:
+            row[eos] = -math.inf
+    for token in set(tokens):
+        penalty = params.repetition_penalty
+        row[token] = row[token] / penalty if row[token] > 0 else row[token] * penalty
+    for token, count in Counter(output).items():
+        row[token] -= params.presence_penalty + params.frequency_penalty * count
+    return row if params.temperature == 0 else keep_likely(row, params)
+
+
+def keep_likely(row: np.ndarray, params: SamplingParams) -> np.ndarray:
+    """`top_k`, then `top_p` of what is left, then `min_p`."""
+    order = sorted(range(len(row)), key=lambda token: -row[token])
+    if params.top_k > 0:
+        row[order[params.top_k :]] = -math.inf
+    if params.top_p < 1:
+        mass = 0.0
+        for token, share in zip(order, shares(row, params.temperature)[order], strict=True):
+            if mass >= params.top_p:
+                row[token] = -math.inf
+            mass += share
+    if params.min_p > 0:
+        likely = shares(row, params.temperature)
+        row[likely < params.min_p * likely.max()] = -math.inf
+    return row
+
+
+def shares(row: np.ndarray, temperature: float) -> np.ndarray:
+    scaled = row / temperature
+    return np.exp(scaled - log_sum_exp(scaled))

@@ -1,0 +1,81 @@
+"""`QuietStarModel.think` against the definition, for every architecture and thought length."""
+
+import numpy as np
+import pytest
+import torch
+
+from qstar_infer.errors import RequestError
+from qstar_infer.sampling_params import SamplingParams
+
+from .slow_loop import SlowLoop
+from .toy import ARCHITECTURES, END_ID, START_ID, make_toy
+
+PROMPTS = [[72, 105, 33, 1, 200, 14, 9], [5], [90, 91, 92, 93]]
+
+
+def padded(prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, prompts))
+    ids = torch.tensor([prompt + [3] * (longest - len(prompt)) for prompt in prompts])
+    mask = torch.tensor([[1] * len(p) + [0] * (longest - len(p)) for p in prompts])
+    return ids, mask
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("num_thought_tokens", [0, 1, 4])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_position_of_a_padded_batch_equals_the_definition(
+    architecture: str, num_thought_tokens: int, temperature: float
+) -> None:
+    toy = make_toy(architecture)
+    slow = SlowLoop(toy.model, toy.stock)
+    ids, mask = padded(PROMPTS)
+    trace = toy.model.think(
+        ids, mask, num_thought_tokens=num_thought_tokens, temperature=temperature, seed=-5
+    )
+    params = SamplingParams(temperature=temperature, thought_temperature=temperature)
+    for row, prompt in enumerate(PROMPTS):
+        for anchor in range(len(prompt)):
+            base, mixed, weight, thought = slow.decide(
+                prompt[: anchor + 1], params, num_thought_tokens, -5
+            )
+            assert trace.thought_ids[row, anchor].tolist() == thought
+            assert float(trace.mixing_weight[row, anchor]) == pytest.approx(weight, abs=1e-4)
+            keep = np.isfinite(base)
+            # Two float32 computations with other orders of summation; logits reach about 30.
+            np.testing.assert_allclose(
+                trace.base_logits[row, anchor].numpy()[keep], base[keep], atol=1e-4
+            )
+            np.testing.assert_allclose(
+                trace.logits[row, anchor].numpy()[keep], mixed[keep], atol=1e-4
+            )
+
+
+def test_delimiters_are_never_thought_and_masked_in_the_output() -> None:
+    toy = make_toy()
+    with torch.no_grad():  # a model that would love to say the delimiters
+        toy.model.backbone.lm_head.weight[[START_ID, END_ID]] *= 50
+    ids, _ = padded([PROMPTS[0]])
+    trace = toy.model.think(ids, temperature=1.0)
+    assert not torch.isin(trace.thought_ids, torch.tensor([START_ID, END_ID])).any()
+    assert trace.logits[..., [START_ID, END_ID]].eq(-torch.inf).all()
+    assert trace.base_logits.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("ids", "mask", "param"),
+    [
+        ([[1, START_ID]], None, "input_ids"),
+        ([[1, 260]], None, "input_ids"),
+        ([[1, -1]], None, "input_ids"),
+        ([[1, 2]], [[0, 1]], "attention_mask"),
+        ([[1, 2]], [[0, 0]], "attention_mask"),
+        ([[1, 2]], [[1]], "attention_mask"),
+        ([[]], None, "input_ids"),
+    ],
+)
+def test_a_batch_that_makes_no_sense_is_refused(ids: object, mask: object, param: str) -> None:
+    model = make_toy().model
+    given = torch.tensor(ids, dtype=torch.int64)
+    with pytest.raises(RequestError) as caught:
+        model.think(given, None if mask is None else torch.tensor(mask))
+    assert caught.value.param == param

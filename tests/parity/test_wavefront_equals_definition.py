@@ -1,0 +1,137 @@
+"""Whatever happens around a request, its tokens and thoughts are those of the slow loop.
+
+Each case draws a mix of requests (lengths, seeds, sampling settings, thought lengths), an engine
+(speculation depth, block size, row budget, pool, often too small for all), and a course of events
+(late arrivals, aborts), and compares token by token with the definition.
+"""
+
+import random
+from functools import lru_cache
+
+import pytest
+
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.protocol import EngineRequest
+from qstar_infer.outputs import CompletionOutput, EngineStats
+from qstar_infer.sampling_params import SamplingParams
+
+from .slow_loop import SlowLoop, SlowOutput
+from .toy import ARCHITECTURES, EOS, Toy, make_toy
+
+CASES = [(name, seed) for seed in range(8) for name in ARCHITECTURES]
+
+
+@lru_cache
+def toy_of(architecture: str) -> Toy:
+    return make_toy(architecture)
+
+
+def draw_params(draw: random.Random) -> SamplingParams:
+    temperature = draw.choice([0.0, 0.0, 0.7, 1.0, 1.5])
+    return SamplingParams(
+        temperature=temperature,
+        seed=draw.randrange(-(2**63), 2**63),
+        max_tokens=draw.randint(1, 14),
+        min_tokens=draw.choice([0, 0, 1]),
+        top_k=draw.choice([0, 0, 5, 40]),
+        top_p=draw.choice([1.0, 1.0, 0.9, 0.5]),
+        min_p=draw.choice([0.0, 0.0, 0.05]),
+        repetition_penalty=draw.choice([1.0, 1.0, 1.3]),
+        presence_penalty=draw.choice([0.0, 0.5]),
+        frequency_penalty=draw.choice([0.0, -0.3, 0.8]),
+        logit_bias=draw.choice([None, {EOS: 3.0, 7: -2.0}]),
+        stop_token_ids=draw.choice([(), (65, 101)]),
+        ignore_eos=draw.random() < 0.3,
+        num_thought_tokens=draw.choice([None, 0, 1, 2, 5]),
+        thought_temperature=draw.choice([None, None, 0.0, 0.8]),
+        think_threshold=draw.choice([None, None, None, 0.2]),
+    )
+
+
+def draw_config(draw: random.Random) -> EngineConfig:
+    block_size = draw.choice([2, 4, 16])
+    return EngineConfig(
+        speculation=draw.choice(["auto", "auto", "off", 1, 2, 4, 9]),
+        block_size=block_size,
+        # From just enough for the largest request alone to enough for all.
+        num_blocks=-(-(24 + 14) // block_size) - (-(5 + 2) // block_size) + draw.choice([0, 4, 60]),
+        max_rows=draw.choice([1, 7, 512]),
+        max_num_seqs=draw.choice([2, 8]),
+        speculation_rows=draw.choice([8, 64]),
+    )
+
+
+def run_mix(toy: Toy, draw: random.Random) -> EngineStats:
+    engine = LLMEngine(toy.model, draw_config(draw))
+    requests = {
+        f"r{i}": EngineRequest(
+            request_id=f"r{i}",
+            prompt_token_ids=[draw.randrange(256) for _ in range(draw.randint(1, 24))],
+            params=draw_params(draw),
+        )
+        for i in range(draw.randint(1, 7))
+    }
+    arrivals = {name: draw.choice([0, 0, 3, 11]) for name in requests}
+    aborts = {name: draw.randint(1, 20) for name in requests if draw.random() < 0.2}
+    got = {name: CompletionOutput(index=0) for name in requests}
+    step = 0
+    while arrivals or engine.has_work:
+        for name in [name for name, at in arrivals.items() if at <= step]:
+            engine.add_request(requests[name])
+            del arrivals[name]
+        for name in [name for name, at in aborts.items() if at == step]:
+            engine.abort(name)
+            arrivals.pop(name, None)
+        for delta in engine.step():
+            got[delta.request_id].extend(delta.outputs[0])
+        step += 1
+        assert step < 5000, "the engine does not come to an end"
+    engine.check_idle()
+    for name, request in requests.items():
+        compare(got[name], wanted(toy, request), was_aborted=name in aborts)
+    return engine.stats()
+
+
+def wanted(toy: Toy, request: EngineRequest) -> SlowOutput:
+    params = request.params
+    length = params.num_thought_tokens
+    assert params.seed is not None
+    return SlowLoop(toy.model, toy.stock).generate(
+        request.prompt_token_ids,
+        params,
+        num_thought_tokens=toy.model.num_thought_tokens if length is None else length,
+        seed=params.seed,
+        eos=EOS,
+    )
+
+
+def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> None:
+    count = len(got.token_ids)
+    if not was_aborted or got.finish_reason is not None:
+        assert count == len(want.token_ids)
+        assert got.finish_reason is not None
+    assert got.token_ids == want.token_ids[:count]
+    assert [list(t.thought_token_ids) for t in got.thoughts] == want.thoughts[:count]
+    for thought, weight, logprob, base_logprob in zip(
+        got.thoughts, want.mixing_weights, want.logprobs, want.base_logprobs, strict=False
+    ):
+        # float32 against float32 with another order of sums, and logits of up to about 30.
+        assert thought.mixing_weight == pytest.approx(weight, abs=1e-4)
+        assert thought.logprob == pytest.approx(logprob, abs=1e-3)
+        assert thought.base_logprob == pytest.approx(base_logprob, abs=1e-3)
+
+
+@pytest.mark.parametrize(("architecture", "seed"), CASES)
+def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
+    architecture: str, seed: int
+) -> None:
+    run_mix(toy_of(architecture), random.Random(f"{architecture} {seed}"))
+
+
+def test_the_mixes_reject_drafts_and_preempt() -> None:
+    """The property above would mean little if nothing ever went wrong in the mixes."""
+    stats = [run_mix(toy_of("llama"), random.Random(f"llama {seed}")) for seed in range(10)]
+    assert sum(s.rejected for s in stats) > 20
+    assert sum(s.accepted for s in stats) > 20
+    assert sum(s.preemptions for s in stats) > 5

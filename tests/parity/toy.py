@@ -1,0 +1,87 @@
+"""Small random models that think, and stock twins of their backbones."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from qstar_infer.model.config import QuietStarConfig
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.thought_parts import ThoughtParts
+
+EOS = 256
+START_ID, END_ID = 257, 258
+VOCAB_SIZE = 260
+"""256 bytes, end of sequence, two delimiters, and one row no token uses."""
+
+ARCHITECTURES = {
+    "llama": {},
+    "mistral": {"sliding_window": 5},
+    "qwen2": {},
+    "qwen3": {"head_dim": 12},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy:
+    """A model of ours, and its backbone as transformers runs it."""
+
+    model: QuietStarModel
+    stock: PreTrainedModel
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """One token for each byte, so that most characters outside ASCII span tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {character: index for index, character in enumerate(alphabet)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+    fast.add_special_tokens({"additional_special_tokens": ["<|startthought|>", "<|endthought|>"]})
+    return fast
+
+
+def make_toy(architecture: str = "llama", *, num_thought_tokens: int = 3, seed: int = 0) -> Toy:
+    """A two-layer model whose thoughts matter: mixing weights are well away from 0."""
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=VOCAB_SIZE,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.25,
+        eos_token_id=EOS,
+        bos_token_id=None,
+        pad_token_id=None,
+        **ARCHITECTURES[architecture],
+    )
+    torch.manual_seed(seed)
+    stock = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
+    parts = ThoughtParts(32)
+    with torch.no_grad():
+        parts.start_thought.normal_(std=0.3)
+        parts.end_thought.normal_(std=0.3)
+        for parameter in parts.talk_head.parameters():
+            parameter.normal_(std=0.25)
+    model = QuietStarModel(
+        copy.deepcopy(stock),
+        byte_tokenizer(),
+        thought_parts=parts,
+        config=QuietStarConfig(
+            num_thought_tokens=num_thought_tokens,
+            start_thought_token_id=START_ID,
+            end_thought_token_id=END_ID,
+        ),
+    )
+    return Toy(model=model.eval(), stock=stock)
