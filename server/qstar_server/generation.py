@@ -3,11 +3,22 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from qstar_infer.errors import RequestError
 
-TokenIds = Annotated[list[int], FailFast()]
+MAX_ITEMS = 4096
+"""Most entries of a list or map in a request, the prompt aside."""
+
+
+def _check_size(value: object) -> object:
+    # Before the items are looked at: each bad one costs an error, and a body holds a million.
+    if isinstance(value, list | dict) and len(value) > MAX_ITEMS:
+        raise ValueError(f"has {len(value)} entries; the most is {MAX_ITEMS}")
+    return value
+
+
+_IsBounded = BeforeValidator(_check_size)
 
 
 class StreamOptions(BaseModel):
@@ -43,9 +54,9 @@ class GenerationRequest(BaseModel):
     top_p: float | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: Annotated[dict[str, float] | None, _IsBounded] = None
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: Annotated[str | list[str] | None, _IsBounded] = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
@@ -53,7 +64,7 @@ class GenerationRequest(BaseModel):
     top_k: int | None = None
     min_p: float | None = None
     repetition_penalty: float | None = None
-    stop_token_ids: TokenIds | None = None
+    stop_token_ids: Annotated[list[int] | None, _IsBounded] = None
     ignore_eos: bool | None = None
     min_tokens: int | None = None
     skip_special_tokens: bool | None = None
@@ -67,7 +78,7 @@ class GenerationRequest(BaseModel):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
     )
-    chat_template_kwargs: TemplateSwitches | None = Field(default=None)
+    chat_template_kwargs: Annotated[TemplateSwitches | None, _IsBounded] = None
 
 
 _SAME_NAME = (

@@ -74,8 +74,9 @@ class CompletionChoice(BaseModel):
         self.finish_reason = later.finish_reason
         if self.logprobs is not None and later.logprobs is not None:
             self.logprobs.extend(later.logprobs)
-        self.thoughts += later.thoughts
-        self.token_ids += later.token_ids
+        # In place: an assignment would put a field on the wire that nobody asked for.
+        self.thoughts.extend(later.thoughts)
+        self.token_ids.extend(later.token_ids)
 
 
 class CompletionResponse(BaseModel):

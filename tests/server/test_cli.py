@@ -1,0 +1,90 @@
+"""`qstar serve`: options and what it says."""
+
+import dataclasses
+
+import pytest
+import qstar_server.cli as cli
+import typer
+from qstar_server.engine_loader import EngineOptions
+from qstar_server.settings import Settings
+from typer.testing import CliRunner
+
+from tests.server.fake_engine import FakeEngine
+
+Run = tuple[EngineOptions, Settings]
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> tuple[typer.Typer, list[Run]]:
+    runs: list[Run] = []
+
+    def run(options: EngineOptions, settings: Settings) -> bool:
+        runs.append((options, settings))
+        return True
+
+    monkeypatch.setattr(cli, "_run", run)
+    app = typer.Typer()
+    app.command("serve")(cli.serve)
+    return app, runs
+
+
+def test_without_options_the_default_model_is_served_locally(
+    app: tuple[typer.Typer, list[Run]],
+) -> None:
+    assert CliRunner().invoke(app[0], []).exit_code == 0
+    options, settings = app[1][0]
+    assert dataclasses.asdict(options) == {
+        "source": None,
+        "dtype": "auto",
+        "device": "auto",
+        "speculation": "auto",
+        "served_model_name": None,
+        "max_model_len": None,
+        "max_num_seqs": None,
+        "max_queue": None,
+    }
+    assert (settings.host, settings.port, settings.allow_thoughts) == ("127.0.0.1", 8000, True)
+
+
+def test_options_reach_the_engine_and_the_settings(app: tuple[typer.Typer, list[Run]]) -> None:
+    arguments = "path --port 9 --host 0.0.0.0 --dtype float32 --device cpu --speculation 3"
+    arguments += " --served-model-name m --max-model-len 64 --max-num-seqs 2 --max-queue 0"
+    arguments += " --no-allow-thoughts"
+    result = CliRunner().invoke(app[0], arguments.split())
+    assert result.exit_code == 0, result.output
+    options, settings = app[1][0]
+    assert list(dataclasses.asdict(options).values()) == [
+        "path", "float32", "cpu", 3, "m", 64, 2, 0
+    ]  # fmt: skip
+    assert (settings.host, settings.port, settings.allow_thoughts) == ("0.0.0.0", 9, False)
+
+
+def test_the_environment_sets_what_no_option_does(
+    app: tuple[typer.Typer, list[Run]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QSTAR_PORT", "1234")
+    monkeypatch.setenv("QSTAR_HOST", "::1")
+    CliRunner().invoke(app[0], ["--host", "127.0.0.2"])
+    assert (app[1][0][1].host, app[1][0][1].port) == ("127.0.0.2", 1234)
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--max-num-seqs", "0"]])
+def test_an_unsafe_value_refuses_to_start(
+    app: tuple[typer.Typer, list[Run]], arguments: list[str]
+) -> None:
+    assert CliRunner().invoke(app[0], arguments).exit_code == 2
+    assert app[1] == []
+
+
+def test_the_ready_line_says_what_untrained_thoughts_do() -> None:
+    engine = FakeEngine()
+    trained = engine.model
+    engine.close()
+    line = cli.ready_line(trained, Settings())
+    assert line == (
+        "Serving fake/thinker at http://127.0.0.1:8000/v1 - A scripted model. Thought length 3."
+    )
+    fresh = dataclasses.replace(trained, is_trained=False)
+    assert "do not change the text yet" in cli.ready_line(fresh, Settings())
+    plain = dataclasses.replace(trained, num_thought_tokens=0, is_trained=False)
+    assert cli.ready_line(plain, Settings()).endswith("It does not think.")

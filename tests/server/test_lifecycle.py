@@ -1,0 +1,223 @@
+"""Before the engine is there, and when it is to go."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from qstar_server.app import create_app
+from qstar_server.engine_slot import EngineSlot
+from qstar_server.settings import Settings
+
+from qstar_infer.engine.protocol import Engine
+from qstar_infer.errors import CheckpointError
+from tests.server.fake_engine import FakeEngine
+from tests.server.live_server import LiveServer, start_server, wait_until
+from tests.server.wire import body, chunks_of, error_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_process(app: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
+
+
+async def test_503_until_the_model_is_loaded(engine: FakeEngine) -> None:
+    is_loaded = threading.Event()
+
+    def load() -> Engine:
+        is_loaded.wait(5)
+        return engine
+
+    app = create_app(load, Settings())
+    async with app.router.lifespan_context(app), in_process(app) as client:
+        for response in (
+            await client.get("/health"),
+            await client.get("/v1/models"),
+            await client.post("/v1/completions", json=body()),
+        ):
+            assert response.status_code == 503
+            assert error_of(response)["message"] == "Loading model"
+            assert error_of(response)["type"] == "service_unavailable_error"
+        is_loaded.set()
+        while (await client.get("/health")).status_code != 200:
+            await asyncio.sleep(0.005)
+        assert (await client.post("/v1/completions", json=body())).status_code == 200
+
+
+async def test_a_failed_load_is_503_and_its_reason_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def load() -> Engine:
+        raise CheckpointError("no such file: /secret/place")
+
+    app = create_app(load, Settings())
+    async with app.router.lifespan_context(app), in_process(app) as client:
+        while error_of(await client.get("/health"))["code"] == "model_loading":
+            await asyncio.sleep(0.005)
+        response = await client.get("/health")
+    assert response.status_code == 503
+    assert response.headers["x-should-retry"] == "false"
+    assert "secret" not in response.text
+    assert "no such file: /secret/place" in caplog.text
+
+
+async def test_stopping_closes_the_engine(engine: FakeEngine) -> None:
+    app = create_app(lambda: engine, Settings())
+    async with app.router.lifespan_context(app):
+        await asyncio.sleep(0.05)
+        assert engine.is_alive
+    assert not engine.is_alive
+
+
+def test_an_engine_that_is_loaded_too_late_is_closed_at_once(engine: FakeEngine) -> None:
+    is_loaded = threading.Event()
+
+    def load() -> Engine:
+        is_loaded.wait(5)
+        return engine
+
+    slot = EngineSlot(load)
+    slot.start_loading()
+    slot.close()
+    is_loaded.set()
+    wait_until(lambda: not engine.is_alive)
+
+
+async def test_a_slow_tokenizer_does_not_block_others(
+    client: httpx.AsyncClient, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def encode(*_: object, **__: object) -> list[int]:
+        release.wait(5)
+        return [65]
+
+    monkeypatch.setattr(engine, "encode", encode)
+    slow = asyncio.create_task(client.post("/v1/completions", json=body()))
+    await asyncio.sleep(0.05)
+    assert (await asyncio.wait_for(client.get("/health"), 2)).status_code == 200
+    assert not slow.done()
+    release.set()
+    assert (await slow).status_code == 200
+
+
+def stream_in_thread(live: LiveServer, **fields: Any) -> tuple[threading.Thread, list[str]]:
+    texts: list[str] = []
+
+    def read() -> None:
+        request = body(stream=True, ignore_eos=True, **fields)
+        texts.append(httpx.post(f"{live.url}/v1/completions", json=request, timeout=20).text)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread, texts
+
+
+def test_open_streams_finish_while_draining(engine: FakeEngine) -> None:
+    live = start_server(engine, Settings(drain_grace_s=10, shutdown_grace_s=1))
+    engine.step_s = 0.02
+    thread, texts = stream_in_thread(live, max_tokens=40)
+    wait_until(lambda: engine.num_open == 1)
+    live.stop()
+    thread.join()
+    chunks = chunks_of(texts[0])
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert engine.aborted == []
+    assert not engine.is_alive
+
+
+def test_streams_still_open_after_the_drain_time_end_with_an_error(engine: FakeEngine) -> None:
+    live = start_server(engine, Settings(drain_grace_s=0.3, shutdown_grace_s=5))
+    engine.step_s = 0.02
+    thread, texts = stream_in_thread(live, max_tokens=400)
+    wait_until(lambda: engine.num_open == 1)
+    started = time.monotonic()
+    live.stop()
+    assert time.monotonic() - started < 4
+    thread.join()
+    assert chunks_of(texts[0])[-1]["error"]["code"] == "engine_dead"
+
+
+async def test_new_requests_are_503_while_draining(engine: FakeEngine) -> None:
+    app = create_app(lambda: engine, Settings())
+    async with app.router.lifespan_context(app), in_process(app) as client:
+        app.state.engine_slot.start_draining()
+        response = await client.post("/v1/completions", json=body())
+    assert response.status_code == 503
+    assert error_of(response)["code"] == "shutting_down"
+
+
+SERVE = """
+import sys
+import qstar_server.cli as cli
+import typer
+from tests.server.fake_engine import FakeEngine
+from qstar_infer.errors import CheckpointError
+
+def load(options):
+    if options.source == "broken":
+        raise CheckpointError("broken is not a checkpoint")
+    engine = FakeEngine()
+    engine.step_s = 0.02
+    return engine
+
+cli.load_engine = load
+app = typer.Typer()
+app.command("serve")(cli.serve)
+app()
+"""
+
+
+def serve(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SERVE, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_sigterm_ends_streams_properly_and_exits_0(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QSTAR_DRAIN_GRACE_S", "0.2")
+    port = live.port + 1
+    process = serve("--port", str(port))
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith(
+        f"Serving fake/thinker at http://127.0.0.1:{port}/v1 - A scripted model."
+    )
+    wait_until(lambda: is_up(port))
+    url = f"http://127.0.0.1:{port}/v1/completions"
+    with httpx.stream("POST", url, json=body(stream=True, max_tokens=400, ignore_eos=True)) as r:
+        lines = r.iter_lines()
+        assert next(lines).startswith("data: {")
+        process.terminate()
+        rest = [line for line in lines if line]
+    assert "engine_dead" in rest[-2]
+    assert rest[-1] == "data: [DONE]"
+    _, log = process.communicate(timeout=10)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+
+
+def is_up(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+def test_a_model_that_cannot_be_loaded_exits_1_and_says_why() -> None:
+    process = serve("broken", "--port", "0")
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "The model could not be loaded: broken is not a checkpoint" in log

@@ -1,0 +1,41 @@
+"""`GET /v1/models` and `GET /health`."""
+
+import httpx
+
+from tests.server.wire import error_of
+
+CARD = {
+    "id": "fake/thinker",
+    "object": "model",
+    "created": 1_700_000_000,
+    "owned_by": "qstar",
+    "max_model_len": 512,
+}
+
+
+async def test_the_served_model_is_listed(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/models")
+    assert response.json() == {"object": "list", "data": [CARD]}
+
+
+async def test_a_model_whose_name_has_a_slash_is_described(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/models/fake/thinker")).json() == CARD
+    assert (await client.get("/v1/models/fake%2Fthinker")).json() == CARD
+
+
+async def test_another_model_is_404(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/models/fake")
+    assert response.status_code == 404
+    assert error_of(response)["code"] == "model_not_found"
+
+
+async def test_health_is_200_when_ready(client: httpx.AsyncClient) -> None:
+    response = await client.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+
+
+async def test_the_schema_describes_the_request(client: httpx.AsyncClient) -> None:
+    schema = (await client.get("/openapi.json")).json()
+    post = schema["paths"]["/v1/completions"]["post"]
+    fields = post["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert {"prompt", "show_thoughts", "logprobs"} <= set(fields)

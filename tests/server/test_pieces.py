@@ -1,0 +1,60 @@
+"""Which characters each token brings."""
+
+from collections.abc import Sequence
+
+import pytest
+from qstar_server.numbers import finite_logprob
+from qstar_server.pieces import PieceReader, align
+
+from tests.server.fake_engine import text_of
+
+
+@pytest.mark.parametrize("text", ["plain", "é😀ü", "a\ufffdb", ""])
+def test_pieces_join_to_the_text(text: str) -> None:
+    reader = PieceReader(text_of)
+    assert "".join(reader.push(token_id) for token_id in text.encode()).startswith(
+        text.rstrip("\ufffd")
+    )
+
+
+def test_bytes_that_are_no_character_do_not_wait_for_ever() -> None:
+    reader = PieceReader(text_of)
+    pieces = [reader.push(0xFF) for _ in range(20)]
+    assert "".join(pieces)
+
+
+def test_a_leading_space_that_decoding_drops_is_kept_in_context() -> None:
+    """SentencePiece tokenizers drop the space that a decoded text begins with."""
+    words = [" the", " cat"]
+
+    def decode(token_ids: Sequence[int]) -> str:
+        return "".join(words[token_id] for token_id in token_ids).removeprefix(" ")
+
+    reader = PieceReader(decode, context=[0])
+    assert reader.push(1) == " cat"
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "offsets"),
+    [
+        ("ab", ["a", "b"], [0, 1]),
+        ("ab", ["<s>", "a", "b"], [0, 0, 1]),
+        ("the cat", ["<s>", " the", " cat"], [0, 0, 3]),
+        ("é", ["", "é"], [0, 0]),
+        ("a", ["a", "</s>"], [0, 1]),
+        ("", [], []),
+    ],
+)
+def test_tokens_are_found_in_the_clients_text(
+    text: str, pieces: list[str], offsets: list[int]
+) -> None:
+    assert align(text, pieces) == offsets
+
+
+@pytest.mark.parametrize("value", [float("-inf"), float("nan"), -10_000.0])
+def test_a_logprob_that_json_cannot_carry_is_the_lowest(value: float) -> None:
+    assert finite_logprob(value) == -9999.0
+
+
+def test_any_other_logprob_is_itself() -> None:
+    assert finite_logprob(-1.25) == -1.25

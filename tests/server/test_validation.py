@@ -1,0 +1,198 @@
+"""What a request may not hold. Each of these is a 400 that names the field."""
+
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server.wire import body, complete, error_of, refused
+
+WRONG = {
+    "model": [None, 1, ["m"]],
+    "max_tokens": [True, -1, 1.0, 1e308, "16", [1]],
+    "n": [0, -1, True, 1.0, "2", 10**1000],
+    "temperature": [-0.1, 2.1, True, "1", [1], 10**400],
+    "top_p": [-0.1, 1.1, True, "1"],
+    "top_k": [-2, True, 1.5],
+    "min_p": [-0.1, 1.1, True],
+    "frequency_penalty": [-2.1, 2.1, True, "0"],
+    "presence_penalty": [-2.1, 2.1, True],
+    "repetition_penalty": [0, -1, 11, True],
+    "seed": [2**63, -(2**63) - 1, True, 1.0, "1"],
+    "min_tokens": [-1, 17, True],
+    "stop": ["", [""], [1], 1, True, ["a"] * 33, "x" * 4097, {"a": "b"}],
+    "stop_token_ids": [[-1], [True], [1.0], ["1"], 1, [0] * 4097],
+    "logit_bias": [
+        {"a": 1},
+        {"-1": 1},
+        {"1.0": 1},
+        {" 1": 1},
+        {"\u0661": 1},
+        {"9" * 19: 1},
+        {"1": 100.5},
+        {"1": True},
+        {"1": "1"},
+        {"1": None},
+        [1],
+    ],
+    "echo": [1, "true"],
+    "stream": [1, "true"],
+    "ignore_eos": [1],
+    "skip_special_tokens": [0],
+    "include_stop_str_in_output": [1],
+    "add_special_tokens": [0],
+    "return_token_ids": [1],
+    "user": [1],
+    "stream_options": [True, [], {"include_usage": 1}],
+    "chat_template_kwargs": [True, []],
+    "thought_temperature": [True, -1],
+    "think_threshold": [True, -0.1],
+}
+UNSUPPORTED = {
+    "suffix": "x",
+    "allowed_token_ids": [1],
+    "bad_words": ["x"],
+    "truncate_prompt_tokens": 1,
+    "prompt_embeds": "AAAA",
+    "guided_json": {},
+    "guided_regex": "a",
+    "guided_anything_new": 1,
+    "structured_outputs": {"regex": "a"},
+    "response_format": {"type": "json_object"},
+    "length_penalty": 0.5,
+    "use_beam_search": True,
+    "logits_processors": ["x"],
+    "thinking_token_budget": 0,
+    "prompt_logprobs": 0,
+    "priority": 1,
+    "return_tokens_as_token_ids": True,
+    "no_repeat_ngram_size": False,
+}
+HARMLESS = {
+    "suffix": "",
+    "bad_words": [],
+    "response_format": {"type": "text"},
+    "length_penalty": 1.0,
+    "use_beam_search": False,
+    "priority": 0,
+    "guided_json": None,
+    "prompt_logprobs": None,
+    "include_reasoning": True,
+    "request_id": "x",
+    "user": "someone",
+    "metadata": {"a": [1]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+async def test_wrong_values_are_refused_by_name(
+    client: httpx.AsyncClient, name: str, value: Any
+) -> None:
+    error = await refused(client, **{name: value})
+    assert error["type"] == "invalid_request_error"
+    assert error["param"] == name
+    assert name in error["message"]
+    assert len(error["message"]) < 3000
+
+
+@pytest.mark.parametrize("name", ["model", "prompt"])
+async def test_model_and_prompt_are_required(client: httpx.AsyncClient, name: str) -> None:
+    fields = body(secret="hush")
+    del fields[name]
+    response = await client.post("/v1/completions", json=fields)
+    assert response.status_code == 400
+    error = error_of(response)
+    assert error["param"] == name
+    assert "hush" not in error["message"], "the input of a missing field is the whole body"
+
+
+@pytest.mark.parametrize(("name", "value"), UNSUPPORTED.items())
+async def test_what_would_change_the_answer_is_refused(
+    client: httpx.AsyncClient, name: str, value: Any
+) -> None:
+    assert (await refused(client, **{name: value}))["param"] == name
+
+
+async def test_what_changes_nothing_is_accepted(client: httpx.AsyncClient) -> None:
+    assert (await complete(client, **HARMLESS))["choices"]
+
+
+async def test_unknown_fields_are_logged_once_by_name(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="qstar_server")
+    for _ in range(2):
+        await complete(client, cache_salt="hush", max_tokens=1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "ignoring unknown request field 'cache_salt'"
+    ]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("name", ["temperature", "max_tokens", "seed"])
+async def test_numbers_that_json_does_not_have_are_refused(
+    client: httpx.AsyncClient, name: str, number: str
+) -> None:
+    raw = f'{{"model": "fake/thinker", "prompt": "A", "{name}": {number}}}'
+    headers = {"content-type": "application/json"}
+    response = await client.post("/v1/completions", content=raw, headers=headers)
+    assert response.status_code == 400
+    assert error_of(response)["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe",
+        b'{"model": "\\ud800"}',
+        b'{"model": "fake/thinker", "prompt": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 10_000,
+        b'{"model": "m", "prompt": ' + b"9" * 5000 + b"}",
+    ],
+    ids=lambda raw: repr(raw[:20]),
+)
+async def test_what_is_not_a_json_object_is_refused(client: httpx.AsyncClient, raw: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    response = await client.post("/v1/completions", content=raw, headers=headers)
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "invalid_json"
+
+
+async def test_a_nul_character_is_text_like_any_other(client: httpx.AsyncClient) -> None:
+    whole = await complete(client, prompt="a\0b", echo=True, max_tokens=0)
+    assert whole["choices"][0]["text"] == "a\0b"
+
+
+async def test_many_errors_are_cut_to_ten(client: httpx.AsyncClient) -> None:
+    error = await refused(client, stop_token_ids=["x" * 400] * 4000)
+    assert error["message"].count("; ") == 10
+    assert error["message"].endswith("and 3990 more")
+    assert len(error["message"]) < 10 * 400
+
+
+async def test_a_million_wrong_items_are_refused_quickly_and_briefly(
+    client: httpx.AsyncClient,
+) -> None:
+    """vLLM once answered a 4 KB body with 23 MB of errors."""
+    for fields in (
+        {"prompt": ["x"] + [1] * 400_000},
+        {"stop": [1] * 400_000},
+        {"logit_bias": {str(i): "x" for i in range(50_000)}},
+        {"chat_template_kwargs": {str(i): 1 for i in range(50_000)}},
+    ):
+        error = await refused(client, **fields)
+        assert len(error["message"]) < 500
+
+
+async def test_a_prompt_is_never_echoed_by_an_error(client: httpx.AsyncClient) -> None:
+    error = await refused(client, prompt=["hush", 1], temperature=9)
+    assert "hush" not in error["message"]
