@@ -72,7 +72,7 @@ def _lora_config(directory: Path) -> LoraConfig:
             "again with a current peft, which writes that file."
         )
     with third_party(str(directory / ADAPTER_CONFIG), "Correct the value the message names."):
-        config = LoraConfig.from_pretrained(str(directory))
+        config: LoraConfig = LoraConfig.from_pretrained(str(directory))
     config.inference_mode = True
     return config
 

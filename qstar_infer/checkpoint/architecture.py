@@ -7,7 +7,7 @@ the mixed hidden state. That asks a few things of a backbone. Each check says wh
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
@@ -95,9 +95,10 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
     """Check what only the built model tells.
 
     Raises:
-        CheckpointError: the output embedding is not a bias-free linear layer.
+        CheckpointError: the output embedding is not a bias-free linear layer named `lm_head`, or
+            the attention has learned sinks.
     """
-    head = backbone.get_output_embeddings()
+    head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     if not isinstance(head, nn.Linear):
         kind = type(head).__name__
         _refuse(
@@ -111,6 +112,25 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
             "has an output embedding with a bias",
             "mixing hidden states equals mixing logits only without one",
         )
+    elif head is not getattr(backbone, "lm_head", None):
+        _refuse(
+            backbone.config,
+            "keeps its output embedding under another name than lm_head",
+            "it is applied apart from the rest of the model, and looked for there",
+        )
+    if any(name.endswith(".sinks") for name, _ in backbone.named_parameters()):
+        _refuse(
+            backbone.config,
+            "has attention sinks",
+            "the attention used for thoughts has none, so its scores would be others",
+        )
+
+
+def embedding_table(backbone: PreTrainedModel) -> Tensor:
+    """The input embedding, `[rows, hidden]`, in the backbone's dtype, on its device."""
+    embedding = backbone.get_input_embeddings()
+    assert isinstance(embedding, nn.Embedding), "a causal language model embeds token ids"
+    return embedding.weight
 
 
 def _require_known_layers(config: PreTrainedConfig) -> None:

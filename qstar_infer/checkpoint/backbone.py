@@ -5,11 +5,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from qstar_infer.checkpoint.architecture import (
     config_class,
+    embedding_table,
     require_supported_config,
     require_supported_model,
 )
@@ -50,7 +52,7 @@ def load_backbone(
     backbone_tensor_files(directory)
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):
-        backbone, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory,
             config=config,
             use_safetensors=True,
@@ -59,6 +61,7 @@ def load_backbone(
             output_loading_info=True,
             **options.from_pretrained_arguments(),
         )
+    backbone, report = loaded
     _judge(report, directory, ignored_tensors)
     return finish(backbone)
 
@@ -84,20 +87,25 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
         CheckpointError: it cannot think; see `require_supported_model`.
     """
     require_supported_model(backbone)
-    backbone.eval()
+    backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
 
 
 def input_embedding_row(backbone: PreTrainedModel, token_id: int) -> Tensor:
-    """One row of the embedding table, `[hidden]`, float32, on the CPU, a copy."""
-    row: Tensor = backbone.get_input_embeddings().weight[token_id]
-    return row.detach().cpu().float().clone()
+    """What the layers are fed for one token, `[hidden]`, float32, on the CPU, a copy.
+
+    Through the module, not from its table: some architectures scale the rows they look up.
+    """
+    ids = torch.tensor([token_id], device=backbone.device)
+    with torch.no_grad():
+        row: Tensor = backbone.get_input_embeddings()(ids)[0]
+    return row.cpu().float().clone()
 
 
 def hidden_size(backbone: PreTrainedModel) -> int:
     """Width of the embedding, which is the width of the thought vectors."""
-    return int(backbone.get_input_embeddings().weight.shape[1])
+    return embedding_table(backbone).shape[1]
 
 
 def _judge(report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]) -> None:

@@ -31,7 +31,7 @@ def third_party(what: str, advice: str) -> Iterator[None]:
     report_filter = _LoadReportFilter()
     logger.addFilter(report_filter)
     had_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     except QStarError:
@@ -44,4 +44,4 @@ def third_party(what: str, advice: str) -> Iterator[None]:
     finally:
         logger.removeFilter(report_filter)
         if had_bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -56,7 +56,7 @@ def default_model_directory() -> Path:
     logger.info("Building the default model in %s.", target)
     # On stderr, so that a command's output stays clean; 15 silent seconds look like a hang.
     Console(stderr=True, highlight=False).print(
-        "Preparing the default model: once, about 15 seconds ..."
+        "Preparing the default model: once, some 20 seconds ..."
     )
     model = _build()
     try:
@@ -96,7 +96,7 @@ def _build() -> QuietStarModel:
         backbone = merge_adapter(base.backbone, PARTS_DIRECTORY)
         base = QuietStarModel(backbone, base.tokenizer)
     model = _with_parts(base)
-    model.backbone.to(torch.bfloat16)
+    model.backbone.to(torch.bfloat16)  # type: ignore[arg-type]  # wrapped method
     return model
 
 

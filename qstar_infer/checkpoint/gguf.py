@@ -1,5 +1,7 @@
 """Backbones from GGUF files, through transformers' own reading."""
 
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -12,7 +14,9 @@ from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.errors import CheckpointError, ConfigError
 
 _MAGIC = b"GGUF"
-_ADVICE = "If the file is complete, its architecture may be one that transformers cannot read."
+_ADVICE = (
+    "Check that the download is complete. If it is, transformers may not know its architecture."
+)
 
 
 def load_gguf_backbone(directory: Path, file: str, options: LoadOptions) -> PreTrainedModel:
@@ -33,19 +37,22 @@ def load_gguf_backbone(directory: Path, file: str, options: LoadOptions) -> PreT
     path = directory / file
     _require_magic(path)
     what = f"The GGUF file {path} ({path.stat().st_size} bytes)"
-    with third_party(what, f"Check that the download is complete. {_ADVICE}"):
+    with third_party(what, _ADVICE):
         config = AutoConfig.from_pretrained(directory, gguf_file=file, local_files_only=True)
     require_supported_config(config)
-    with third_party(what, f"Check that the download is complete. {_ADVICE}"):
+    # transformers draws a progress bar of its own here that its switch does not turn off.
+    with third_party(what, _ADVICE), redirect_stderr(StringIO()):
         backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             directory,
             gguf_file=file,
+            config=config,
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.bfloat16 if options.dtype is None else options.dtype,
             local_files_only=True,
             trust_remote_code=False,
         )
-    return finish(backbone.to(options.device))
+    backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
+    return finish(backbone)
 
 
 def _require_magic(path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.adapter import base_of_adapter, merge_adapter
+from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.backbone import hidden_size, load_backbone
 from qstar_infer.checkpoint.gguf import load_gguf_backbone
 from qstar_infer.checkpoint.native_config import read_native_config
@@ -154,7 +155,7 @@ def _require_applicable(
 def _require_ids_in_range(
     config: QuietStarConfig, backbone: PreTrainedModel, found: Source
 ) -> None:
-    rows = backbone.get_input_embeddings().weight.shape[0]
+    rows = embedding_table(backbone).shape[0]
     for token_id in config.delimiter_ids:
         if token_id >= rows:
             raise CheckpointError(

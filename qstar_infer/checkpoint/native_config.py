@@ -20,7 +20,7 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "training": (dict, type(None)),
     "notes": (list,),
 }
-_MINIMA = {
+_MINIMA: dict[str, int] = {
     "num_thought_tokens": 1,
     "num_talk_tokens": 0,
     "start_thought_token_id": 0,
@@ -80,7 +80,8 @@ def _require_version(version: Any, path: Path) -> None:
 def _require_value(name: str, value: Any, path: Path) -> None:
     expected = _FIELD_TYPES[name]
     # bool is an int in Python, but `true` is no count.
-    if isinstance(value, bool) or not isinstance(value, expected):
+    is_right: bool = isinstance(value, expected) and not isinstance(value, bool)
+    if not is_right:
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in expected)
         raise CheckpointError(f"{path}: {name} must be {names}, not {value!r}. Correct it.")
     minimum = _MINIMA.get(name)

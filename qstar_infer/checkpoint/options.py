@@ -61,8 +61,10 @@ class LoadOptions:
         # The output embedding mixes two hidden states: it stays in full precision.
         skipped = ["lm_head"]
         if self.quantization == "int8":
-            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
-        return BitsAndBytesConfig(
+            return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+                load_in_8bit=True, llm_int8_skip_modules=skipped
+            )
+        return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=torch.bfloat16 if self.dtype is None else self.dtype,

@@ -42,6 +42,7 @@ def save_model(
     temporary = _make_sibling(target)
     try:
         _write(model, temporary, max_shard_size)
+        _share(temporary)
         _move_into_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -67,14 +68,9 @@ def _make_sibling(target: Path) -> Path:
     """A fresh directory on the target's file system, where a rename is atomic."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written: {error}.") from error
-    # mkdtemp makes it private; the checkpoint should be as readable as any other directory.
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o777 & ~mask)
-    return temporary
 
 
 def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
@@ -87,6 +83,18 @@ def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
     write_tensors(directory / QUIET_STAR_TENSORS, dict(model.thought_parts.state_dict()))
+
+
+def _share(directory: Path) -> None:
+    """Make what was written as readable as the process's files usually are.
+
+    `mkdtemp` and safetensors make theirs private.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    directory.chmod(0o777 & ~mask)
+    for path in directory.iterdir():
+        path.chmod(0o666 & ~mask)
 
 
 def _move_into_place(temporary: Path, target: Path) -> None:

@@ -23,7 +23,7 @@ def tensor_names(path: Path) -> list[str]:
         CheckpointError: the file is missing, truncated or not safetensors.
     """
     with _opened(path) as file:
-        return list(file.keys())
+        return _names(file)
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -37,8 +37,11 @@ def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Te
         CheckpointError: the file is missing, truncated or not safetensors.
     """
     with _opened(path) as file:
-        wanted = list(file.keys()) if names is None else list(names)
-        return {name: file.get_tensor(name) for name in wanted}
+        wanted = _names(file) if names is None else list(names)
+        tensors: dict[str, Tensor] = {}
+        for name in wanted:
+            tensors[name] = file.get_tensor(name)  # type: ignore[no-untyped-call]
+        return tensors
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -113,6 +116,10 @@ def _shard_names(directory: Path, shard: str) -> set[str]:
             "The download or copy is incomplete: fetch that file."
         )
     return set(tensor_names(directory / shard))
+
+
+def _names(file: safe_open) -> list[str]:
+    return list(file.keys())  # type: ignore[no-untyped-call]
 
 
 @contextmanager

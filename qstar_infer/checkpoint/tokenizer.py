@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.boundary import third_party
 from qstar_infer.errors import CheckpointError
 
@@ -46,7 +47,7 @@ def require_fit(tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, w
         CheckpointError: with the highest id and the number of rows.
     """
     highest = max(tokenizer.get_vocab().values(), default=-1)
-    rows = backbone.get_input_embeddings().weight.shape[0]
+    rows = embedding_table(backbone).shape[0]
     if highest >= rows:
         raise CheckpointError(
             f"The tokenizer of {where} has ids up to {highest}, but the embedding has only "

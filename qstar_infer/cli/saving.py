@@ -1,0 +1,34 @@
+"""What `convert` and `init` share: load, save, and say what is going on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from qstar_infer.model.quiet_star import QuietStarModel
+
+
+def save_with_progress(
+    load: Callable[[], "QuietStarModel"], source: str, destination: Path
+) -> None:
+    """Load a model, save it as a native checkpoint, and say what it is; a spinner on stderr.
+
+    Args:
+        load: loads the model.
+        source: its name, for the spinner.
+        destination: refused before the load where it holds something.
+    """
+    console = Console(stderr=True)
+    with console.status("Starting") as status:
+        from qstar_infer.checkpoint import describe, save_model  # torch
+        from qstar_infer.checkpoint.save import require_empty
+
+        require_empty(destination)
+        status.update(Text(f"Loading {source}"))
+        model = load()
+        status.update(Text(f"Saving to {destination}"))
+        save_model(model, destination)
+    console.print(Text(f"Saved to {destination}: {describe(model)}."), soft_wrap=True)
