@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from qstar_infer.engine.protocol import Engine, ModelInfo
 from qstar_infer.errors import QStarError
 from qstar_server.app import create_app
-from qstar_server.engine_loader import EngineOptions, load_engine
+from qstar_server.engine_loader import EngineOptions, Speculation, load_engine
 from qstar_server.settings import Settings
 from qstar_server.uvicorn_server import DrainingServer
 from qstar_server.validation import describe_validation_error
@@ -23,10 +23,11 @@ def serve(
         typer.Argument(help="Checkpoint directory or name; without it the default model."),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on [default: QSTAR_HOST or 127.0.0.1].")
+        str | None,
+        typer.Option(help="Address to listen on.", show_default="QSTAR_HOST or 127.0.0.1"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="TCP port [default: QSTAR_PORT or 8000].")
+        int | None, typer.Option(help="TCP port.", show_default="QSTAR_PORT or 8000")
     ] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")] = "auto",
@@ -48,7 +49,7 @@ def serve(
     allow_thoughts: Annotated[
         bool | None,
         typer.Option(
-            help="Whether requests may see thoughts [default: QSTAR_ALLOW_THOUGHTS or yes]."
+            help="Whether requests may see thoughts.", show_default="QSTAR_ALLOW_THOUGHTS or yes"
         ),
     ] = None,
 ) -> None:
@@ -59,7 +60,7 @@ def serve(
         source=model,
         dtype=dtype,
         device=device,
-        speculation=int(speculation) if speculation.isdecimal() else speculation,
+        speculation=_speculation(speculation),
         served_model_name=served_model_name,
         max_model_len=max_model_len,
         max_num_seqs=max_num_seqs,
@@ -67,6 +68,14 @@ def serve(
     )
     if not _run(options, settings):
         raise typer.Exit(1)
+
+
+def _speculation(text: str) -> Speculation:
+    if text == "auto" or text == "off":
+        return text
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    raise typer.BadParameter("must be auto, off or a number", param_hint="--speculation")
 
 
 def _settings(given: dict[str, str | int | None]) -> Settings:

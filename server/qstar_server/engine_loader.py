@@ -4,8 +4,12 @@ It is imported inside the function: it brings torch, and `qstar --help` must not
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from qstar_infer.engine.protocol import Engine
+
+Speculation = Literal["auto", "off"] | int
+"""How far drafts run ahead; a number is in tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +20,7 @@ class EngineOptions:
     """Checkpoint directory or name; None for the default model."""
     dtype: str
     device: str
-    speculation: str | int
+    speculation: Speculation
     served_model_name: str | None
     max_model_len: int | None
     max_num_seqs: int | None

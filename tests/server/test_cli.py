@@ -68,7 +68,9 @@ def test_the_environment_sets_what_no_option_does(
     assert (app[1][0][1].host, app[1][0][1].port) == ("127.0.0.2", 1234)
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--max-num-seqs", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--max-num-seqs", "0"], ["--speculation", "-1"]]
+)
 def test_an_unsafe_value_refuses_to_start(
     app: tuple[typer.Typer, list[Run]], arguments: list[str]
 ) -> None:

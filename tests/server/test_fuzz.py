@@ -96,13 +96,13 @@ def server() -> Iterator[Server]:
     server.runner.close()
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=100)
 @given(fields=ANY_FIELDS)
 def test_any_fields(server: Server, fields: dict[str, Any]) -> None:
     server.check(json.dumps({"model": MODEL, "prompt": "A"} | fields).encode())
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=100)
 @given(fields=NEARLY_RIGHT)
 def test_nearly_right_fields(server: Server, fields: dict[str, Any]) -> None:
     server.check(json.dumps({"model": MODEL, "prompt": "A"} | fields).encode())

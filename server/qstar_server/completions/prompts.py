@@ -51,9 +51,9 @@ def parse_prompts(value: object) -> list[PromptInput]:
 
 
 def encode_prompts(
-    engine: Engine, inputs: Sequence[PromptInput], *, add_special_tokens: bool, skip_special: bool
-) -> list[Prompt]:
-    """Tokenise. Takes time with the length of the text: call it off the event loop.
+    engine: Engine, inputs: Sequence[PromptInput], *, add_special_tokens: bool
+) -> list[list[int]]:
+    """Token ids of each prompt. Takes time with the length of a text: call it off the event loop.
 
     Raises:
         ContextLengthError: a text is far longer than the context.
@@ -62,11 +62,18 @@ def encode_prompts(
         if isinstance(item, str):
             _check_length(item, engine.model.max_model_len)
     return [
-        Prompt(text=item, token_ids=_encode(engine, item, add_special_tokens=add_special_tokens))
+        _encode(engine, item, add_special_tokens=add_special_tokens)
         if isinstance(item, str)
-        else Prompt(text=engine.decode(item, skip_special_tokens=skip_special), token_ids=item)
+        else item
         for item in inputs
     ]
+
+
+def prompt_text(engine: Engine, item: PromptInput, *, skip_special_tokens: bool) -> str:
+    """The client's own text, or that of its token ids, which must be in the vocabulary."""
+    if isinstance(item, str):
+        return item
+    return engine.decode(item, skip_special_tokens=skip_special_tokens)
 
 
 def check_prompt_count(num_prompts: int, *, limit: int) -> None:

@@ -3,15 +3,15 @@
 import time
 import uuid
 from collections.abc import AsyncIterator
-from functools import partial
 
 import anyio.to_thread
 
 from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.outputs import RequestOutput
+from qstar_infer.sampling_params import SamplingParams
 from qstar_server.bridge import DeltaStream
 from qstar_server.completions.params import build_params, num_returned
-from qstar_server.completions.prompts import check_prompt_count, encode_prompts
+from qstar_server.completions.prompts import Prompt, check_prompt_count, encode_prompts, prompt_text
 from qstar_server.completions.protocol import (
     CompletionChoice,
     CompletionRequest,
@@ -134,30 +134,40 @@ async def submit_completion(
     refuse_forbidden_thoughts(request, settings)
     check_prompt_count(len(request.prompt), limit=settings.max_prompts)
     params = build_params(request)
-    encode = partial(
-        encode_prompts,
-        engine,
-        request.prompt,
-        add_special_tokens=request.add_special_tokens is not False,
-        skip_special=params.skip_special_tokens,
-    )
-    prompts = await anyio.to_thread.run_sync(encode)
     job_id = f"cmpl-{uuid.uuid4().hex}"
-    writers: dict[str, PromptWriter] = {}
-    engine_requests: list[EngineRequest] = []
-    for number, prompt in enumerate(prompts):
-        request_id = f"{job_id}-{number}"
-        writers[request_id] = PromptWriter(
+    prepared = await anyio.to_thread.run_sync(_prepare, engine, request, params, job_id)
+    writers = {
+        engine_request.request_id: PromptWriter(
             engine, request, prompt, params, first_index=number * params.n
         )
-        engine_requests.append(
-            EngineRequest(request_id=request_id, prompt_token_ids=prompt.token_ids, params=params)
-        )
+        for number, (prompt, engine_request) in enumerate(prepared)
+    }
     deltas = await DeltaStream.open(
-        engine, engine_requests, max_pending=settings.max_pending_deltas
+        engine,
+        [engine_request for _, engine_request in prepared],
+        max_pending=settings.max_pending_deltas,
     )
-    usage = UsageCounter(sum(len(prompt.token_ids) for prompt in prompts))
+    usage = UsageCounter(sum(len(prompt.token_ids) for prompt, _ in prepared))
     return CompletionJob(request, deltas, job_id=job_id, writers=writers, usage=usage)
+
+
+def _prepare(
+    engine: Engine, request: CompletionRequest, params: SamplingParams, job_id: str
+) -> list[tuple[Prompt, EngineRequest]]:
+    """Tokenise and check. Slow: call it off the event loop."""
+    encoded = encode_prompts(
+        engine, request.prompt, add_special_tokens=request.add_special_tokens is not False
+    )
+    prepared: list[tuple[Prompt, EngineRequest]] = []
+    for number, (item, token_ids) in enumerate(zip(request.prompt, encoded, strict=True)):
+        engine_request = EngineRequest(
+            request_id=f"{job_id}-{number}", prompt_token_ids=token_ids, params=params
+        )
+        # Before the text is looked at: a tokenizer may fail on ids that it does not have.
+        engine.check(engine_request)
+        text = prompt_text(engine, item, skip_special_tokens=params.skip_special_tokens)
+        prepared.append((Prompt(text=text, token_ids=token_ids), engine_request))
+    return prepared
 
 
 async def _to_json(chunk: CompletionResponse) -> str:
