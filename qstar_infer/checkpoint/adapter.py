@@ -1,5 +1,8 @@
 """PEFT adapters over a named base, merged so that the backbone is again a stock model."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +53,21 @@ def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel
     tensors = read_tensors(directory / ADAPTER_TENSORS)
     require_finite(tensors, directory / ADAPTER_TENSORS)
     advice = "Check that the adapter was made for this base model."
-    with third_party(f"The adapter in {directory}", advice):
+    with third_party(f"The adapter in {directory}", advice), _without_peft_warning():
         wrapped = PeftModel(backbone, config)
         report = set_peft_model_state_dict(wrapped, tensors)
     _require_all_used(report, config, directory)
-    with third_party(f"The adapter in {directory}", advice):
+    with third_party(f"The adapter in {directory}", advice), _without_peft_warning():
         merged: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
     return finish(merged)
+
+
+@contextmanager
+def _without_peft_warning() -> Iterator[None]:
+    """peft still reads an attribute that transformers has renamed; no user can change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        yield
 
 
 def _lora_config(directory: Path) -> LoraConfig:

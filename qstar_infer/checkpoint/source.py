@@ -64,9 +64,9 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
     if label.startswith(PACKAGE_PREFIX):
         return _gguf(package_file(label), label)
     path = Path(source).expanduser()
-    if path.is_dir():
+    if label and path.is_dir():
         return _directory(path, label, revision=None)
-    if path.exists():
+    if label and path.exists():
         return _file(path, label)
     if isinstance(source, str) and _HUB_ID.match(source):
         snapshot = download(source, revision=revision)

@@ -1,0 +1,135 @@
+"""LoRA adapters over a named base: merged exactly, or refused."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from qstar_infer.checkpoint import init_model, load_model, save_model
+from qstar_infer.errors import CheckpointError, ConfigError
+
+ToyMaker = Callable[..., Path]
+JsonEditor = Callable[..., None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+
+# Making an adapter in these tests trips over it; our own loading silences it itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+@pytest.fixture
+def adapted(make_plain: ToyMaker, tmp_path: Path) -> Path:
+    """A native checkpoint whose backbone is an adapter over `../plain`."""
+    base = AutoModelForCausalLM.from_pretrained(make_plain())
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    wrapped = get_peft_model(base, config)
+    torch.manual_seed(5)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(std=0.1)
+    directory = tmp_path / "adapted"
+    wrapped.peft_config["default"].base_model_name_or_path = "../plain"
+    wrapped.save_pretrained(directory, save_embedding_layers=False)
+    save_model(init_model(tmp_path / "plain"), tmp_path / "full")
+    for name in ("quiet_star.json", "quiet_star.safetensors"):
+        shutil.copy(tmp_path / "full" / name, directory / name)
+    return directory
+
+
+def _merged_by_hand(adapted: Path) -> dict[str, Tensor]:
+    weights = load_file(adapted.parent / "plain" / "model.safetensors")
+    adapter = load_file(adapted / "adapter_model.safetensors")
+    for name in [n for n in adapter if n.endswith("lora_A.weight")]:
+        stem = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+        other = name.replace("lora_A", "lora_B")
+        scale = LoraConfig().lora_alpha / 4
+        weights[f"{stem}.weight"] += scale * (adapter[other] @ adapter[name])
+    return weights
+
+
+def test_adapter_is_merged(adapted: Path) -> None:
+    model = load_model(adapted, device="cpu")
+    assert model.can_think
+    assert type(model.backbone).__name__ == "LlamaForCausalLM"
+    for name, tensor in _merged_by_hand(adapted).items():
+        torch.testing.assert_close(model.backbone.state_dict()[name], tensor)
+    assert not any("lora" in name for name in model.backbone.state_dict())
+
+
+def test_merged_checkpoint_round_trip(adapted: Path, tmp_path: Path) -> None:
+    model = load_model(adapted)
+    save_model(model, tmp_path / "saved")
+    loaded = load_model(tmp_path / "saved").state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded[name]), name
+
+
+def test_adapter_without_thought_parts_is_a_plain_model(adapted: Path) -> None:
+    for name in ("quiet_star.json", "quiet_star.safetensors"):
+        (adapted / name).unlink()
+    assert not load_model(adapted).can_think
+
+
+def test_base_by_absolute_path(adapted: Path, edit_json: JsonEditor) -> None:
+    base = str(adapted.parent / "plain")
+    edit_json(adapted / "adapter_config.json", base_model_name_or_path=base)
+    assert load_model(adapted).can_think
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base_model_name_or_path": None}, "must name the base model"),
+        ({"base_model_name_or_path": "../gone"}, "'../gone' is neither a directory"),
+        ({"base_model_name_or_path": "../full"}, "is itself an adapter or has thought parts"),
+        ({"peft_type": "PROMPT_TUNING"}, "peft_type 'PROMPT_TUNING'; only LORA"),
+        ({"auto_map": {}}, "the key 'auto_map'"),
+        ({"r": 8}, "could not be loaded"),
+        ({"target_modules": ["k_proj"]}, "does not fit its base model"),
+    ],
+)
+def test_wrong_adapter_config(
+    adapted: Path, edit_json: JsonEditor, change: dict[str, Any], message: str
+) -> None:
+    edit_json(adapted / "adapter_config.json", **change)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(adapted)
+
+
+def test_half_an_adapter(adapted: Path, edit_tensors: TensorEditor) -> None:
+    def halve(tensors: dict[str, Tensor]) -> None:
+        for name in [n for n in tensors if "layers.1" in n]:
+            del tensors[name]
+
+    edit_tensors(adapted / "adapter_model.safetensors", halve)
+    with pytest.raises(CheckpointError, match=r"4 tensors have no counterpart.*layers\.1"):
+        load_model(adapted)
+
+
+def test_adapter_that_is_not_finite(adapted: Path, edit_tensors: TensorEditor) -> None:
+    def spoil(tensors: dict[str, Tensor]) -> None:
+        next(iter(tensors.values()))[0, 0] = float("nan")
+
+    edit_tensors(adapted / "adapter_model.safetensors", spoil)
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        load_model(adapted)
+
+
+def test_pickled_adapter(adapted: Path) -> None:
+    (adapted / "adapter_model.safetensors").rename(adapted / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match=r"no adapter_model\.safetensors"):
+        load_model(adapted)
+
+
+def test_quantised_adapter_is_sent_to_convert(
+    adapted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    with pytest.raises(ConfigError, match="qstar convert"):
+        load_model(adapted, quantization="nf4")

@@ -1,0 +1,111 @@
+"""Which backbones are taken, and the reason given for each that is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from qstar_infer.checkpoint import init_model, load_model
+from qstar_infer.checkpoint.architecture import require_supported_config, require_supported_model
+from qstar_infer.errors import CheckpointError
+
+ToyMaker = Callable[..., Path]
+JsonEditor = Callable[..., None]
+
+_ROPE = {"rope_theta": 10000.0}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "message"),
+    [
+        ("gemma2", {}, "final_logit_softcapping = 30.0"),
+        ("gemma2", {"final_logit_softcapping": None}, "attn_logit_softcapping = 50.0"),
+        ("granite", {"logits_scaling": 8.0}, "logits_scaling = 8.0"),
+        ("cohere", {}, "logit_scale = 0.0625"),
+        ("qwen3_next", {}, "layers of type linear_attention"),
+        ("llama", {"rope_parameters": {**_ROPE, "rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
+        ("bloom", {}, "attention that cannot be replaced"),
+    ],
+)
+def test_config_is_refused_with_a_reason(
+    model_type: str, settings: dict[str, Any], message: str
+) -> None:
+    config = CONFIG_MAPPING[model_type](**settings)
+    with pytest.raises(CheckpointError, match=f"{message}.* why: .* Use another base model"):
+        require_supported_config(config)
+
+
+def test_longrope_in_a_checkpoint(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    directory = make_plain()
+    rope = {
+        **_ROPE,
+        "rope_type": "longrope",
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0] * 4,
+        "original_max_position_embeddings": 128,
+    }
+    edit_json(directory / "config.json", rope_parameters=rope)
+    with pytest.raises(CheckpointError, match="rope type 'longrope'.*running length"):
+        load_model(directory)
+
+
+def test_output_embedding_with_a_bias(toy_backbone: Callable[..., PreTrainedModel]) -> None:
+    backbone = toy_backbone()
+    backbone.lm_head = nn.Linear(32, 512)
+    with pytest.raises(CheckpointError, match="output embedding with a bias"):
+        require_supported_model(backbone)
+
+
+def test_output_embedding_that_is_not_linear(
+    toy_backbone: Callable[..., PreTrainedModel],
+) -> None:
+    backbone = toy_backbone()
+    backbone.lm_head = nn.Identity()
+    with pytest.raises(CheckpointError, match="has a Identity as output embedding"):
+        require_supported_model(backbone)
+
+
+def test_attention_sinks() -> None:
+    settings = {"num_local_experts": 2, "hidden_size": 32, "intermediate_size": 16}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    rope = {"rope_parameters": {**_ROPE, "rope_type": "default"}}
+    config = CONFIG_MAPPING["gpt_oss"](**settings, **heads, **rope, num_hidden_layers=2)
+    with pytest.raises(CheckpointError, match="attention sinks"):
+        require_supported_model(AutoModelForCausalLM.from_config(config))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "message"),
+    [
+        ("t5", "does not know as a causal language model"),
+        ("no_such_model", "'no_such_model'"),
+        (7, "no 'model_type' string"),
+        (..., "no 'model_type' string"),
+    ],
+)
+def test_model_type(
+    make_plain: ToyMaker, edit_json: JsonEditor, model_type: Any, message: str
+) -> None:
+    directory = make_plain()
+    edit_json(directory / "config.json", model_type=model_type)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(directory)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text"])
+def test_fresh_parts_leave_the_model_as_it_was(
+    make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
+) -> None:
+    """Mixing weight 0: the logits are those of the stock model, whatever its architecture."""
+    model = init_model(make_plain(model_type), num_thought_tokens=2, device="cpu")
+    ids = torch.tensor([[1, 40, 300, 7, 99]])
+    with torch.no_grad():
+        expected = toy_backbone(model_type).eval()(input_ids=ids).logits
+        trace = model.think(ids)
+    # float32 sums in another order.
+    torch.testing.assert_close(trace.logits, expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,87 @@
+"""`init_model`: fresh thought parts, and the sentence that `describe` makes of a model."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from qstar_infer.checkpoint import describe, init_model, load_model, save_model
+from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+ToyMaker = Callable[..., Path]
+
+
+def test_both_vectors_are_the_first_token_of_three_dashes(make_plain: ToyMaker) -> None:
+    directory = make_plain(dtype=torch.bfloat16)
+    model = init_model(directory, num_thought_tokens=4)
+    first_id = model.tokenizer("---", add_special_tokens=False)["input_ids"][0]
+    row = model.backbone.get_input_embeddings().weight[first_id].float()
+    parts = model.thinking_parts
+    assert torch.equal(parts.start_thought.data, row)
+    assert torch.equal(parts.end_thought.data, row)
+    assert not torch.any(parts.talk_head[4].weight)
+    assert model.config is not None
+    assert model.config.num_thought_tokens == 4
+    assert model.config.training is None
+    assert model.config.base_model == str(directory)
+    assert model.delimiter_ids == ()
+
+
+def test_delimiters_of_the_vocabulary_are_recorded(
+    tmp_path: Path, golden: Path, toy_backbone: Callable[..., PreTrainedModel]
+) -> None:
+    toy_backbone().save_pretrained(tmp_path / "plain")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        content = (golden / "A" / "checkpoint" / name).read_bytes()
+        (tmp_path / "plain" / name).write_bytes(content)
+    assert init_model(tmp_path / "plain").delimiter_ids == (500, 501)
+
+
+def test_seed_draws_the_talk_head(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    first, same, other = (init_model(directory, seed=seed).thinking_parts for seed in (1, 1, 2))
+    assert torch.equal(first.talk_head[0].weight, same.talk_head[0].weight)
+    assert not torch.equal(first.talk_head[0].weight, other.talk_head[0].weight)
+
+
+def test_a_model_that_thinks_already_is_refused(native: Path, golden: Path) -> None:
+    for source in (native, golden / "A" / "checkpoint"):
+        with pytest.raises(CheckpointError, match="has thought parts already"):
+            init_model(source)
+
+
+def test_length_is_checked_before_the_load(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="num_thought_tokens=0"):
+        init_model(tmp_path / "absent", num_thought_tokens=0)
+
+
+def test_describe_fresh_trained_and_plain(make_plain: ToyMaker, tmp_path: Path) -> None:
+    directory = make_plain(name="Toy-1")
+    fresh = init_model(directory, num_thought_tokens=5)
+    assert fresh.config is not None
+    assert describe(fresh) == (
+        "Toy-1 (48K parameters, float32), thinks 5 tokens before each token; "
+        "thought parts freshly initialised, so thoughts do not change the text yet"
+    )
+    config = dataclasses.replace(fresh.config, training={"steps": 1}, num_thought_tokens=1)
+    trained = QuietStarModel(
+        fresh.backbone, fresh.tokenizer, thought_parts=fresh.thought_parts, config=config
+    )
+    assert describe(trained).endswith("thinks 1 token before each token; thought parts trained")
+    save_model(trained, tmp_path / "saved")
+    assert describe(load_model(tmp_path / "saved")) == describe(trained)
+    plain = load_model(directory)
+    assert describe(plain).endswith("without thought parts; it cannot think")
+
+
+def test_tokenizer_that_drops_the_dashes(
+    make_plain: ToyMaker, plain_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = make_plain()
+    monkeypatch.setattr(type(plain_tokenizer), "__call__", lambda *_, **__: {"input_ids": []})
+    with pytest.raises(CheckpointError, match="encodes '---' to no token"):
+        init_model(directory)

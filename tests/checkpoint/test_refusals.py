@@ -1,0 +1,254 @@
+"""Checkpoints that are unsafe, damaged or incomplete are refused, with what is wrong and why."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.errors import CheckpointError
+
+ToyMaker = Callable[..., Path]
+JsonEditor = Callable[..., None]
+
+
+class _Bomb:
+    """Unpickling this fails the test."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (pytest.fail, ("a pickle was opened",))
+
+
+def _write_bomb(path: Path) -> None:
+    path.write_bytes(pickle.dumps(_Bomb()))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "model.ckpt"])
+def test_pickled_weights_only(make_plain: ToyMaker, name: str) -> None:
+    directory = make_plain()
+    (directory / "model.safetensors").unlink()
+    _write_bomb(directory / name)
+    with pytest.raises(CheckpointError, match=rf"{name}.*pickle.*save_pretrained"):
+        load_model(directory)
+    with pytest.raises(CheckpointError, match="pickle"):
+        load_model(directory / name)
+
+
+def test_pickle_beside_safetensors_is_not_opened(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    for name in ("pytorch_model.bin", "optimizer.pt", "training_args.bin"):
+        _write_bomb(directory / name)
+    assert load_model(directory).thought_parts is None
+
+
+def test_index_that_names_a_pickle(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    names = load_file(directory / "model.safetensors").keys()
+    (directory / "model.safetensors").rename(directory / "other.safetensors")
+    _write_bomb(directory / "weights.bin")
+    index = {"weight_map": dict.fromkeys(names, "weights.bin")}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"weights\.bin"):
+        load_model(directory)
+
+
+def test_index_that_leaves_the_directory(make_plain: ToyMaker) -> None:
+    directory = make_plain(max_position_embeddings=64)
+    (directory / "model.safetensors").rename(directory.parent / "outside.safetensors")
+    index = {"weight_map": {"lm_head.weight": "../outside.safetensors"}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="beside the index"):
+        load_model(directory)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", {"auto_map": {"AutoModelForCausalLM": "modeling_x.X"}}),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["tokenization_x.X", None]}}),
+        ("config.json", {"trust_remote_code": True}),
+        ("config.json", {"_attn_implementation": "sdpa"}),
+        ("config.json", {"_attn_implementation_internal": "someone/kernel"}),
+        ("config.json", {"attn_implementation": "someone/kernel"}),
+        ("config.json", {"_experts_implementation": "someone/kernel"}),
+        ("config.json", {"_attn_function": "someone/kernel"}),
+        ("config.json", {"text_config": {"_attn_implementation_internal": "someone/kernel"}}),
+        ("config.json", {"parts": [{"auto_map": {}}]}),
+        ("generation_config.json", {"auto_map": {}}),
+    ],
+)
+def test_json_that_names_code(
+    make_plain: ToyMaker, edit_json: JsonEditor, file: str, change: dict[str, Any]
+) -> None:
+    directory = make_plain()
+    edit_json(directory / file, **change)
+    with pytest.raises(CheckpointError, match=rf"{file} has the key '"):
+        load_model(directory)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not valid JSON"), ("[1]", "JSON object, not list"), ("", "not valid JSON")],
+)
+def test_wrong_json(make_plain: ToyMaker, file: str, text: str, message: str) -> None:
+    directory = make_plain()
+    (directory / file).write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=rf"{file} .*{message}"):
+        load_model(directory)
+
+
+def test_json_that_is_not_text(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    (directory / "config.json").write_bytes(b"\xff\xfe\x00{")
+    with pytest.raises(CheckpointError, match=r"config\.json cannot be read"):
+        load_model(directory)
+
+
+def test_truncated_weights(make_plain: ToyMaker, truncate: Callable[[Path], None]) -> None:
+    directory = make_plain()
+    truncate(directory / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is truncated"):
+        load_model(directory)
+
+
+def test_empty_weights(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    (directory / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is truncated .* has 0 bytes"):
+        load_model(directory)
+
+
+@pytest.fixture
+def sharded(make_plain: ToyMaker) -> Path:
+    """A plain model in two shards."""
+    directory = make_plain()
+    tensors = load_file(directory / "model.safetensors")
+    (directory / "model.safetensors").unlink()
+    weight_map = {}
+    for index in (1, 2):
+        shard = f"model-{index:05d}-of-00002.safetensors"
+        part = {name: tensors[name] for name in sorted(tensors)[index - 1 :: 2]}
+        save_file(part, directory / shard, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, shard)
+    text = json.dumps({"metadata": {}, "weight_map": weight_map})
+    (directory / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+    return directory
+
+
+def test_truncated_shard(sharded: Path, truncate: Callable[[Path], None]) -> None:
+    truncate(sharded / "model-00002-of-00002.safetensors")
+    with pytest.raises(CheckpointError, match="model-00002-of-00002.safetensors is truncated"):
+        load_model(sharded)
+
+
+def test_missing_shard(sharded: Path) -> None:
+    (sharded / "model-00001-of-00002.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="lacks the shard model-00001-of-00002.safetensors"):
+        load_model(sharded)
+
+
+def test_shard_of_another_checkpoint(sharded: Path) -> None:
+    path = sharded / "model-00001-of-00002.safetensors"
+    save_file({"unrelated": torch.zeros(2)}, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="of different checkpoints"):
+        load_model(sharded)
+
+
+@pytest.mark.parametrize("content", [{}, {"weight_map": []}, {"weight_map": {"a": 1}}])
+def test_index_without_map(sharded: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content)
+    (sharded / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match="no 'weight_map'"):
+        load_model(sharded)
+
+
+def test_missing_backbone_tensor(make_plain: ToyMaker) -> None:
+    """transformers would fill it with random numbers and go on."""
+    directory = make_plain()
+    tensors = load_file(directory / "model.safetensors")
+    del tensors["model.layers.1.self_attn.q_proj.weight"]
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lack 1 tensors .*layers\.1\.self_attn\.q_proj"):
+        load_model(directory)
+
+
+def test_misshapen_backbone_tensor(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    directory = make_plain()
+    edit_json(directory / "config.json", intermediate_size=64)
+    with pytest.raises(CheckpointError, match="could not be loaded"):
+        load_model(directory)
+
+
+def test_no_weights(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="has no weights"):
+        load_model(directory)
+
+
+def test_no_tokenizer(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    (directory / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match="has no tokenizer .*base model"):
+        load_model(directory)
+
+
+def test_damaged_tokenizer(make_plain: ToyMaker) -> None:
+    directory = make_plain()
+    (directory / "tokenizer.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="The tokenizer in .* could not be loaded"):
+        load_model(directory)
+
+
+def test_tokenizer_larger_than_embedding(make_plain: ToyMaker) -> None:
+    directory = make_plain(vocab_size=499)
+    with pytest.raises(CheckpointError, match="ids up to 499, but the embedding has only 499 rows"):
+        load_model(directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "neither a directory, nor a .gguf file, nor a hub id"),
+        ("../nowhere", "neither a directory"),
+        ("a/b/c", "neither a directory"),
+        ("", "neither a directory"),
+    ],
+)
+def test_no_such_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(name)
+
+
+def test_directory_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no model"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("model.safetensors", "give the directory"), ("notes.txt", "unknown kind"), ("x", "unknown")],
+)
+def test_file_of_another_kind(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=message):
+        load_model(tmp_path / name)
+
+
+def test_unreachable_hub() -> None:
+    with pytest.raises(CheckpointError, match="nobody/nothing-here.*HF_HUB_OFFLINE"):
+        load_model("nobody/nothing-here")
+
+
+def test_unreachable_hub_names_the_revision() -> None:
+    with pytest.raises(CheckpointError, match="at revision 'abc'"):
+        load_model("nobody/nothing-here", revision="abc")
