@@ -71,8 +71,9 @@ def serve(
 
 
 def _speculation(text: str) -> Speculation:
-    if text == "auto" or text == "off":
-        return text
+    words: dict[str, Speculation] = {"auto": "auto", "off": "off"}
+    if text in words:
+        return words[text]
     if text.isascii() and text.isdecimal():
         return int(text)
     raise typer.BadParameter("must be auto, off or a number", param_hint="--speculation")
@@ -115,9 +116,8 @@ def _run(options: EngineOptions, settings: Settings) -> bool:
 
 def ready_line(model: ModelInfo, settings: Settings) -> str:
     """What `qstar serve` says when it is ready."""
-    line = (
-        f"Serving {model.name} at http://{settings.host}:{settings.port}/v1 - {model.description}"
-    )
+    url = f"http://{settings.host}:{settings.port}/v1"
+    line = f"Serving {model.name} at {url} - {model.description.rstrip('.')}."
     if model.num_thought_tokens == 0:
         return f"{line} It does not think."
     line += f" Thought length {model.num_thought_tokens}."

@@ -1,6 +1,7 @@
 """Which characters each token brings, when tokens may be parts of characters."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 Decode = Callable[[Sequence[int]], str]
 """Text of token ids."""
@@ -11,11 +12,22 @@ _MAX_PENDING_TOKENS = 8
 _HALF_CHARACTER = "\ufffd"
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one token does to a text."""
+
+    begin: int
+    """Where the token begins, in characters after the text that was settled before it."""
+    text: str
+    """The characters that it settles."""
+
+
 class PieceReader:
-    """Decodes token by token: the pieces of all tokens, joined, are the text.
+    """Decodes token by token: the texts of all pieces, joined, are the text.
 
     Tokens are decoded together with a few before them, since many tokenizers treat the first token
-    of a text in a special way. Part of a character brings nothing; its last part brings it whole.
+    of a text in a special way. Part of a character settles nothing; its last part settles it whole,
+    and all parts begin where the character does.
     """
 
     def __init__(self, decode: Decode, context: Sequence[int] = ()) -> None:
@@ -23,20 +35,28 @@ class PieceReader:
         self._ids = list(context[-_CONTEXT_TOKENS:])
         self._num_settled = len(self._ids)
 
-    def push(self, token_id: int) -> str:
-        """The characters that are settled by this token."""
+    def push(self, token_id: int) -> Piece:
+        """Take the next token."""
         self._ids.append(token_id)
-        whole = self._decode(self._ids)
-        num_pending = len(self._ids) - self._num_settled
-        if whole.endswith(_HALF_CHARACTER) and num_pending < _MAX_PENDING_TOKENS:
-            return ""
         settled = self._decode(self._ids[: self._num_settled])
+        new = self._decode(self._ids)[len(settled) :]
+        num_pending = len(self._ids) - self._num_settled
+        begin = 0 if num_pending == 1 else self._begin(token_id, new)
+        if new.endswith(_HALF_CHARACTER) and num_pending < _MAX_PENDING_TOKENS:
+            return Piece(begin, "")
         self._ids = self._ids[self._num_settled :]
         self._num_settled = len(self._ids)
-        return whole[len(settled) :]
+        return Piece(begin, new)
+
+    def _begin(self, token_id: int, new: str) -> int:
+        """Counted from the end: bytes before this token may have been no character after all."""
+        alone = self._decode([token_id])
+        whole_characters = alone.lstrip(_HALF_CHARACTER)
+        begins_inside_a_character = len(whole_characters) < len(alone)
+        return max(0, len(new) - len(whole_characters) - begins_inside_a_character)
 
 
-def align(text: str, pieces: Sequence[str]) -> list[int]:
+def align(text: str, pieces: Sequence[Piece]) -> list[int]:
     """Where each token of a prompt begins in its text.
 
     The text is the client's and need not be what the tokens decode to: a special token that the
@@ -45,8 +65,8 @@ def align(text: str, pieces: Sequence[str]) -> list[int]:
     offsets: list[int] = []
     position = 0
     for piece in pieces:
-        offsets.append(position)
-        for candidate in (piece, piece.lstrip()):
+        offsets.append(position + piece.begin)
+        for candidate in (piece.text, piece.text.lstrip()):
             if candidate and text.startswith(candidate, position):
                 position += len(candidate)
                 break

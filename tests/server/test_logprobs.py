@@ -149,6 +149,16 @@ async def test_stream_adds_up_to_the_whole_response(client: httpx.AsyncClient, f
     assert len(chunks) == len(whole["choices"])
 
 
+@pytest.mark.parametrize("stop", [None, ["b or", "z?"]])
+async def test_offsets_are_true_where_bytes_are_no_characters(
+    client: httpx.AsyncClient, engine: FakeEngine, stop: list[str] | None
+) -> None:
+    engine.script = list(b"a\xffb\xc3(\xc3\xc3\xa9\xf0\x9fz")
+    choice = (await complete(client, logprobs=0, max_tokens=11, stop=stop))["choices"][0]
+    assert choice["text"] == "a\ufffdb\ufffd(\ufffd\u00e9\ufffdz"
+    assert choice["logprobs"]["text_offset"] == [0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8]
+
+
 async def test_the_script_has_characters_of_one_two_and_four_bytes() -> None:
     sizes = {len(character.encode()) for character in SCRIPT}
     assert sizes == {1, 2, 4}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from qstar_server.numbers import finite_logprob
-from qstar_server.pieces import PieceReader, align
+from qstar_server.pieces import Piece, PieceReader, align
 
 from tests.server.fake_engine import text_of
 
@@ -12,7 +12,7 @@ from tests.server.fake_engine import text_of
 @pytest.mark.parametrize("text", ["plain", "é😀ü", "a\ufffdb", ""])
 def test_pieces_join_to_the_text(text: str) -> None:
     reader = PieceReader(text_of)
-    assert "".join(reader.push(token_id) for token_id in text.encode()).startswith(
+    assert "".join(reader.push(token_id).text for token_id in text.encode()).startswith(
         text.rstrip("\ufffd")
     )
 
@@ -20,7 +20,7 @@ def test_pieces_join_to_the_text(text: str) -> None:
 def test_bytes_that_are_no_character_do_not_wait_for_ever() -> None:
     reader = PieceReader(text_of)
     pieces = [reader.push(0xFF) for _ in range(20)]
-    assert "".join(pieces)
+    assert "".join(piece.text for piece in pieces)
 
 
 def test_a_leading_space_that_decoding_drops_is_kept_in_context() -> None:
@@ -31,7 +31,19 @@ def test_a_leading_space_that_decoding_drops_is_kept_in_context() -> None:
         return "".join(words[token_id] for token_id in token_ids).removeprefix(" ")
 
     reader = PieceReader(decode, context=[0])
-    assert reader.push(1) == " cat"
+    assert reader.push(1) == Piece(0, " cat")
+
+
+def test_tokens_begin_behind_bytes_that_turn_out_to_be_no_character() -> None:
+    """Found with a random model: a lone first byte, then a word, had the word begin at the byte."""
+    raw = b"a\xffb\xc3(\xc3\xc3\xa9\xf0\x9fz"
+    reader, settled, begins = PieceReader(text_of), "", []
+    for token_id in raw:
+        piece = reader.push(token_id)
+        begins.append(len(settled) + piece.begin)
+        settled += piece.text
+    assert settled == raw.decode(errors="replace") == "a\ufffdb\ufffd(\ufffd\u00e9\ufffdz"
+    assert begins == [0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +60,7 @@ def test_a_leading_space_that_decoding_drops_is_kept_in_context() -> None:
 def test_tokens_are_found_in_the_clients_text(
     text: str, pieces: list[str], offsets: list[int]
 ) -> None:
-    assert align(text, pieces) == offsets
+    assert align(text, [Piece(0, piece) for piece in pieces]) == offsets
 
 
 @pytest.mark.parametrize("value", [float("-inf"), float("nan"), -10_000.0])

@@ -36,14 +36,15 @@ class OutputOffsets:
 
     def of(self, delta: CompletionOutput) -> list[int]:
         """One offset for each token of the delta, which must be the next one of its choice."""
-        if not self._has_stop_texts:
-            # Then the engine holds back nothing but half characters: its text is the truth.
-            self._next = self._emitted_end
-        self._emitted_end += len(delta.text)
         offsets: list[int] = []
         for token_id in delta.token_ids:
-            offsets.append(self._next)
-            self._next += len(self._reader.push(token_id))
+            piece = self._reader.push(token_id)
+            offsets.append(self._next + piece.begin)
+            self._next += len(piece.text)
+        self._emitted_end += len(delta.text)
+        if delta.text and not self._has_stop_texts:
+            # Then the engine holds nothing back at this point, and its text is the truth.
+            self._next = self._emitted_end
         return offsets
 
 
