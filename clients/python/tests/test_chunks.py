@@ -58,7 +58,11 @@ def test_chunks_come_in_order_until_done() -> None:
 
 
 def test_nothing_is_read_after_done() -> None:
-    assert read(DONE, event({"error": "late"})) == []
+    reader = ChunkReader()
+    reader.feed(DONE + event({"error": "late"}))
+    assert reader.pop() is None
+    assert reader.is_done
+    assert reader.pop() is None
 
 
 def test_done_needs_no_blank_line() -> None:

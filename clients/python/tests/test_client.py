@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -60,7 +61,7 @@ def busy(status: int = 429, **headers: str) -> httpx.Response:
     return httpx.Response(status, headers={"retry-after": "0", **headers}, json={"error": "busy"})
 
 
-async def create(harness: Harness, script: Callable[..., httpx.Response], **kw: object) -> object:
+async def create(harness: Harness, script: Callable[..., httpx.Response], **kw: object) -> Any:
     client = harness.client(script)
     return await harness.settle(client.completions.create(**{"prompt": "2+2=", "model": "m", **kw}))
 

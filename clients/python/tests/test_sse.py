@@ -25,6 +25,7 @@ STREAMS = {
     ),
     "comments": (b": ping\n\n:\n\ndata: a\n: ping\n\n: ping", [Event("a")]),
     "several data lines": (b"data: a\ndata:\ndata: c\n\n", [Event("a\n\nc")]),
+    "several data lines, crlf": (b"data: a\r\ndata: b\r\n\r\n", [Event("a\nb")]),
     "empty data": (b"data\n\ndata:\n\n", [Event(""), Event("")]),
     "one space stripped": (b"data:a\n\ndata:  b \n\n", [Event("a"), Event(" b ")]),
     "colon in value": (b'data: {"a": 1}\n\n', [Event('{"a": 1}')]),

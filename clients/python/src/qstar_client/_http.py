@@ -17,6 +17,11 @@ from qstar_client._retry import parse_retry_after, retry_delay, should_retry
 
 JSONBody = Mapping[str, object]
 
+# Idle connections are dropped before the 5 s after which uvicorn, by default, hangs up: a request
+# sent into a hang-up may have been read, so it could not be repeated. The caller decides how many
+# requests run at once; 1000 only guards the file descriptors.
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=2.0)
+
 
 class _Attempts:
     """Counts the failures of one request against its allowance."""
@@ -59,7 +64,10 @@ class Session(_Requests):
     def __init__(self, config: ClientConfig, transport: httpx.BaseTransport | None) -> None:
         self.config = config
         self._client = httpx.Client(
-            base_url=config.base_url, headers=config.headers, transport=transport
+            base_url=config.base_url,
+            headers=config.headers,
+            limits=_LIMITS,
+            transport=transport,
         )
 
     def fetch(
@@ -129,7 +137,10 @@ class AsyncSession(_Requests):
     def __init__(self, config: ClientConfig, transport: httpx.AsyncBaseTransport | None) -> None:
         self.config = config
         self._client = httpx.AsyncClient(
-            base_url=config.base_url, headers=config.headers, transport=transport
+            base_url=config.base_url,
+            headers=config.headers,
+            limits=_LIMITS,
+            transport=transport,
         )
 
     async def fetch(
