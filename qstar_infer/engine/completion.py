@@ -14,7 +14,9 @@ class Completion:
         self.seq = seq
         self._token_text = token_text
         self._detokenizer = IncrementalDetokenizer(
-            token_text, skip_special_tokens=params.skip_special_tokens
+            token_text,
+            prompt_token_ids=seq.token_ids[: seq.num_prompt_tokens],
+            skip_special_tokens=params.skip_special_tokens,
         )
         self._stop_strings = StopStrings(params.stop, is_kept=params.include_stop_str_in_output)
         self._delta = self._new_delta()

@@ -13,7 +13,7 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.config import EngineConfig, Speculation
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
-from qstar_infer.errors import EngineDeadError, QueueFullError
+from qstar_infer.errors import EngineDeadError, QueueFullError, RequestError
 from qstar_infer.outputs import EngineStats, RequestOutput
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,11 @@ class EngineThread:
         for request in requests:
             self.check(request)
         num_new = sum(request.params.n for request in requests)
+        if num_new > self._capacity:
+            raise RequestError(
+                f"{num_new} completions are asked for at once; this server holds at most "
+                f"{self._capacity} sequences. Send fewer prompts, or a smaller n"
+            )
         with self._changed:
             if not self._is_alive or self._is_closing:
                 raise EngineDeadError("the engine has stopped; restart the server")

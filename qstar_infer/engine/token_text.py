@@ -36,19 +36,32 @@ class TokenText:
         return text.removeprefix(self._text_before)
 
 
+_CONTEXT_TOKENS = 4
+"""Enough to end in a whole character of up to four byte tokens."""
+
+
 class IncrementalDetokenizer:
     """Text of a growing output, never half a character.
 
     Text that ends in U+FFFD may be the first bytes of a character; it waits for the next token.
     """
 
-    def __init__(self, token_text: TokenText, *, skip_special_tokens: bool) -> None:
+    def __init__(
+        self, token_text: TokenText, *, prompt_token_ids: Items[int], skip_special_tokens: bool
+    ) -> None:
+        """
+        Args:
+            prompt_token_ids: what the output follows. Some tokenizers drop the space that a text
+                begins with, so the output must not be decoded as if it began one.
+        """
         self._token_text = token_text
         self._skip_special_tokens = skip_special_tokens
-        self._token_ids: list[int] = []
+        self._token_ids = list(prompt_token_ids[-_CONTEXT_TOKENS:])
+        if self._decode(self._token_ids).endswith("\ufffd"):
+            self._token_ids = []  # half a character cannot be told from the output's own bytes
         self._context = 0
         """[context, emitted) decodes to text already given; it tells how the next piece begins."""
-        self._emitted = 0
+        self._emitted = len(self._token_ids)
 
     def push(self, token_id: int) -> str:
         """The text that this token completes; "" while a character is incomplete."""

@@ -1,0 +1,206 @@
+"""What a user of `LLM` sees: shapes, stops, limits, refusals."""
+
+import pytest
+
+from qstar_infer import LLM, ContextLengthError, RequestError, SamplingParams
+from qstar_infer.errors import ConfigError
+
+from ..parity.toy import END_ID, EOS, START_ID, make_toy
+
+PROMPT = [72, 105, 33, 1, 200, 14, 9]
+
+
+@pytest.fixture(scope="module")
+def llm() -> LLM:
+    return LLM(model=make_toy().model)
+
+
+def greedy(**fields: object) -> SamplingParams:
+    return SamplingParams(temperature=0.0, **{"max_tokens": 12, "ignore_eos": True, **fields})
+
+
+def test_there_is_one_thought_for_each_token(llm: LLM) -> None:
+    output = llm.generate([PROMPT], greedy())[0].outputs[0]
+    assert [thought.token_id for thought in output.thoughts] == output.token_ids
+    assert all(len(thought.thought_token_ids) == 3 for thought in output.thoughts)
+    assert output.finish_reason == "length"
+
+
+def test_a_text_prompt_is_tokenised(llm: LLM) -> None:
+    from_text = llm.generate("Hi!", greedy())[0]
+    assert from_text.prompt == "Hi!"
+    assert from_text.prompt_token_ids == llm.tokenizer("Hi!").input_ids
+    from_ids = llm.generate(from_text.prompt_token_ids, greedy())[0]
+    assert from_ids.outputs[0].token_ids == from_text.outputs[0].token_ids
+
+
+def test_a_stream_is_the_whole_in_pieces(llm: LLM) -> None:
+    whole = llm.generate([PROMPT], greedy(logprobs=2))[0].outputs[0]
+    deltas = list(llm.stream(PROMPT, greedy(logprobs=2)))
+    assert [delta.finished for delta in deltas] == [False] * (len(deltas) - 1) + [True]
+    assert "".join(delta.outputs[0].text for delta in deltas) == whole.text
+    assert sum((delta.outputs[0].token_ids for delta in deltas), []) == whole.token_ids
+    assert sum((delta.outputs[0].logprobs or [] for delta in deltas), []) == whole.logprobs
+
+
+def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
+    stream = llm.stream(PROMPT, greedy())
+    next(stream)
+    stream.close()
+    llm.close()
+
+
+def test_logprobs_hold_the_chosen_token_and_the_likeliest(llm: LLM) -> None:
+    output = llm.generate([PROMPT], SamplingParams(seed=3, max_tokens=8, logprobs=2))[0].outputs[0]
+    assert output.logprobs is not None
+    for token_id, thought, entry in zip(
+        output.token_ids, output.thoughts, output.logprobs, strict=True
+    ):
+        assert entry[token_id].logprob == thought.logprob
+        assert 2 <= len(entry) <= 3
+        assert all(
+            entry[other].logprob <= max(e.logprob for e in entry.values()) for other in entry
+        )
+
+
+def test_end_of_sequence_ends_the_text_but_counts(llm: LLM) -> None:
+    params = SamplingParams(temperature=0.0, max_tokens=5, logit_bias={EOS: 100.0})
+    output = llm.generate([PROMPT], params)[0].outputs[0]
+    assert (output.token_ids, output.text, output.finish_reason) == ([EOS], "", "stop")
+    assert output.stop_reason is None
+
+
+def test_min_tokens_holds_off_the_end(llm: LLM) -> None:
+    params = SamplingParams(temperature=0.0, max_tokens=9, min_tokens=4, logit_bias={EOS: 100.0})
+    output = llm.generate([PROMPT], params)[0].outputs[0]
+    assert EOS not in output.token_ids[:4]
+    assert output.token_ids[4] == EOS
+    assert len(output.token_ids) == 5
+
+
+def test_a_stop_token_ends_without_its_text(llm: LLM) -> None:
+    free = llm.generate([PROMPT], greedy())[0].outputs[0]
+    stop = free.token_ids[4]
+    output = llm.generate([PROMPT], greedy(stop_token_ids=(stop,)))[0].outputs[0]
+    first = free.token_ids.index(stop)
+    assert output.token_ids == free.token_ids[: first + 1]
+    assert (output.finish_reason, output.stop_reason) == ("stop", stop)
+
+
+def test_a_stop_string_ends_before_its_text(llm: LLM) -> None:
+    params = SamplingParams(
+        temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop="bbb", ignore_eos=True
+    )
+    output = llm.generate([PROMPT], params)[0].outputs[0]
+    assert output.finish_reason == "stop"
+    assert output.stop_reason == "bbb"
+    assert "bbb" not in output.text
+    assert len(output.token_ids) == 3
+
+
+def test_delimiters_are_never_emitted_whatever_is_asked(llm: LLM) -> None:
+    params = SamplingParams(
+        max_tokens=40,
+        seed=1,
+        ignore_eos=True,
+        logit_bias={START_ID: 100.0, END_ID: 100.0},
+        logprobs=20,
+    )
+    output = llm.generate([PROMPT], params)[0].outputs[0]
+    seen = {*output.token_ids}.union(*(t.thought_token_ids for t in output.thoughts))
+    assert output.logprobs is not None
+    assert not {START_ID, END_ID} & seen.union(*output.logprobs)
+
+
+def test_completions_of_one_request_differ_and_repeat(llm: LLM) -> None:
+    params = SamplingParams(n=4, seed=9, max_tokens=10, ignore_eos=True)
+    first, second = (llm.generate([PROMPT], params)[0].outputs for _ in range(2))
+    texts = [tuple(output.token_ids) for output in first]
+    assert len(set(texts)) == 4
+    assert texts == [tuple(output.token_ids) for output in second]
+
+
+def test_without_a_seed_runs_differ(llm: LLM) -> None:
+    params = SamplingParams(max_tokens=20, ignore_eos=True)
+    runs = {tuple(llm.generate([PROMPT], params)[0].outputs[0].token_ids) for _ in range(3)}
+    assert len(runs) == 3
+
+
+def test_without_max_tokens_the_output_fills_the_context() -> None:
+    llm = LLM(model=make_toy().model, max_model_len=20)
+    output = llm.generate([PROMPT], greedy(max_tokens=None))[0].outputs[0]
+    assert len(output.token_ids) == 20 - len(PROMPT)
+    assert output.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "param"),
+    [
+        ([], {}, "prompt"),
+        ([START_ID], {}, "prompt"),
+        ([260], {}, "prompt"),
+        ([-1], {}, "prompt"),
+        ([1], {"logit_bias": {260: 1.0}}, "logit_bias"),
+        ([1], {"stop_token_ids": (260,)}, "stop_token_ids"),
+        ([1], {"num_thought_tokens": 65}, "num_thought_tokens"),
+        ([1] * 250, {}, "prompt"),
+    ],
+)
+def test_a_request_that_cannot_be_served_names_its_fault(
+    llm: LLM, prompt: list[int], fields: dict[str, object], param: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        llm.generate([prompt], greedy(**fields))
+    assert caught.value.param == param
+
+
+def test_a_prompt_beyond_the_context_says_so_in_the_usual_words(llm: LLM) -> None:
+    with pytest.raises(ContextLengthError, match="maximum context length is 256 tokens"):
+        llm.generate([[1] * 250], greedy())
+
+
+def test_a_request_larger_than_the_pool_is_refused_up_front() -> None:
+    llm = LLM(model=make_toy().model, num_blocks=3, block_size=4)
+    with pytest.raises(ContextLengthError, match="key/value blocks"):
+        llm.generate([PROMPT], greedy())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"temperature": True},
+        {"temperature": 10**400},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"n": 0},
+        {"n": 1.5},
+        {"max_tokens": -1},
+        {"min_tokens": 20},
+        {"stop": ("",)},
+        {"stop": ("x",) * 33},
+        {"repetition_penalty": 0.0},
+        {"presence_penalty": 2.1},
+        {"logit_bias": {1: float("inf")}},
+        {"logit_bias": {-1: 0.0}},
+        {"logprobs": 21},
+        {"seed": 2**63},
+        {"think_threshold": 1.5},
+        {"thought_temperature": -1.0},
+        {"num_thought_tokens": -1},
+    ],
+)
+def test_settings_out_of_range_name_themselves(fields: dict[str, object]) -> None:
+    with pytest.raises(RequestError) as caught:
+        SamplingParams(**fields)
+    assert caught.value.param in fields
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"speculation": "fast"}, {"speculation": -1}, {"block_size": 0}, {"max_model_len": 257}],
+)
+def test_an_engine_that_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        LLM(model=make_toy().model, **fields)

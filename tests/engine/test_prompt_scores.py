@@ -1,0 +1,77 @@
+"""Prompt scores are the oracle's, however the pool and the chunks cut them."""
+
+import pytest
+import torch
+
+from qstar_infer import LLM, SamplingParams
+
+from ..parity.toy import make_toy
+
+PROMPT = [72, 105, 33, 1, 200, 14, 9, 44, 45, 46, 47]
+
+
+@pytest.mark.parametrize("num_thought_tokens", [0, 1, 3])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {},
+        {"scoring_positions": 3},
+        {"scoring_positions": 4, "max_rows": 2},
+        {"block_size": 4, "num_blocks": 8},
+    ],
+)
+def test_scores_are_those_of_the_oracle(engine: dict[str, int], num_thought_tokens: int) -> None:
+    toy = make_toy()
+    llm = LLM(model=toy.model, **engine)
+    params = SamplingParams(
+        temperature=0.7,
+        thought_temperature=0.9,
+        seed=5,
+        max_tokens=2,
+        num_thought_tokens=num_thought_tokens,
+        prompt_logprobs=4,
+    )
+    output = llm.generate([PROMPT], params)[0]
+    trace = toy.model.think(
+        torch.tensor([PROMPT]), num_thought_tokens=num_thought_tokens, temperature=0.9, seed=5
+    )
+    logprobs = trace.logits[0].log_softmax(-1)
+    assert output.prompt_logprobs is not None
+    assert output.prompt_logprobs[0] is None
+    assert len(output.prompt_logprobs) == len(PROMPT)
+    for anchor, entry in enumerate(output.prompt_logprobs[1:]):
+        assert entry is not None
+        best = logprobs[anchor].topk(4)
+        assert set(entry) == {PROMPT[anchor + 1], *best.indices.tolist()}
+        for token_id, logprob in entry.items():
+            # float32 in another order of summation.
+            assert logprob.logprob == pytest.approx(float(logprobs[anchor, token_id]), abs=1e-3)
+    assert output.num_prompt_thought_tokens == num_thought_tokens * (len(PROMPT) - 1)
+    llm.close()
+
+
+def test_scoring_does_not_change_what_is_generated() -> None:
+    llm = LLM(model=make_toy().model)
+    plain = SamplingParams(max_tokens=8, seed=1, ignore_eos=True)
+    scored = SamplingParams(max_tokens=8, seed=1, ignore_eos=True, prompt_logprobs=0)
+    outputs = llm.generate([PROMPT, PROMPT], [plain, scored])
+    assert outputs[0].outputs[0].token_ids == outputs[1].outputs[0].token_ids
+
+
+def test_a_prompt_can_be_scored_without_generating() -> None:
+    llm = LLM(model=make_toy().model)
+    params = SamplingParams(max_tokens=0, prompt_logprobs=1)
+    output = llm.generate([PROMPT, PROMPT[:1]], params)
+    assert [len(o.prompt_logprobs or []) for o in output] == [len(PROMPT), 1]
+    assert output[0].outputs[0].finish_reason == "length"
+    assert output[0].outputs[0].token_ids == []
+    llm.close()
+
+
+def test_several_completions_score_their_prompt_once() -> None:
+    llm = LLM(model=make_toy().model, max_num_seqs=2)
+    params = SamplingParams(n=3, max_tokens=3, seed=4, prompt_logprobs=1)
+    output = llm.generate([PROMPT], params)[0]
+    assert output.num_prompt_thought_tokens == 3 * (len(PROMPT) - 1)
+    assert len({tuple(c.token_ids) for c in output.outputs}) > 1
+    llm.close()

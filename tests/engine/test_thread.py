@@ -1,0 +1,128 @@
+"""The engine thread: submissions, aborts, a full queue, an engine that dies."""
+
+import queue
+from collections.abc import Iterator
+
+import pytest
+
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.protocol import EngineRequest
+from qstar_infer.engine.thread import EngineThread
+from qstar_infer.errors import EngineDeadError, QueueFullError, RequestError
+from qstar_infer.outputs import RequestOutput
+from qstar_infer.sampling_params import SamplingParams
+
+from ..parity.toy import make_toy
+
+News = queue.Queue[RequestOutput | Exception]
+
+
+def request(name: str, *, max_tokens: int = 5, n: int = 1) -> EngineRequest:
+    params = SamplingParams(max_tokens=max_tokens, n=n, seed=1, ignore_eos=True)
+    return EngineRequest(request_id=name, prompt_token_ids=[1, 2, 3], params=params)
+
+
+@pytest.fixture
+def engine() -> Iterator[EngineThread]:
+    config = EngineConfig(max_num_seqs=2, max_queue=2)
+    thread = EngineThread(LLMEngine(make_toy().model, config))
+    yield thread
+    thread.close()
+
+
+def until_finished(news: News) -> list[RequestOutput]:
+    outputs = []
+    while not (outputs and outputs[-1].finished):
+        item = news.get(timeout=30)
+        assert isinstance(item, RequestOutput)
+        outputs.append(item)
+    return outputs
+
+
+def wait_until_idle(engine: EngineThread) -> None:
+    """An engine that still answers has handled all commands before."""
+    news: News = queue.Queue()
+    engine.submit([request("last")], news.put)
+    until_finished(news)
+    stats = engine.stats()
+    assert stats.num_running == 0
+    assert stats.num_waiting == 0
+    assert stats.num_free_blocks == stats.num_blocks
+
+
+def test_several_prompts_are_answered(engine: EngineThread) -> None:
+    news: dict[str, News] = {name: queue.Queue() for name in "abc"}
+    for name, inbox in news.items():
+        engine.submit([request(name)], inbox.put)
+    for inbox in news.values():
+        assert sum(len(o.outputs[0].token_ids) for o in until_finished(inbox)) == 5
+
+
+def test_a_full_queue_takes_all_of_a_submission_or_none(engine: EngineThread) -> None:
+    news: News = queue.Queue()
+    engine.submit([request("a", max_tokens=200), request("b", max_tokens=200)], news.put)
+    with pytest.raises(QueueFullError) as caught:
+        engine.submit([request("c"), request("d", n=2)], news.put)
+    assert caught.value.retry_after_s >= 1
+    engine.submit([request("c"), request("d")], news.put)  # exactly what is left
+    for name in "abcd":
+        engine.abort(name)
+    wait_until_idle(engine)
+
+
+def test_more_than_the_server_could_ever_hold_is_the_callers_fault(engine: EngineThread) -> None:
+    with pytest.raises(RequestError):
+        engine.submit([request("a", n=5)], lambda _: None)
+    with pytest.raises(RequestError):
+        engine.submit([request("a", n=3), request("b", n=3)], lambda _: None)
+
+
+def test_aborting_a_running_and_a_queued_request_frees_both(engine: EngineThread) -> None:
+    news: News = queue.Queue()
+    for name in "abcd":  # two run, two wait
+        engine.submit([request(name, max_tokens=250)], news.put)
+    news.get(timeout=30)
+    for name in "abcd":
+        engine.abort(name)
+        engine.abort(name)
+    engine.abort("never seen")
+    wait_until_idle(engine)
+
+
+def test_a_listener_that_fails_does_not_harm_the_others(engine: EngineThread) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("listener")
+
+    news: News = queue.Queue()
+    engine.submit([request("bad")], fail)
+    engine.submit([request("good")], news.put)
+    assert until_finished(news)[-1].finished
+
+
+def test_closing_tells_who_still_waits() -> None:
+    thread = EngineThread(LLMEngine(make_toy().model))
+    news: News = queue.Queue()
+    thread.submit([request("a", max_tokens=250)], news.put)
+    thread.close()
+    items = []
+    while not news.empty():
+        items.append(news.get())
+    assert isinstance(items[-1], EngineDeadError)
+    assert not thread.is_alive
+    with pytest.raises(EngineDeadError):
+        thread.submit([request("b")], news.put)
+
+
+def test_an_engine_that_dies_tells_everyone_and_takes_no_more() -> None:
+    engine = LLMEngine(make_toy().model)
+    thread = EngineThread(engine)
+    # A backbone that breaks in the middle of a step, as a CUDA error would.
+    engine._runner._model.backbone.lm_head = None  # type: ignore[union-attr]
+    news: News = queue.Queue()
+    thread.submit([request("a")], news.put)
+    assert isinstance(news.get(timeout=30), EngineDeadError)
+    assert not thread.is_alive
+    with pytest.raises(EngineDeadError):
+        thread.submit([request("b")], news.put)
+    thread.close()

@@ -1,0 +1,73 @@
+"""Incremental text equals the whole text, and never shows half a character."""
+
+import random
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from qstar_infer.engine.token_text import IncrementalDetokenizer, TokenText
+
+from ..parity.toy import EOS, byte_tokenizer
+
+TEXT = "na\u00efve \u65e5\u672c\u8a9e \U0001f9e0 fin\n"
+
+
+def detokenizer(
+    token_text: TokenText, prompt: list[int], *, skip: bool = True
+) -> IncrementalDetokenizer:
+    return IncrementalDetokenizer(token_text, prompt_token_ids=prompt, skip_special_tokens=skip)
+
+
+def metaspace_tokenizer() -> PreTrainedTokenizerFast:
+    """Like SentencePiece: a word carries its space, and a text's first space is dropped."""
+    vocab = {"<unk>": 0, "\u2581hello": 1, "\u2581world": 2, "!": 3, "a": 4}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+def test_characters_of_several_tokens_arrive_whole() -> None:
+    token_text = TokenText(byte_tokenizer())
+    growing = detokenizer(token_text, [])
+    pieces = [growing.push(token_id) for token_id in token_text.encode(TEXT)]
+    assert "".join(pieces) == TEXT
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_pieces_of_random_bytes_make_the_whole_decode(seed: int) -> None:
+    token_text = TokenText(byte_tokenizer())
+    draw = random.Random(seed)
+    token_ids = [draw.randrange(257) for _ in range(40)]
+    growing = detokenizer(token_text, [])
+    text = "".join(growing.push(token_id) for token_id in token_ids) + growing.flush()
+    assert text == token_text.decode(token_ids)
+
+
+def test_the_space_before_the_first_word_is_kept() -> None:
+    token_text = TokenText(metaspace_tokenizer())
+    growing = detokenizer(token_text, [1])
+    assert [growing.push(token_id) for token_id in (2, 3)] == [" world", "!"]
+
+
+def test_a_prompt_that_ends_in_half_a_character_is_left_out() -> None:
+    token_text = TokenText(byte_tokenizer())
+    first, second = token_text.encode("\u00e9")
+    growing = detokenizer(token_text, [first])
+    assert growing.push(token_text.encode("a")[0]) == "a"
+    growing = detokenizer(token_text, [first])
+    assert growing.push(second) + growing.flush() == "\ufffd"
+
+
+@pytest.mark.parametrize(("skip", "text"), [(True, "a"), (False, "a<eos>")])
+def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None:
+    token_text = TokenText(byte_tokenizer())
+    growing = detokenizer(token_text, [], skip=skip)
+    assert "".join(growing.push(token_id) for token_id in [*token_text.encode("a"), EOS]) == text
+
+
+def test_a_single_token_keeps_its_space() -> None:
+    assert TokenText(metaspace_tokenizer()).of_token(2) == " world"
+    assert TokenText(byte_tokenizer()).of_token(EOS) == "<eos>"
