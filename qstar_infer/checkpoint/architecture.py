@@ -95,9 +95,19 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
     """Check what only the built model tells.
 
     Raises:
-        CheckpointError: the output embedding is not a bias-free linear layer named `lm_head`, or
-            the attention has learned sinks.
+        CheckpointError: the output embedding is not a bias-free linear layer named `lm_head`, its
+            width is not the input embedding's, or the attention has learned sinks.
     """
+    width, hidden = (
+        embedding_table(backbone).shape[1],
+        backbone.config.get_text_config().hidden_size,
+    )
+    if width != hidden:
+        _refuse(
+            backbone.config,
+            f"has embeddings of width {width} and hidden states of width {hidden}",
+            "thought vectors are fed like embeddings and read like hidden states",
+        )
     head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     if not isinstance(head, nn.Linear):
         kind = type(head).__name__

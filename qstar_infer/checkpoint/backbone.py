@@ -18,7 +18,11 @@ from qstar_infer.checkpoint.architecture import (
 from qstar_infer.checkpoint.boundary import third_party
 from qstar_infer.checkpoint.files import read_json
 from qstar_infer.checkpoint.options import LoadOptions
-from qstar_infer.checkpoint.safety import refuse_code, refuse_pickle_only
+from qstar_infer.checkpoint.safety import (
+    refuse_code,
+    refuse_foreign_quantization,
+    refuse_pickle_only,
+)
 from qstar_infer.checkpoint.tensors import backbone_tensor_files
 from qstar_infer.errors import CheckpointError
 
@@ -48,7 +52,6 @@ def load_backbone(
     refuse_code(directory)
     refuse_pickle_only(directory)
     config = read_config(directory, ignored_keys=ignored_keys)
-    require_supported_config(config)
     backbone_tensor_files(directory)
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):
@@ -70,13 +73,15 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
     """The transformers config of a directory.
 
     Raises:
-        CheckpointError: missing, malformed, or of an unknown model type.
+        CheckpointError: missing, malformed, or of an architecture that cannot think.
     """
     path = directory / CONFIG_NAME
     values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
+    refuse_foreign_quantization(values, path)
     kind = config_class(values, str(path))
     with third_party(str(path), "Correct the value that the message names."):
         config: PreTrainedConfig = kind.from_dict(values)
+    require_supported_config(config)
     return config
 
 

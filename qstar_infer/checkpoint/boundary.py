@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from transformers.utils import logging as transformers_logging
 
 from qstar_infer.errors import CheckpointError, QStarError
@@ -36,6 +37,11 @@ def third_party(what: str, advice: str) -> Iterator[None]:
         yield
     except QStarError:
         raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise CheckpointError(
+            f"{what} does not fit into memory. Use a smaller dtype (bfloat16), quantization "
+            "(int8, nf4) or another device."
+        ) from error
     except Exception as error:
         text = " ".join(str(error).split())
         raise CheckpointError(

@@ -51,7 +51,8 @@ def init_model(
         num_thought_tokens=num_thought_tokens,
         seed=seed,
         base_model=str(source),
-        base_revision=revision,
+        # The commit that was fetched, where there is one: a branch name moves on.
+        base_revision=getattr(model.backbone.config, "_commit_hash", None) or revision,
     )
 
 

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.adapter import base_of_adapter, merge_adapter
 from qstar_infer.checkpoint.architecture import embedding_table
-from qstar_infer.checkpoint.backbone import hidden_size, load_backbone
+from qstar_infer.checkpoint.backbone import hidden_size, load_backbone, read_config
 from qstar_infer.checkpoint.gguf import load_gguf_backbone
 from qstar_infer.checkpoint.native_config import read_native_config
 from qstar_infer.checkpoint.options import LoadOptions
@@ -57,6 +57,8 @@ def load_checkpoint(
     # Start-up lines and saved configs name the model as its user does, not a cache directory.
     model.backbone.name_or_path = found.label
     model.backbone.config.name_or_path = found.label
+    if found.revision is not None:
+        model.backbone.config._commit_hash = found.revision
     if model.thought_parts is not None:
         model.thought_parts.to(options.device)
     return model.eval()
@@ -86,6 +88,7 @@ def _load_backbone_and_tokenizer(
         return load_gguf_backbone(found.directory, found.gguf_file, options), tokenizer
     if found.is_adapter:
         return _load_adapted(found, options)
+    read_config(found.directory)  # refuses before the tokenizer's loader reads it as well
     tokenizer = load_tokenizer(found.directory)
     return load_backbone(found.directory, options), tokenizer
 

@@ -18,7 +18,12 @@ from typing import Any, Literal
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qstar_infer.checkpoint.backbone import hidden_size, input_embedding_row, load_backbone
+from qstar_infer.checkpoint.backbone import (
+    hidden_size,
+    input_embedding_row,
+    load_backbone,
+    read_config,
+)
 from qstar_infer.checkpoint.files import read_json
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.tensors import backbone_tensor_files, read_tensors
@@ -104,6 +109,7 @@ def load_published(
     files = backbone_tensor_files(directory)
     names = {name for name in files if _is_thought_tensor(name)}
     tensors = _read_thought_tensors(files, names)
+    read_config(directory, ignored_keys=_EXTRA_KEYS)
     tokenizer = load_tokenizer(directory)
     start_id, end_id = _required_delimiters(tokenizer, directory)
     backbone = load_backbone(directory, options, ignored_keys=_EXTRA_KEYS, ignored_tensors=names)

@@ -67,6 +67,25 @@ def _refuse_key(path: Path, key: str) -> None:
         )
 
 
+def refuse_foreign_quantization(config: dict[str, Any], path: Path) -> None:
+    """Refuse weights quantised by anything but bitsandbytes.
+
+    Several of transformers' other quantizers fetch compute kernels from a hub and run them.
+
+    Raises:
+        CheckpointError: naming the method.
+    """
+    quantization = config.get("quantization_config")
+    if quantization is None:
+        return
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
+    if method != "bitsandbytes":
+        raise CheckpointError(
+            f"{path} says that the weights are quantised by {method!r}; only bitsandbytes is "
+            "supported. Load the unquantised checkpoint, with quantization='int8' or 'nf4'."
+        )
+
+
 def refuse_pickle_file(path: Path) -> None:
     """Refuse a single file by its suffix.
 

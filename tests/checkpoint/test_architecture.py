@@ -70,6 +70,13 @@ def test_output_embedding_that_is_not_linear(
         require_supported_model(backbone)
 
 
+def test_embeddings_of_another_width(toy_backbone: Callable[..., PreTrainedModel]) -> None:
+    backbone = toy_backbone()
+    backbone.set_input_embeddings(nn.Embedding(512, 16))
+    with pytest.raises(CheckpointError, match="width 16 and hidden states of width 32"):
+        require_supported_model(backbone)
+
+
 def test_attention_sinks() -> None:
     settings = {"num_local_experts": 2, "hidden_size": 32, "intermediate_size": 16}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}

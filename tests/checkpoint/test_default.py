@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from qstar_infer.checkpoint import default, describe, init_model, load_model, save_model
 from qstar_infer.checkpoint.package import find_package_file, package_file
@@ -107,6 +109,23 @@ def test_trained_parts_in_the_package_are_used(toy_base: Path, tmp_path: Path) -
     assert model.num_thought_tokens == 3
     for name, tensor in trained.thinking_parts.state_dict().items():
         assert torch.equal(tensor, model.thinking_parts.state_dict()[name]), name
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_trained_adapter_in_the_package_is_merged(toy_base: Path, tmp_path: Path) -> None:
+    plain = load_model(dtype="float32").backbone.state_dict()
+    save_model(init_model(toy_base), tmp_path / "trained")
+    for name in ("quiet_star.json", "quiet_star.safetensors"):
+        shutil.copy(tmp_path / "trained" / name, tmp_path / "parts" / name)
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(toy_base), config)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    adapted.save_pretrained(tmp_path / "parts", save_embedding_layers=False)
+    merged = load_model(dtype="float32").backbone.state_dict()
+    changed = {name for name in plain if not torch.equal(plain[name], merged[name])}
+    assert changed == {f"model.layers.{i}.self_attn.q_proj.weight" for i in (0, 1)}
 
 
 @pytest.mark.usefixtures("toy_base")

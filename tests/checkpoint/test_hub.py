@@ -1,0 +1,73 @@
+"""Hub ids: only safe files are asked for; what fails says so."""
+
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qstar_infer.checkpoint import describe, hub, init_model, load_model
+from qstar_infer.errors import CheckpointError
+
+ToyMaker = Callable[..., Path]
+
+
+def test_unreachable_hub() -> None:
+    with pytest.raises(CheckpointError, match="nobody/nothing-here.*HF_HUB_OFFLINE"):
+        load_model("nobody/nothing-here")
+
+
+def test_unreachable_hub_names_the_revision() -> None:
+    with pytest.raises(CheckpointError, match="at revision 'abc'"):
+        load_model("nobody/nothing-here", revision="abc")
+
+
+def test_a_local_directory_wins(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = make_plain(name="org/name")
+    monkeypatch.chdir(directory.parents[1])
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
+    assert not load_model("org/name").can_think
+
+
+def test_download(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is called by its hub id, and its commit is recorded as the base's revision."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    asked: dict[str, Any] = {}
+
+    def snapshot_download(repository: str, **arguments: Any) -> str:
+        asked.update(arguments, repository=repository)
+        return str(make_plain(name=commit))
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    model = init_model("org/toy-model", revision="main")
+    assert asked["repository"] == "org/toy-model"
+    assert asked["revision"] == "main"
+    assert model.config is not None
+    assert model.config.base_model == "org/toy-model"
+    assert model.config.base_revision == commit
+    assert describe(model).startswith("toy-model (")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer.model",
+        "chat_template.jinja",
+        "merges.txt",
+    ],
+)
+def test_needed_files_are_asked_for(name: str) -> None:
+    assert any(fnmatch(name, pattern) for pattern in hub.ALLOWED_PATTERNS)
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "model.pt", "modeling_x.py", "optimizer.pth", "x.pkl", "a.ckpt"]
+)
+def test_pickles_and_code_are_not(name: str) -> None:
+    assert not any(fnmatch(name, pattern) for pattern in hub.ALLOWED_PATTERNS)
