@@ -23,7 +23,7 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 
-WARM_UP_PROMPTS = 2
+WARM_UP_PROMPTS = 1
 
 
 def run_decode(
