@@ -11,7 +11,7 @@ def describe(model: QuietStarModel) -> str:
     """Name, size, dtype, thought length and whether the thoughts are trained."""
     backbone = model.backbone
     size = _count(backbone.num_parameters())  # knows that 4-bit weights are packed in pairs
-    head = f"{_name(model)} ({size} parameters, {_precision(backbone)})"
+    head = f"{model_name(model)} ({size} parameters, {_precision(backbone)})"
     if model.thought_parts is None or model.config is None:
         return f"{head}, a plain language model without thought parts; it cannot think"
     length = model.config.num_thought_tokens
@@ -24,10 +24,9 @@ def describe(model: QuietStarModel) -> str:
     return f"{thinking}; thought parts trained"
 
 
-def _name(model: QuietStarModel) -> str:
-    """The last part of where the model comes from."""
-    recorded = None if model.config is None else model.config.base_model
-    name = PurePath(recorded or model.backbone.name_or_path or "").name
+def model_name(model: QuietStarModel) -> str:
+    """The last part of where the model was loaded from: the name it is served under."""
+    name = PurePath(model.backbone.name_or_path or "").name
     return name.removesuffix(".gguf") or str(model.backbone.config.model_type)
 
 

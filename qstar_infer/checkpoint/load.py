@@ -54,14 +54,18 @@ def load_checkpoint(
         )
     else:
         model = _load_ours_or_plain(found, options, num_thought_tokens)
-    # Start-up lines and saved configs name the model as its user does, not a cache directory.
-    model.backbone.name_or_path = found.label
-    model.backbone.config.name_or_path = found.label
+    name_model(model, found.label)
     if found.revision is not None:
         model.backbone.config._commit_hash = found.revision
     if model.thought_parts is not None:
         model.thought_parts.to(options.device)
     return model.eval()
+
+
+def name_model(model: QuietStarModel, label: str) -> None:
+    """Start-up lines and saved configs name the model as its user does, not a cache directory."""
+    model.backbone.name_or_path = label
+    model.backbone.config.name_or_path = label
 
 
 def _load_ours_or_plain(

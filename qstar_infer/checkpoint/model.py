@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from qstar_infer.checkpoint.default import default_model_directory
-from qstar_infer.checkpoint.load import load_checkpoint
+from qstar_infer.checkpoint.default import BASE_MODEL, default_model_directory
+from qstar_infer.checkpoint.load import load_checkpoint, name_model
 from qstar_infer.checkpoint.published import ThoughtVectors
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -46,7 +46,7 @@ def load_model(
     is_default = source is None
     directory = default_model_directory() if source is None else source
     try:
-        return load_checkpoint(
+        model = load_checkpoint(
             directory,
             dtype=dtype,
             device=device,
@@ -62,3 +62,6 @@ def load_model(
             f"The default model's cache is damaged: {error} "
             f"Delete {directory} and it will be built again."
         ) from error
+    if is_default:
+        name_model(model, BASE_MODEL)
+    return model

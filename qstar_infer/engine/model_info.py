@@ -1,9 +1,8 @@
 """Facts about a loaded model that the rest of the engine and a server ask for."""
 
 import time
-from pathlib import Path
 
-from qstar_infer.checkpoint.describe import describe
+from qstar_infer.checkpoint.describe import describe, model_name
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import ConfigError
@@ -21,7 +20,7 @@ def model_info(
         ConfigError: `max_model_len` exceeds what the model was built for.
     """
     return ModelInfo(
-        name=_name(model) if name is None else name,
+        name=model_name(model) if name is None else name,
         max_model_len=_max_model_len(model, config),
         vocab_size=model.vocab_size,
         num_thought_tokens=model.num_thought_tokens,
@@ -43,13 +42,6 @@ def eos_token_ids(model: QuietStarModel) -> frozenset[int]:
         if ids is not None:
             found.update([ids] if isinstance(ids, int) else ids)
     return frozenset(token_id for token_id in found if 0 <= token_id < model.vocab_size)
-
-
-def _name(model: QuietStarModel) -> str:
-    source = str(model.backbone.config.name_or_path or "")
-    if model.config is not None and model.config.base_model and not source:
-        source = model.config.base_model
-    return Path(source).name or type(model.backbone).__name__
 
 
 def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:

@@ -7,7 +7,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
-_CPU_SHARE = 0.25
+_CPU_SHARE = 0.1
 _GPU_SHARE = 0.85
 """Of the memory that is free once the weights are loaded. The rest is for activations, logits and,
 on a CPU, for everything else that runs there."""

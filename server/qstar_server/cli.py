@@ -117,13 +117,4 @@ def _run(options: EngineOptions, settings: Settings) -> bool:
 def ready_line(model: ModelInfo, settings: Settings) -> str:
     """What `qstar serve` says when it is ready."""
     url = f"http://{settings.host}:{settings.port}/v1"
-    line = f"Serving {model.name} at {url} - {model.description.rstrip('.')}."
-    if model.num_thought_tokens == 0:
-        return f"{line} It does not think."
-    line += f" Thought length {model.num_thought_tokens}."
-    if not model.is_trained:
-        line += (
-            " The thought parts are freshly initialised: it thinks, but thoughts do not change the"
-            " text yet."
-        )
-    return line
+    return f"Serving {model.name} at {url} - {model.description}."

@@ -78,15 +78,10 @@ def test_an_unsafe_value_refuses_to_start(
     assert app[1] == []
 
 
-def test_the_ready_line_says_what_untrained_thoughts_do() -> None:
+def test_the_ready_line_names_and_describes_the_model() -> None:
     engine = FakeEngine()
-    trained = engine.model
+    model = dataclasses.replace(engine.model, description="Toy, thinks")
     engine.close()
-    line = cli.ready_line(trained, Settings())
-    assert line == (
-        "Serving fake/thinker at http://127.0.0.1:8000/v1 - A scripted model. Thought length 3."
+    assert cli.ready_line(model, Settings()) == (
+        "Serving fake/thinker at http://127.0.0.1:8000/v1 - Toy, thinks."
     )
-    fresh = dataclasses.replace(trained, is_trained=False)
-    assert "do not change the text yet" in cli.ready_line(fresh, Settings())
-    plain = dataclasses.replace(trained, num_thought_tokens=0, is_trained=False)
-    assert cli.ready_line(plain, Settings()).endswith("It does not think.")
