@@ -14,7 +14,7 @@ class DecodeSettings:
     device: str = "auto"
     mixing_weight: float | None = None
     """Replaces the talk head by this constant; None keeps the model's own."""
-    max_tokens: int = 64
+    max_tokens: int = 48
     """New tokens of each call."""
     repeats: int = 3
     threads: int | None = None

@@ -34,7 +34,7 @@ def decode(
         float | None,
         typer.Option(help="Force this constant mixing weight, so that drafts get rejected."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="New tokens of each call.", min=2)] = 64,
+    max_tokens: Annotated[int, typer.Option(help="New tokens of each call.", min=2)] = 48,
     repeats: Annotated[int, typer.Option(help="Rounds; the median counts.", min=1)] = 3,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     json_file: Annotated[

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from qstar_infer.attention.paged import KVPool, PagedAttention
 from qstar_infer.engine.choosing import ChoiceWanted, choose, pick_thoughts
+from qstar_infer.engine.packed_linear import pack_linears
 from qstar_infer.engine.rows import BaseJob, SequenceRows, TargetJob, ThoughtJob
 from qstar_infer.engine.sequence import Choice, Lane, Sequence
 from qstar_infer.engine.step_tensors import StepTensors, by_row_count, upload
@@ -33,6 +34,7 @@ class ModelRunner:
     def __init__(self, model: QuietStarModel, *, num_blocks: int, block_size: int) -> None:
         self._model = model
         self._block_size = block_size
+        pack_linears(model.backbone)
         self._pool = KVPool(
             model.layer_shapes, num_blocks * block_size, dtype=model.dtype, device=model.device
         )
