@@ -47,7 +47,7 @@ class DeltaStream:
         """
         stream = cls(engine, requests, max_pending=max_pending)
         try:
-            await anyio.to_thread.run_sync(engine.submit, requests, stream._listen)
+            await anyio.to_thread.run_sync(stream._submit)
         except asyncio.CancelledError:
             stream.close()
             raise
@@ -92,6 +92,13 @@ class DeltaStream:
         if item.finished:
             self._open_ids.discard(item.request_id)
         return item
+
+    def _submit(self) -> None:
+        """Runs on a worker thread, which goes on where its caller is cancelled."""
+        self._engine.submit(self._requests, self._listen)
+        if self._is_closed:
+            # The abort of `close` may have come before there was anything to abort.
+            self._abort([request.request_id for request in self._requests])
 
     def _listen(self, item: RequestOutput | Exception) -> None:
         """Called on the engine's thread."""

@@ -69,26 +69,30 @@ async def test_a_consumer_that_falls_behind_loses_its_request(engine: FakeEngine
         await asyncio.sleep(0.005)
 
 
-async def test_cancelling_a_submit_aborts_it(engine: FakeEngine) -> None:
-    """The thread that submits cannot be stopped: the request is in the engine all the same."""
+async def test_a_client_that_leaves_before_its_submission_is_aborted(engine: FakeEngine) -> None:
+    """The thread that submits cannot be stopped, so the first abort finds nothing to abort."""
     engine.is_hung = True
-    release = threading.Event()
+    release, has_submitted = threading.Event(), threading.Event()
     submit = engine.submit
 
     def slow_submit(requests: Sequence[EngineRequest], listener: OutputListener) -> None:
         release.wait(5)
         submit(requests, listener)
+        has_submitted.set()
 
     engine.submit = slow_submit  # type: ignore[method-assign]
     opening = asyncio.create_task(DeltaStream.open(engine, [request()], max_pending=3))
     await asyncio.sleep(0.05)
     opening.cancel()
-    release.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
     while not engine.aborted:
         await asyncio.sleep(0.005)
-    assert engine.num_open == 0
+    release.set()
+    async with asyncio.timeout(5):
+        while engine.num_open or not has_submitted.is_set():
+            await asyncio.sleep(0.005)
+    assert engine.aborted == ["r", "r"]
 
 
 async def test_a_listener_outlives_its_event_loop(engine: FakeEngine) -> None:
