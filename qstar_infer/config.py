@@ -35,7 +35,8 @@ class EngineConfig:
     """Rows up to which a step costs little more than with one; "auto" drafts within it. None: 64 on
     a CPU, 256 on an accelerator."""
     scoring_positions: int = 32
-    """Prompt positions scored at once for `prompt_logprobs`; bounds the logits held."""
+    """Prompt positions scored at once for `prompt_logprobs`, all requests together; bounds the
+    logits held."""
     max_thought_tokens: int = 64
     """Longest thought a request may ask for."""
 
@@ -56,6 +57,20 @@ class EngineConfig:
         if self.speculation == "auto":
             return None
         return 0 if self.speculation == "off" else self.speculation
+
+
+def parse_speculation(text: str) -> Speculation:
+    """A command line's word for `EngineConfig.speculation`.
+
+    Raises:
+        ConfigError: it is neither "auto" nor "off" nor a number.
+    """
+    words: dict[str, Speculation] = {"auto": "auto", "off": "off"}
+    if text in words:
+        return words[text]
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    raise ConfigError(f'speculation must be "auto", "off" or a number of tokens, got {text!r}')
 
 
 def _at_least(name: str, value: object, low: int, *, also: str = "") -> None:

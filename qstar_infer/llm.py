@@ -1,5 +1,6 @@
 """`LLM`: load a model, generate, look at the thoughts. Everything on the caller's thread."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ class LLM:
             )
         self.model = model
         self._engine = LLMEngine(model, EngineConfig(**engine), name=served_model_name)
+        self._deltas: dict[str, deque[RequestOutput]] = {}
+        """What each open request has been given and not yet taken."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -83,13 +86,13 @@ class LLM:
     def generate(
         self,
         prompts: Prompt | Sequence[Prompt],
-        params: SamplingParams | Sequence[SamplingParams] | None = None,
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> list[RequestOutput]:
         """Complete prompts, batched together.
 
         Args:
             prompts: one text or one list of token ids, or several of them.
-            params: for all prompts, or one for each. None: the defaults.
+            sampling_params: for all prompts, or one for each. None: the defaults.
 
         Returns:
             One output for each prompt, in order.
@@ -97,47 +100,70 @@ class LLM:
         Raises:
             RequestError: a prompt or setting makes no sense; nothing is generated then.
         """
-        requests, texts = self._requests(prompts, params)
+        requests, texts = self._requests(prompts, sampling_params)
         for request in requests:
             self._engine.admission.check(request)
-        gathered = {request.request_id: _empty_output(request) for request in requests}
+        outputs = [_empty_output(*pair) for pair in zip(requests, texts, strict=True)]
         try:
             for request in requests:
-                self._engine.add_request(request)
-            while not all(output.finished for output in gathered.values()):
-                for delta in self._engine.step():
-                    _merge(gathered[delta.request_id], delta)
+                self._open(request)
+            for output in outputs:
+                while not output.finished:
+                    _merge(output, self._next_delta(output.request_id))
         finally:
             for request in requests:
-                self._engine.abort(request.request_id)
-        for request, text in zip(requests, texts, strict=True):
-            gathered[request.request_id].prompt = text
-        return [gathered[request.request_id] for request in requests]
+                self._close(request)
+        return outputs
 
     def stream(
-        self, prompt: Prompt, params: SamplingParams | None = None
+        self, prompt: Prompt, sampling_params: SamplingParams | None = None
     ) -> Iterator[RequestOutput]:
         """Complete one prompt, delta by delta. Closing the iterator aborts the request.
 
         Raises:
             RequestError: as `generate`, on the first step.
         """
-        (request,), (text,) = self._requests([prompt], params)
-        self._engine.add_request(request)
+        (request,), (text,) = self._requests([prompt], sampling_params)
+        self._open(request)
         try:
-            while self._engine.has_work:
-                for delta in self._engine.step():
-                    if delta.request_id == request.request_id:
-                        delta.prompt = text
-                        yield delta
-                        if delta.finished:
-                            return
+            is_finished = False
+            while not is_finished:
+                delta = self._next_delta(request.request_id)
+                delta.prompt = text
+                is_finished = delta.finished
+                yield delta
         finally:
-            self._engine.abort(request.request_id)
+            self._close(request)
 
     def close(self) -> None:
-        """Check that nothing is held any more."""
+        """Drop what is still open and check that nothing is held any more."""
+        for request_id in list(self._deltas):
+            self._engine.abort(request_id)
+        self._deltas.clear()
         self._engine.check_idle()
+
+    def _open(self, request: EngineRequest) -> None:
+        self._engine.add_request(request)
+        self._deltas[request.request_id] = deque()
+
+    def _close(self, request: EngineRequest) -> None:
+        self._engine.abort(request.request_id)
+        self._deltas.pop(request.request_id, None)
+
+    def _next_delta(self, request_id: str) -> RequestOutput:
+        """Step the engine until this request has news; the others' news waits for them.
+
+        Raises:
+            RequestError: the request was dropped by `close`.
+        """
+        while True:
+            waiting = self._deltas.get(request_id)
+            if waiting is None:
+                raise RequestError("the request was dropped: its LLM has been closed")
+            if waiting:
+                return waiting.popleft()
+            for delta in self._engine.step():
+                self._deltas[delta.request_id].append(delta)
 
     def _requests(
         self,
@@ -150,7 +176,7 @@ class LLM:
         if len(params) != len(each):
             raise RequestError(
                 f"{len(each)} prompts, but {len(params)} sampling params; give one or as many",
-                param="params",
+                param="sampling_params",
             )
         requests = [
             EngineRequest(
@@ -164,9 +190,8 @@ class LLM:
 
     def _token_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
-            ids: list[int] = self.tokenizer(prompt).input_ids
-            return ids
-        return list(prompt)
+            return self._engine.token_text.encode(prompt)
+        return [int(token_id) for token_id in prompt]
 
 
 def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
@@ -176,8 +201,9 @@ def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     return [prompts] if is_token_ids else list(prompts)  # type: ignore[list-item,arg-type]
 
 
-def _empty_output(request: EngineRequest) -> RequestOutput:
+def _empty_output(request: EngineRequest, text: str | None) -> RequestOutput:
     return RequestOutput(
+        prompt=text,
         request_id=request.request_id,
         prompt_token_ids=request.prompt_token_ids,
         outputs=[CompletionOutput(index=index) for index in range(request.params.n)],

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-FinishReason = Literal["stop", "length", "abort"]
-"""`stop`: end of sequence or a stop string; `length`: max_tokens or the context end. `abort` never
-reaches a client that still listens."""
+FinishReason = Literal["stop", "length"]
+"""`stop`: end of sequence or a stop string; `length`: max_tokens or the context end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,8 @@ class CompletionOutput:
         self.token_ids += delta.token_ids
         self.thoughts += delta.thoughts
         if delta.logprobs is not None:
-            self.logprobs = (self.logprobs or []) + delta.logprobs
+            self.logprobs = [] if self.logprobs is None else self.logprobs
+            self.logprobs += delta.logprobs
         self.finish_reason = delta.finish_reason
         self.stop_reason = delta.stop_reason
 

@@ -1,7 +1,7 @@
 """Attention of the engine: rows over one pool of key/value blocks, through torch's SDPA.
 
-Sequences with the same number of rows are attended to together; each brings the slots of its block
-table and of its lanes, and a mask says which of them a row sees. Runs on any device.
+Sequences with equally many rows are attended to together; each brings the slots of its block table
+and of its lanes, and a mask says which of them a row sees. Runs on any device.
 
 Legend: S sequences of a group, R rows of each, K key slots of each; kv_heads, groups (query heads
 per key head), head_dim.
@@ -128,8 +128,9 @@ class PagedAttention:
     ) -> Tensor:
         """See `AttentionState.attend`; batch is 1."""
         keys, values = self._pool.keys[layer], self._pool.values[layer]
-        keys.index_copy_(0, self._slots, key[0].transpose(0, 1))
-        values.index_copy_(0, self._slots, value[0].transpose(0, 1))
+        # A NaN left in a freed slot would reach other sequences through their masks (0 * NaN).
+        keys.index_copy_(0, self._slots, key[0].transpose(0, 1).nan_to_num())
+        values.index_copy_(0, self._slots, value[0].transpose(0, 1).nan_to_num())
 
         outputs = []
         first = 0

@@ -93,7 +93,10 @@ def _print_json(output: RequestOutput, *, with_thoughts: bool) -> None:
 def _piped_prompt() -> str:
     if sys.stdin.isatty():
         raise typer.BadParameter("give a prompt, or pipe one in", param_hint="PROMPT")
-    text = sys.stdin.read()
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise typer.BadParameter("the piped prompt is not UTF-8", param_hint="PROMPT") from None
     if not text.strip():
         raise typer.BadParameter("the piped prompt is empty", param_hint="PROMPT")
     return text.removesuffix("\n")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from qstar_infer.errors import ConfigError
+from qstar_infer.config import parse_speculation
 
 if TYPE_CHECKING:
     from qstar_infer.llm import LLM
@@ -56,16 +56,3 @@ def open_llm(model: str | None, *, dtype: str, device: str, speculation: str) ->
         yield llm
     finally:
         llm.close()
-
-
-def parse_speculation(value: str) -> str | int:
-    """`auto`, `off` or a depth.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    if value in ("auto", "off"):
-        return value
-    if value.isascii() and value.isdigit():
-        return int(value)
-    raise ConfigError(f"--speculation must be auto, off or a whole number, got '{value}'")

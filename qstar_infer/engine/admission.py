@@ -18,7 +18,14 @@ class Admission:
         num_blocks: int,
         delimiter_ids: tuple[int, ...],
         eos_token_ids: frozenset[int],
+        num_positions: int | None,
     ) -> None:
+        """
+        Args:
+            num_positions: rows of a learned position table, which thoughts use as well. None where
+                positions are computed and a thought may reach past the context.
+        """
+        self._num_positions = num_positions
         self._model = model
         self._config = config
         self._num_blocks = num_blocks
@@ -34,8 +41,18 @@ class Admission:
         self._check_token_ids(request.params)
         self._check_thinking(request.params)
         self._check_length(request)
-        self._check_pool(request)
         self._check_sequences(request.params)
+
+    def context_limit(self, num_thought_tokens: int) -> int:
+        """Most visible tokens of a sequence that thinks so long: by the model and by the pool."""
+        size = self._config.block_size
+        lane_slots = num_thought_tokens + 2 if num_thought_tokens else 0
+        lane_blocks = -(-lane_slots // size)
+        limits = [self._model.max_model_len, (self._num_blocks - lane_blocks) * size]
+        if self._num_positions is not None:
+            # The last token is not fed; the last thought begins behind the one before it.
+            limits.append(self._num_positions - max(0, lane_slots - 1))
+        return max(0, min(limits))
 
     def sequence(self, request: EngineRequest, *, index: int, seed: int) -> Sequence:
         """Completion `index` of a checked request."""
@@ -61,7 +78,7 @@ class Admission:
 
     def _max_tokens(self, params: SamplingParams, num_prompt_tokens: int) -> int:
         if params.max_tokens is None:
-            return self._model.max_model_len - num_prompt_tokens
+            return self.context_limit(self._thought_length(params)) - num_prompt_tokens
         return params.max_tokens
 
     def _check_prompt(self, token_ids: list[int]) -> None:
@@ -107,7 +124,7 @@ class Admission:
             )
 
     def _check_length(self, request: EngineRequest) -> None:
-        limit = self._model.max_model_len
+        limit = self.context_limit(self._thought_length(request.params))
         num_prompt_tokens = len(request.prompt_token_ids)
         asked = request.params.max_tokens
         # Without a limit of its own, an output needs room for at least one token.
@@ -117,22 +134,8 @@ class Admission:
             raise ContextLengthError(
                 f"This model's maximum context length is {limit} tokens. However, you requested "
                 f"{total} tokens ({num_prompt_tokens} in the prompt, {num_output_tokens} in the "
-                "completion). Please reduce your prompt or the completion length."
-            )
-
-    def _check_pool(self, request: EngineRequest) -> None:
-        """Alone in the pool, the sequence must be able to grow to its end."""
-        size = self._config.block_size
-        total = len(request.prompt_token_ids)
-        total += self._max_tokens(request.params, total)
-        length = self._thought_length(request.params)
-        lane_slots = length + 2 if length else 0
-        needed = -(-total // size) + -(-lane_slots // size)
-        if needed > self._num_blocks:
-            raise ContextLengthError(
-                f"the request needs {needed} key/value blocks of {size} tokens, but the pool has "
-                f"{self._num_blocks}: its maximum context length is smaller than the model's. "
-                "Ask for fewer tokens, or start the server with a larger pool"
+                "completion). Please reduce your prompt or the completion length.",
+                param="prompt" if num_prompt_tokens >= limit else "max_tokens",
             )
 
     def _check_sequences(self, params: SamplingParams) -> None:

@@ -92,7 +92,7 @@ class Completion:
         return Thought(
             token_id=choice.token_id,
             token=self._token_text.of_token(choice.token_id),
-            thought=self._token_text.decode(lane.thought, skip_special_tokens=False),
+            thought=self._token_text.of_piece(lane.thought),
             thought_token_ids=tuple(lane.thought),
             mixing_weight=choice.mixing_weight,
             logprob=choice.logprob,

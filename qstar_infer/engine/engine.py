@@ -1,7 +1,7 @@
 """The engine: requests in, one step at a time, deltas out. One thread; no clock, no HTTP."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.admission import Admission
@@ -45,17 +45,19 @@ class LLMEngine:
         self, model: QuietStarModel, config: EngineConfig | None = None, *, name: str | None = None
     ) -> None:
         self.config = EngineConfig() if config is None else config
-        self.model_info = model_info(model, self.config, name=name)
-        num_blocks = num_pool_blocks(
-            model, self.config, max_model_len=self.model_info.max_model_len
-        )
+        info = model_info(model, self.config, name=name)
+        num_blocks = num_pool_blocks(model, self.config, max_model_len=info.max_model_len)
         self.token_text = TokenText(model.tokenizer)
         self.admission = Admission(
-            self.model_info,
+            info,
             self.config,
             num_blocks=num_blocks,
             delimiter_ids=model.delimiter_ids,
             eos_token_ids=eos_token_ids(model),
+            num_positions=model.num_positions,
+        )
+        self.model_info = replace(
+            info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
         )
         self._scheduler = Scheduler(
             self.config,
@@ -77,7 +79,7 @@ class LLMEngine:
         """Queue a request.
 
         Raises:
-            RequestError: it could never be served, or its id is in use.
+            RequestError: it could never be served.
         """
         self.admission.check(request)
         assert request.request_id not in self._requests, "a request id was used twice"

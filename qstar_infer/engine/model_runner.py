@@ -11,7 +11,7 @@ from qstar_infer.engine.choosing import ChoiceWanted, choose, pick_thoughts
 from qstar_infer.engine.packed_linear import pack_linears
 from qstar_infer.engine.rows import BaseJob, SequenceRows, TargetJob, ThoughtJob
 from qstar_infer.engine.sequence import Choice, Lane, Sequence
-from qstar_infer.engine.step_tensors import StepTensors, by_row_count, upload
+from qstar_infer.engine.step_tensors import StepTensors, by_shape, upload
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_logits
 
@@ -43,7 +43,7 @@ class ModelRunner:
     @torch.inference_mode()
     def run(self, steps: Items[SequenceRows]) -> StepResults:
         """Compute the rows and decide. Writes keys and values; changes no sequence."""
-        steps = by_row_count(steps)
+        steps = by_shape(steps)
         jobs = _Jobs(steps)
         hidden = self._forward(upload(steps, self._model.device))[jobs.rows]
         logits = self._model.logits(hidden)

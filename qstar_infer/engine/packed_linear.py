@@ -36,26 +36,38 @@ def pack_linears(backbone: nn.Module) -> int:
     ]
     num_bytes = sum(layer.weight.numel() * layer.weight.element_size() for layer in layers)
     is_affordable = num_bytes <= psutil.virtual_memory().available * _MEMORY_SHARE
-    if not (layers and is_affordable and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+    if not (layers and is_affordable and _has_kernel()):
         return 0
     num_packed = sum(_pack(layer) for layer in layers)
     _log.debug("packed %d of %d linear layers", num_packed, len(layers))
     return num_packed
 
 
+def _has_kernel() -> bool:
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return has_onednn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @torch.no_grad()
 def _pack(layer: nn.Linear) -> bool:
     """Pack one layer, if its answers stay the same bit for bit."""
     packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), _PROBE_ROWS)
-    forward = functools.partial(_packed_forward, packed, layer.bias)
+    version = layer.weight._version
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(1, _PROBE_ROWS, layer.in_features, generator=generator).bfloat16()
-    if not torch.equal(forward(probe), layer(probe)):
+    if not torch.equal(_packed_linear(probe, packed, layer.bias), nn.Linear.forward(layer, probe)):
         return False
-    layer.forward = forward  # type: ignore[method-assign]
+    layer.forward = functools.partial(_forward, layer, packed, version)  # type: ignore[method-assign]
     return True
 
 
-def _packed_forward(packed: Tensor, bias: Tensor | None, states: Tensor) -> Tensor:
+def _forward(layer: nn.Linear, packed: Tensor, version: int, states: Tensor) -> Tensor:
+    """The engine takes the packed copy; training, and weights changed since, the plain path."""
+    if torch.is_inference_mode_enabled() and layer.weight._version == version:
+        return _packed_linear(states, packed, layer.bias)
+    return nn.Linear.forward(layer, states)
+
+
+def _packed_linear(states: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
     output: Tensor = torch.ops.mkldnn._linear_pointwise(states, packed, bias, "none", [], "")
     return output

@@ -108,8 +108,13 @@ class Scheduler:
         end = min(seq.num_verified, seq.num_feedable, start + max(0, rows_left))
         if not seq.is_prompt_scored:
             # One piece of scoring thoughts at a time, so that scores come in order.
-            end = start if seq.scoring_lanes else min(end, start + self.config.scoring_positions)
+            end = start if seq.scoring_lanes else min(end, start + self._scoring_left())
         return end
+
+    def _scoring_left(self) -> int:
+        """Prompt positions that may start being scored now, over all sequences."""
+        num_in_flight = sum(len(seq.scoring_lanes) for seq in self.running)
+        return max(0, self.config.scoring_positions - num_in_flight)
 
     def _reserve(
         self, seq: Sequence, feed_end: int, steps: dict[Sequence, SequenceRows]

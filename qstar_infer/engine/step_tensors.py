@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTensors:
-    """One step, uploaded. Rows are in the order of `by_row_count`."""
+    """One step, uploaded. Rows are in the order of `by_shape`."""
 
     token_ids: Tensor
     """`[rows]`, int64; 0 where a thought vector is fed."""
@@ -29,22 +29,27 @@ class StepTensors:
     groups: list[PagedRows]
 
 
-def by_row_count(steps: Items[SequenceRows]) -> list[SequenceRows]:
-    """Sequences with equally many rows beside each other, so that they attend together."""
-    return sorted(steps, key=lambda rows: rows.num_rows)
+def by_shape(steps: Items[SequenceRows]) -> list[SequenceRows]:
+    """Sequences that attend together beside each other."""
+    return sorted(steps, key=_shape)
+
+
+def _shape(rows: SequenceRows) -> tuple[int, int]:
+    """Equally many rows; and block tables within a factor of two, as all are padded to one size."""
+    return rows.num_rows, len(rows.seq.block_table).bit_length()
 
 
 def upload(steps: Items[SequenceRows], device: torch.device) -> StepTensors:
     """
     Args:
-        steps: in the order of `by_row_count`.
+        steps: in the order of `by_shape`.
     """
 
     def column(values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
     token_ids = [token_id for rows in steps for token_id in rows.token_ids]
-    groups = groupby(steps, key=lambda rows: rows.num_rows)
+    groups = groupby(steps, key=_shape)
     return StepTensors(
         token_ids=column([max(0, token_id) for token_id in token_ids]),
         start_rows=[row for row, token_id in enumerate(token_ids) if token_id == START],

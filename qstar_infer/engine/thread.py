@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from qstar_infer.checkpoint import load_model
-from qstar_infer.config import EngineConfig, Speculation
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
 from qstar_infer.errors import EngineDeadError, QueueFullError, RequestError
@@ -58,7 +56,8 @@ class EngineThread:
         if num_new > self._capacity:
             raise RequestError(
                 f"{num_new} completions are asked for at once; this server holds at most "
-                f"{self._capacity} sequences. Send fewer prompts, or a smaller n"
+                f"{self._capacity} sequences. Send fewer prompts, or a smaller n",
+                param="n" if len(requests) == 1 else "prompt",
             )
         with self._changed:
             if not self._is_alive or self._is_closing:
@@ -69,6 +68,11 @@ class EngineThread:
                     f"the server holds {num_open} of at most {self._capacity} sequences and cannot "
                     f"take {num_new} more now; try again later"
                 )
+            for request in requests:
+                if request.request_id in self._listeners:
+                    raise RequestError(
+                        f"the request id {request.request_id!r} is in use", param="request_id"
+                    )
             for request in requests:
                 self._listeners[request.request_id] = (listener, request.params.n)
                 self._inbox.append(partial(self._engine.add_request, request))
@@ -136,35 +140,3 @@ class EngineThread:
         except Exception:
             # One listener's fault must not end the loop for the others.
             _log.exception("a listener failed")
-
-
-def start_engine(
-    source: str | None,
-    *,
-    dtype: str = "auto",
-    device: str = "auto",
-    speculation: Speculation = "auto",
-    served_model_name: str | None = None,
-    max_model_len: int | None = None,
-    max_num_seqs: int | None = None,
-    max_queue: int | None = None,
-) -> EngineThread:
-    """Load a model and start its engine.
-
-    Args:
-        source, dtype, device: as for `load_model`.
-        speculation, max_model_len, max_num_seqs, max_queue: fields of `EngineConfig`; None is its
-            default.
-
-    Raises:
-        CheckpointError, ConfigError: as `load_model` and `EngineConfig`.
-    """
-    given = {
-        "max_model_len": max_model_len,
-        "max_num_seqs": max_num_seqs,
-        "max_queue": max_queue,
-    }
-    limits = {name: value for name, value in given.items() if value is not None}
-    config = EngineConfig(speculation=speculation, **limits)
-    model = load_model(source, dtype=dtype, device=device)
-    return EngineThread(LLMEngine(model, config, name=served_model_name))

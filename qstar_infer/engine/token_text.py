@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
 
+from qstar_infer.errors import RequestError
+
 
 class TokenText:
     """Encodes and decodes with one tokenizer."""
@@ -15,9 +17,20 @@ class TokenText:
         # begins with.
         self._before: list[int] = tokenizer("a", add_special_tokens=False).input_ids[-1:]
         self._text_before = self.decode(self._before, skip_special_tokens=False)
-        self.of_token = lru_cache(maxsize=65536)(self._of_token)
+        self.of_token = lru_cache(maxsize=65536)(lambda token_id: self.of_piece([token_id]))
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """
+        Raises:
+            RequestError: the text cannot be written in UTF-8 (it holds a lone surrogate).
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RequestError(
+                f"the prompt holds {text[error.start]!r}, which is no character; send valid UTF-8",
+                param="prompt",
+            ) from None
         ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
         return ids
 
@@ -30,20 +43,21 @@ class TokenText:
         assert isinstance(text, str)
         return text
 
-    def _of_token(self, token_id: int) -> str:
-        """One token's text on its own, special tokens included."""
-        text = self.decode([*self._before, token_id], skip_special_tokens=False)
+    def of_piece(self, token_ids: Items[int]) -> str:
+        """The text of tokens from the middle of a text, special tokens included."""
+        text = self.decode([*self._before, *token_ids], skip_special_tokens=False)
         return text.removeprefix(self._text_before)
 
 
-_CONTEXT_TOKENS = 4
-"""Enough to end in a whole character of up to four byte tokens."""
+_CHARACTER_TOKENS = 4
+"""A character has at most so many bytes, and a token has at least one."""
 
 
 class IncrementalDetokenizer:
     """Text of a growing output, never half a character.
 
-    Text that ends in U+FFFD may be the first bytes of a character; it waits for the next token.
+    Text that ends in U+FFFD may be the first bytes of a character; it waits for the next token. Of
+    a longer run of such tokens only the end can still become a character.
     """
 
     def __init__(
@@ -56,31 +70,40 @@ class IncrementalDetokenizer:
         """
         self._token_text = token_text
         self._skip_special_tokens = skip_special_tokens
-        self._token_ids = list(prompt_token_ids[-_CONTEXT_TOKENS:])
+        self._token_ids = list(prompt_token_ids[-_CHARACTER_TOKENS:])
         if self._decode(self._token_ids).endswith("\ufffd"):
             self._token_ids = []  # half a character cannot be told from the output's own bytes
-        self._context = 0
-        """[context, emitted) decodes to text already given; it tells how the next piece begins."""
         self._emitted = len(self._token_ids)
+        """[0, emitted) decodes to text already given; it tells how the next piece begins."""
 
     def push(self, token_id: int) -> str:
         """The text that this token completes; "" while a character is incomplete."""
         self._token_ids.append(token_id)
-        piece = self._pending()
-        if piece.endswith("\ufffd"):
+        piece = self._text_of(len(self._token_ids))
+        if not piece.endswith("\ufffd"):
+            return self._settle(piece, len(self._token_ids))
+        if len(self._token_ids) - self._emitted <= 2 * _CHARACTER_TOKENS:
             return ""
-        self._context, self._emitted = self._emitted, len(self._token_ids)
-        return piece
+        for end in range(len(self._token_ids) - _CHARACTER_TOKENS, len(self._token_ids)):
+            head = self._text_of(end)
+            if head + self._decode(self._token_ids[end:]) == piece:
+                return self._settle(head, end)
+        return ""
 
     def flush(self) -> str:
         """What still waits, at the end of the output."""
-        piece = self._pending()
-        self._context = self._emitted = len(self._token_ids)
+        return self._settle(self._text_of(len(self._token_ids)), len(self._token_ids))
+
+    def _settle(self, piece: str, end: int) -> str:
+        """Give out the text up to token `end`; older tokens are not looked at again."""
+        del self._token_ids[: self._emitted]
+        self._emitted = end - self._emitted
         return piece
 
-    def _pending(self) -> str:
-        before = self._decode(self._token_ids[self._context : self._emitted])
-        return self._decode(self._token_ids[self._context :])[len(before) :]
+    def _text_of(self, end: int) -> str:
+        """What the tokens up to `end` add to the text already given."""
+        before = self._decode(self._token_ids[: self._emitted])
+        return self._decode(self._token_ids[:end])[len(before) :]
 
     def _decode(self, token_ids: list[int]) -> str:
         return self._token_text.decode(token_ids, skip_special_tokens=self._skip_special_tokens)

@@ -70,6 +70,13 @@ class QuietStarModel(nn.Module):
         return embedding.num_embeddings
 
     @property
+    def num_positions(self) -> int | None:
+        """Rows of a learned position table; None where positions are rotary and have no end."""
+        if hasattr(self.backbone.base_model, "rotary_emb"):
+            return None
+        return int(self.backbone.config.get_text_config().max_position_embeddings)
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.backbone.dtype
 
@@ -149,6 +156,13 @@ class QuietStarModel(nn.Module):
                 f"num_thought_tokens={length} is not possible here: "
                 + ("it must be at least 0" if length < 0 else "the model has no thought parts"),
                 param="num_thought_tokens",
+            )
+        last_position = input_ids.shape[1] - 1 + (length + 2 if length else 0)
+        if self.num_positions is not None and last_position >= self.num_positions:
+            raise RequestError(
+                f"{input_ids.shape[1]} tokens with thoughts of {length} reach position "
+                f"{last_position}; this model has {self.num_positions}",
+                param="input_ids",
             )
         if not 0 <= temperature < float("inf"):
             raise RequestError(

@@ -81,5 +81,5 @@ def test_speculation(value: str, parsed: str | int) -> None:
 
 @pytest.mark.parametrize("value", ["-1", "on", "", "1.5"])
 def test_speculation_refuses_the_rest(value: str) -> None:
-    with pytest.raises(ConfigError, match="--speculation"):
+    with pytest.raises(ConfigError, match="speculation"):
         parse_speculation(value)

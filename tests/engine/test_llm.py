@@ -1,6 +1,7 @@
 """What a user of `LLM` sees: shapes, stops, limits, refusals."""
 
 import pytest
+import torch
 
 from qstar_infer import LLM, ContextLengthError, RequestError, SamplingParams
 from qstar_infer.errors import ConfigError
@@ -48,6 +49,27 @@ def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
     next(stream)
     stream.close()
     llm.close()
+
+
+def test_streams_and_calls_may_be_open_at_once(llm: LLM) -> None:
+    """News of another request once got lost, or ended the call with a KeyError."""
+    alone = llm.generate([PROMPT], greedy())[0].outputs[0]
+    first, second = (llm.stream(PROMPT, greedy()) for _ in range(2))
+    got: list[list[int]] = [[], []]
+    for one, other in zip(first, second, strict=True):
+        got[0] += one.outputs[0].token_ids
+        got[1] += other.outputs[0].token_ids
+        assert llm.generate([PROMPT], greedy(max_tokens=2))[0].finished
+    assert got == [alone.token_ids] * 2
+
+
+def test_closing_drops_what_is_open() -> None:
+    llm = LLM(model=make_toy().model)
+    stream = llm.stream(PROMPT, greedy())
+    next(stream)
+    llm.close()
+    with pytest.raises(RequestError, match="closed"):
+        list(stream)
 
 
 def test_logprobs_hold_the_chosen_token_and_the_likeliest(llm: LLM) -> None:
@@ -143,7 +165,8 @@ def test_without_max_tokens_the_output_fills_the_context() -> None:
         ([1], {"logit_bias": {260: 1.0}}, "logit_bias"),
         ([1], {"stop_token_ids": (260,)}, "stop_token_ids"),
         ([1], {"num_thought_tokens": 65}, "num_thought_tokens"),
-        ([1] * 250, {}, "prompt"),
+        ([1] * 250, {}, "max_tokens"),
+        ([1] * 256, {}, "prompt"),
     ],
 )
 def test_a_request_that_cannot_be_served_names_its_fault(
@@ -161,8 +184,27 @@ def test_a_prompt_beyond_the_context_says_so_in_the_usual_words(llm: LLM) -> Non
 
 def test_a_request_larger_than_the_pool_is_refused_up_front() -> None:
     llm = LLM(model=make_toy().model, num_blocks=3, block_size=4)
-    with pytest.raises(ContextLengthError, match="key/value blocks"):
+    with pytest.raises(ContextLengthError, match="maximum context length is 4 tokens"):
         llm.generate([PROMPT], greedy())
+
+
+def test_without_max_tokens_a_small_pool_is_filled() -> None:
+    llm = LLM(model=make_toy().model, num_blocks=6, block_size=4)
+    output = llm.generate([PROMPT], greedy(max_tokens=None))[0].outputs[0]
+    assert len(PROMPT) + len(output.token_ids) == 4 * (6 - 2) == llm.model_info.max_model_len
+
+
+def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
+    """A NaN left in a freed slot once got through the masks of whoever came next."""
+    toy = make_toy()
+    llm = LLM(model=toy.model, num_blocks=12, block_size=4)
+    before = llm.generate([PROMPT], greedy())[0].outputs[0].token_ids
+    with torch.no_grad():
+        row = toy.model.backbone.get_input_embeddings().weight[99].clone()
+        toy.model.backbone.get_input_embeddings().weight[99] = float("nan")
+        llm.generate([[99] * 30], greedy(max_tokens=2))
+        toy.model.backbone.get_input_embeddings().weight[99] = row
+    assert llm.generate([PROMPT], greedy())[0].outputs[0].token_ids == before
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from qstar_infer.engine.token_text import IncrementalDetokenizer, TokenText
+from qstar_infer.errors import RequestError
 
 from ..parity.toy import EOS, byte_tokenizer
 
@@ -71,3 +72,22 @@ def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None
 def test_a_single_token_keeps_its_space() -> None:
     assert TokenText(metaspace_tokenizer()).of_token(2) == " world"
     assert TokenText(byte_tokenizer()).of_token(EOS) == "<eos>"
+
+
+def test_a_character_that_looks_unfinished_for_ever_does_not_hold_the_text_back() -> None:
+    """U+FFFD itself ends like half a character; a text of them once came only at its end."""
+    token_text = TokenText(byte_tokenizer())
+    growing = detokenizer(token_text, [])
+    token_ids = token_text.encode("\ufffd" * 20)
+    pieces = [growing.push(token_id) for token_id in token_ids]
+    assert len("".join(pieces)) >= 17
+    assert "".join(pieces) + growing.flush() == "\ufffd" * 20
+
+
+def test_a_thought_of_a_metaspace_tokenizer_keeps_its_first_space() -> None:
+    assert TokenText(metaspace_tokenizer()).of_piece([2, 3]) == " world!"
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(RequestError, match="UTF-8"):
+        TokenText(byte_tokenizer()).encode("a\ud800")
