@@ -32,9 +32,10 @@ class Thought:
     mixing_weight: float
     """Share of the thought in the mixed logits (paper, section 4.3; may leave [0, 1])."""
     logprob: float
-    """ln p(token) under the mixed distribution, before temperature, penalties and filters."""
+    """ln p(token) under the mixed distribution, before temperature, penalties and filters. The
+    delimiters have no share in it, since they can never be the token."""
     base_logprob: float
-    """ln p(token) without the thought."""
+    """The same without the thought: equal to `logprob` where the mixing weight is 0."""
 
 
 @dataclass(slots=True, kw_only=True)

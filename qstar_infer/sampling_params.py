@@ -52,7 +52,7 @@ class SamplingParams:
     skip_special_tokens: bool = True
     """Leave special tokens out of the text."""
     min_tokens: int = 0
-    """No end-of-sequence or stop token id before this many output tokens."""
+    """Neither end-of-sequence, nor a stop token id, nor a stop string ends a shorter output."""
     max_tokens: int | None = 16
     """Most visible tokens to produce; None fills the context. 0 produces none."""
     ignore_eos: bool = False
