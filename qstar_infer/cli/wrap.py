@@ -14,7 +14,8 @@ PIECES = re.compile(r"\n|[^\S\n]+|\S+")
 class StreamWrapper:
     """Puts a line break before each word that would cross the right edge.
 
-    Holds back a word until its end is known, so a word split over tokens is never torn. White space
+    Holds back a word until its end is known, so a word split over tokens is not torn unless it is
+    longer than a line, as text without spaces is. White space
     that would cross the edge becomes a line break; nothing else is changed.
 
     Args:
@@ -24,6 +25,8 @@ class StreamWrapper:
     width: int
     _column: int = 0
     _word: Text = field(default_factory=Text)
+    _is_torn: bool = False
+    """In the middle of a word longer than a line; the terminal breaks it."""
 
     def push(self, text: Text) -> Text:
         """Take more text; give back what can be printed now."""
@@ -32,9 +35,13 @@ class StreamWrapper:
             piece = text[match.start() : match.end()]
             if match.group().isspace():
                 ready.append_text(self.flush())
+                self._is_torn = False
                 self._place(ready, piece)
             else:
                 self._word.append_text(piece)
+                if self._is_torn or cell_len(self._word.plain) > self.width:
+                    ready.append_text(self.flush())
+                    self._is_torn = True
         return ready
 
     def flush(self) -> Text:
@@ -51,7 +58,7 @@ class StreamWrapper:
             self._column = 0
             return
         cells = cell_len(piece.plain)
-        if self._column > 0 and self._column + cells > self.width:
+        if self._column > 0 and self._column + cells > self.width and not self._is_torn:
             ready.append("\n")
             self._column = 0
             if piece.plain.isspace():

@@ -39,6 +39,11 @@ def test_styles_survive() -> None:
     assert any(span.style == "bold" for span in ready.spans) or ready.style == "bold"
 
 
+def test_text_without_spaces_does_not_wait_for_its_end() -> None:
+    wrapper = StreamWrapper(4)
+    assert [wrapper.push(Text(piece)).plain for piece in ("abc", "de", "f")] == ["", "abcde", "f"]
+
+
 @given(st.lists(st.text("ab \n", max_size=6)), st.integers(1, 12))
 def test_only_white_space_changes(pieces: list[str], width: int) -> None:
     text = wrapped(width, *pieces)
