@@ -1,20 +1,28 @@
-"""`qstar serve`."""
+"""`qstar serve`: the options, the engine and the web server, from start to stop."""
 
+import asyncio
 import contextlib
 import logging
+import math
 import signal
+import socket
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
+import uvicorn
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
+from qstar_infer.config import parse_speculation
 from qstar_infer.engine.protocol import Engine, ModelInfo
 from qstar_infer.errors import QStarError
 from qstar_server.app import create_app
-from qstar_server.engine_loader import EngineOptions, Speculation, load_engine
+from qstar_server.engine_slot import EngineSlot
 from qstar_server.settings import Settings
-from qstar_server.uvicorn_server import DrainingServer
 from qstar_server.validation import describe_validation_error
+
+logger = logging.getLogger(__name__)
 
 
 def serve(
@@ -56,27 +64,28 @@ def serve(
     """Serve a model over an OpenAI-style HTTP API."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = _settings({"host": host, "port": port, "allow_thoughts": allow_thoughts})
-    options = EngineOptions(
-        source=model,
-        dtype=dtype,
-        device=device,
-        speculation=_speculation(speculation),
-        served_model_name=served_model_name,
-        max_model_len=max_model_len,
-        max_num_seqs=max_num_seqs,
-        max_queue=max_queue,
-    )
-    if not _run(options, settings):
+    depth = parse_speculation(speculation)
+
+    def load() -> Engine:
+        # Not at the top: it brings torch, and `qstar serve --help` must not wait for that.
+        from qstar_infer.engine.start import start_engine
+
+        return start_engine(
+            model,
+            dtype=dtype,
+            device=device,
+            speculation=depth,
+            served_model_name=served_model_name,
+            max_model_len=max_model_len,
+            max_num_seqs=max_num_seqs,
+            max_queue=max_queue,
+        )
+
+    failure = run_server(load, settings)
+    if isinstance(failure, QStarError):
+        raise failure
+    if failure is not None:
         raise typer.Exit(1)
-
-
-def _speculation(text: str) -> Speculation:
-    words: dict[str, Speculation] = {"auto": "auto", "off": "off"}
-    if text in words:
-        return words[text]
-    if text.isascii() and text.isdecimal():
-        return int(text)
-    raise typer.BadParameter("must be auto, off or a number", param_hint="--speculation")
 
 
 def _settings(given: dict[str, str | int | None]) -> Settings:
@@ -87,34 +96,67 @@ def _settings(given: dict[str, str | int | None]) -> Settings:
         raise typer.BadParameter(message) from None
 
 
-def _run(options: EngineOptions, settings: Settings) -> bool:
-    """Serve until a signal. False if the model could not be loaded."""
-    has_failed = False
+def run_server(load_engine: Callable[[], Engine], settings: Settings) -> Exception | None:
+    """Serve until a signal, or until the engine turns out not to load: then why."""
 
     def load() -> Engine:
-        nonlocal has_failed
-        try:
-            engine = load_engine(options)
-        except Exception as error:
-            has_failed = True
-            if isinstance(error, QStarError):
-                typer.echo(f"The model could not be loaded: {error}", err=True)
-            server.should_exit = True
-            raise
+        engine = load_engine()
         typer.echo(ready_line(engine.model, settings))
         return engine
 
     app = create_app(load, settings)
-    server = DrainingServer(app, app.state.engine_slot, settings)
+    slot: EngineSlot = app.state.engine_slot
     # uvicorn raises the signal that stopped it again, under the handlers it found. A stop that was
     # asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    return not has_failed
+        DrainingServer(app, slot, settings).run()
+    return slot.failure
 
 
 def ready_line(model: ModelInfo, settings: Settings) -> str:
     """What `qstar serve` says when it is ready."""
     url = f"http://{settings.host}:{settings.port}/v1"
     return f"Serving {model.name} at {url} - {model.description}."
+
+
+class DrainingServer(uvicorn.Server):
+    """A web server that stops once its engine fails to load, and shuts down in three steps.
+
+    New requests are refused at once. Open ones have `drain_grace_s` to finish; then the engine is
+    closed, which ends them with an error. `shutdown_grace_s` later uvicorn drops what is left.
+    """
+
+    def __init__(self, app: ASGIApp, slot: EngineSlot, settings: Settings) -> None:
+        grace_s = math.ceil(settings.drain_grace_s + settings.shutdown_grace_s)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                lifespan="on",
+                server_header=False,
+                # The server says itself when it is ready; a line a request would drown the rest.
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=grace_s,
+            )
+        )
+        self._slot = slot
+        self._drain_grace_s = settings.drain_grace_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; True stops the server."""
+        return await super().on_tick(counter) or self._slot.failure is not None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, close the engine, stop."""
+        self._slot.start_draining()
+        closing = asyncio.create_task(self._close_engine_later())
+        await super().shutdown(sockets)
+        closing.cancel()
+
+    async def _close_engine_later(self) -> None:
+        await asyncio.sleep(self._drain_grace_s)
+        logger.warning("closing the engine: requests are still open after the drain time")
+        await asyncio.to_thread(self._slot.close)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from qstar_infer.engine.protocol import Engine
+from qstar_infer.errors import QStarError
 from qstar_server.errors import unavailable
 
 logger = logging.getLogger(__name__)
@@ -20,9 +21,16 @@ class EngineSlot:
         self._load_engine = load_engine
         self._lock = threading.Lock()
         self._engine: Engine | None = None
-        self._is_failed = False
+        self._failure: Exception | None = None
         self._is_draining = False
         self._is_closed = False
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the engine could not be loaded. A QStarError is for the owner to report, in its own
+        words; any other is in the log."""
+        with self._lock:
+            return self._failure
 
     def start_loading(self) -> None:
         """Load on a thread of its own; a daemon, so that a stop need not wait for the loading."""
@@ -35,11 +43,11 @@ class EngineSlot:
             ApiError: 503, with the reason.
         """
         with self._lock:
-            engine, is_failed = self._engine, self._is_failed
+            engine, failure = self._engine, self._failure
             is_leaving = self._is_draining or self._is_closed
         if is_leaving:
             raise unavailable("The server is shutting down.", code="shutting_down")
-        if is_failed:
+        if failure is not None:
             message = "The model could not be loaded. The server's log has the reason."
             raise unavailable(message, code="model_load_failed", retry=False)
         if engine is None:
@@ -65,10 +73,11 @@ class EngineSlot:
     def _load(self) -> None:
         try:
             engine = self._load_engine()
-        except Exception:
-            logger.exception("the model could not be loaded")
+        except Exception as error:
+            if not isinstance(error, QStarError):
+                logger.exception("the model could not be loaded")
             with self._lock:
-                self._is_failed = True
+                self._failure = error
             return
         with self._lock:
             self._engine = engine

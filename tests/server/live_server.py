@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 from qstar_server.app import create_app
+from qstar_server.cli import DrainingServer
 from qstar_server.settings import Settings
-from qstar_server.uvicorn_server import DrainingServer
 
 from tests.server.fake_engine import FakeEngine
 

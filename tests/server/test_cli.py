@@ -1,28 +1,39 @@
 """`qstar serve`: options and what it says."""
 
 import dataclasses
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import qstar_server.cli as cli
 import typer
-from qstar_server.engine_loader import EngineOptions
 from qstar_server.settings import Settings
 from typer.testing import CliRunner
 
+from qstar_infer.engine.protocol import Engine
 from tests.server.fake_engine import FakeEngine
 
-Run = tuple[EngineOptions, Settings]
+Run = tuple[dict[str, Any], Settings]
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> tuple[typer.Typer, list[Run]]:
+def app(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> tuple[typer.Typer, list[Run]]:
+    """The command, and what each run gave the engine and the server."""
     runs: list[Run] = []
 
-    def run(options: EngineOptions, settings: Settings) -> bool:
-        runs.append((options, settings))
-        return True
+    def start_engine(source: str | None, **options: Any) -> Engine:
+        runs[-1][0].update({"source": source} | options)
+        return engine
 
-    monkeypatch.setattr(cli, "_run", run)
+    def run_server(load_engine: Callable[[], Engine], settings: Settings) -> None:
+        runs.append(({}, settings))
+        load_engine()
+
+    start = types.SimpleNamespace(start_engine=start_engine)
+    monkeypatch.setitem(sys.modules, "qstar_infer.engine.start", start)  # type: ignore[arg-type]
+    monkeypatch.setattr(cli, "run_server", run_server)
     app = typer.Typer()
     app.command("serve")(cli.serve)
     return app, runs
@@ -33,7 +44,7 @@ def test_without_options_the_default_model_is_served_locally(
 ) -> None:
     assert CliRunner().invoke(app[0], []).exit_code == 0
     options, settings = app[1][0]
-    assert dataclasses.asdict(options) == {
+    assert options == {
         "source": None,
         "dtype": "auto",
         "device": "auto",
@@ -53,9 +64,16 @@ def test_options_reach_the_engine_and_the_settings(app: tuple[typer.Typer, list[
     result = CliRunner().invoke(app[0], arguments.split())
     assert result.exit_code == 0, result.output
     options, settings = app[1][0]
-    assert list(dataclasses.asdict(options).values()) == [
-        "path", "float32", "cpu", 3, "m", 64, 2, 0
-    ]  # fmt: skip
+    assert options == {
+        "source": "path",
+        "dtype": "float32",
+        "device": "cpu",
+        "speculation": 3,
+        "served_model_name": "m",
+        "max_model_len": 64,
+        "max_num_seqs": 2,
+        "max_queue": 0,
+    }
     assert (settings.host, settings.port, settings.allow_thoughts) == ("0.0.0.0", 9, False)
 
 
@@ -68,9 +86,7 @@ def test_the_environment_sets_what_no_option_does(
     assert (app[1][0][1].host, app[1][0][1].port) == ("127.0.0.2", 1234)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--port", "70000"], ["--max-num-seqs", "0"], ["--speculation", "-1"]]
-)
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--max-num-seqs", "0"]])
 def test_an_unsafe_value_refuses_to_start(
     app: tuple[typer.Typer, list[Run]], arguments: list[str]
 ) -> None:

@@ -50,11 +50,12 @@ async def test_503_until_the_model_is_loaded(engine: FakeEngine) -> None:
         assert (await client.post("/v1/completions", json=body())).status_code == 200
 
 
-async def test_a_failed_load_is_503_and_its_reason_is_in_the_log(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("error", [CheckpointError("at /secret"), ValueError("at /secret")])
+async def test_a_failed_load_is_503_and_keeps_its_reason_for_the_operator(
+    caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def load() -> Engine:
-        raise CheckpointError("no such file: /secret/place")
+        raise error
 
     app = create_app(load, Settings())
     async with app.router.lifespan_context(app), in_process(app) as client:
@@ -64,7 +65,8 @@ async def test_a_failed_load_is_503_and_its_reason_is_in_the_log(
     assert response.status_code == 503
     assert response.headers["x-should-retry"] == "false"
     assert "secret" not in response.text
-    assert "no such file: /secret/place" in caplog.text
+    assert app.state.engine_slot.failure is error
+    assert ("at /secret" in caplog.text) == isinstance(error, ValueError)
 
 
 async def test_stopping_closes_the_engine(engine: FakeEngine) -> None:
@@ -155,28 +157,28 @@ async def test_new_requests_are_503_while_draining(engine: FakeEngine) -> None:
 
 SERVE = """
 import sys
-import qstar_server.cli as cli
-import typer
-from tests.server.fake_engine import FakeEngine
+import types
+from qstar_infer.cli.main import main
 from qstar_infer.errors import CheckpointError
+from tests.server.fake_engine import FakeEngine
 
-def load(options):
-    if options.source == "broken":
+def start_engine(source, **options):
+    if source == "broken":
         raise CheckpointError("broken is not a checkpoint")
+    if source == "bug":
+        raise ZeroDivisionError("a bug of ours")
     engine = FakeEngine()
     engine.step_s = 0.02
     return engine
 
-cli.load_engine = load
-app = typer.Typer()
-app.command("serve")(cli.serve)
-app()
+sys.modules["qstar_infer.engine.start"] = types.SimpleNamespace(start_engine=start_engine)
+main()
 """
 
 
 def serve(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SERVE, *arguments],
+        [sys.executable, "-c", SERVE, "serve", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -207,6 +209,7 @@ def test_sigterm_ends_streams_properly_and_exits_0(
     _, log = process.communicate(timeout=10)
     assert process.returncode == 0, log
     assert "Traceback" not in log
+    assert "/health" not in log, "a line a request would drown the rest"
 
 
 def is_up(port: int) -> bool:
@@ -216,8 +219,25 @@ def is_up(port: int) -> bool:
         return False
 
 
-def test_a_model_that_cannot_be_loaded_exits_1_and_says_why() -> None:
-    process = serve("broken", "--port", "0")
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["broken"], "error: broken is not a checkpoint"),
+        (
+            ["--speculation", "-1"],
+            'error: speculation must be "auto", "off" or a number of tokens, got \'-1\'',
+        ),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_line_and_exit_2(arguments: list[str], line: str) -> None:
+    process = serve(*arguments, "--port", "0")
+    said, log = process.communicate(timeout=20)
+    assert (process.returncode, said, log.splitlines()) == (2, "", [line])
+
+
+def test_an_unexpected_failure_to_load_is_exit_1_and_its_traceback_is_in_the_log() -> None:
+    process = serve("bug", "--port", "0")
     _, log = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "The model could not be loaded: broken is not a checkpoint" in log
+    assert log.count("Traceback") == 1
+    assert log.splitlines()[-1] == "ZeroDivisionError: a bug of ours"

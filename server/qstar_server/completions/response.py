@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from qstar_infer.engine.protocol import Engine
-from qstar_infer.errors import QStarError
 from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 from qstar_server.completions.logprobs import OutputOffsets, legacy_logprobs, prompt_logprobs
@@ -46,13 +45,11 @@ class ChoiceWriter:
         self, delta: CompletionOutput, echoed_logprobs: Logprobs | None
     ) -> CompletionChoice | None:
         """What the delta adds to the choice, the first with the echoed prompt; None for no news."""
-        is_first, self._has_begun = not self._has_begun, True
+        is_first = not self._has_begun
         is_echo = is_first and bool(self._request.echo)
         if not (delta.text or delta.token_ids or delta.finish_reason or is_echo):
-            self._has_begun = not is_first
             return None
-        if delta.finish_reason == "abort":
-            raise QStarError("the engine aborted a request that its client still waits for")
+        self._has_begun = True
         self._num_tokens += len(delta.token_ids)
         self._logprob_sum += sum(thought.logprob for thought in delta.thoughts)
         choice = CompletionChoice(
