@@ -1,5 +1,6 @@
-"""Reads a JSON body: bounded in size, strict in form, off the event loop where it is large."""
+"""Reads a JSON body: bounded in size and time, strict in form, off the event loop where large."""
 
+import anyio
 import anyio.to_thread
 from fastapi import Request
 from pydantic_core import from_json
@@ -10,17 +11,28 @@ _INLINE_BYTES = 32_768
 # A client writes its whole body before it reads. Swallowing somewhat more than the limit lets it
 # read the refusal instead of a broken pipe.
 _DRAIN_FACTOR = 8
+# The rest of the body may still come; it must not be taken for the next request.
+_CLOSE = {"Connection": "close"}
 
 
-async def read_json_object(request: Request, *, max_bytes: int) -> dict[str, object]:
+async def read_json_object(
+    request: Request, *, max_bytes: int, timeout_s: float
+) -> dict[str, object]:
     """The body as a JSON object.
 
     Raises:
-        ApiError: 415 for another content type, 413 for too large a body, 400 for anything that is
-            not a JSON object (NaN and Infinity are not JSON).
+        ApiError: 415 for another content type, 413 for too large a body, 408 for one that has not
+            arrived in time, 400 for anything that is not a JSON object (NaN and Infinity are not
+            JSON).
     """
     _check_content_type(request)
-    raw = await _read(request, max_bytes)
+    _check_declared_length(request, max_bytes)
+    try:
+        with anyio.fail_after(timeout_s):
+            raw = await _read(request, max_bytes)
+    except TimeoutError:
+        message = f"The body did not arrive within {timeout_s:g} seconds."
+        raise ApiError(408, message, code="request_timeout", headers=_CLOSE) from None
     if len(raw) <= _INLINE_BYTES:
         return _parse(raw)
     return await anyio.to_thread.run_sync(_parse, raw)
@@ -36,6 +48,18 @@ def _check_content_type(request: Request) -> None:
         )
 
 
+def _check_declared_length(request: Request, max_bytes: int) -> None:
+    declared = request.headers.get("content-length", "")
+    # Digits beyond twenty are more than any limit, and would take long to convert.
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    message = f"The body is larger than {max_bytes} bytes."
+    return ApiError(413, message, code="request_too_large", headers=_CLOSE)
+
+
 async def _read(request: Request, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -46,7 +70,7 @@ async def _read(request: Request, max_bytes: int) -> bytes:
         elif size > max_bytes * _DRAIN_FACTOR:
             break
     if size > max_bytes:
-        raise ApiError(413, f"The body is larger than {max_bytes} bytes.", code="request_too_large")
+        raise _too_large(max_bytes)
     return b"".join(parts)
 
 

@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)
     """Largest request body; a larger one is answered 413."""
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    """A request body that has not arrived after this long is answered 408."""
     max_pending_deltas: int = Field(default=4096, ge=1)
     """Engine deltas that may wait for one client; past that the request is aborted."""
     send_timeout_s: float = Field(default=60.0, gt=0)

@@ -29,7 +29,9 @@ _OPENAPI = {
 async def _completion_request(
     request: Request, settings: SettingsDep, unknown_fields: UnknownFieldsDep
 ) -> CompletionRequest:
-    fields = await read_json_object(request, max_bytes=settings.max_body_bytes)
+    fields = await read_json_object(
+        request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
+    )
     completion = await anyio.to_thread.run_sync(CompletionRequest.model_validate, fields)
     unknown_fields.note(completion.model_extra if completion.model_extra is not None else {})
     return completion
