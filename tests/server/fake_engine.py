@@ -23,6 +23,10 @@ SCRIPT = "Hé 😀, to be or not.\nYes"
 
 
 def token_ids_of(text: str) -> list[int]:
+    """A text that is a special token's own is that token."""
+    for token_id, special in SPECIAL_TEXT.items():
+        if text == special:
+            return [token_id]
     return list(text.encode())
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.fake_engine import BOS, SCRIPT, FakeEngine, token_ids_of
+from tests.server import fake_engine
+from tests.server.fake_engine import BOS, EOS, SCRIPT, FakeEngine, token_ids_of
 from tests.server.wire import MODEL, body, complete, refused
 
 NUM_SCRIPT_TOKENS = len(token_ids_of(SCRIPT))
@@ -82,11 +83,20 @@ async def test_null_and_empty_prompts_are_the_start_of_a_document(
     assert whole["choices"][0]["text"] == "H"
 
 
-async def test_empty_prompt_without_special_tokens_still_has_a_token(
-    client: httpx.AsyncClient, engine: FakeEngine
+async def test_an_empty_prompt_without_a_first_token_gets_the_document_start(
+    client: httpx.AsyncClient, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await complete(client, prompt="", max_tokens=1)
-    assert engine.submitted[0].prompt_token_ids == token_ids_of("<|endoftext|>")
+    monkeypatch.setitem(fake_engine.SPECIAL_TEXT, EOS, "<|endoftext|>")
+    await complete(client, prompt=["", "A"], max_tokens=1)
+    assert [request.prompt_token_ids for request in engine.submitted] == [[EOS], [65]]
+
+
+@pytest.mark.parametrize("prompt", [None, "", ["A", ""]])
+async def test_an_empty_prompt_is_refused_where_no_token_can_begin_it(
+    client: httpx.AsyncClient, engine: FakeEngine, prompt: Any
+) -> None:
+    assert (await refused(client, prompt=prompt))["param"] == "prompt"
+    assert engine.submitted == []
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def encode_prompts(
 
     Raises:
         ContextLengthError: a text is far longer than the context.
+        RequestError: a text is empty, and the tokenizer has no token to put in its place.
     """
     for item in inputs:
         if isinstance(item, str):
@@ -103,7 +104,17 @@ def _check_length(text: str, max_model_len: int) -> None:
 
 def _encode(engine: Engine, text: str, *, add_special_tokens: bool) -> list[int]:
     token_ids = engine.encode(text, add_special_tokens=add_special_tokens)
-    if not token_ids and not text:
-        # Something must come before the first token: what OpenAI puts there.
-        return engine.encode(_DOCUMENT_START, add_special_tokens=add_special_tokens)
-    return token_ids
+    return token_ids if token_ids or text else _document_start(engine)
+
+
+def _document_start(engine: Engine) -> list[int]:
+    """What an empty prompt begins with, as something must: the token that OpenAI puts there."""
+    token_ids = engine.encode(_DOCUMENT_START, add_special_tokens=False)
+    is_one_token = len(token_ids) == 1
+    if is_one_token and engine.decode(token_ids, skip_special_tokens=False) == _DOCUMENT_START:
+        return token_ids
+    raise RequestError(
+        "the prompt is empty, and this model has no token that begins a document; send a text or "
+        "token ids",
+        param="prompt",
+    )
