@@ -11,9 +11,8 @@ from qstar_server.completions.router import router as completions_router
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.extras import UnknownFields
-from qstar_server.health.router import router as health_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
-from qstar_server.models.router import router as models_router
+from qstar_server.routes import router as plain_router
 from qstar_server.settings import Settings
 
 
@@ -47,6 +46,6 @@ def create_app(load_engine: Callable[[], Engine], settings: Settings) -> FastAPI
     # The last one added is the outermost.
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(RequestIdMiddleware)
-    for router in (health_router, models_router, completions_router):
+    for router in (plain_router, completions_router):
         app.include_router(router)
     return app

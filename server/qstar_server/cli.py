@@ -19,8 +19,8 @@ from qstar_infer.engine.protocol import Engine, ModelInfo
 from qstar_infer.errors import QStarError
 from qstar_server.app import create_app
 from qstar_server.engine_slot import EngineSlot
+from qstar_server.errors import describe_validation_error
 from qstar_server.settings import Settings
-from qstar_server.validation import describe_validation_error
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from qstar_infer.errors import RequestError
+from qstar_server.errors import ApiError
+from qstar_server.settings import Settings
 
 MAX_ITEMS = 4096
 """Most entries of a list or map in a request, the prompt aside."""
@@ -129,6 +131,44 @@ def check_stream_options(request: GenerationRequest) -> None:
         raise RequestError(
             "stream_options can only be set when stream is true", param="stream_options"
         )
+
+
+def refuse_forbidden_thoughts(request: GenerationRequest, settings: Settings) -> None:
+    """Refuse to show thoughts where the operator forbids it.
+
+    Raises:
+        ApiError: 403.
+    """
+    if request.show_thoughts and not settings.allow_thoughts:
+        raise ApiError(
+            403,
+            "This server does not show thoughts; leave out show_thoughts.",
+            type="permission_error",
+            param="show_thoughts",
+            code="thoughts_forbidden",
+        )
+
+
+def requested_thought_length(request: GenerationRequest) -> int | None:
+    """Thought length from the request's own field and its two aliases for "do not think".
+
+    Returns:
+        None for the length the model was trained with.
+
+    Raises:
+        RequestError: one field asks for thoughts and another for none.
+    """
+    switches = request.chat_template_kwargs
+    is_off_by_template = switches is not None and switches.enable_thinking is False
+    if request.reasoning_effort != "none" and not is_off_by_template:
+        return request.num_thought_tokens
+    if request.num_thought_tokens is not None and request.num_thought_tokens != 0:
+        other = "chat_template_kwargs.enable_thinking" if is_off_by_template else "reasoning_effort"
+        raise RequestError(
+            f"num_thought_tokens is {request.num_thought_tokens}, but {other} turns thinking off",
+            param="num_thought_tokens",
+        )
+    return 0
 
 
 def _token_biases(biases: dict[str, float]) -> dict[int, float]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
-from qstar_server.numbers import finite_logprob
 from qstar_server.pieces import Piece, PieceReader, align
+from qstar_server.wire import finite_logprob
 
 from tests.server.fake_engine import text_of
 

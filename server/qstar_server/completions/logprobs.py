@@ -6,8 +6,8 @@ from qstar_infer.engine.protocol import Engine
 from qstar_infer.outputs import CompletionOutput, Logprob
 from qstar_server.completions.prompts import Prompt
 from qstar_server.completions.protocol import Logprobs
-from qstar_server.numbers import finite_logprob
 from qstar_server.pieces import PieceReader, align
+from qstar_server.wire import finite_logprob
 
 
 class OutputOffsets:

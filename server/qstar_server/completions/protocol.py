@@ -6,8 +6,7 @@ from pydantic import BaseModel, Field, PlainValidator
 
 from qstar_server.completions.prompts import PromptInput, parse_prompts
 from qstar_server.generation import GenerationRequest
-from qstar_server.thoughts import ThoughtEntry
-from qstar_server.usage import Usage
+from qstar_server.wire import ThoughtEntry, Usage
 
 MAX_LOGPROBS = 5
 MAX_BEST_OF = 20

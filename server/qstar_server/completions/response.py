@@ -8,7 +8,7 @@ from qstar_infer.sampling_params import SamplingParams
 from qstar_server.completions.logprobs import OutputOffsets, legacy_logprobs, prompt_logprobs
 from qstar_server.completions.prompts import Prompt
 from qstar_server.completions.protocol import CompletionChoice, CompletionRequest, Logprobs
-from qstar_server.thoughts import thought_entries
+from qstar_server.wire import thought_entries
 
 
 class ChoiceWriter:

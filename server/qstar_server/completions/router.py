@@ -1,6 +1,8 @@
 """The HTTP side of completions."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
@@ -11,7 +13,7 @@ from qstar_server.body import read_json_object
 from qstar_server.completions.protocol import CompletionRequest, CompletionResponse
 from qstar_server.completions.service import submit_completion
 from qstar_server.deps import EngineDep, SettingsDep, UnknownFieldsDep
-from qstar_server.disconnect import until_disconnect
+from qstar_server.errors import ClientGoneError
 from qstar_server.settings import Settings
 from qstar_server.sse import EventStream
 
@@ -51,7 +53,7 @@ async def create_completion(
     if completion.stream:
         job = await submit_completion(completion, engine, settings)
         return EventStream(job.frames(), job.deltas, settings)
-    body = await until_disconnect(request, _whole(completion, engine, settings))
+    body = await _until_disconnect(request, _whole(completion, engine, settings))
     return Response(body, media_type="application/json")
 
 
@@ -59,3 +61,30 @@ async def _whole(completion: CompletionRequest, engine: Engine, settings: Settin
     job = await submit_completion(completion, engine, settings)
     response = await job.response()
     return await anyio.to_thread.run_sync(response.to_json)
+
+
+async def _until_disconnect(request: Request, work: Coroutine[Any, Any, str]) -> str:
+    """The result of `work`, which is cancelled as soon as the client leaves.
+
+    Starlette does not cancel a handler on a disconnect. Call this after the body has been read:
+    what is received then can only be the disconnect.
+
+    Raises:
+        ClientGoneError: the client left first.
+    """
+    job = asyncio.create_task(work)
+    watcher = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({job, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if not job.done():
+            raise ClientGoneError
+        return job.result()
+    finally:
+        job.cancel()
+        watcher.cancel()
+        await asyncio.gather(job, watcher, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

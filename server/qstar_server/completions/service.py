@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import anyio.to_thread
 
 from qstar_infer.engine.protocol import Engine, EngineRequest
+from qstar_infer.errors import RequestError
 from qstar_infer.outputs import RequestOutput
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_NUM_SEQUENCES, SamplingParams
 from qstar_server.bridge import DeltaStream
-from qstar_server.completions.params import build_params, num_returned
 from qstar_server.completions.prompts import Prompt, check_prompt_count, encode_prompts, prompt_text
 from qstar_server.completions.protocol import (
     CompletionChoice,
@@ -19,9 +19,15 @@ from qstar_server.completions.protocol import (
 )
 from qstar_server.completions.response import PromptWriter
 from qstar_server.errors import model_not_found
+from qstar_server.extras import refuse_unsupported
+from qstar_server.generation import (
+    check_stream_options,
+    refuse_forbidden_thoughts,
+    requested_thought_length,
+    sampling_fields,
+)
 from qstar_server.settings import Settings
-from qstar_server.thoughts import refuse_forbidden_thoughts
-from qstar_server.usage import UsageCounter
+from qstar_server.wire import UsageCounter
 
 _LARGE_CHUNK_TOKENS = 64
 
@@ -108,7 +114,7 @@ class CompletionJob:
 
         Where all candidates are returned they keep their order, which is that of a stream.
         """
-        n = num_returned(self._request)
+        n = _num_returned(self._request)
         best: list[CompletionChoice] = []
         for writer in self._writers.values():
             ranked = list(writer.choices)
@@ -133,7 +139,7 @@ async def submit_completion(
         raise model_not_found(request.model)
     refuse_forbidden_thoughts(request, settings)
     check_prompt_count(len(request.prompt), limit=settings.max_prompts)
-    params = build_params(request)
+    params = _build_params(request)
     job_id = f"cmpl-{uuid.uuid4().hex}"
     prepared = await anyio.to_thread.run_sync(_prepare, engine, request, params, job_id)
     writers = {
@@ -175,3 +181,56 @@ async def _to_json(chunk: CompletionResponse) -> str:
     if logprobs is not None and len(logprobs.tokens) > _LARGE_CHUNK_TOKENS:
         return await anyio.to_thread.run_sync(chunk.to_json)
     return chunk.to_json()
+
+
+def _build_params(request: CompletionRequest) -> SamplingParams:
+    """Sampling settings of each prompt of the request; `n` counts all candidates of `best_of`.
+
+    Raises:
+        RequestError: a value is out of range, contradicts another or is not supported.
+    """
+    if request.model_extra is not None:
+        refuse_unsupported(request.model_extra)
+    check_stream_options(request)
+    if request.suffix:
+        raise RequestError("suffix is not supported; leave it out", param="suffix")
+    fields = sampling_fields(request)
+    fields["n"] = _num_candidates(request)
+    fields["num_thought_tokens"] = requested_thought_length(request)
+    fields["logprobs"] = request.logprobs
+    if request.echo:
+        fields["prompt_logprobs"] = request.logprobs
+    if request.max_tokens is not None:
+        fields["max_tokens"] = request.max_tokens
+    params = SamplingParams(**fields)
+    _check_num_sequences(request, params.n)
+    return params
+
+
+def _num_returned(request: CompletionRequest) -> int:
+    """Choices a prompt."""
+    return 1 if request.n is None else request.n
+
+
+def _num_candidates(request: CompletionRequest) -> int:
+    n = _num_returned(request)
+    if request.best_of is None:
+        return n
+    if request.best_of < n:
+        raise RequestError(f"best_of is {request.best_of}, less than n, {n}", param="best_of")
+    if request.best_of > n and request.stream:
+        raise RequestError(
+            "best_of greater than n cannot be streamed: the best are known only at the end",
+            param="best_of",
+        )
+    return request.best_of
+
+
+def _check_num_sequences(request: CompletionRequest, n: int) -> None:
+    num_sequences = n * len(request.prompt)
+    if num_sequences > MAX_NUM_SEQUENCES:
+        raise RequestError(
+            f"{len(request.prompt)} prompts with {n} completions each are {num_sequences} "
+            f"sequences; the most in one request is {MAX_NUM_SEQUENCES}",
+            param="n" if n > 1 else "prompt",
+        )

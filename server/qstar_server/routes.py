@@ -1,4 +1,4 @@
-"""The one model this server has, as OpenAI lists models."""
+"""Routes that generate nothing: readiness, and the one model this server has."""
 
 from typing import Literal
 
@@ -10,6 +10,18 @@ from qstar_server.deps import EngineDep
 from qstar_server.errors import model_not_found
 
 router = APIRouter()
+
+
+class Health(BaseModel):
+    """The server is ready."""
+
+    status: Literal["ready"] = "ready"
+
+
+@router.get("/health")
+async def health(_: EngineDep) -> Health:
+    """200 when ready; 503 while loading, while shutting down and when the engine is dead."""
+    return Health()
 
 
 class ModelCard(BaseModel):

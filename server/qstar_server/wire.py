@@ -1,8 +1,18 @@
-"""Token counts of a request."""
+"""What every generating endpoint writes: log-probabilities, usage and thoughts."""
+
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from qstar_infer.outputs import RequestOutput
+from qstar_infer.outputs import RequestOutput, Thought
+
+LOWEST_LOGPROB = -9999.0
+"""What OpenAI and vLLM write for a token that cannot be: JSON has no infinity."""
+
+
+def finite_logprob(value: float) -> float:
+    """The value, or `LOWEST_LOGPROB` where it is lower, or not a number."""
+    return value if value > LOWEST_LOGPROB else LOWEST_LOGPROB
 
 
 class CompletionTokensDetails(BaseModel):
@@ -49,3 +59,31 @@ class UsageCounter:
                 reasoning_tokens=self._num_thought_tokens
             ),
         )
+
+
+class ThoughtEntry(BaseModel):
+    """One visible token and the thought that came before it."""
+
+    thought: str
+    thought_token_ids: list[int]
+    mixing_weight: float
+    token: str
+    token_id: int
+    logprob: float
+    base_logprob: float
+
+
+def thought_entries(thoughts: Sequence[Thought]) -> list[ThoughtEntry]:
+    """The wire form of thoughts, in the order of their tokens."""
+    return [
+        ThoughtEntry(
+            thought=thought.thought,
+            thought_token_ids=list(thought.thought_token_ids),
+            mixing_weight=thought.mixing_weight,
+            token=thought.token,
+            token_id=thought.token_id,
+            logprob=finite_logprob(thought.logprob),
+            base_logprob=finite_logprob(thought.base_logprob),
+        )
+        for thought in thoughts
+    ]

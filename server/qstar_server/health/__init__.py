@@ -1,1 +1,0 @@
-"""`GET /health`: whether a request would be served."""
