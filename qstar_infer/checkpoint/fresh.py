@@ -67,6 +67,8 @@ def add_fresh_parts(
     """The same backbone and tokenizer with untrained thought parts."""
     row = input_embedding_row(model.backbone, delimiter_text_id(model.tokenizer))
     start_id, end_id = delimiter_ids(model.tokenizer)
+    if start_id is None or end_id is None:  # half a pair is no pair
+        start_id = end_id = None
     config = QuietStarConfig(
         num_thought_tokens=num_thought_tokens,
         start_thought_token_id=start_id,

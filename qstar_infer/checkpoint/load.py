@@ -22,7 +22,14 @@ from qstar_infer.checkpoint.source import (
 )
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.checkpoint.thought_tensors import build_thought_parts
-from qstar_infer.checkpoint.tokenizer import has_tokenizer, load_tokenizer, require_fit
+from qstar_infer.checkpoint.tokenizer import (
+    END_TOKEN,
+    START_TOKEN,
+    delimiter_ids,
+    has_tokenizer,
+    load_tokenizer,
+    require_fit,
+)
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -80,7 +87,7 @@ def _load_ours_or_plain(
     tensors_path = found.directory / QUIET_STAR_TENSORS
     parts = build_thought_parts(read_tensors(tensors_path), hidden=hidden, where=tensors_path)
     config = _overridden(config, num_thought_tokens)
-    _require_ids_in_range(config, backbone, found)
+    _require_delimiters(config, backbone, tokenizer, found.directory / QUIET_STAR_JSON)
     return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=config)
 
 
@@ -159,13 +166,42 @@ def _require_applicable(
         )
 
 
-def _require_ids_in_range(
-    config: QuietStarConfig, backbone: PreTrainedModel, found: Source
+def _require_delimiters(
+    config: QuietStarConfig,
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
 ) -> None:
+    """A delimiter that is not recorded could be emitted, so both are, or the vocabulary has none.
+
+    Args:
+        config: what `path` holds.
+        backbone: its embedding has a row for each id.
+        tokenizer: may know the delimiters by name.
+        path: the `quiet_star.json`.
+    """
+    start_id, end_id = config.start_thought_token_id, config.end_thought_token_id
+    known = delimiter_ids(tokenizer)
+    if (start_id is None) != (end_id is None):
+        raise CheckpointError(
+            f"{path} has start_thought_token_id = {start_id} and end_thought_token_id = {end_id}: "
+            "give the ids of both delimiters, or null for both where the vocabulary has none."
+        )
+    if start_id is None and None not in known:
+        raise CheckpointError(
+            f"{path} has no delimiter ids, but the tokenizer knows {START_TOKEN} as {known[0]} and "
+            f"{END_TOKEN} as {known[1]}, so a delimiter could be emitted. Set "
+            f"start_thought_token_id to {known[0]} and end_thought_token_id to {known[1]}."
+        )
+    if start_id is not None and start_id == end_id:
+        raise CheckpointError(
+            f"{path} has the same id, {start_id}, for both delimiters. Correct "
+            "start_thought_token_id or end_thought_token_id."
+        )
     rows = embedding_table(backbone).shape[0]
     for token_id in config.delimiter_ids:
         if token_id >= rows:
             raise CheckpointError(
-                f"{found.directory / QUIET_STAR_JSON} has the delimiter id {token_id}, but the "
-                f"embedding has only {rows} rows. Correct the file or use its own backbone."
+                f"{path} has the delimiter id {token_id}, but the embedding has only {rows} rows. "
+                "Correct the file or use its own backbone."
             )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from qstar_infer.checkpoint import load_model
+from qstar_infer.checkpoint import load_model, save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
@@ -30,7 +30,16 @@ TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
         ({"num_thought_tokens": None}, "num_thought_tokens must be int, not None"),
         ({"num_talk_tokens": True}, "num_talk_tokens must be int, not True"),
         ({"start_thought_token_id": -1}, "start_thought_token_id must be at least 0"),
-        ({"end_thought_token_id": 512}, "delimiter id 512, but the embedding has only 512 rows"),
+        ({"start_thought_token_id": 7}, "start_thought_token_id = 7 and end_.* = None: give"),
+        ({"end_thought_token_id": 7}, "= None and end_thought_token_id = 7: give .* both"),
+        (
+            {"start_thought_token_id": 7, "end_thought_token_id": 7},
+            "the same id, 7, for both delimiters",
+        ),
+        (
+            {"start_thought_token_id": 511, "end_thought_token_id": 512},
+            "delimiter id 512, but the embedding has only 512 rows",
+        ),
         ({"base_model": 3}, "base_model must be str or null, not 3"),
         ({"training": "yes"}, "training must be dict or null"),
         ({"notes": [1]}, "notes must be a list of strings"),
@@ -44,6 +53,17 @@ def test_wrong_quiet_star_json(
     edit_json(native / "quiet_star.json", **change)
     with pytest.raises(CheckpointError, match=message):
         load_model(native)
+
+
+def test_no_delimiter_ids_although_the_tokenizer_knows_them(
+    published: Path, tmp_path: Path, edit_json: JsonEditor
+) -> None:
+    save_model(load_model(published), tmp_path / "converted")
+    ids = load_model(tmp_path / "converted").delimiter_ids
+    path = tmp_path / "converted" / "quiet_star.json"
+    edit_json(path, start_thought_token_id=..., end_thought_token_id=...)
+    with pytest.raises(CheckpointError, match=f"Set .* to {ids[0]} and .* to {ids[1]}"):
+        load_model(tmp_path / "converted")
 
 
 def test_quiet_star_json_is_not_json(native: Path) -> None:
