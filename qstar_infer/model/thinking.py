@@ -4,6 +4,7 @@ Short and obviously right. Training, tests and whoever studies a text use it; th
 its numbers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,71 @@ def mix_logits(base_logits: Tensor, thought_logits: Tensor, mixing_weight: Tenso
     return (1 - share) * base_logits + share * thought_logits
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One thought at every position of a batch, with what training needs of it. Differentiable."""
+
+    attention: ParallelThoughts
+    """Remembers keys and values, so that more tokens can be fed behind each thought."""
+    hidden_base: Tensor
+    """`[batch, seq, hidden]`. State at each anchor."""
+    base_logits: Tensor
+    """`[batch, seq, vocab]`, float32."""
+    thought_ids: Tensor
+    """`[batch, seq, num_thought_tokens]`, int64."""
+    hidden_thought: Tensor | None
+    """`[batch, seq, hidden]`. State at the end vector; None for thoughts of length 0."""
+
+
+Choose = Callable[[Tensor, int], Tensor]
+"""Picks thought token `role` (from 1) of every position: logits `[batch, seq, vocab]`, float32,
+delimiters at minus infinity, to ids `[batch, seq]`."""
+
+
+def roll_out(
+    model: "QuietStarModel",
+    input_ids: Tensor,
+    *,
+    attention_mask: Tensor,
+    num_thought_tokens: int,
+    choose: Choose,
+) -> Rollout:
+    """Think at every position of a checked batch.
+
+    Args:
+        input_ids: `[batch, seq]`, int64, right padded.
+        attention_mask: `[batch, seq]`, bool, False at padding.
+        num_thought_tokens: n sampled tokens for each thought; 0 for none.
+    """
+    batch, seq = input_ids.shape
+    anchors = torch.arange(seq, device=input_ids.device).expand(batch, seq)
+    attention = ParallelThoughts(attention_mask)
+    hidden_base = model.hidden(model.embed(input_ids), anchors, attention)
+    thought_ids: list[Tensor] = []
+    hidden_thought = None
+    if num_thought_tokens > 0:
+        parts = model.thinking_parts
+        fed = model.as_embedding(parts.start_thought).expand(batch, seq, -1)
+        for role in range(1, num_thought_tokens + 1):
+            hidden = model.hidden(fed, anchors + role, attention)
+            logits = model.mask_delimiters(model.logits(hidden))
+            thought_ids.append(choose(logits, role))
+            fed = model.embed(thought_ids[-1])
+        # c_n has been picked but not fed; feed it, then the end vector.
+        model.hidden(fed, anchors + num_thought_tokens + 1, attention)
+        fed = model.as_embedding(parts.end_thought).expand(batch, seq, -1)
+        hidden_thought = model.hidden(fed, anchors + num_thought_tokens + 2, attention)
+    return Rollout(
+        attention=attention,
+        hidden_base=hidden_base,
+        base_logits=model.logits(hidden_base),
+        thought_ids=torch.stack(thought_ids, -1)
+        if thought_ids
+        else input_ids.new_empty(batch, seq, 0),
+        hidden_thought=hidden_thought,
+    )
+
+
 def think_everywhere(
     model: "QuietStarModel",
     input_ids: Tensor,
@@ -55,62 +121,53 @@ def think_everywhere(
     temperature: float,
     seed: int,
 ) -> ThoughtTrace:
-    """Think at every position of a checked batch.
+    """Think at every position of a checked batch, and mix.
 
     Args:
-        input_ids: `[batch, seq]`, int64, right padded.
-        attention_mask: `[batch, seq]`, bool, False at padding.
-        num_thought_tokens: n sampled tokens for each thought; 0 for none.
+        input_ids, attention_mask, num_thought_tokens: as for `roll_out`.
         temperature: of the thought's tokens; 0 takes the most likely.
         seed: of the sampling noise, the same for each row of the batch.
     """
-    batch, seq = input_ids.shape
-    anchors = torch.arange(seq, device=input_ids.device).expand(batch, seq)
-    attention = ParallelThoughts(attention_mask)
-    hidden_base = model.hidden(model.embed(input_ids), anchors, attention)
-    base_logits = model.logits(hidden_base)
 
-    if num_thought_tokens == 0:
-        return ThoughtTrace(
-            base_logits=base_logits,
-            thought_ids=input_ids.new_empty(batch, seq, 0),
-            mixing_weight=base_logits.new_zeros(batch, seq),
-            logits=model.mask_delimiters(base_logits),
+    def choose(logits: Tensor, role: int) -> Tensor:
+        return _pick(logits, temperature, seed, role)
+
+    rollout = roll_out(
+        model,
+        input_ids,
+        attention_mask=attention_mask,
+        num_thought_tokens=num_thought_tokens,
+        choose=choose,
+    )
+    mixed = rollout.base_logits
+    mixing_weight = mixed.new_zeros(input_ids.shape)
+    if rollout.hidden_thought is not None:
+        mixed, mixing_weight = mix(
+            model, rollout.hidden_base, rollout.base_logits, rollout.hidden_thought
         )
-
-    parts = model.thinking_parts
-    fed = model.as_embedding(parts.start_thought).expand(batch, seq, -1)
-    thought_ids = []
-    for role in range(1, num_thought_tokens + 1):
-        hidden = model.hidden(fed, anchors + role, attention)
-        logits = model.mask_delimiters(model.logits(hidden))
-        thought_ids.append(_pick(logits, temperature, seed, anchors + 1, role))
-        fed = model.embed(thought_ids[-1])
-    # c_n has been picked but not fed; feed it, then the end vector.
-    model.hidden(fed, anchors + num_thought_tokens + 1, attention)
-    fed = model.as_embedding(parts.end_thought).expand(batch, seq, -1)
-    hidden_thought = model.hidden(fed, anchors + num_thought_tokens + 2, attention)
-
-    mixing_weight = parts.talk_head.mixing_weight(hidden_base, hidden_thought)
-    mixed = mix_logits(base_logits, model.logits(hidden_thought), mixing_weight)
     return ThoughtTrace(
-        base_logits=base_logits,
-        thought_ids=torch.stack(thought_ids, dim=-1),
+        base_logits=rollout.base_logits,
+        thought_ids=rollout.thought_ids,
         mixing_weight=mixing_weight,
         logits=model.mask_delimiters(mixed),
     )
 
 
-def _pick(logits: Tensor, temperature: float, seed: int, positions: Tensor, role: int) -> Tensor:
+def mix(
+    model: "QuietStarModel", hidden_base: Tensor, base_logits: Tensor, hidden_thought: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mixed logits `[..., vocab]` and mixing weight `[...]`, both float32."""
+    weight = model.thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
+    return mix_logits(base_logits, model.logits(hidden_thought), weight), weight
+
+
+def _pick(logits: Tensor, temperature: float, seed: int, role: int) -> Tensor:
     """One token at each position: `[batch, seq, vocab]` to `[batch, seq]`."""
-    flat_positions = positions.reshape(-1)
-    keys = row_keys(
-        torch.full_like(flat_positions, seed),
-        flat_positions,
-        torch.full_like(flat_positions, role),
-    )
+    batch, seq, _ = logits.shape
+    positions = torch.arange(1, seq + 1, device=logits.device).repeat(batch)
+    keys = row_keys(torch.full_like(positions, seed), positions, torch.full_like(positions, role))
     temperatures = torch.full(keys.shape, temperature, device=logits.device)
-    return pick_tokens(logits.flatten(0, 1), temperatures, keys).view(positions.shape)
+    return pick_tokens(logits.flatten(0, 1), temperatures, keys).view(batch, seq)
 
 
 def check_batch(
