@@ -1,4 +1,7 @@
-"""Every exception in OpenAI's envelope, `{"error": {message, type, param, code}}`, bounded in size."""
+"""Every exception as OpenAI's error envelope: `{"error": {message, type, param, code}}`.
+
+Messages are in plain words and bounded in size, whatever a client sent.
+"""
 
 import json
 import logging
