@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
 
 
 class _Bomb:
@@ -187,10 +189,51 @@ def test_missing_backbone_tensor(make_plain: ToyMaker) -> None:
         load_model(directory)
 
 
-def test_misshapen_backbone_tensor(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"intermediate_size": 64}, r"down_proj.weight in .* shape \[32, 48\], .* for \[32, 64\]"),
+        ({"vocab_size": 600}, r"lm_head.weight in .* shape \[512, 32\], .* for \[600, 32\]"),
+        ({"hidden_size": 64}, r"lm_head.weight in .* shape \[512, 32\], .* for \[512, 64\]"),
+    ],
+)
+def test_config_that_does_not_fit(
+    make_plain: ToyMaker, edit_json: JsonEditor, change: dict[str, Any], message: str
+) -> None:
     directory = make_plain()
-    edit_json(directory / "config.json", intermediate_size=64)
-    with pytest.raises(CheckpointError, match="could not be loaded"):
+    edit_json(directory / "config.json", **change)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(directory)
+
+
+def test_misshapen_backbone_tensor(make_plain: ToyMaker, edit_tensors: TensorEditor) -> None:
+    directory = make_plain()
+    name = "model.layers.1.self_attn.q_proj.weight"
+    edit_tensors(directory / "model.safetensors", lambda t: t.update({name: torch.zeros(16, 32)}))
+    with pytest.raises(CheckpointError, match=rf"{name} in .* \[16, 32\], .* \[32, 32\]\."):
+        load_model(directory)
+
+
+def test_bias_of_the_output_embedding(make_plain: ToyMaker, edit_tensors: TensorEditor) -> None:
+    directory = make_plain()
+    path = directory / "model.safetensors"
+    edit_tensors(path, lambda tensors: tensors.update({"lm_head.bias": torch.ones(512)}))
+    with pytest.raises(CheckpointError, match=r"hold lm_head\.bias"):
+        load_model(directory)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_backbone_that_is_not_finite(
+    make_plain: ToyMaker, edit_tensors: TensorEditor, value: float
+) -> None:
+    directory = make_plain()
+    name = "model.layers.1.mlp.up_proj.weight"
+
+    def spoil(tensors: dict[str, Tensor]) -> None:
+        tensors[name][3, 5] = value
+
+    edit_tensors(directory / "model.safetensors", spoil)
+    with pytest.raises(CheckpointError, match=f"{name} .* NaN or infinite"):
         load_model(directory)
 
 
