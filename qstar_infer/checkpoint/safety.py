@@ -6,7 +6,7 @@ This module only looks at file names and JSON.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,19 @@ def refuse_pickle_only(directory: Path) -> None:
     Raises:
         CheckpointError: naming the pickled files.
     """
-    pickles = sorted(p.name for p in directory.iterdir() if p.suffix.lower() in PICKLE_SUFFIXES)
-    if pickles and not any(directory.glob("*.safetensors")):
-        raise CheckpointError(_pickle_message(f"{directory} ({', '.join(pickles[:4])})"))
+    if not any(directory.glob("*.safetensors")):
+        refuse_pickles(str(directory), (path.name for path in directory.iterdir()))
+
+
+def refuse_pickles(where: str, names: Iterable[str]) -> None:
+    """Refuse a place that holds a pickled file.
+
+    Raises:
+        CheckpointError: naming the pickled files.
+    """
+    pickles = sorted(name for name in names if Path(name).suffix.lower() in PICKLE_SUFFIXES)
+    if pickles:
+        raise CheckpointError(_pickle_message(f"{where} ({', '.join(pickles[:4])})"))
 
 
 def _pickle_message(what: str) -> str:

@@ -1,17 +1,26 @@
-"""Tells by looking what a checkpoint is. Opens no weights beyond their headers."""
+"""Finds a checkpoint, on the disk or a hub, and tells by looking what it is.
+
+Opens no weights beyond their headers; fetches never a pickle, never code.
+"""
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from huggingface_hub import list_repo_files, snapshot_download
+
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
 from qstar_infer.checkpoint.files import read_json
-from qstar_infer.checkpoint.hub import download
 from qstar_infer.checkpoint.package import PREFIX as PACKAGE_PREFIX
 from qstar_infer.checkpoint.package import package_file
 from qstar_infer.checkpoint.published import looks_published
-from qstar_infer.checkpoint.safety import refuse_code, refuse_pickle_file, refuse_pickle_only
+from qstar_infer.checkpoint.safety import (
+    refuse_code,
+    refuse_pickle_file,
+    refuse_pickle_only,
+    refuse_pickles,
+)
 from qstar_infer.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
 from qstar_infer.errors import CheckpointError
 
@@ -20,6 +29,18 @@ QUIET_STAR_TENSORS = "quiet_star.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+
+ALLOWED_PATTERNS = (
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "tokenizer.model",
+    "spiece.model",
+    "vocab.txt",
+    "merges.txt",
+)
+IGNORED_PATTERNS = ("consolidated*",)
+"""The same weights once more, in their author's own layout."""
 
 
 class SourceKind(Enum):
@@ -69,12 +90,51 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
     if label and path.exists():
         return _file(path, label)
     if isinstance(source, str) and _HUB_ID.match(source):
-        snapshot = download(source, revision=revision)
-        return _directory(snapshot.directory, label, revision=snapshot.commit)
+        snapshot = _download(source, revision=revision)
+        # The hub client names a snapshot's directory after its commit.
+        return _directory(snapshot, label, revision=snapshot.name)
     raise CheckpointError(
         f"{label!r} is neither a directory, nor a .gguf file, nor a hub id like 'org/name'. "
         "Check the path."
     )
+
+
+def _download(repository: str, *, revision: str | None = None) -> Path:
+    """Fetch the safe files of a hub repository, or find them in the local hub cache.
+
+    `HF_HUB_OFFLINE=1` looks in the cache only.
+
+    Raises:
+        CheckpointError: not found, not allowed, all pickles, or the hub is out of reach.
+    """
+    try:
+        directory = Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=list(ALLOWED_PATTERNS),
+                ignore_patterns=list(IGNORED_PATTERNS),
+            )
+        )
+    except Exception as error:  # the client and its transport raise many unrelated types
+        at = "" if revision is None else f" at revision {revision!r}"
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"There is no local directory {repository!r}, and the hub repository of that name{at} "
+            f"could not be fetched: {type(error).__name__}: {reason} "
+            "Check the name, the network and HF_HUB_OFFLINE, or give a local directory."
+        ) from error
+    if not any(directory.glob("*.safetensors")):
+        refuse_pickles(repository, _names_on_hub(repository, directory.name))
+    return directory
+
+
+def _names_on_hub(repository: str, commit: str) -> list[str]:
+    """The files of a repository, pickles included; none where the hub is out of reach."""
+    try:
+        return list(list_repo_files(repository, revision=commit))
+    except Exception:  # only for a better message than "has no weights"
+        return []
 
 
 def _file(path: Path, label: str) -> Source:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qstar_infer.checkpoint import describe, hub, init_model, load_model
+from qstar_infer.checkpoint import describe, init_model, load_model, source
 from qstar_infer.errors import CheckpointError
 
 ToyMaker = Callable[..., Path]
@@ -26,7 +26,7 @@ def test_unreachable_hub_names_the_revision() -> None:
 def test_a_local_directory_wins(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = make_plain(name="org/name")
     monkeypatch.chdir(directory.parents[1])
-    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr(source, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
     assert not load_model("org/name").can_think
 
 
@@ -39,7 +39,7 @@ def test_download(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None
         asked.update(arguments, repository=repository)
         return str(make_plain(name=commit))
 
-    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(source, "snapshot_download", snapshot_download)
     model = init_model("org/toy-model", revision="main")
     assert asked["repository"] == "org/toy-model"
     assert asked["revision"] == "main"
@@ -63,11 +63,29 @@ def test_download(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_needed_files_are_asked_for(name: str) -> None:
-    assert any(fnmatch(name, pattern) for pattern in hub.ALLOWED_PATTERNS)
+    assert any(fnmatch(name, pattern) for pattern in source.ALLOWED_PATTERNS)
 
 
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "model.pt", "modeling_x.py", "optimizer.pth", "x.pkl", "a.ckpt"]
 )
 def test_pickles_and_code_are_not(name: str) -> None:
-    assert not any(fnmatch(name, pattern) for pattern in hub.ALLOWED_PATTERNS)
+    assert not any(fnmatch(name, pattern) for pattern in source.ALLOWED_PATTERNS)
+
+
+def test_weights_in_the_authors_layout_are_not_fetched() -> None:
+    assert any(fnmatch("consolidated.safetensors", p) for p in source.IGNORED_PATTERNS)
+    assert not any(fnmatch("model.safetensors", p) for p in source.IGNORED_PATTERNS)
+
+
+def test_pickle_only_repository(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = make_plain()
+    (directory / "model.safetensors").unlink()
+    names = ["config.json", "pytorch_model.bin"]
+    monkeypatch.setattr(source, "snapshot_download", lambda *_, **__: str(directory))
+    monkeypatch.setattr(source, "list_repo_files", lambda *_, **__: names)
+    with pytest.raises(CheckpointError, match=r"org/toy \(pytorch_model\.bin\) holds pickled"):
+        load_model("org/toy")
+    monkeypatch.setattr(source, "list_repo_files", lambda *_, **__: 1 / 0)
+    with pytest.raises(CheckpointError, match="has no weights"):
+        load_model("org/toy")
