@@ -10,8 +10,7 @@ from peft import LoraConfig, PeftModel, set_peft_model_state_dict
 from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.backbone import finish
-from qstar_infer.checkpoint.boundary import third_party
-from qstar_infer.checkpoint.files import read_json
+from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import refuse_code
 from qstar_infer.checkpoint.tensors import read_tensors, require_finite
 from qstar_infer.errors import CheckpointError

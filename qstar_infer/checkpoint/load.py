@@ -8,20 +8,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.adapter import base_of_adapter, merge_adapter
 from qstar_infer.checkpoint.architecture import embedding_table
-from qstar_infer.checkpoint.backbone import hidden_size, load_backbone, read_config
-from qstar_infer.checkpoint.gguf import load_gguf_backbone
-from qstar_infer.checkpoint.native_config import read_native_config
+from qstar_infer.checkpoint.backbone import (
+    hidden_size,
+    load_backbone,
+    load_gguf_backbone,
+    read_config,
+)
+from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.published import ThoughtVectors, load_published
 from qstar_infer.checkpoint.source import (
-    QUIET_STAR_JSON,
-    QUIET_STAR_TENSORS,
     Source,
     SourceKind,
     find_source,
 )
-from qstar_infer.checkpoint.tensors import read_tensors
-from qstar_infer.checkpoint.thought_tensors import build_thought_parts
 from qstar_infer.checkpoint.tokenizer import (
     END_TOKEN,
     START_TOKEN,
@@ -82,10 +82,7 @@ def _load_ours_or_plain(
     require_fit(tokenizer, backbone, found.label)
     if found.kind is not SourceKind.NATIVE:
         return QuietStarModel(backbone, tokenizer)
-    hidden = hidden_size(backbone)
-    config = read_native_config(found.directory / QUIET_STAR_JSON, hidden=hidden)
-    tensors_path = found.directory / QUIET_STAR_TENSORS
-    parts = build_thought_parts(read_tensors(tensors_path), hidden=hidden, where=tensors_path)
+    config, parts = read_native(found.directory, hidden=hidden_size(backbone))
     config = _overridden(config, num_thought_tokens)
     _require_delimiters(config, backbone, tokenizer, found.directory / QUIET_STAR_JSON)
     return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=config)

@@ -24,14 +24,14 @@ from qstar_infer.checkpoint.backbone import (
     load_backbone,
     read_config,
 )
-from qstar_infer.checkpoint.files import read_json
-from qstar_infer.checkpoint.options import LoadOptions
-from qstar_infer.checkpoint.tensors import backbone_tensor_files, read_tensors
-from qstar_infer.checkpoint.thought_tensors import (
+from qstar_infer.checkpoint.native import (
     build_thought_parts,
     require_shapes,
     thought_part_shapes,
 )
+from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.reading import read_json
+from qstar_infer.checkpoint.tensors import backbone_tensor_files, read_tensors
 from qstar_infer.checkpoint.tokenizer import (
     END_TOKEN,
     START_TOKEN,

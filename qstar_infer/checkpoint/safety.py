@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from qstar_infer.checkpoint.files import read_json_if_present
+from qstar_infer.checkpoint.reading import read_json_if_present
 from qstar_infer.errors import CheckpointError
 
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})

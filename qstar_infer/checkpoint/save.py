@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 
 from qstar_infer.checkpoint.backbone import hidden_size
-from qstar_infer.checkpoint.boundary import third_party
-from qstar_infer.checkpoint.native_config import to_json
-from qstar_infer.checkpoint.source import QUIET_STAR_JSON, QUIET_STAR_TENSORS
+from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, to_json
+from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.tensors import write_tensors
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel

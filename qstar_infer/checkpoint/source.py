@@ -10,11 +10,11 @@ from pathlib import Path
 
 from huggingface_hub import list_repo_files, snapshot_download
 
+from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
-from qstar_infer.checkpoint.files import read_json
-from qstar_infer.checkpoint.package import PREFIX as PACKAGE_PREFIX
-from qstar_infer.checkpoint.package import package_file
+from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
 from qstar_infer.checkpoint.published import looks_published
+from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.safety import (
     refuse_code,
     refuse_pickle_file,
@@ -23,10 +23,6 @@ from qstar_infer.checkpoint.safety import (
 )
 from qstar_infer.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
 from qstar_infer.errors import CheckpointError
-
-QUIET_STAR_JSON = "quiet_star.json"
-QUIET_STAR_TENSORS = "quiet_star.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
@@ -75,15 +71,13 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
     """Find a checkpoint and tell its kind.
 
     Args:
-        source: a directory, a `.gguf` file, `package:NAME/FILE`, or a hub id `org/name`.
+        source: a directory, a `.gguf` file, or a hub id `org/name`.
         revision: a branch, tag or commit; only for a hub id.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is of no known or of an unsafe kind.
     """
     label = str(source)
-    if label.startswith(PACKAGE_PREFIX):
-        return _gguf(package_file(label), label)
     path = Path(source).expanduser()
     if label and path.is_dir():
         return _directory(path, label, revision=None)

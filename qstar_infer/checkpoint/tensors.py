@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from qstar_infer.checkpoint.files import read_json
+from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
 INDEX_NAME = "model.safetensors.index.json"

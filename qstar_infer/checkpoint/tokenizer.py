@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.architecture import embedding_table
-from qstar_infer.checkpoint.boundary import third_party
+from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.errors import CheckpointError
 
 START_TOKEN = "<|startthought|>"

