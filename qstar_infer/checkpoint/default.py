@@ -17,7 +17,7 @@ from rich.console import Console
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.fresh import add_fresh_parts
-from qstar_infer.checkpoint.load import load_checkpoint
+from qstar_infer.checkpoint.load import load_model
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native
 from qstar_infer.checkpoint.save import save_model
 from qstar_infer.errors import CheckpointError
@@ -132,7 +132,7 @@ def _load_base() -> QuietStarModel:
     packaged = base_file()
     source = BASE_MODEL if packaged is None else packaged
     try:
-        return load_checkpoint(source, dtype="float32", device="cpu")
+        return load_model(source, dtype="float32", device="cpu")
     except CheckpointError as error:
         if packaged is not None:
             raise

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from qstar_infer.checkpoint.backbone import input_embedding_row
-from qstar_infer.checkpoint.load import load_checkpoint
+from qstar_infer.checkpoint.load import load_model
 from qstar_infer.checkpoint.tokenizer import delimiter_ids, delimiter_text_id
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.config import QuietStarConfig
@@ -40,7 +40,7 @@ def init_model(
     """
     if num_thought_tokens < 1:
         raise ConfigError(f"num_thought_tokens={num_thought_tokens} must be at least 1.")
-    model = load_checkpoint(source, dtype=dtype, device=device, revision=revision)
+    model = load_model(source, dtype=dtype, device=device, revision=revision)
     if model.thought_parts is not None:
         raise CheckpointError(
             f"{source} has thought parts already, and fresh ones would throw them away. "

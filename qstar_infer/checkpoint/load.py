@@ -7,14 +7,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.adapter import base_of_adapter, merge_adapter
-from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.backbone import (
     hidden_size,
     load_backbone,
     load_gguf_backbone,
     read_config,
 )
-from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native
+from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native, require_delimiters
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.published import ThoughtVectors, load_published
 from qstar_infer.checkpoint.source import (
@@ -23,9 +22,6 @@ from qstar_infer.checkpoint.source import (
     find_source,
 )
 from qstar_infer.checkpoint.tokenizer import (
-    END_TOKEN,
-    START_TOKEN,
-    delimiter_ids,
     has_tokenizer,
     load_tokenizer,
     require_fit,
@@ -37,8 +33,8 @@ from qstar_infer.model.quiet_star import QuietStarModel
 THOUGHT_VECTORS = ("kept", "literal")
 
 
-def load_checkpoint(
-    source: str | Path,
+def load_model(
+    source: str | Path | None = None,
     *,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "auto",
@@ -47,8 +43,65 @@ def load_checkpoint(
     thought_vectors: ThoughtVectors = "kept",
     revision: str | None = None,
 ) -> QuietStarModel:
-    """As `load_model`, for a named source."""
+    """Load a model that thinks, or a plain language model, telling by looking what `source` is.
+
+    Args:
+        source: a directory (native, adapter, published or plain), a `.gguf` file or a directory
+            with one, a hub id `org/name`, or None for the default model.
+        dtype: "auto" (the checkpoint's), "float32", "bfloat16", "float16", or a torch dtype.
+        device: "auto" (CUDA where there is one), or a torch device.
+        quantization: "none", "int8" or "nf4", by bitsandbytes; thought parts and the output
+            embedding are never quantised.
+        num_thought_tokens: overrides the checkpoint's thought length.
+        thought_vectors: "kept", or "literal" to feed what the published evaluation script feeds;
+            published checkpoints only.
+        revision: a branch, tag or commit of a hub repository.
+
+    Returns:
+        The model in eval mode; `thought_parts` is None where the checkpoint has none. Thought
+        parts are float32.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, malformed, unsafe or cannot think.
+        ConfigError: an argument is wrong or does not apply to this checkpoint.
+    """
     options = LoadOptions.resolve(dtype=dtype, device=device, quantization=quantization)
+    if source is not None:
+        return _load_named(
+            source,
+            options,
+            num_thought_tokens=num_thought_tokens,
+            thought_vectors=thought_vectors,
+            revision=revision,
+        )
+    from qstar_infer.checkpoint import default  # it loads its base from here
+
+    directory = default.default_model_directory()
+    try:
+        model = _load_named(
+            directory,
+            options,
+            num_thought_tokens=num_thought_tokens,
+            thought_vectors=thought_vectors,
+        )
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"The default model's cache is damaged: {error} "
+            f"Delete {directory} and it will be built again."
+        ) from error
+    _name_model(model, default.BASE_MODEL)
+    return model
+
+
+def _load_named(
+    source: str | Path,
+    options: LoadOptions,
+    *,
+    num_thought_tokens: int | None = None,
+    thought_vectors: ThoughtVectors = "kept",
+    revision: str | None = None,
+) -> QuietStarModel:
+    """As `load_model`, for a named source and resolved options."""
     _require_arguments(num_thought_tokens, thought_vectors)
     found = find_source(source, revision=revision)
     _require_applicable(found, num_thought_tokens, thought_vectors)
@@ -61,7 +114,7 @@ def load_checkpoint(
         )
     else:
         model = _load_ours_or_plain(found, options, num_thought_tokens)
-    name_model(model, found.label)
+    _name_model(model, found.label)
     if found.revision is not None:
         model.backbone.config._commit_hash = found.revision
     if model.thought_parts is not None:
@@ -69,7 +122,7 @@ def load_checkpoint(
     return model.eval()
 
 
-def name_model(model: QuietStarModel, label: str) -> None:
+def _name_model(model: QuietStarModel, label: str) -> None:
     """Start-up lines and saved configs name the model as its user does, not a cache directory."""
     model.backbone.name_or_path = label
     model.backbone.config.name_or_path = label
@@ -84,7 +137,7 @@ def _load_ours_or_plain(
         return QuietStarModel(backbone, tokenizer)
     config, parts = read_native(found.directory, hidden=hidden_size(backbone))
     config = _overridden(config, num_thought_tokens)
-    _require_delimiters(config, backbone, tokenizer, found.directory / QUIET_STAR_JSON)
+    require_delimiters(config, backbone, tokenizer, found.directory / QUIET_STAR_JSON)
     return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=config)
 
 
@@ -161,44 +214,3 @@ def _require_applicable(
             f"num_thought_tokens={num_thought_tokens} was given, but {found.label} has no thought "
             "parts and cannot think. Give it some with `qstar init`, or leave the option out."
         )
-
-
-def _require_delimiters(
-    config: QuietStarConfig,
-    backbone: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    path: Path,
-) -> None:
-    """A delimiter that is not recorded could be emitted, so both are, or the vocabulary has none.
-
-    Args:
-        config: what `path` holds.
-        backbone: its embedding has a row for each id.
-        tokenizer: may know the delimiters by name.
-        path: the `quiet_star.json`.
-    """
-    start_id, end_id = config.start_thought_token_id, config.end_thought_token_id
-    known = delimiter_ids(tokenizer)
-    if (start_id is None) != (end_id is None):
-        raise CheckpointError(
-            f"{path} has start_thought_token_id = {start_id} and end_thought_token_id = {end_id}: "
-            "give the ids of both delimiters, or null for both where the vocabulary has none."
-        )
-    if start_id is None and None not in known:
-        raise CheckpointError(
-            f"{path} has no delimiter ids, but the tokenizer knows {START_TOKEN} as {known[0]} and "
-            f"{END_TOKEN} as {known[1]}, so a delimiter could be emitted. Set "
-            f"start_thought_token_id to {known[0]} and end_thought_token_id to {known[1]}."
-        )
-    if start_id is not None and start_id == end_id:
-        raise CheckpointError(
-            f"{path} has the same id, {start_id}, for both delimiters. Correct "
-            "start_thought_token_id or end_thought_token_id."
-        )
-    rows = embedding_table(backbone).shape[0]
-    for token_id in config.delimiter_ids:
-        if token_id >= rows:
-            raise CheckpointError(
-                f"{path} has the delimiter id {token_id}, but the embedding has only {rows} rows. "
-                "Correct the file or use its own backbone."
-            )

@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.tensors import read_tensors, require_finite
+from qstar_infer.checkpoint.tokenizer import END_TOKEN, START_TOKEN, delimiter_ids
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import FORMAT_VERSION, QuietStarConfig
 from qstar_infer.model.thought_parts import ThoughtParts
@@ -55,6 +58,52 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
     config = _read_config(directory / QUIET_STAR_JSON, hidden=hidden)
     path = directory / QUIET_STAR_TENSORS
     return config, build_thought_parts(read_tensors(path), hidden=hidden, where=path)
+
+
+def require_delimiters(
+    config: QuietStarConfig,
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+) -> None:
+    """Check the delimiters' ids.
+
+    A delimiter that is not recorded could be emitted, so both are, or the vocabulary has none.
+
+    Args:
+        config: what `path` holds.
+        backbone: its embedding has a row for each id.
+        tokenizer: may know the delimiters by name.
+        path: the `quiet_star.json`.
+
+    Raises:
+        CheckpointError: half a pair, twice the same, out of range, or known only to the tokenizer.
+    """
+    start_id, end_id = config.start_thought_token_id, config.end_thought_token_id
+    known = delimiter_ids(tokenizer)
+    if (start_id is None) != (end_id is None):
+        raise CheckpointError(
+            f"{path} has start_thought_token_id = {start_id} and end_thought_token_id = {end_id}: "
+            "give the ids of both delimiters, or null for both where the vocabulary has none."
+        )
+    if start_id is None and None not in known:
+        raise CheckpointError(
+            f"{path} has no delimiter ids, but the tokenizer knows {START_TOKEN} as {known[0]} and "
+            f"{END_TOKEN} as {known[1]}, so a delimiter could be emitted. Set "
+            f"start_thought_token_id to {known[0]} and end_thought_token_id to {known[1]}."
+        )
+    if start_id is not None and start_id == end_id:
+        raise CheckpointError(
+            f"{path} has the same id, {start_id}, for both delimiters. Correct "
+            "start_thought_token_id or end_thought_token_id."
+        )
+    rows = embedding_table(backbone).shape[0]
+    for token_id in config.delimiter_ids:
+        if token_id >= rows:
+            raise CheckpointError(
+                f"{path} has the delimiter id {token_id}, but the embedding has only {rows} rows. "
+                "Correct the file or use its own backbone."
+            )
 
 
 def thought_part_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
