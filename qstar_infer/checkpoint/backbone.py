@@ -26,9 +26,7 @@ from qstar_infer.checkpoint.architecture import (
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import (
-    refuse_code,
     refuse_foreign_quantization,
-    refuse_pickle_only,
 )
 from qstar_infer.checkpoint.tensors import backbone_tensor_files
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -44,25 +42,22 @@ _GGUF_ADVICE = (
 
 def load_backbone(
     directory: Path,
+    config: PreTrainedConfig,
     options: LoadOptions,
     *,
-    ignored_keys: Collection[str] = (),
     ignored_tensors: Collection[str] = (),
 ) -> PreTrainedModel:
     """A stock model, in eval mode, without gradients.
 
     Args:
-        directory: holds `config.json` and safetensors.
+        directory: holds safetensors; `find_source` has refused what is unsafe in it.
+        config: its `config.json`, from `read_config`.
         options: dtype, device, quantization.
-        ignored_keys: keys of `config.json` that are not the backbone's.
         ignored_tensors: names of tensors that are not the backbone's.
 
     Raises:
-        CheckpointError: unsafe, incomplete, or of an architecture that cannot think.
+        CheckpointError: incomplete, damaged, or of an architecture that cannot think.
     """
-    refuse_code(directory)
-    refuse_pickle_only(directory)
-    config = read_config(directory, ignored_keys=ignored_keys)
     backbone_tensor_files(directory)
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):

@@ -149,9 +149,9 @@ def _load_backbone_and_tokenizer(
         return load_gguf_backbone(found.directory, found.gguf_file, options), tokenizer
     if found.is_adapter:
         return _load_adapted(found, options)
-    read_config(found.directory)  # refuses before the tokenizer's loader reads it as well
+    config = read_config(found.directory)  # refuses before the tokenizer's loader reads it as well
     tokenizer = load_tokenizer(found.directory)
-    return load_backbone(found.directory, options), tokenizer
+    return load_backbone(found.directory, config, options), tokenizer
 
 
 def _load_adapted(

@@ -109,10 +109,10 @@ def load_published(
     files = backbone_tensor_files(directory)
     names = {name for name in files if _is_thought_tensor(name)}
     tensors = _read_thought_tensors(files, names)
-    read_config(directory, ignored_keys=_EXTRA_KEYS)
+    backbone_config = read_config(directory, ignored_keys=_EXTRA_KEYS)
     tokenizer = load_tokenizer(directory)
     start_id, end_id = _required_delimiters(tokenizer, directory)
-    backbone = load_backbone(directory, options, ignored_keys=_EXTRA_KEYS, ignored_tensors=names)
+    backbone = load_backbone(directory, backbone_config, options, ignored_tensors=names)
     require_fit(tokenizer, backbone, str(directory))
     parts = _thought_parts(tensors, hidden_size(backbone), directory)
     if thought_vectors == "literal":
