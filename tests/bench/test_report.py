@@ -41,7 +41,7 @@ def make_report(agreement: float | None = 0.9) -> DecodeReport:
 
 def test_prompts_come_with_the_package() -> None:
     prompts = load_prompts()
-    assert len(prompts) == 8
+    assert len(prompts) == 5
     assert all(prompts)
 
 

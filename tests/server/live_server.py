@@ -29,7 +29,7 @@ class LiveServer:
         assert not self.thread.is_alive()
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
     """Fails if the condition does not come true in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
