@@ -146,7 +146,12 @@ def _load_backbone_and_tokenizer(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if found.gguf_file is not None:
         tokenizer = load_tokenizer(found.directory, gguf_file=found.gguf_file)
-        return load_gguf_backbone(found.directory, found.gguf_file, options), tokenizer
+        backbone = load_gguf_backbone(found.directory, found.gguf_file, options)
+        # Older versions of transformers read the file's end-of-sequence id for the model alone.
+        eos_token_id = backbone.config.eos_token_id
+        if isinstance(eos_token_id, int):
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_token_id)
+        return backbone, tokenizer
     if found.is_adapter:
         return _load_adapted(found, options)
     config = read_config(found.directory)  # refuses before the tokenizer's loader reads it as well
