@@ -74,6 +74,12 @@ def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
     assert not [name for name in imports_of(path) if is_within(name, {"qstar_infer.cli"})]
 
 
+@pytest.mark.parametrize("path", sources("qstar_train"), ids=relative)
+def test_training_knows_neither_server_nor_client(path: Path) -> None:
+    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+    assert not [name for name in imports_of(path) if is_within(name, forbidden)]
+
+
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
 def test_server_sees_only_the_engine_protocol(path: Path) -> None:
     if path.name in SERVER_DOORS:

@@ -1,0 +1,162 @@
+"""Hold the objective to training vectors of the paper's own code.
+
+    python -m qstar_train.parity DIRECTORY
+
+The directory has a `checkpoint/`, `train.json` and `train.safetensors`. Prints the largest relative
+deviation of each quantity over all cases; exits with 1 past the tolerance.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import load_file
+from torch import Tensor
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.objective.config import ObjectiveConfig
+from qstar_train.objective.objective import Choose, Objective, evaluate_objective
+
+TOLERANCE = 1e-4
+EMBEDDING_SCALE = 100.0
+"""The paper's code feeds its stored vectors times this, so its gradients are larger by it."""
+
+Pair = tuple[str, Tensor, Tensor]
+"""A quantity's name, ours, and the paper's."""
+
+
+def ranked_choice(num_passes: int, *, by_rank: bool) -> Choose:
+    """The vectors' stand-in for sampling: the top token, or in pass p the (p + 1)-th."""
+
+    def choose(logits: Tensor, role: int) -> Tensor:
+        del role
+        ranked = logits.topk(num_passes, dim=-1).indices
+        rows = torch.arange(logits.shape[0])
+        ranks = rows % num_passes if by_rank else torch.zeros_like(rows)
+        return ranked[rows, :, ranks]
+
+    return choose
+
+
+def load_case_model(directory: Path, case: dict[str, Any]) -> QuietStarModel:
+    """The checkpoint as the case trained it, with gradients."""
+    is_fresh = case["fresh_first_step"]
+    model = load_model(
+        directory / "checkpoint",
+        dtype="float32",
+        device="cpu",
+        thought_vectors="literal" if is_fresh else "kept",
+    )
+    if is_fresh:  # the literal first step also zeroes the talk head's last layer
+        torch.nn.init.zeros_(model.thinking_parts.talk_head[4].weight)  # type: ignore[arg-type]
+    return model.requires_grad_(True)
+
+
+def compare_case(directory: Path, name: str, case: dict[str, Any]) -> Iterator[Pair]:
+    """Every quantity of one case, ours beside the paper's."""
+    vectors = load_file(directory / "train.safetensors")
+    prefix = f"{name}."
+    want = {
+        key.removeprefix(prefix): value for key, value in vectors.items() if key.startswith(prefix)
+    }
+    model = load_case_model(directory, case)
+    config = ObjectiveConfig(num_talk_tokens=case["n_ahead_talk"], num_passes=case["n_passes"])
+    got = evaluate_objective(
+        model,
+        vectors["input_ids"].long(),
+        vectors["attention_mask"],
+        config,
+        choose=ranked_choice(config.num_passes, by_rank=case["thought_rule"] == "rank"),
+    )
+    yield from _compare_values(got, want, case, model.num_thought_tokens)
+    yield from _compare_gradients(model, got.language, "ce_only", want, case)
+    yield from _compare_gradients(model, got.total, "total", want, case)
+
+
+def _compare_values(
+    got: Objective, want: dict[str, Tensor], case: dict[str, Any], num_thought_tokens: int
+) -> Iterator[Pair]:
+    end = num_thought_tokens + 2  # the paper's index of the end vector
+    yield "base loss", got.base_losses, want["loss_list.00"]
+    for s, losses in enumerate(got.talk_losses):
+        yield "talk loss", losses, want[f"loss_list.{end + s:02d}"]
+    yield "reward", got.rewards, want["policy_reward"]
+    is_real = want["loss_list.00"] != 0
+    for k, loglik in enumerate(got.loglikelihoods):
+        theirs = want[f"action_loglikelihoods.{k:02d}"]
+        yield "log-likelihood", (loglik[:, :-1] * is_real), theirs * is_real
+    yield "policy loss", got.policy, torch.tensor(case["dqn_loss_list"])
+    yield "language loss", got.language, torch.tensor(case["loss_ce_only"])
+    yield "total loss", got.total, torch.tensor(case["loss_total"])
+
+
+def _compare_gradients(
+    model: QuietStarModel, loss: Tensor, kind: str, want: dict[str, Tensor], case: dict[str, Any]
+) -> Iterator[Pair]:
+    model.zero_grad()
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
+    for name in ("start_embedding", "end_embedding"):
+        ours[name] = ours[name] * EMBEDDING_SCALE
+    for name, norm in case[f"grad_norms_{kind}"].items():
+        yield f"gradient norm, {kind}", ours[name].norm(), torch.tensor(norm)
+    for name, gradient in ours.items():
+        theirs = want.get(f"grad_{kind}.{name}")
+        if theirs is not None:
+            # The stored vectors have a second row, a spread that the code leaves unused.
+            yield (
+                f"gradient, {kind}",
+                gradient,
+                theirs[0] if name.endswith("_embedding") else theirs,
+            )
+
+
+def _paper_name(name: str) -> str:
+    """Our parameter's name in the paper's checkpoint."""
+    name = name.removeprefix("backbone.").removeprefix("thought_parts.")
+    if name.startswith("talk_head."):
+        return name.replace("talk_head.", "talk_head.0.")
+    return {"start_thought": "start_embedding", "end_thought": "end_embedding"}.get(name, name)
+
+
+def relative_deviation(ours: Tensor, theirs: Tensor) -> float:
+    """Largest deviation over the largest magnitude of what is compared."""
+    scale = max(float(theirs.abs().max()), 1e-12)
+    return float((ours.detach() - theirs).abs().max()) / scale
+
+
+def compare_golden(directory: Path) -> dict[str, tuple[float, str]]:
+    """The largest relative deviation of each quantity over all cases, and the case it was in."""
+    cases = json.loads((directory / "train.json").read_text())["cases"]
+    worst: dict[str, tuple[float, str]] = {}
+    for name, case in cases.items():
+        for quantity, ours, theirs in compare_case(directory, name, case):
+            deviation = relative_deviation(ours, theirs)
+            if not deviation <= worst.get(quantity, (-1.0, ""))[0]:  # also true for NaN
+                worst[quantity] = (deviation, name)
+    return worst
+
+
+def main() -> int:
+    """Print the table; 1 if anything deviates past the tolerance."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("directory", type=Path)
+    worst = compare_golden(parser.parse_args().directory)
+    table = Table("quantity", "largest relative deviation", "in case")
+    for quantity, (deviation, name) in worst.items():
+        table.add_row(quantity, f"{deviation:.1e}", name)
+    Console().print(table)
+    return int(not all(deviation <= TOLERANCE for deviation, _ in worst.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
