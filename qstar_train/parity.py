@@ -21,8 +21,9 @@ from torch import Tensor
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.thinking import Choose
 from qstar_train.objective.config import ObjectiveConfig
-from qstar_train.objective.objective import Choose, Objective, evaluate_objective
+from qstar_train.objective.objective import Objective, evaluate_objective
 
 TOLERANCE = 1e-4
 EMBEDDING_SCALE = 100.0

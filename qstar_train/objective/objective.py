@@ -1,13 +1,12 @@
 """One evaluation of the objective: think everywhere, talk, reward (paper, Algorithm 1)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.model.thinking import Rollout, mix, roll_out
+from qstar_infer.model.thinking import Choose, Rollout, mix, roll_out
 from qstar_train.objective.config import ObjectiveConfig
 from qstar_train.objective.losses import (
     action_loglikelihood,
@@ -17,9 +16,6 @@ from qstar_train.objective.losses import (
     thought_rewards,
     token_losses,
 )
-
-Choose = Callable[[Tensor, int], Tensor]
-"""Picks thought token `role` of each position: logits `[rows, seq, vocab]` to ids `[rows, seq]`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
