@@ -1,0 +1,1 @@
+"""What thinking is worth: tasks, their units, intervals, the report."""

@@ -1,0 +1,106 @@
+"""Percentile intervals by bootstrap: units are drawn again with replacement."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A figure and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """Resamples units, the same ones for every figure over as many units.
+
+    With a single unit there is nothing to resample: the interval is the value.
+    """
+
+    num_resamples: int = 1000
+    seed: int = 0
+
+    def mean(self, values: ArrayLike) -> Estimate:
+        """Mean of `[units]`."""
+        array = _floats(values)
+        return self.ratio(array, np.ones_like(array))
+
+    def ratio(self, numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
+        """Sum of numerators over sum of denominators: a loss for each token, by document.
+
+        Args:
+            numerators, denominators: `[units]`; the denominators' sum must be positive. Resamples
+                in which it is 0 are left out.
+        """
+        return self.difference(numerators, denominators, 0.0, 1.0)
+
+    def difference(
+        self,
+        numerators: ArrayLike,
+        denominators: ArrayLike,
+        other_numerators: ArrayLike,
+        other_denominators: ArrayLike,
+    ) -> Estimate:
+        """Paired: one ratio minus another, both of the same resampled units.
+
+        Args:
+            numerators, denominators: `[units]`, of the first ratio, as for `ratio`.
+            other_numerators, other_denominators: `[units]`, of the second; numbers are repeated.
+        """
+        first = _pair(numerators, denominators)
+        second = _pair(other_numerators, other_denominators, num_units=len(first))
+        value = _ratios(first.sum(axis=0)) - _ratios(second.sum(axis=0))
+        counts = _counts(len(first), self.num_resamples, self.seed)
+        drawn = _ratios(counts @ first) - _ratios(counts @ second)
+        tail = 50 * (1 - COVERAGE)
+        low, high = np.percentile(drawn[np.isfinite(drawn)], [tail, 100 - tail])
+        return Estimate(value=float(value), low=float(low), high=float(high))
+
+    def mean_difference(self, values: ArrayLike, others: ArrayLike) -> Estimate:
+        """Paired: mean of `values - others`, both `[units]`."""
+        return self.mean(_floats(values) - _floats(others))
+
+
+def _floats(values: ArrayLike) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    assert array.ndim == 1, "values of units are one number each"
+    assert len(array) > 0, "no units"
+    return array
+
+
+def _pair(numerators: ArrayLike, denominators: ArrayLike, num_units: int | None = None) -> Floats:
+    """`[units, 2]`."""
+    if num_units is not None:
+        numerators = np.broadcast_to(numerators, num_units)
+        denominators = np.broadcast_to(denominators, num_units)
+    pair = np.stack([_floats(numerators), _floats(denominators)], axis=1)
+    assert pair[:, 1].sum() > 0, "the denominators sum to 0"
+    return pair
+
+
+def _ratios(sums: Floats) -> Floats:
+    """`[..., 2]` to `[...]`; NaN where the denominator is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios: Floats = np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+    return ratios
+
+
+@lru_cache(maxsize=2)
+def _counts(num_units: int, num_resamples: int, seed: int) -> Floats:
+    """How often each resample holds each unit: `[resamples, units]`."""
+    generator = np.random.default_rng(seed)
+    chances = np.full(num_units, 1 / num_units)
+    return generator.multinomial(num_units, chances, size=num_resamples).astype(np.float64)

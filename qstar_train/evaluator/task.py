@@ -1,0 +1,28 @@
+"""What is measured with: a task has units, and turns each into one record."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from qstar_train.evaluator.bootstrap import Bootstrap, Estimate
+from qstar_train.evaluator.subject import Subject
+
+Record = dict[str, Any]
+"""JSON; every record has its unit's "index"."""
+
+
+class Task(Protocol):
+    """Units numbered from 0; measuring one does not depend on which others come with it."""
+
+    name: str
+    """Unique in a run; a file name."""
+    num_units: int
+    batch_size: int
+    """Most units of one `measure`."""
+
+    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """One record for each index, in order."""
+        ...
+
+    def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
+        """Named figures of all units' records, sorted by index."""
+        ...
