@@ -21,29 +21,27 @@ from torch import Tensor
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.model.thinking import Choose
-from qstar_train.objective.config import ObjectiveConfig
+from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.objective import Objective, evaluate_objective
+from qstar_train.objective.vectors import scale_vectors
+from qstar_train.sampling import Pick
 
 TOLERANCE = 1e-4
-EMBEDDING_SCALE = 100.0
-"""The paper's code feeds its stored vectors times this, so its gradients are larger by it."""
-
 Pair = tuple[str, Tensor, Tensor]
 """A quantity's name, ours, and the paper's."""
 
 
-def ranked_choice(num_passes: int, *, by_rank: bool) -> Choose:
+def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
     """The vectors' stand-in for sampling: the top token, or in pass p the (p + 1)-th."""
 
-    def choose(logits: Tensor, role: int) -> Tensor:
-        del role
+    def pick(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+        del role, anchors
         ranked = logits.topk(num_passes, dim=-1).indices
         rows = torch.arange(logits.shape[0])
         ranks = rows % num_passes if by_rank else torch.zeros_like(rows)
         return ranked[rows, :, ranks]
 
-    return choose
+    return pick
 
 
 def load_case_model(directory: Path, case: dict[str, Any]) -> QuietStarModel:
@@ -57,6 +55,7 @@ def load_case_model(directory: Path, case: dict[str, Any]) -> QuietStarModel:
     )
     if is_fresh:  # the literal first step also zeroes the talk head's last layer
         torch.nn.init.zeros_(model.thinking_parts.talk_head[4].weight)  # type: ignore[arg-type]
+    scale_vectors(model.thinking_parts, ObjectiveSettings().embedding_scale)
     return model.requires_grad_(True)
 
 
@@ -68,13 +67,13 @@ def compare_case(directory: Path, name: str, case: dict[str, Any]) -> Iterator[P
         key.removeprefix(prefix): value for key, value in vectors.items() if key.startswith(prefix)
     }
     model = load_case_model(directory, case)
-    config = ObjectiveConfig(num_talk_tokens=case["n_ahead_talk"], num_passes=case["n_passes"])
+    config = ObjectiveSettings(num_talk_tokens=case["n_ahead_talk"], num_passes=case["n_passes"])
     got = evaluate_objective(
         model,
         vectors["input_ids"].long(),
         vectors["attention_mask"],
         config,
-        choose=ranked_choice(config.num_passes, by_rank=case["thought_rule"] == "rank"),
+        pick=ranked_choice(config.num_passes, by_rank=case["thought_rule"] == "rank"),
     )
     yield from _compare_values(got, want, case, model.num_thought_tokens)
     yield from _compare_gradients(model, got.language, "ce_only", want, case)
@@ -104,8 +103,6 @@ def _compare_gradients(
     model.zero_grad()
     loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
-    for name in ("start_embedding", "end_embedding"):
-        ours[name] = ours[name] * EMBEDDING_SCALE
     for name, norm in case[f"grad_norms_{kind}"].items():
         yield f"gradient norm, {kind}", ours[name].norm(), torch.tensor(norm)
     for name, gradient in ours.items():
@@ -124,7 +121,9 @@ def _paper_name(name: str) -> str:
     name = name.removeprefix("backbone.").removeprefix("thought_parts.")
     if name.startswith("talk_head."):
         return name.replace("talk_head.", "talk_head.0.")
-    return {"start_thought": "start_embedding", "end_thought": "end_embedding"}.get(name, name)
+    for vector in ("start", "end"):
+        name = name.replace(f"parametrizations.{vector}_thought.original", f"{vector}_embedding")
+    return name
 
 
 def relative_deviation(ours: Tensor, theirs: Tensor) -> float:

@@ -1,27 +1,60 @@
-"""Attention of the oracle: a thought at every position of a batch at once.
+"""Attention of the oracle: thoughts at many positions of a batch at once.
 
-Legend: batch, heads, kv_heads, seq, head_dim; `depth` counts the thought tokens fed so far.
+Memory grows with the sequence, not with its square: scores are made for some queries at a time, and
+made again when gradients need them.
+
+Legend: batch, heads, kv_heads, groups (heads = kv_heads * groups), seq, anchors, chunk, head_dim.
 """
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+QUERIES_AT_ONCE = 128
+
+Memory = list[tuple[Tensor, Tensor]]
+"""Keys and values that each pass left at one layer: `[batch, kv_heads, rows, head_dim]`."""
 
 
 class ParallelThoughts:
     """Base tokens see their prefix; a thought sees its anchor's prefix and itself.
 
-    The first pass must feed the base tokens; every later pass feeds one thought token at each
-    position. Keys and values of the base are computed once and kept. Differentiable.
+    The first pass feeds the base tokens, every later one feeds one more token of each thought. Keys
+    and values are computed once and kept. Differentiable.
     """
 
-    def __init__(self, attention_mask: Tensor) -> None:
+    def __init__(self, attention_mask: Tensor, anchors: Tensor | None = None) -> None:
         """
         Args:
             attention_mask: `[batch, seq]`, bool. False where a base token is padding.
+            anchors: `[batch, anchors]`, int64: where to think. None: everywhere.
         """
-        self._is_real = attention_mask
-        self._base: dict[int, tuple[Tensor, Tensor]] = {}
-        self._own: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        seq = attention_mask.shape[1]
+        self.is_real = attention_mask
+        self.everywhere = torch.arange(seq, device=attention_mask.device).expand_as(attention_mask)
+        self.anchors = self.everywhere if anchors is None else anchors
+        self.memory: dict[int, Memory] = {}
+        self._num_passes = 0
+
+    def next_pass(self) -> "ParallelPass":
+        """The attention state of the next forward pass."""
+        number = self._num_passes
+        self._num_passes += 1
+        return ParallelPass(self, number)
+
+
+class ParallelPass:
+    """One forward pass over `ParallelThoughts`.
+
+    It knows its number, so that gradient checkpointing may run any layer of any pass again.
+    """
+
+    def __init__(self, thoughts: ParallelThoughts, number: int) -> None:
+        self._thoughts = thoughts
+        self._number = number
+        is_base = number == 0
+        self._positions = thoughts.everywhere if is_base else thoughts.anchors
+        self._is_sorted = self._positions is thoughts.everywhere
 
     def attend(
         self,
@@ -33,39 +66,75 @@ class ParallelThoughts:
         scale: float,
         window: int | None,
     ) -> Tensor:
-        """See `AttentionState.attend`; here rows are the positions of the sequence."""
-        groups = query.shape[1] // key.shape[1]
-        key, value = (states.repeat_interleave(groups, dim=1) for states in (key, value))
-        if layer not in self._base:
-            self._base[layer] = (key, value)
-            self._own[layer] = []
-        else:
-            self._own[layer].append((key, value))
-        base_key, base_value = self._base[layer]
+        """See `AttentionState.attend`; rows are the base tokens, or the thoughts' anchors."""
+        memory = self._thoughts.memory.setdefault(layer, [])
+        if len(memory) == self._number:
+            memory.append((key, value))
+        base = memory[0] if self._number else (key, value)
+        own = [*memory[1 : self._number], (key, value)] if self._number else []
 
-        base_scores = query @ base_key.transpose(-1, -2) * scale  # [batch, heads, seq, seq]
-        scores = base_scores.masked_fill(~self._sees_base(window), float("-inf"))
-        own = self._own[layer]
-        if own:
-            own_keys = torch.stack([k for k, _ in own], dim=3)  # [batch, heads, seq, depth, dim]
-            own_scores = (query.unsqueeze(3) * own_keys).sum(-1) * scale
-            scores = torch.cat([scores, own_scores], dim=-1)
-        shares = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        batch, _, num_rows, head_dim = query.shape
+        grouped = (query * scale).view(batch, key.shape[1], -1, num_rows, head_dim)
+        outputs = []
+        for first in range(0, query.shape[2], QUERIES_AT_ONCE):
+            rows = slice(first, min(first + QUERIES_AT_ONCE, query.shape[2]))
+            keys, sees = self._visible(rows, window)
+            chunk = (
+                grouped[:, :, :, rows],
+                *(states[:, :, keys] for states in base),
+                sees,
+                *(states[:, :, rows] for pair in own for states in pair),
+            )
+            outputs.append(
+                checkpoint(_attend, *chunk, use_reentrant=False, preserve_rng_state=False)
+                if torch.is_grad_enabled()
+                else _attend(*chunk)
+            )
+        return torch.cat(outputs, dim=3).flatten(1, 2).transpose(1, 2)
 
-        seq = base_key.shape[2]
-        output = shares[..., :seq] @ base_value
-        if own:
-            own_values = torch.stack([v for _, v in own], dim=3)
-            output = output + (shares[..., seq:].unsqueeze(-1) * own_values).sum(3)
-        return output.transpose(1, 2)
+    def _visible(self, rows: slice, window: int | None) -> tuple[slice, Tensor]:
+        """The base keys that some row of a chunk sees, and which row sees which.
 
-    def _sees_base(self, window: int | None) -> Tensor:
-        """`[batch, 1, seq, seq]`, bool: does the thought (or token) at row i see base key j?"""
-        position = torch.arange(self._is_real.shape[1], device=self._is_real.device)
-        distance = position[:, None] - position[None, :]
+        Returns:
+            A slice of the base, and `[batch, 1, 1, chunk, keys]`, bool.
+        """
+        everywhere = self._thoughts.everywhere
+        keys = slice(0, everywhere.shape[1])
+        if self._is_sorted:
+            keys = slice(0 if window is None else max(0, rows.start - window + 1), rows.stop)
+        distance = self._positions[:, rows, None] - everywhere[:, None, keys]
         sees = distance >= 0
         if window is not None:
             sees = sees & (distance < window)
         # A padded row keeps itself, so that its (ignored) softmax is never over nothing.
-        itself = distance == 0
-        return ((sees & self._is_real[:, None, :]) | itself)[:, None]
+        sees = (sees & self._thoughts.is_real[:, None, keys]) | (distance == 0)
+        return keys, sees[:, None, None]
+
+
+def _attend(
+    query: Tensor, base_keys: Tensor, base_values: Tensor, sees: Tensor, *own: Tensor
+) -> Tensor:
+    """Softmax attention of a chunk of rows over base keys and each row's own thought.
+
+    Args:
+        query: `[batch, kv_heads, groups, chunk, head_dim]`, scaled.
+        base_keys, base_values: `[batch, kv_heads, keys, head_dim]`.
+        sees: `[batch, 1, 1, chunk, keys]`, bool.
+        own: keys and values in turn, `[batch, kv_heads, chunk, head_dim]` each: row i's thought.
+
+    Returns:
+        `[batch, kv_heads, groups, chunk, head_dim]`.
+    """
+    num_keys = base_keys.shape[2]
+    # Groups and rows together are the rows of one matrix product.
+    scores = (query.flatten(2, 3) @ base_keys.transpose(-1, -2)).view(*query.shape[:4], num_keys)
+    scores = scores.masked_fill(~sees, float("-inf"))
+    if own:
+        # Products and sums: one key for each row makes too small a matrix product.
+        own_scores = [(query * keys.unsqueeze(2)).sum(-1, keepdim=True) for keys in own[::2]]
+        scores = torch.cat([scores, *own_scores], dim=-1)
+    shares = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    output = (shares[..., :num_keys].flatten(2, 3) @ base_values).view(*query.shape[:4], -1)
+    for index, values in enumerate(own[1::2], start=num_keys):
+        output = output + shares[..., index : index + 1] * values.unsqueeze(2)
+    return output

@@ -126,6 +126,40 @@ class QuietStarModel(nn.Module):
         masked[..., list(self.delimiter_ids)] = float("-inf")
         return masked
 
+    def check_batch(
+        self, input_ids: Tensor, attention_mask: Tensor | None, num_thought_tokens: int
+    ) -> Tensor:
+        """The attention mask of a batch to think about, `[batch, seq]` bool, after checking it.
+
+        Args:
+            input_ids, attention_mask: as for `think`.
+
+        Raises:
+            RequestError: the batch or the thought length makes no sense, or the model cannot think.
+        """
+        is_real = check_batch(
+            input_ids, attention_mask, vocab_size=self.vocab_size, delimiter_ids=self.delimiter_ids
+        )
+        if num_thought_tokens < 0 or (num_thought_tokens > 0 and not self.can_think):
+            raise RequestError(
+                f"num_thought_tokens={num_thought_tokens} is not possible here: "
+                + (
+                    "it must be at least 0"
+                    if num_thought_tokens < 0
+                    else "the model has no thought parts"
+                ),
+                param="num_thought_tokens",
+            )
+        seq = input_ids.shape[1]
+        last_position = seq - 1 + (num_thought_tokens + 2 if num_thought_tokens else 0)
+        if self.num_positions is not None and last_position >= self.num_positions:
+            raise RequestError(
+                f"{seq} tokens with thoughts of {num_thought_tokens} reach position "
+                f"{last_position}; this model has {self.num_positions}",
+                param="input_ids",
+            )
+        return is_real
+
     @torch.no_grad()
     def think(
         self,
@@ -147,23 +181,8 @@ class QuietStarModel(nn.Module):
         Raises:
             RequestError: the batch or a setting makes no sense, or the model cannot think.
         """
-        is_real = check_batch(
-            input_ids, attention_mask, vocab_size=self.vocab_size, delimiter_ids=self.delimiter_ids
-        )
         length = self.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
-        if length < 0 or (length > 0 and not self.can_think):
-            raise RequestError(
-                f"num_thought_tokens={length} is not possible here: "
-                + ("it must be at least 0" if length < 0 else "the model has no thought parts"),
-                param="num_thought_tokens",
-            )
-        last_position = input_ids.shape[1] - 1 + (length + 2 if length else 0)
-        if self.num_positions is not None and last_position >= self.num_positions:
-            raise RequestError(
-                f"{input_ids.shape[1]} tokens with thoughts of {length} reach position "
-                f"{last_position}; this model has {self.num_positions}",
-                param="input_ids",
-            )
+        is_real = self.check_batch(input_ids, attention_mask, length)
         if not 0 <= temperature < float("inf"):
             raise RequestError(
                 f"temperature must be at least 0 and finite, got {temperature}", param="temperature"

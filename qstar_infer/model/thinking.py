@@ -49,23 +49,21 @@ def mix_logits(base_logits: Tensor, thought_logits: Tensor, mixing_weight: Tenso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """One thought at every position of a batch, with what training needs of it. Differentiable."""
+    """A thought at many positions of a batch, with what training needs of it. Differentiable."""
 
     attention: ParallelThoughts
     """Remembers keys and values, so that more tokens can be fed behind each thought."""
     hidden_base: Tensor
-    """`[batch, seq, hidden]`. State at each anchor."""
-    base_logits: Tensor
-    """`[batch, seq, vocab]`, float32."""
+    """`[batch, anchors, hidden]`. State at each anchor."""
     thought_ids: Tensor
-    """`[batch, seq, num_thought_tokens]`, int64."""
+    """`[batch, anchors, num_thought_tokens]`, int64."""
     hidden_thought: Tensor | None
-    """`[batch, seq, hidden]`. State at the end vector; None for thoughts of length 0."""
+    """`[batch, anchors, hidden]`. State at the end vector; None for thoughts of length 0."""
 
 
 Choose = Callable[[Tensor, int], Tensor]
-"""Picks thought token `role` (from 1) of every position: logits `[batch, seq, vocab]`, float32,
-delimiters at minus infinity, to ids `[batch, seq]`."""
+"""Picks thought token `role` (from 1) of every anchor: states `[batch, anchors, hidden]` to ids
+`[batch, anchors]`, never a delimiter."""
 
 
 def roll_out(
@@ -75,39 +73,39 @@ def roll_out(
     attention_mask: Tensor,
     num_thought_tokens: int,
     choose: Choose,
+    anchors: Tensor | None = None,
 ) -> Rollout:
-    """Think at every position of a checked batch.
+    """Think at many positions of a checked batch.
 
     Args:
         input_ids: `[batch, seq]`, int64, right padded.
         attention_mask: `[batch, seq]`, bool, False at padding.
         num_thought_tokens: n sampled tokens for each thought; 0 for none.
+        anchors: `[batch, anchors]`, int64: where to think. None: everywhere, anchors = seq.
     """
-    batch, seq = input_ids.shape
-    anchors = torch.arange(seq, device=input_ids.device).expand(batch, seq)
-    attention = ParallelThoughts(attention_mask)
-    hidden_base = model.hidden(model.embed(input_ids), anchors, attention)
+    attention = ParallelThoughts(attention_mask, anchors)
+    hidden_base = model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
+    if anchors is not None:
+        hidden_base = hidden_base.gather(1, anchors.unsqueeze(-1).expand(-1, -1, model.hidden_size))
+    shape = attention.anchors.shape
     thought_ids: list[Tensor] = []
     hidden_thought = None
     if num_thought_tokens > 0:
         parts = model.thinking_parts
-        fed = model.as_embedding(parts.start_thought).expand(batch, seq, -1)
+        fed = model.as_embedding(parts.start_thought).expand(*shape, -1)
         for role in range(1, num_thought_tokens + 1):
-            hidden = model.hidden(fed, anchors + role, attention)
-            logits = model.mask_delimiters(model.logits(hidden))
-            thought_ids.append(choose(logits, role))
+            hidden = model.hidden(fed, attention.anchors + role, attention.next_pass())
+            thought_ids.append(choose(hidden, role))
             fed = model.embed(thought_ids[-1])
         # c_n has been picked but not fed; feed it, then the end vector.
-        model.hidden(fed, anchors + num_thought_tokens + 1, attention)
-        fed = model.as_embedding(parts.end_thought).expand(batch, seq, -1)
-        hidden_thought = model.hidden(fed, anchors + num_thought_tokens + 2, attention)
+        last = attention.anchors + num_thought_tokens
+        model.hidden(fed, last + 1, attention.next_pass())
+        fed = model.as_embedding(parts.end_thought).expand(*shape, -1)
+        hidden_thought = model.hidden(fed, last + 2, attention.next_pass())
     return Rollout(
         attention=attention,
         hidden_base=hidden_base,
-        base_logits=model.logits(hidden_base),
-        thought_ids=torch.stack(thought_ids, -1)
-        if thought_ids
-        else input_ids.new_empty(batch, seq, 0),
+        thought_ids=torch.stack(thought_ids, -1) if thought_ids else input_ids.new_empty(*shape, 0),
         hidden_thought=hidden_thought,
     )
 
@@ -129,7 +127,8 @@ def think_everywhere(
         seed: of the sampling noise, the same for each row of the batch.
     """
 
-    def choose(logits: Tensor, role: int) -> Tensor:
+    def choose(hidden: Tensor, role: int) -> Tensor:
+        logits = model.mask_delimiters(model.logits(hidden))
         return _pick(logits, temperature, seed, role)
 
     rollout = roll_out(
@@ -139,14 +138,13 @@ def think_everywhere(
         num_thought_tokens=num_thought_tokens,
         choose=choose,
     )
-    mixed = rollout.base_logits
+    base_logits = model.logits(rollout.hidden_base)
+    mixed = base_logits
     mixing_weight = mixed.new_zeros(input_ids.shape)
     if rollout.hidden_thought is not None:
-        mixed, mixing_weight = mix(
-            model, rollout.hidden_base, rollout.base_logits, rollout.hidden_thought
-        )
+        mixed, mixing_weight = mix(model, rollout.hidden_base, base_logits, rollout.hidden_thought)
     return ThoughtTrace(
-        base_logits=rollout.base_logits,
+        base_logits=base_logits,
         thought_ids=rollout.thought_ids,
         mixing_weight=mixing_weight,
         logits=model.mask_delimiters(mixed),
@@ -159,6 +157,25 @@ def mix(
     """Mixed logits `[..., vocab]` and mixing weight `[...]`, both float32."""
     weight = model.thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
     return mix_logits(base_logits, model.logits(hidden_thought), weight), weight
+
+
+def mix_states(
+    model: "QuietStarModel", hidden_base: Tensor, hidden_thought: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`(1 - w) hidden_base + w hidden_thought`, whose logits are the mixed logits.
+
+    Half the work of mixing logits where only states are at hand; exactly base where w is 0.
+
+    Args:
+        hidden_base, hidden_thought: `[..., hidden]`, in the model's dtype.
+
+    Returns:
+        The mixed states, `[..., hidden]` in the model's dtype, and w, `[...]`, float32.
+    """
+    weight = model.thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
+    share = weight.unsqueeze(-1)
+    mixed = (1 - share) * hidden_base + share * hidden_thought
+    return mixed.to(hidden_base.dtype), weight
 
 
 def _pick(logits: Tensor, temperature: float, seed: int, role: int) -> Tensor:

@@ -31,7 +31,8 @@ class TalkHead(nn.Sequential):
             `[...]`, float32.
         """
         states = torch.cat([hidden_base, hidden_thought], dim=-1).float()
-        weight: Tensor = self(states)
+        with torch.autocast(states.device.type, enabled=False):
+            weight: Tensor = self(states)
         return weight.squeeze(-1)
 
 

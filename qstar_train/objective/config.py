@@ -1,23 +1,33 @@
-"""Coefficients of the objective, the paper's code's values as defaults. Plain data."""
+"""Coefficients of the objective, the paper's code's values as defaults."""
 
-from dataclasses import dataclass
+from pydantic import Field
+
+from qstar_train.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectiveConfig:
+class ObjectiveSettings(Settings):
     """What the loss is made of."""
 
-    num_talk_tokens: int = 4
+    num_talk_tokens: int = Field(4, ge=1, le=64)
     """True tokens predicted after each thought (the non-myopic loss, section 4.4.1)."""
-    num_passes: int = 2
+    num_passes: int = Field(2, ge=1, le=64)
     """Thoughts sampled for each position; their mean is the baseline of the reward."""
-    base_loss_weight: float = 0.5
+    base_loss_weight: float = Field(0.5, ge=0)
     """Of the next-token loss without thoughts."""
-    talk_loss_weight: float = 0.5
+    talk_loss_weight: float = Field(0.5, ge=0)
     """Of the talk tokens' loss after the thought."""
-    policy_weight: float = 1e6
+    policy_weight: float = Field(1e6, ge=0)
     """Of the REINFORCE loss."""
-    reinforce_temperature: float = 3.0
+    reinforce_temperature: float = Field(3.0, gt=0)
     """Divides the logits in the log-likelihood of the sampled thought."""
     drops_negative_rewards: bool = True
     """Only thoughts better than their baseline are reinforced."""
+    embedding_scale: float = Field(100.0, gt=0)
+    """The start and end vectors are learned divided by this, so that a step moves them further."""
+    thought_temperature: float = Field(1.0, gt=0)
+    """Of the sampled thought tokens."""
+    thought_loss_weight: float = Field(0.0, ge=0)
+    """Not in the paper: of the talk tokens' loss from the thought's own logits, unmixed. It makes
+    the state after the thought a predictor while the talk head still ignores it."""
+    thought_entropy_weight: float = Field(0.0, ge=0)
+    """Not in the paper: rewards thoughts for being undecided, against collapse to one token."""

@@ -6,23 +6,7 @@ Legend: rows are examples times passes; a position is an anchor.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-
-
-def token_losses(logits: Tensor, labels: Tensor, is_counted: Tensor) -> Tensor:
-    """`-ln p(label)` at each position, 0 where it is not counted.
-
-    Args:
-        logits: `[rows, positions, vocab]`, float32.
-        labels: `[rows, positions]`, int64.
-        is_counted: `[rows, positions]`, bool.
-
-    Returns:
-        `[rows, positions]`, float32.
-    """
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view(labels.shape) * is_counted
 
 
 def mean_counted(losses: Tensor) -> Tensor:
@@ -81,6 +65,12 @@ def action_loglikelihood(logits: Tensor, token_ids: Tensor, *, temperature: floa
     """
     logprobs = (logits / temperature).log_softmax(-1)
     return logprobs.gather(-1, token_ids.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Of `softmax(logits)`, nats: `[..., vocab]` to `[...]`. Minus infinity counts nothing."""
+    logprobs = logits.log_softmax(-1)
+    return -(logprobs.exp() * logprobs.masked_fill(logits.isneginf(), 0)).sum(-1)
 
 
 def policy_losses(advantage: Tensor, loglikelihoods: Sequence[Tensor]) -> Tensor:

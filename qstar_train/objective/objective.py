@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.model.thinking import Choose, Rollout, mix, roll_out
-from qstar_train.objective.config import ObjectiveConfig
+from qstar_infer.model.thinking import Rollout, mix_states, roll_out
+from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import (
-    action_loglikelihood,
     advantages,
     language_loss,
+    mean_counted,
     policy_losses,
     thought_rewards,
-    token_losses,
 )
+from qstar_train.objective.vocabulary import ThoughtToken, pick_thought_token, token_losses
+from qstar_train.sampling import Pick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +24,15 @@ class Objective:
     """The loss and what it is made of. Rows are examples times passes."""
 
     total: Tensor
-    """Scalar: `language + policy_weight * mean(policy)`."""
+    """Scalar: the weighted sum of all that follows."""
     language: Tensor
     """Scalar."""
     policy: Tensor
     """`[num_thought_tokens]`."""
+    thought: Tensor
+    """Scalar: the talk tokens' loss from the thought's own logits; 0 where its weight is."""
+    entropy: Tensor
+    """Scalar: of the thoughts' distributions, nats; 0 where its weight is."""
     base_losses: Tensor
     """`[rows, seq - 1]`."""
     talk_losses: list[Tensor]
@@ -37,7 +42,7 @@ class Objective:
     loglikelihoods: list[Tensor]
     """For each thought token `[rows, seq]`."""
     mixing_weights: list[Tensor]
-    """Entry s: `[rows, seq - s]`, of talk token s."""
+    """Entry s: `[rows, seq - 1 - s]`, of talk token s."""
     thought_ids: Tensor
     """`[rows, seq, num_thought_tokens]`."""
 
@@ -46,65 +51,100 @@ def evaluate_objective(
     model: QuietStarModel,
     input_ids: Tensor,
     attention_mask: Tensor,
-    config: ObjectiveConfig,
+    settings: ObjectiveSettings,
     *,
-    choose: Choose,
+    pick: Pick,
 ) -> Objective:
     """The paper's loss on one batch. Differentiable.
 
     Args:
         input_ids: `[examples, seq]`, int64, right padded; every row longer than the talk tokens.
         attention_mask: `[examples, seq]`, 0 at padding.
-        choose: samples the thoughts. Sees the rows in order, the passes of an example together.
+        pick: samples the thoughts. Sees the rows in order, the passes of an example together.
     """
-    ids = input_ids.repeat_interleave(config.num_passes, dim=0)
-    is_real = attention_mask.bool().repeat_interleave(config.num_passes, dim=0)
-    loglikelihoods: list[Tensor] = []
+    ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
+    is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
+    rollout, tokens = _think(model, ids, is_real, settings, pick)
+    base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_real[:, 1:])
+    talk = _talk(model, rollout, ids, is_real, settings)
+    rewards = thought_rewards(base_losses, talk.losses)
+    advantage = advantages(
+        rewards, num_passes=settings.num_passes, drops_negative=settings.drops_negative_rewards
+    )
+    policy = policy_losses(advantage, [token.loglikelihood for token in tokens])
+    language = language_loss(
+        base_losses,
+        talk.losses,
+        base_weight=settings.base_loss_weight,
+        talk_weight=settings.talk_loss_weight,
+    )
+    thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
+    entropy = _mean([(token.entropy * is_real).mean() for token in tokens], like=language)
+    return Objective(
+        total=language
+        + settings.policy_weight * policy.mean()
+        + settings.thought_loss_weight * thought
+        - settings.thought_entropy_weight * entropy,
+        language=language,
+        policy=policy,
+        thought=thought,
+        entropy=entropy,
+        base_losses=base_losses,
+        talk_losses=talk.losses,
+        rewards=rewards,
+        loglikelihoods=[token.loglikelihood for token in tokens],
+        mixing_weights=talk.mixing_weights,
+        thought_ids=rollout.thought_ids,
+    )
 
-    def choose_and_note(logits: Tensor, role: int) -> Tensor:
-        token_ids = choose(logits.detach(), role)
-        loglikelihoods.append(
-            action_loglikelihood(logits, token_ids, temperature=config.reinforce_temperature)
+
+def _think(
+    model: QuietStarModel, ids: Tensor, is_real: Tensor, settings: ObjectiveSettings, pick: Pick
+) -> tuple[Rollout, list[ThoughtToken]]:
+    """Roll a thought out at every position, and keep how likely its tokens were."""
+    anchors = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    tokens: list[ThoughtToken] = []
+
+    def choose(hidden: Tensor, role: int) -> Tensor:
+        token = pick_thought_token(
+            model,
+            hidden,
+            anchors,
+            pick,
+            role,
+            temperature=settings.reinforce_temperature,
+            with_entropy=settings.thought_entropy_weight > 0,
         )
-        return token_ids
+        tokens.append(token)
+        return token.ids
 
     rollout = roll_out(
         model,
         ids,
         attention_mask=is_real,
         num_thought_tokens=model.num_thought_tokens,
-        choose=choose_and_note,
+        choose=choose,
     )
-    base_losses = token_losses(rollout.base_logits[:, :-1], ids[:, 1:], is_real[:, 1:])
-    talk_losses, mixing_weights = _talk(model, rollout, ids, is_real, config.num_talk_tokens)
-    rewards = thought_rewards(base_losses, talk_losses)
-    advantage = advantages(
-        rewards, num_passes=config.num_passes, drops_negative=config.drops_negative_rewards
-    )
-    policy = policy_losses(advantage, loglikelihoods)
-    language = language_loss(
-        base_losses,
-        talk_losses,
-        base_weight=config.base_loss_weight,
-        talk_weight=config.talk_loss_weight,
-    )
-    return Objective(
-        total=language + config.policy_weight * policy.mean(),
-        language=language,
-        policy=policy,
-        base_losses=base_losses,
-        talk_losses=talk_losses,
-        rewards=rewards,
-        loglikelihoods=loglikelihoods,
-        mixing_weights=mixing_weights,
-        thought_ids=rollout.thought_ids,
-    )
+    return rollout, tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Talk:
+    """What came of the talk tokens; entry s is about token p + s + 1 behind the thought at p."""
+
+    losses: list[Tensor]
+    thought_losses: list[Tensor]
+    mixing_weights: list[Tensor]
 
 
 def _talk(
-    model: QuietStarModel, rollout: Rollout, ids: Tensor, is_real: Tensor, num_talk_tokens: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Losses and mixing weights of the talk tokens behind every thought.
+    model: QuietStarModel,
+    rollout: Rollout,
+    ids: Tensor,
+    is_real: Tensor,
+    settings: ObjectiveSettings,
+) -> _Talk:
+    """Feed the true tokens behind every thought and see how well each next one is predicted.
 
     Talk token s of anchor p is fed the true token p + s (s = 0: the end vector was), and mixes with
     the base state of p + s to predict token p + s + 1.
@@ -112,20 +152,25 @@ def _talk(
     rows, seq = ids.shape
     anchors = torch.arange(seq, device=ids.device).expand(rows, seq)
     first = model.num_thought_tokens + 2
-    losses, weights = [], []
+    talk = _Talk(losses=[], thought_losses=[], mixing_weights=[])
     hidden = rollout.hidden_thought
     assert hidden is not None, "the objective is about thoughts"
-    for s in range(num_talk_tokens):
+    for s in range(settings.num_talk_tokens):
         if s > 0:
             # Past the end the last token is fed again; nothing reads what comes of it.
             forced = ids[:, (anchors[0] + s).clamp(max=seq - 1)]
-            hidden = model.hidden(model.embed(forced), anchors + first + s, rollout.attention)
-        mixed, weight = mix(
-            model,
-            rollout.hidden_base[:, s:],
-            rollout.base_logits[:, s:],
-            hidden[:, : seq - s],
-        )
-        losses.append(token_losses(mixed[:, :-1], ids[:, s + 1 :], is_real[:, s + 1 :]))
-        weights.append(weight)
-    return losses, weights
+            attention = rollout.attention.next_pass()
+            hidden = model.hidden(model.embed(forced), anchors + first + s, attention)
+        after = hidden[:, : seq - 1 - s]
+        mixed, weight = mix_states(model, rollout.hidden_base[:, s : seq - 1], after)
+        target = (ids[:, s + 1 :], is_real[:, s + 1 :])
+        talk.losses.append(token_losses(model, mixed, *target))
+        if settings.thought_loss_weight > 0:
+            talk.thought_losses.append(token_losses(model, after, *target))
+        talk.mixing_weights.append(weight)
+    return talk
+
+
+def _mean(terms: list[Tensor], *, like: Tensor) -> Tensor:
+    """Mean of scalars; 0 of none."""
+    return torch.stack(terms).mean() if terms else torch.zeros_like(like)

@@ -1,20 +1,18 @@
 """The objective is the paper's: its training vectors, and each term by hand."""
 
-import math
 from pathlib import Path
 
-import pytest
 import torch
 
-from qstar_train.objective.config import ObjectiveConfig
+from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import (
     advantages,
     mean_counted,
     policy_losses,
     thought_rewards,
-    token_losses,
 )
 from qstar_train.objective.objective import evaluate_objective
+from qstar_train.objective.vocabulary import token_losses
 from qstar_train.parity import compare_golden, ranked_choice
 
 from ..parity.toy import make_toy
@@ -30,10 +28,15 @@ def test_every_golden_training_case_agrees() -> None:
 
 
 def test_losses_are_zero_where_not_counted() -> None:
-    logits = torch.zeros(1, 3, 4)
-    losses = token_losses(logits, torch.tensor([[0, 1, 2]]), torch.tensor([[True, True, False]]))
-    torch.testing.assert_close(losses, torch.tensor([[math.log(4), math.log(4), 0.0]]))
-    assert float(mean_counted(losses)) == pytest.approx(math.log(4))
+    model = make_toy().model
+    states = torch.randn(1, 3, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[0, 1, 2]])
+    is_counted = torch.tensor([[True, True, False]])
+    losses = token_losses(model, states, labels, is_counted).detach()
+    want = -model.logits(states).log_softmax(-1)[0, torch.arange(3), labels[0]].detach()
+    torch.testing.assert_close(losses[0, :2], want[:2])
+    assert losses[0, 2] == 0
+    torch.testing.assert_close(mean_counted(losses), want[:2].mean())
 
 
 def test_a_reward_sums_the_gain_over_the_talk_tokens() -> None:
@@ -62,8 +65,8 @@ def test_every_parameter_learns() -> None:
         model,
         ids,
         torch.ones_like(ids),
-        ObjectiveConfig(num_talk_tokens=2),
-        choose=ranked_choice(2, by_rank=True),
+        ObjectiveSettings(num_talk_tokens=2),
+        pick=ranked_choice(2, by_rank=True),
     )
     objective.total.backward()
     still = [

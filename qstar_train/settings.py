@@ -1,0 +1,138 @@
+"""Settings from a YAML file and `key=value` assignments, checked once, never changed."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from qstar_infer.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, unknown keys refused, NaN and infinity refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_settings(kind: type[S], path: Path | None, assignments: Sequence[str] = ()) -> S:
+    """Read settings; assignments win over the file, the file over the defaults.
+
+    Args:
+        kind: what to read.
+        path: a YAML file; None for the defaults alone.
+        assignments: `a.b.c=value`; the value is YAML, so `[1, 2]`, `true` and `null` work. A number
+            in the path is an index of a list.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is wrong; names the key, the value
+            and what is allowed.
+    """
+    values = {} if path is None else _read(path)
+    for assignment in assignments:
+        _assign(values, assignment)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(kind, detail) for detail in error.errors(include_url=False)]
+        raise ConfigError("; ".join(dict.fromkeys(problems))) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Give a YAML file.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines, not a {type(values).__name__}.")
+    return values
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Lay one `a.b.c=value` over nested dictionaries and lists."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {assignment!r} is not of the form key=value.")
+    *parents, last = key.strip().split(".")
+    here: Any = values
+    for name in parents:
+        if isinstance(here, dict) and here.get(name) is None:
+            here[name] = {}
+        here = _child(here, name, key)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {text!r} is not YAML: {error}") from error
+    if isinstance(here, list):
+        here[_index(here, last, key)] = value
+    elif isinstance(here, dict):
+        here[last] = value
+    else:
+        raise ConfigError(f"--set {key}: {'.'.join(parents)} holds a value, not further keys.")
+
+
+def _child(here: Any, name: str, key: str) -> Any:
+    if isinstance(here, list):
+        return here[_index(here, name, key)]
+    if isinstance(here, dict):
+        return here[name]
+    raise ConfigError(f"--set {key}: there is nothing below {name!r}.")
+
+
+def _index(here: list[Any], name: str, key: str) -> int:
+    if not name.isdigit() or int(name) >= len(here):
+        raise ConfigError(f"--set {key}: {name!r} must be an index from 0 to {len(here) - 1}.")
+    return int(name)
+
+
+def _describe(kind: type[Settings], detail: ErrorDetails) -> str:
+    """One problem: the key, the value, and what is allowed."""
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{key} is not a setting{_suggestion(kind, detail['loc'])}"
+    if detail["type"] == "missing":
+        return f"{key} is missing and has no default"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    name = f"{key} = {detail['input']!r}: " if key else ""
+    return f"{name}{message}"
+
+
+def _suggestion(kind: type[Settings], location: tuple[int | str, ...]) -> str:
+    """The names allowed where an unknown one was given, the closest first."""
+    here: Any = kind
+    for part in location[:-1]:
+        if isinstance(part, str) and isinstance(here, type) and issubclass(here, Settings):
+            here = _settings_within(here.model_fields[part].annotation)
+    if here is None:
+        return ""
+    close = get_close_matches(str(location[-1]), list(here.model_fields), n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; the settings here are {', '.join(here.model_fields)}"
+
+
+def _settings_within(annotation: Any) -> type[Settings] | None:
+    """The settings class in `X`, `X | None`, `list[X]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _settings_within(inner)
+        if found is not None:
+            return found
+    return None
