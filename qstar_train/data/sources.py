@@ -1,0 +1,192 @@
+"""Sources of text: the hub or local files, opened with `datasets`. Knows no tokenizer.
+
+Whatever `datasets` raises for a wrong path, split, field or file comes out as one ConfigError.
+"""
+
+import glob
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import httpx
+from datasets.exceptions import DatasetsError
+from datasets.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+
+from qstar_infer.errors import ConfigError
+from qstar_train.data.config import SourceSettings
+
+BUILDERS = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parquet"}
+"""Suffix of a local file -> how `datasets` reads it."""
+
+TEXT_TYPES = {"string", "large_string"}
+
+
+def open_source(source: SourceSettings) -> Any:
+    """Open a source, with its text as the only field.
+
+    Returns:
+        A `datasets.Dataset`, or a `datasets.IterableDataset` of a streaming source.
+
+    Raises:
+        ConfigError: the source cannot be opened, is empty, or has no such field of text.
+    """
+    arguments = _arguments(source)
+    with explained(source), progress_bars():
+        dataset = datasets.load_dataset(**arguments, split=source.split, streaming=source.streaming)
+        _require_text(dataset, source)
+        dataset = dataset.select_columns([source.text_field])
+        if source.max_documents is None:
+            return dataset
+        return dataset.take(source.max_documents)
+
+
+def documents(source: SourceSettings) -> Iterator[str]:
+    """The texts of a source, in order, once.
+
+    Raises:
+        ConfigError: as `open_source`; or a document's text is missing.
+    """
+    dataset = open_source(source)
+    with explained(source):
+        for number, row in enumerate(dataset):
+            text = row[source.text_field]
+            if not isinstance(text, str):
+                raise missing_text(source, number, text)
+            yield text
+
+
+def missing_text(source: SourceSettings, number: int, value: object) -> ConfigError:
+    """The error of a document without text."""
+    return ConfigError(
+        f"{source.path}: {source.text_field} of document {number} is {value!r}, not text; "
+        "take that document out."
+    )
+
+
+@contextmanager
+def explained(source: SourceSettings) -> Iterator[None]:
+    """Turn what reading a source raises into a ConfigError that names the source.
+
+    StopIteration is what `datasets` raises for a JSON file without a row.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except StopIteration as error:
+        raise _empty(source) from error
+    except (OSError, ValueError, RuntimeError, httpx.HTTPError, DatasetsError) as error:
+        reason = str(error.__cause__ or error).strip().rstrip(".")
+        if local_files(source.path) is not None:
+            raise ConfigError(f"{source.path} cannot be read: {reason}.") from error
+        raise ConfigError(
+            f"{source.path} is no local file, and not to be had from the hub: {reason}. Check "
+            "path, config, split and revision, and that the hub can be reached."
+        ) from error
+
+
+@contextmanager
+def progress_bars() -> Iterator[None]:
+    """Show the bars of `datasets` (on stderr) only where someone is watching."""
+    is_to_change = not (are_progress_bars_disabled() or sys.stderr.isatty())
+    if is_to_change:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if is_to_change:
+            enable_progress_bars()
+
+
+def local_files(path: str) -> list[Path] | None:
+    """The local files that a source's path means, sorted; None where it is an id of the hub.
+
+    Raises:
+        ConfigError: the path is meant to be local, and there is nothing to read.
+    """
+    here = Path(path).expanduser()
+    if here.is_file():
+        return [here]
+    if here.is_dir():
+        files = sorted(file for file in here.rglob("*") if file.is_file() and _suffix(file))
+    elif glob.has_magic(path):
+        files = sorted(Path(name) for name in glob.glob(str(here), recursive=True))
+        files = [file for file in files if file.is_file()]
+    elif _suffix(here) or path.startswith((".", "~")) or here.is_absolute():
+        raise ConfigError(f"There is no {path}; give a file, a glob, a directory or a hub id.")
+    else:
+        return None
+    if not files:
+        raise ConfigError(f"{path} holds no file that ends in {', '.join(BUILDERS)}.")
+    return files
+
+
+def _arguments(source: SourceSettings) -> dict[str, Any]:
+    """What `datasets.load_dataset` is to be given."""
+    files = local_files(source.path)
+    if files is None:
+        return {"path": source.path, "name": source.config, "revision": source.revision}
+    for name in ("config", "revision"):
+        if getattr(source, name) is not None:
+            raise ConfigError(
+                f"{name} = {getattr(source, name)!r} is for the hub, and {source.path} is local; "
+                f"leave {name} out."
+            )
+    builder = _builder(source, files)
+    # A file of prose is one document; the builder's default is one a line.
+    whole = {"sample_by": "document"} if builder == "text" else {}
+    return {"path": builder, "data_files": {"train": [str(file) for file in files]}} | whole
+
+
+def _builder(source: SourceSettings, files: list[Path]) -> str:
+    suffixes = {_suffix(file) for file in files}
+    if None in suffixes:
+        unknown = next(file for file in files if _suffix(file) is None)
+        raise ConfigError(
+            f"{unknown} is of no known kind; a source's files end in {', '.join(BUILDERS)} "
+            "(JSON and text may be gzipped)."
+        )
+    builders = {BUILDERS[suffix] for suffix in suffixes if suffix is not None}
+    if len(builders) > 1:
+        raise ConfigError(
+            f"{source.path} holds files of several kinds ({', '.join(sorted(map(str, suffixes)))})"
+            "; make each kind a source of its own, with a glob such as *.jsonl."
+        )
+    return builders.pop()
+
+
+def _suffix(file: Path) -> str | None:
+    """The suffix that says how to read a file; None where it is unknown."""
+    is_zipped = file.suffix == ".gz"
+    suffix = Path(file.stem).suffix if is_zipped else file.suffix
+    if suffix not in BUILDERS or (is_zipped and suffix == ".parquet"):
+        return None
+    return suffix
+
+
+def _require_text(dataset: Any, source: SourceSettings) -> None:
+    """Raise unless there is a first document, and the field that holds its text."""
+    row = next(iter(dataset), None)
+    if row is None:
+        raise _empty(source)
+    if source.text_field not in row:
+        raise ConfigError(
+            f"{source.path} has no field {source.text_field!r}; text_field can be one of "
+            f"{', '.join(row)}."
+        )
+    features = dataset.features
+    feature = None if features is None else features.get(source.text_field)
+    is_text = isinstance(row[source.text_field], str)
+    if not is_text and getattr(feature, "dtype", None) not in TEXT_TYPES:
+        raise missing_text(source, 0, row[source.text_field])
+
+
+def _empty(source: SourceSettings) -> ConfigError:
+    return ConfigError(f"{source.path} holds no documents (split {source.split!r}).")

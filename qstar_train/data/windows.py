@@ -1,0 +1,131 @@
+"""The training stream: window `i`, a function of the seed and `i`.
+
+Nothing is remembered from window to window, so the state of the data is one number, and any
+process can compute any window.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from qstar_infer.errors import ConfigError
+from qstar_train.data.config import SourceSettings
+from qstar_train.data.encoding import PlainEncoder, TokenIds
+from qstar_train.data.packed import PackedSource
+from qstar_train.data.streamed import StreamedSource
+
+BLOCK = 1 << 16
+"""Windows whose sources are computed at once."""
+
+_GOLDEN_RATIO = 0x9E3779B97F4A7C15
+"""Of 2 ** 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A piece of training text."""
+
+    index: int
+    """Its number in the whole stream, from 0."""
+    source: int
+    """Index of the source it came from."""
+    token_ids: Tensor
+    """[window], int64"""
+
+
+class WindowStream:
+    """Endless windows of equal length, drawn from sources by weight.
+
+    A source that is not streamed is tokenised here, at once, unless that was done before.
+
+    Args:
+        sources: at least one.
+        tokenizer: a fast one; it is not changed. Text that spells one of its special tokens is
+            encoded as plain text.
+        window: tokens in a window, at least 1.
+        seed: at least 0.
+        excluded_ids: ids that must not occur: the thought delimiters.
+
+    Raises:
+        ConfigError: an argument is out of range, a source cannot be read, holds an excluded id, or
+            has fewer tokens than one window. For a streaming source `windows` raises it.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[SourceSettings],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        window: int,
+        seed: int,
+        excluded_ids: Sequence[int] = (),
+    ) -> None:
+        for name, value, least in (("window", window, 1), ("seed", seed, 0)):
+            if value < least:
+                raise ConfigError(f"{name} = {value}: must be at least {least}.")
+        if not sources:
+            raise ConfigError("There are no sources; training needs at least one.")
+        encoder = PlainEncoder(tokenizer, excluded_ids)
+        self._seed = seed
+        self._weights = [source.weight for source in sources]
+        self._sources = [
+            StreamedSource(source, encoder, window=window)
+            if source.streaming
+            else PackedSource(source, encoder, window=window, key=(seed, number))
+            for number, source in enumerate(sources)
+        ]
+
+    def windows(self, start: int = 0) -> Iterator[Window]:
+        """The stream from window number `start` on, without end.
+
+        Raises:
+            ConfigError: see the class.
+        """
+        readers: dict[int, Iterator[TokenIds]] = {}
+        counts = self._counts_before(start)
+        for index, number in self._numbers(start):
+            if number not in readers:
+                readers[number] = self._sources[number].windows(counts[number])
+            ids = torch.from_numpy(next(readers[number]).astype(np.int64))
+            yield Window(index=index, source=number, token_ids=ids)
+
+    def _numbers(self, start: int) -> Iterator[tuple[int, int]]:
+        for block in count(start, BLOCK):
+            numbers = draw_sources(self._weights, block, block + BLOCK, seed=self._seed)
+            yield from enumerate(numbers.tolist(), start=block)
+
+    def _counts_before(self, start: int) -> list[int]:
+        """For each source, how many windows before `start` are drawn from it."""
+        counts = np.zeros(len(self._weights), dtype=np.int64)
+        for block in range(0, start, BLOCK):
+            stop = min(start, block + BLOCK)
+            numbers = draw_sources(self._weights, block, stop, seed=self._seed)
+            counts += np.bincount(numbers, minlength=len(counts))
+        return [int(count) for count in counts]
+
+
+def draw_sources(
+    weights: Sequence[float], start: int, stop: int, *, seed: int
+) -> NDArray[np.int64]:
+    """Which source each window in [start, stop) is drawn from.
+
+    The points (a + i * golden ratio) mod 1 fill [0, 1) as evenly as points can, whatever stretch
+    of `i` is looked at; source `s` takes those in an interval as long as its share. So every batch
+    has the sources in nearly the right proportions, where independent draws would scatter. `a`
+    comes from the seed.
+
+    Returns:
+        `[stop - start], int64`: indices of sources.
+    """
+    offset = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    indices = np.arange(start, stop, dtype=np.uint64)
+    points = offset + indices * np.uint64(_GOLDEN_RATIO)  # mod 2 ** 64: exact, unlike floats
+    ends = np.cumsum(np.array(weights, dtype=np.float64))
+    ends /= ends[-1]
+    return np.searchsorted(ends[:-1], points / 2.0**64, side="right")
