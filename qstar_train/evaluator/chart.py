@@ -1,0 +1,90 @@
+"""The frame of every chart: style, colours, legend, file. Plain axes in between.
+
+Nothing of matplotlib is loaded until a chart is drawn, because it is an optional extra.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qstar_infer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's: told apart with any kind of colour vision."""
+MARKERS = "osD^vPX"
+MAX_LABEL = 28
+"""Characters of a label in a legend."""
+INK, PALE = "#222222", "#dddddd"
+
+_STYLE: dict[Any, Any] = {
+    "figure.constrained_layout.w_pad": 0.12,  # inches
+    "figure.constrained_layout.h_pad": 0.1,
+    "svg.fonttype": "none",  # text stays text: small files, searchable, read aloud
+    "svg.hashsalt": "qstar",  # the same numbers give the same file
+    "text.parse_math": False,  # a checkpoint's name may hold a dollar sign
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 12,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#777777",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+@contextmanager
+def chart(
+    path: Path, *, num_rows: int = 1, num_columns: int = 1, size: tuple[float, float] = (7.6, 4.2)
+) -> Iterator[Sequence["Axes"]]:
+    """Axes to draw on, row by row, saved to `path` at the end; `size` is in inches.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            f"charts need matplotlib, which is not installed ({error}): "
+            "pip install 'qstar[train]', or ask for no charts"
+        ) from error
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A label may be in a script that the font at hand lacks; the browser has another.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure.subplots(num_rows, num_columns, squeeze=False, sharex="col").ravel().tolist()
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, metadata=metadata, dpi=150, facecolor="white")
+
+
+def legend(axes: "Axes", handles: Sequence[Any]) -> None:
+    """A legend beside the axes, where it covers nothing."""
+    # Labels are given beside their handles: by itself matplotlib leaves out those with a leading _.
+    labels = [shortened(str(handle.get_label())) for handle in handles]
+    axes.figure.legend(handles, labels, loc="outside right upper")
+
+
+def shortened(label: str) -> str:
+    """The end of a long label, which tells paths and checkpoints apart."""
+    return label if len(label) <= MAX_LABEL else "\N{HORIZONTAL ELLIPSIS}" + label[1 - MAX_LABEL :]
+
+
+def colour_of(index: int) -> str:
+    """One colour for each checkpoint, the first ones again after the last."""
+    return COLOURS[index % len(COLOURS)]
