@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
+from qstar_train.data.config import SourceSettings
 from qstar_train.settings import Settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
@@ -14,22 +15,21 @@ Measure = Literal["probability", "exact_match", "majority"]
 ThoughtLength = Annotated[int, Field(ge=0, le=256)]
 
 
-class TextSetSettings(Settings):
-    """Documents whose tokens' losses are measured: the fields of a data source, and these."""
+class TextSetSettings(SourceSettings):
+    """Documents whose tokens' losses are measured: a data source, and these."""
 
     name: Name
     """Names the task, and its files."""
-    path: str = Field(min_length=1)
-    """A hub id, or a local jsonl, txt or parquet file."""
-    config: str | None = None
-    split: str = "train"
-    text_field: str = "text"
-    streaming: bool = False
-    revision: str | None = None
     max_documents: int = Field(default=200, ge=1)
-    """Documents measured: the first ones that hold text."""
+    """The first ones; those without text are left out."""
     max_tokens: int = Field(default=256, ge=2, le=32768)
     """Tokens measured of each document: its beginning. The paper measures 256."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.weight != 1:
+            raise ValueError("weight is for training; each text set is measured by itself")
+        return self
 
 
 class QuestionSetSettings(Settings):

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from qstar_train.evaluator.bootstrap import Bootstrap, Estimate
 from qstar_train.evaluator.subject import Subject
+from qstar_train.scoring import Thinking
 
 Record = dict[str, Any]
 """JSON; every record has its unit's "index"."""
@@ -18,6 +19,10 @@ class Task(Protocol):
     num_units: int
     batch_size: int
     """Most units of one `measure`."""
+
+    def supports(self, thinking: Thinking) -> bool:
+        """Whether this way of thinking can be measured; it is left out of the run otherwise."""
+        ...
 
     def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
         """One record for each index, in order."""

@@ -1,0 +1,142 @@
+"""The checkpoints of a run: their labels, what is in them, and the facts kept of each."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from qstar_infer.checkpoint import describe
+from qstar_infer.checkpoint.default import default_model_directory
+from qstar_infer.checkpoint.source import find_source
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+DEFAULT = "default"
+"""What the command line calls the default model."""
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CHUNK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """One checkpoint of the command line, found but not loaded."""
+
+    label: str
+    """Unique in a run; a directory name."""
+    source: str | None
+    """As `load_model` takes it; None is the default model."""
+    fingerprint: str
+    """Of its files' content: 16 hexadecimal digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFacts:
+    """What only a loaded model tells; kept, so that a finished checkpoint is not loaded again."""
+
+    description: str
+    num_thought_tokens: int
+    """As trained; 0 for a model that cannot think."""
+    can_think: bool
+
+    @classmethod
+    def of(cls, model: QuietStarModel) -> "CheckpointFacts":
+        return cls(
+            description=describe(model),
+            num_thought_tokens=model.num_thought_tokens,
+            can_think=model.can_think,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "CheckpointFacts | None":
+        """None where the checkpoint has not been loaded yet."""
+        if not path.exists():
+            return None
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def find_checkpoints(arguments: Sequence[str]) -> list[Checkpoint]:
+    """Look at each checkpoint of the command line; the default model where there is none.
+
+    Args:
+        arguments: `default`, a directory, a `.gguf` file, a hub id, or `label=` and one of these.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+        ConfigError: a label is given twice or cannot name a file.
+    """
+    pairs = [_split(argument) for argument in arguments or [DEFAULT]]
+    return [
+        Checkpoint(label=label, source=source, fingerprint=fingerprint(source))
+        for label, source in zip(_labels(pairs), map(_source, pairs), strict=True)
+    ]
+
+
+def fingerprint(source: str | None) -> str:
+    """Of a checkpoint's files: weights, configs, tokenizer. An adapter's base is not among them."""
+    found = find_source(default_model_directory() if source is None else source)
+    if found.gguf_file is not None:
+        files = [found.directory / found.gguf_file]
+    else:
+        files = sorted(
+            path
+            for path in found.directory.iterdir()
+            if path.suffix in {".safetensors", ".json", ".model", ".txt"}
+        )
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    return digest.hexdigest()[:16]
+
+
+def _split(argument: str) -> tuple[str | None, str]:
+    """Label and source; a path that exists may hold an equals sign."""
+    label, equals, source = argument.partition("=")
+    if not equals or Path(argument).expanduser().exists():
+        return None, argument
+    if not _LABEL.fullmatch(label):
+        raise ConfigError(
+            f"{argument!r}: the label {label!r} names files; use letters, digits, '.', '_', '-'."
+        )
+    return label, source
+
+
+def _source(pair: tuple[str | None, str]) -> str | None:
+    return None if pair[1] == DEFAULT else pair[1]
+
+
+def _labels(pairs: Sequence[tuple[str | None, str]]) -> list[str]:
+    """The labels given; a name made unique where there is none."""
+    given = [label for label, _ in pairs if label is not None]
+    for name in given:
+        if given.count(name) > 1:
+            raise ConfigError(f"the label {name!r} is given to two checkpoints; choose another.")
+    labels: list[str] = []
+    for label, name in pairs:
+        labels.append(label or _unique(_name_of(name), {*given, *labels}))
+    return labels
+
+
+def _name_of(source: str) -> str:
+    """The last part of a path or hub id, as a file name can be."""
+    name = Path(source).expanduser().resolve().name.removesuffix(".gguf")
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")
+    return cleaned or "checkpoint"
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate

@@ -1,0 +1,89 @@
+"""Keeps one directory for one set of settings: records of different ones must not mix."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from qstar_infer.errors import ConfigError
+from qstar_train.evaluator.checkpoints import Checkpoint
+from qstar_train.evaluator.config import EvaluateSettings
+
+FILE = "settings.json"
+_FREE = {"thought_lengths", "thoughts", "batch_size", "bootstrap_resamples"}
+"""Settings that change which records there are, or what is made of them, but no record: a run may
+go on with others. The same goes for further checkpoints."""
+
+
+def guard(directory: Path, settings: EvaluateSettings, checkpoints: Sequence[Checkpoint]) -> None:
+    """Claim a directory for these settings, or check that it was.
+
+    Raises:
+        ConfigError: it holds records of other settings or checkpoints (named), or other things.
+    """
+    path = directory / FILE
+    now = {
+        "settings": settings.model_dump(mode="json", exclude=_FREE),
+        "checkpoints": {item.label: item.fingerprint for item in checkpoints},
+    }
+    if path.exists():
+        then = _read(path)
+        _compare(directory, then, now)
+        now["checkpoints"] = then["checkpoints"] | now["checkpoints"]
+    else:
+        _require_empty(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(f"--out {directory} cannot be written: {error}.") from error
+
+
+def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    differing = list(_differences(then["settings"], now["settings"]))
+    if differing:
+        raise ConfigError(
+            f"--out {directory} holds records of other settings: {'; '.join(differing)}. Use "
+            "those again, or give another directory."
+        )
+    for label, fingerprint in now["checkpoints"].items():
+        if then["checkpoints"].get(label, fingerprint) != fingerprint:
+            raise ConfigError(
+                f"--out {directory} holds records of another checkpoint called {label!r}: its "
+                "content has changed. Give this one another label (`label=path`), or another "
+                "directory."
+            )
+
+
+def _differences(then: Any, now: Any, key: str = "") -> Iterator[str]:
+    """Each value that differs, with its key."""
+    if isinstance(then, list) and isinstance(now, list):
+        then, now = dict(enumerate(then)), dict(enumerate(now))
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        if then != now:
+            yield f"{key} was {then!r} and is {now!r}"
+        return
+    for name in dict.fromkeys([*then, *now]):
+        inner = f"{key}.{name}" if key else str(name)
+        yield from _differences(then.get(name), now.get(name), inner)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content["settings"], dict) and isinstance(content["checkpoints"], dict):
+            return dict(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error!r}. Give another --out.") from error
+    raise ConfigError(f"{path} is not of an evaluation. Give another --out.")
+
+
+def _require_empty(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"--out {directory} is a file. Give a directory.")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ConfigError(
+            f"--out {directory} holds other things than an evaluation. Give an empty directory."
+        )
