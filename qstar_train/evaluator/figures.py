@@ -1,0 +1,134 @@
+"""Which plots and pages a run gets, from its report and records."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from qstar_train.evaluator.held_out import HeldOutTask
+from qstar_train.evaluator.page import ShadedDocument, ShadedToken, write_page
+from qstar_train.evaluator.plots import (
+    LossCurve,
+    plot_gain_by_difficulty,
+    plot_loss_against_thought_length,
+    plot_mixing_weights,
+)
+from qstar_train.evaluator.report import Report
+from qstar_train.evaluator.runner import Cell
+from qstar_train.evaluator.task import Record
+
+PAGE_DOCUMENTS = 20
+"""Of a page of shaded text: what one reads."""
+
+
+def write_plots(report: Report, cells: Sequence[Cell], directory: Path) -> None:
+    """For each text set `<task>-loss.svg`, `-difficulty.svg` and `-mixing.svg`.
+
+    The last two show one way of thinking of each checkpoint; nothing is drawn where none thinks.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, shown in _shown_by_task(cells):
+        results = [item for item in report["results"] if item["task"] == name]
+        plot_loss_against_thought_length(_curves(results), directory / f"{name}-loss.svg")
+        if not shown:
+            continue
+        groups = {
+            _title(cell): [_triple(group["gain"]) for group in _difficulty(cell, results)["groups"]]
+            for cell in shown
+        }
+        plot_gain_by_difficulty(groups, directory / f"{name}-difficulty.svg")
+        weights = {_title(cell): _mixing_weights(cell) for cell in shown}
+        plot_mixing_weights(weights, directory / f"{name}-mixing.svg")
+
+
+def write_pages(cells: Sequence[Cell], directory: Path) -> None:
+    """For each text set and thinking checkpoint `<task>-<label>.html`: shaded text."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, shown in _shown_by_task(cells):
+        for cell in shown:
+            records = cell.file.records()[:PAGE_DOCUMENTS]
+            write_page(
+                [_document(record) for record in records],
+                directory / f"{name}-{cell.checkpoint.label}.html",
+                f"{name}: {_title(cell)}",
+            )
+
+
+def _shown_by_task(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
+    """Each text set with one cell for each checkpoint that thinks."""
+    tasks = {cell.task.name: cell.task for cell in cells if isinstance(cell.task, HeldOutTask)}
+    for name in tasks:
+        shown: dict[str, Cell] = {}
+        for cell in cells:
+            if cell.task.name != name or not cell.thinking.num_thought_tokens:
+                continue
+            label = cell.checkpoint.label
+            if label not in shown or _preference(cell) > _preference(shown[label]):
+                shown[label] = cell
+        yield name, list(shown.values())
+
+
+def _preference(cell: Cell) -> tuple[bool, bool, int]:
+    """Thoughts rather than random tokens, then as trained, then long."""
+    length = cell.thinking.num_thought_tokens
+    return cell.thinking.kind == "sampled", length == cell.facts.num_thought_tokens, length
+
+
+def _title(cell: Cell) -> str:
+    return f"{cell.checkpoint.label} {cell.variant}"
+
+
+def _curves(results: Sequence[dict[str, Any]]) -> list[LossCurve]:
+    """One for each checkpoint and kind; thoughts of length 0 begin the one of sampled thoughts."""
+    points: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
+    bases = {}
+    for result in results:
+        kind = "random" if result["thoughts"] == "random" else "sampled"
+        point = (result["num_thought_tokens"], *_triple(result["figures"]["loss_mixed"]))
+        points.setdefault((result["checkpoint"], kind), []).append(point)
+        bases[result["checkpoint"]] = result["figures"]["loss_base"]["value"]
+    return [
+        LossCurve(
+            label=label,
+            kind="random" if kind == "random" else "sampled",
+            points=curve,
+            base=bases[label],
+        )
+        for (label, kind), curve in points.items()
+    ]
+
+
+def _difficulty(cell: Cell, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The difficulty groups of a cell."""
+    who = (cell.checkpoint.label, cell.thinking.num_thought_tokens, cell.thinking.kind)
+    for result in results:
+        if (result["checkpoint"], result["num_thought_tokens"], result["thoughts"]) == who:
+            difficulty: dict[str, Any] = result["difficulty"]
+            return difficulty
+    raise AssertionError("every cell has its result")
+
+
+def _triple(figure: dict[str, float]) -> tuple[float, float, float]:
+    return figure["value"], figure["low"], figure["high"]
+
+
+def _mixing_weights(cell: Cell) -> list[float]:
+    return [weight for record in cell.file.records() for weight in record["mixing_weights"]]
+
+
+def _document(record: Record) -> ShadedDocument:
+    lists = (record["tokens"][1:], record["base_losses"], record["mixed_losses"])
+    return ShadedDocument(
+        heading=f"document {record['document']}",
+        opening="".join(record["tokens"][:1]),
+        tokens=[
+            ShadedToken(
+                text=text, base_loss=base, mixed_loss=mixed, mixing_weight=weight, thought=thought
+            )
+            for text, base, mixed, weight, thought in zip(
+                *lists, record["mixing_weights"], record["thoughts"], strict=True
+            )
+        ],
+    )
