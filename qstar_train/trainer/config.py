@@ -1,0 +1,94 @@
+"""Everything a training run is made of. A run is a function of these settings."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from qstar_train.data.config import SourceSettings
+from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.settings import Settings
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters in place of full fine-tuning (by PEFT)."""
+
+    rank: int = Field(8, ge=1, le=1024)
+    alpha: int = Field(16, ge=1)
+    """The adapters' output is multiplied by alpha / rank."""
+    target_modules: str | list[str] = "all-linear"
+    """Names of the layers that get one; "all-linear" is every linear layer but the output."""
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    """Of the frozen weights, by bitsandbytes (nf4: QLoRA)."""
+
+
+class DataSettings(Settings):
+    """What is read, and how it is cut."""
+
+    sources: list[SourceSettings] = Field(min_length=1)
+    window: int = Field(256, ge=8, le=65536)
+    """Tokens in each training window (the paper: 256)."""
+
+
+class OptimizerSettings(Settings):
+    """AdamW and its schedule; the paper's values as defaults."""
+
+    learning_rate: float = Field(1e-6, gt=0, le=1)
+    """Of the backbone or its adapters."""
+    talk_head_learning_rate: float | None = Field(None, gt=0, le=1)
+    """None: as `learning_rate`."""
+    vector_learning_rate: float | None = Field(None, gt=0, le=1)
+    """Of the start and end vectors as they are stored, divided by `embedding_scale`. None: as
+    `learning_rate`."""
+    weight_decay: float = Field(0.001, ge=0, lt=1)
+    """Of matrices; biases, norms and vectors are not decayed."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0)
+    max_gradient_norm: float = Field(1.0, gt=0)
+    warmup_steps: int = Field(20, ge=0)
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """After the warm-up: constant, or down to 0 at the last step."""
+
+
+class TrainSettings(Settings):
+    """One run of `qstar train`."""
+
+    output: str = Field(min_length=1)
+    """Directory of the run: settings, metrics, samples, states, and `model/` at the end."""
+    model: str | None = None
+    """What `load_model` takes. None: the base of the default model. Thought parts that it has are
+    trained further; where it has none, it gets fresh ones."""
+    num_thought_tokens: int | None = Field(None, ge=1, le=256)
+    """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of frozen weights and of the arithmetic; what learns is float32 always."""
+    lora: LoraSettings | None = None
+    """None: full fine-tuning."""
+    data: DataSettings
+    objective: ObjectiveSettings = ObjectiveSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    steps: int = Field(ge=1)
+    batch_size: int = Field(8, ge=1)
+    """Windows of one step, over all processes (the paper: 8)."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Windows of one process at once; the rest of its share is accumulated. None: all its share."""
+    gradient_checkpointing: bool = False
+    """Keep only each layer's input for the gradients, and run the layer again: less memory, a third
+    more work, the same result."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    log_every: int = Field(1, ge=1)
+    save_every: int = Field(100, ge=1)
+    """Steps between saved states; the two newest are kept."""
+    sample_every: int = Field(25, ge=1)
+    """Steps between samples of thoughts."""
+    tracker: Literal["none", "tensorboard", "wandb"] = "none"
+
+    @model_validator(mode="after")
+    def _windows_hold_the_talk(self) -> Self:
+        needed = self.objective.num_talk_tokens + 2
+        if self.data.window < needed:
+            raise ValueError(
+                f"data.window = {self.data.window} must be at least objective.num_talk_tokens + 2 "
+                f"= {needed}"
+            )
+        return self

@@ -1,0 +1,97 @@
+"""The checkpoint a run ends with: native, served as it is; with LoRA also the small adapter."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
+from qstar_infer.checkpoint.save import save_model, write_thought_parts
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.objective.vectors import unscale_vectors
+from qstar_train.trainer.config import LoraSettings, TrainSettings
+from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.trainer.run_directory import RunDirectory
+from qstar_train.trainer.state import load_weights
+from qstar_train.trainer.weights import lora_config, model_to_train
+
+PEFT_PREFIX = "base_model.model."
+"""What PEFT puts before the names of a wrapped model's tensors."""
+
+
+def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: Path) -> None:
+    """Write `model/` (and `adapter/` with LoRA) from a saved state, replacing older ones.
+
+    The model is loaded anew on the CPU, not quantised: however a run was spread, it ends the same.
+
+    Raises:
+        CheckpointError: the model cannot be loaded or the files not be written.
+    """
+    if settings.lora is not None:
+        unquantised = settings.lora.model_copy(update={"quantization": "none"})
+        settings = settings.model_copy(update={"lora": unquantised})
+    module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+    load_weights(state, module)
+    model = module.model.eval()
+    unscale_vectors(model.thinking_parts)
+    assert model.config is not None, "a model that was trained can think"
+    model.config = dataclasses.replace(
+        model.config,
+        num_talk_tokens=settings.objective.num_talk_tokens,
+        training={
+            "method": "Quiet-STaR (arXiv 2403.09629)",
+            "state": state.name,
+            "settings": settings.model_dump(mode="json", exclude={"output"}),
+        },
+    )
+    if settings.lora is not None:
+        _write_adapter(model, settings.lora, directory.adapter)
+        merge_lora(model.backbone)
+    model.backbone.to(getattr(torch, settings.dtype))
+    shutil.rmtree(directory.model, ignore_errors=True)
+    save_model(model, directory.model)
+
+
+def merge_lora(backbone: PreTrainedModel) -> None:
+    """Add each adapter to the weights under it, in float32, and make the layers stock again."""
+    backbone.to(torch.float32)  # type: ignore[arg-type]  # wrapped method
+    for name, layer in list(backbone.named_modules()):
+        if isinstance(layer, LoraLayer):
+            layer.merge(safe_merge=True)
+            parent, _, child = name.rpartition(".")
+            setattr(backbone.get_submodule(parent), child, layer.get_base_layer())
+    del backbone.peft_config
+
+
+def _write_adapter(model: QuietStarModel, lora: LoraSettings, directory: Path) -> None:
+    """The trained parts alone, in bfloat16, over the base model that `quiet_star.json` names."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    assert model.config is not None, "a model that was trained can think"
+    config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
+    config["base_model_name_or_path"] = model.config.base_model
+    config["target_modules"] = sorted(_adapted_layers(model.backbone))
+    text = json.dumps(config, indent=2, default=list) + "\n"
+    (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
+    tensors = {
+        PEFT_PREFIX + name: tensor.to(torch.bfloat16).contiguous()
+        for name, tensor in get_peft_model_state_dict(model.backbone).items()
+    }
+    save_file(tensors, directory / ADAPTER_TENSORS)
+    write_thought_parts(model, directory)
+
+
+def _adapted_layers(backbone: PreTrainedModel) -> set[str]:
+    """The last names of the layers that have an adapter."""
+    return {
+        name.rpartition(".")[2]
+        for name, layer in backbone.named_modules()
+        if isinstance(layer, LoraLayer)
+    }

@@ -1,0 +1,188 @@
+"""The training loop: batches, the objective, an update; states, samples and log lines between."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from qstar_infer.errors import ConfigError
+from qstar_train.data.windows import WindowStream
+from qstar_train.errors import TrainingError
+from qstar_train.trainer.batches import BatchPlan, micro_batches
+from qstar_train.trainer.config import TrainSettings
+from qstar_train.trainer.export import export_checkpoint
+from qstar_train.trainer.module import METRICS, ObjectiveModule
+from qstar_train.trainer.reporter import Reporter
+from qstar_train.trainer.run_directory import RunDirectory
+from qstar_train.trainer.samples import sample_thoughts
+from qstar_train.trainer.schedule import rate_factor, set_rates
+from qstar_train.trainer.state import load_state, save_state
+from qstar_train.trainer.weights import model_to_train, parameter_groups
+
+
+def train(settings: TrainSettings, *, resume: bool = False) -> Path:
+    """Run training to its last step and write the checkpoint.
+
+    The same under `accelerate launch`: every process calls this.
+
+    Args:
+        resume: go on from the newest state in `settings.output`, if there is one.
+
+    Returns:
+        The native checkpoint's directory.
+
+    Raises:
+        ConfigError: the settings do not fit the model, the data, or the run that is there.
+        CheckpointError: the model cannot be loaded or written.
+        TrainingError: a loss or gradient is not finite; no update was made with it.
+    """
+    directory = RunDirectory(Path(settings.output).expanduser())
+    newest = directory.check(settings, resume=resume)
+    run = _Run(settings, directory)
+    step = run.restore(newest)
+    last = directory.states / f"step-{settings.steps:06d}"
+    if step < settings.steps:
+        run.train_from(step)
+    if run.accelerator.is_main_process:
+        export_checkpoint(settings, directory, last)
+    run.accelerator.wait_for_everyone()
+    run.accelerator.end_training()
+    return directory.model
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, settings: TrainSettings, directory: RunDirectory) -> None:
+        self._settings = settings
+        self._directory = directory
+        self.accelerator = _accelerator(settings, directory)
+        self._plan = BatchPlan.of(
+            settings.batch_size,
+            settings.micro_batch_size,
+            num_processes=self.accelerator.num_processes,
+            process_index=self.accelerator.process_index,
+        )
+        self.accelerator.gradient_accumulation_steps = self._plan.num_rounds
+        model = model_to_train(settings, device=self.accelerator.device)
+        self._tokenizer = model.tokenizer
+        with self.accelerator.main_process_first():  # it tokenises, the others find it done
+            self._stream = WindowStream(
+                settings.data.sources,
+                model.tokenizer,
+                window=settings.data.window,
+                seed=settings.seed,
+                excluded_ids=model.delimiter_ids,
+            )
+        module = ObjectiveModule(model, settings.objective)
+        rates = settings.optimizer
+        optimizer = torch.optim.AdamW(
+            parameter_groups(module, rates),
+            lr=rates.learning_rate,
+            betas=(rates.beta1, rates.beta2),
+            eps=rates.epsilon,
+        )
+        self._module, self._optimizer = self.accelerator.prepare(module, optimizer)
+
+    def restore(self, state: Path | None) -> int:
+        """Load a state, or begin; returns the updates made so far."""
+        step = 0
+        if state is not None:
+            step = load_state(state, self._module, self._optimizer.optimizer)
+        if self.accelerator.is_main_process:
+            self._directory.begin(self._settings, step)
+        self.accelerator.wait_for_everyone()
+        return step
+
+    def train_from(self, first_step: int) -> None:
+        """All the updates from `first_step` on."""
+        settings = self._settings
+        batches = micro_batches(self._stream, self._plan, first_step=first_step)
+        with Reporter(self.accelerator, self._directory, num_steps=settings.steps) as reporter:
+            for step in range(first_step, settings.steps):
+                began = time.perf_counter()
+                metrics, example, output = self._update(batches, step)
+                number = step + 1
+                if number % settings.log_every == 0 or number == settings.steps:
+                    num_tokens = settings.batch_size * settings.data.window
+                    metrics["tokens_per_s"] = num_tokens / (time.perf_counter() - began)
+                    reporter.step(number, metrics)
+                if number % settings.sample_every == 0:
+                    samples = sample_thoughts(self._tokenizer, example, output, step)
+                    reporter.thoughts(number, samples)
+                if number % settings.save_every == 0 or number == settings.steps:
+                    self._save(number)
+
+    def _update(
+        self, batches: Iterator[tuple[Tensor, Tensor]], step: int
+    ) -> tuple[dict[str, float], Tensor, dict[str, Tensor]]:
+        """One update of the weights.
+
+        Returns:
+            Metrics, means over the batch; the first window of this process, and what came of it.
+        """
+        sums = torch.zeros(len(METRICS), device=self.accelerator.device)
+        for round_ in range(self._plan.num_rounds):
+            input_ids, indices = (tensor.to(self.accelerator.device) for tensor in next(batches))
+            with self.accelerator.accumulate(self._module):
+                output = self._module(input_ids, indices, self._settings.seed)
+                self.accelerator.backward(output["loss"])
+            sums += torch.stack([output[name] for name in METRICS])
+            if round_ == 0:
+                example, example_output = input_ids[0], output
+        means = self.accelerator.reduce(sums / self._plan.num_rounds, reduction="mean")
+        metrics = dict(zip(METRICS, means.tolist(), strict=True))
+        norm = self.accelerator.clip_grad_norm_(
+            self._module.parameters(), self._settings.optimizer.max_gradient_norm
+        )
+        metrics["gradient_norm"] = float(norm)
+        _require_finite(metrics, step)
+        factor = rate_factor(step, self._settings.optimizer, self._settings.steps)
+        set_rates(self._optimizer.optimizer, factor)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        metrics["learning_rate"] = self._settings.optimizer.learning_rate * factor
+        return metrics, example, example_output
+
+    def _save(self, step: int) -> None:
+        save_state(
+            self._directory.states,
+            step,
+            self._module,
+            self._optimizer.optimizer,
+            is_main=self.accelerator.is_main_process,
+        )
+        self.accelerator.wait_for_everyone()
+
+
+def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerator:
+    # Frozen weights are in bfloat16 already; float32 ones need autocast.
+    uses_autocast = settings.lora is None and settings.dtype == "bfloat16"
+    tracker = None if settings.tracker == "none" else settings.tracker
+    try:
+        accelerator = Accelerator(
+            mixed_precision="bf16" if uses_autocast else "no",
+            log_with=tracker,
+            project_dir=str(directory.path),
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"tracker = {settings.tracker}: {error}") from error
+    accelerator.init_trackers("qstar")
+    return accelerator
+
+
+def _require_finite(metrics: dict[str, float], step: int) -> None:
+    """
+    Raises:
+        TrainingError: naming what is not finite.
+    """
+    odd = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if odd:
+        raise TrainingError(
+            f"Step {step + 1}: {odd[0]} is {metrics[odd[0]]}. Nothing was updated with it. Resume "
+            "from the last state with a smaller learning rate, a longer warm-up, or float32."
+        )

@@ -1,0 +1,88 @@
+"""The objective as one module, so that DDP and FSDP2 wrap it as they wrap any model."""
+
+import torch
+from torch import Tensor, nn
+
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.sampling.noise import row_keys
+from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.objective.losses import mean_counted
+from qstar_train.objective.objective import Objective, evaluate_objective
+from qstar_train.sampling import sampled_thoughts
+
+
+class ObjectiveModule(nn.Module):
+    """A model with its objective; the forward pass is a whole training step but for the update."""
+
+    def __init__(self, model: QuietStarModel, settings: ObjectiveSettings) -> None:
+        super().__init__()
+        self.model = model
+        self._settings = settings
+        # Accelerate asks for the layers that FSDP2 wraps one by one.
+        self._no_split_modules = getattr(model.backbone, "_no_split_modules", None)
+
+    def forward(self, input_ids: Tensor, window_indices: Tensor, seed: int) -> dict[str, Tensor]:
+        """
+        Args:
+            input_ids: `[windows, seq]`, int64, no padding.
+            window_indices: `[windows]`, int64: numbers of the windows in the stream.
+            seed: of the run.
+
+        Returns:
+            `loss`, to be differentiated; detached scalars for `metrics`; and for samples, of the
+            first window's first thought at each position: `thought_ids` `[seq, n]`, `gains`
+            `[seq - 1]` (base less mixed loss, nats) and `mixing_weights` `[seq - 1]`.
+        """
+        num_passes = self._settings.num_passes
+        passes = torch.arange(num_passes, device=input_ids.device).repeat(len(input_ids))
+        windows = window_indices.repeat_interleave(num_passes)
+        seeds = row_keys(torch.full_like(windows, seed), windows, passes)
+        objective = evaluate_objective(
+            self.model,
+            input_ids,
+            torch.ones_like(input_ids),
+            self._settings,
+            pick=sampled_thoughts(seeds, temperature=self._settings.thought_temperature),
+        )
+        return {"loss": objective.total, **_metrics(objective), **_sample(objective)}
+
+
+METRICS = (
+    "total_loss",
+    "base_loss",
+    "mixed_loss",
+    "talk_loss",
+    "thought_loss",
+    "policy_loss",
+    "reward",
+    "mixing_weight",
+    "thought_loglikelihood",
+    "thought_entropy",
+)
+"""Scalars of every step, means over the batch."""
+
+
+@torch.no_grad()
+def _metrics(objective: Objective) -> dict[str, Tensor]:
+    values = (
+        objective.total,
+        mean_counted(objective.base_losses),
+        mean_counted(objective.talk_losses[0]),
+        torch.stack([mean_counted(losses) for losses in objective.talk_losses]).mean(),
+        objective.thought,
+        objective.policy.mean(),
+        objective.rewards.mean(),
+        objective.mixing_weights[0].mean(),
+        torch.stack(objective.loglikelihoods).mean(),
+        objective.entropy,
+    )
+    return {name: value.detach() for name, value in zip(METRICS, values, strict=True)}
+
+
+@torch.no_grad()
+def _sample(objective: Objective) -> dict[str, Tensor]:
+    return {
+        "thought_ids": objective.thought_ids[0],
+        "gains": (objective.base_losses[0] - objective.talk_losses[0][0]).detach(),
+        "mixing_weights": objective.mixing_weights[0][0].detach(),
+    }

@@ -1,0 +1,75 @@
+"""What a run shows while it goes: a progress bar, thoughts, log lines, a tracker."""
+
+from types import TracebackType
+from typing import Self
+
+from accelerate import Accelerator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from qstar_train.trainer.run_directory import RunDirectory
+from qstar_train.trainer.samples import ThoughtSample
+
+
+class Reporter:
+    """Shows a run on stderr and keeps it in its directory. Silent but on the main process."""
+
+    def __init__(
+        self, accelerator: Accelerator, directory: RunDirectory, *, num_steps: int
+    ) -> None:
+        self._accelerator = accelerator
+        self._directory = directory
+        self._is_main = accelerator.is_main_process
+        self._progress = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self._is_main,
+        )
+        self._task = self._progress.add_task("loss ...", total=num_steps)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def step(self, step: int, metrics: dict[str, float]) -> None:
+        """Show where the run is. `metrics` as in `metrics.jsonl`."""
+        line = (
+            f"loss {metrics['mixed_loss']:.3f} base {metrics['base_loss']:.3f} "
+            f"reward {metrics['reward']:+.3f} weight {metrics['mixing_weight']:.3f} "
+            f"{metrics['tokens_per_s']:.0f} tokens/s"
+        )
+        self._progress.update(self._task, completed=step, description=line)
+        if self._is_main:
+            self._directory.append(self._directory.metrics, {"step": step, **metrics})
+        self._accelerator.log(metrics, step=step)
+
+    def thoughts(self, step: int, samples: list[ThoughtSample]) -> None:
+        """Print some thoughts above the bar, and keep them."""
+        if not self._is_main:
+            return
+        for sample in samples:
+            self._directory.append(self._directory.samples, {"step": step, **sample.to_json()})
+            line = Text.assemble(
+                (_one_line(sample.context), "dim"),
+                (f" <{_one_line(sample.thought)}> ", "cyan"),
+                (_one_line(sample.next_token), "bold"),
+                (f"  gain {sample.gain:+.3f}, weight {sample.mixing_weight:.3f}", "dim"),
+            )
+            self._progress.console.print(line, soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n")

@@ -1,0 +1,81 @@
+"""The files of a run: settings, metrics, samples, states, and the model at the end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qstar_infer.errors import ConfigError
+from qstar_train.trainer.config import TrainSettings
+from qstar_train.trainer.state import saved_states
+
+MAY_CHANGE = {"log_every", "save_every", "sample_every", "tracker", "micro_batch_size", "output"}
+"""Settings that do not enter a run's result, so that a resumed run may have others."""
+
+
+class RunDirectory:
+    """Where a run keeps what it makes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.settings = path / "settings.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples.jsonl"
+        self.states = path / "states"
+        self.model = path / "model"
+        self.adapter = path / "adapter"
+
+    def check(self, settings: TrainSettings, *, resume: bool) -> Path | None:
+        """See that a run may start, or go on, here.
+
+        Returns:
+            The newest state to resume from; None to start at step 0.
+
+        Raises:
+            ConfigError: there is a run here and it is not to be resumed, or its settings differ.
+        """
+        if not self.settings.exists():
+            return None
+        if not resume:
+            raise ConfigError(
+                f"{self.path} holds a run already. Continue it with --resume, or give another "
+                "directory: --set output=..."
+            )
+        before = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        now = settings.model_dump(mode="json")
+        changed = [key for key in now if key not in MAY_CHANGE and before.get(key) != now[key]]
+        if changed:
+            key = changed[0]
+            raise ConfigError(
+                f"{self.path} was started with {key} = {before.get(key)!r}, not {now[key]!r}. "
+                "Resume with the settings it was started with."
+            )
+        states = saved_states(self.states)
+        return states[-1] if states else None
+
+    def begin(self, settings: TrainSettings, step: int) -> None:
+        """Write the settings down and drop log lines past `step`, which will be written again."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+        self.settings.write_text(text, encoding="utf-8")
+        for path in (self.metrics, self.samples):
+            if path.exists():
+                kept = [line for line in _lines(path) if line["step"] <= step]
+                path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def append(self, path: Path, values: dict[str, Any]) -> None:
+        """Add one line to the metrics or samples."""
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log; a line torn by a crash is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines

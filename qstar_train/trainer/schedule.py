@@ -1,0 +1,27 @@
+"""The learning rate at each step, as a function of the step alone."""
+
+import math
+
+from torch.optim import Optimizer
+
+from qstar_train.trainer.config import OptimizerSettings
+
+
+def rate_factor(step: int, settings: OptimizerSettings, num_steps: int) -> float:
+    """What the learning rates are multiplied by in update `step`, from 0.
+
+    Rises from 1 / (warmup + 1) over the warm-up; then stays at 1 or falls towards 0 at `num_steps`.
+    """
+    warmup = settings.warmup_steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if settings.schedule == "constant":
+        return 1.0
+    done = (step - warmup) / max(1, num_steps - warmup)
+    return 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def set_rates(optimizer: Optimizer, factor: float) -> None:
+    """Each group's rate: its own `full_lr` times the factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_lr"] * factor

@@ -1,0 +1,130 @@
+"""What learns: the model made ready, and its parameters in groups."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import nn
+from transformers import PreTrainedModel
+
+from qstar_infer.checkpoint.default import BASE_MODEL, BASE_PACKAGE, load_default_base
+from qstar_infer.checkpoint.fresh import add_fresh_parts
+from qstar_infer.checkpoint.load import load_model
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.objective.vectors import scale_vectors
+from qstar_train.trainer.config import LoraSettings, OptimizerSettings, TrainSettings
+
+DEFAULT_THOUGHT_TOKENS = 5
+
+
+def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> QuietStarModel:
+    """Load the model, give it thought parts if it has none, and free what learns.
+
+    Full fine-tuning holds all weights in float32. With LoRA the weights are frozen in
+    `settings.dtype`, the adapters are float32.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        ConfigError: the settings do not fit the model.
+    """
+    model = _with_parts(_load(settings, device), settings)
+    model.requires_grad_(False)
+    if settings.lora is None:
+        model.requires_grad_(True)
+    else:
+        _add_adapters(model, settings.lora, seed=settings.seed)
+    model.thinking_parts.requires_grad_(True)
+    scale_vectors(model.thinking_parts, settings.objective.embedding_scale)
+    if settings.gradient_checkpointing:
+        _checkpoint_layers(model.backbone)
+    return model.train()
+
+
+def _checkpoint_layers(backbone: PreTrainedModel) -> None:
+    # transformers renamed the method; its old name warns where the new one exists.
+    old = "gradient_checkpointing_enable"
+    name = "activation_checkpointing_enable"
+    enable = getattr(backbone, name if hasattr(backbone, name) else old)
+    enable({"use_reentrant": False})
+
+
+def parameter_groups(model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
+    """AdamW's groups: backbone, talk head and vectors apart, matrices decayed.
+
+    Returns:
+        Groups with `params`, `lr`, `full_lr` and `weight_decay`.
+    """
+    rates = {
+        "talk_head": settings.talk_head_learning_rate,
+        "vectors": settings.vector_learning_rate,
+        "backbone": settings.learning_rate,
+    }
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (_part_of(name), parameter.dim() > 1)
+            groups.setdefault(key, []).append(parameter)
+    result = []
+    for (part, is_decayed), parameters in groups.items():
+        rate = rates[part] if rates[part] is not None else settings.learning_rate
+        decay = settings.weight_decay if is_decayed else 0.0
+        group = {"params": parameters, "lr": rate, "full_lr": rate, "weight_decay": decay}
+        result.append(group)
+    return result
+
+
+def _part_of(name: str) -> str:
+    if "talk_head" in name:
+        return "talk_head"
+    return "vectors" if "start_thought" in name or "end_thought" in name else "backbone"
+
+
+def _load(settings: TrainSettings, device: str | torch.device) -> QuietStarModel:
+    # Full fine-tuning updates float32 weights, whatever the arithmetic.
+    dtype = "float32" if settings.lora is None else settings.dtype
+    if settings.model is None:
+        return load_default_base(dtype=dtype, device=device)
+    quantization = "none" if settings.lora is None else settings.lora.quantization
+    return load_model(settings.model, dtype=dtype, device=device, quantization=quantization)
+
+
+def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarModel:
+    wanted = settings.num_thought_tokens
+    if model.config is None:
+        return add_fresh_parts(
+            model,
+            num_thought_tokens=wanted or DEFAULT_THOUGHT_TOKENS,
+            seed=settings.seed,
+            base_model=settings.model or BASE_MODEL,
+            base_revision=BASE_PACKAGE if settings.model is None else None,
+        )
+    if wanted is not None:
+        model.config = dataclasses.replace(model.config, num_thought_tokens=wanted)
+    return model
+
+
+def _add_adapters(model: QuietStarModel, lora: LoraSettings, *, seed: int) -> None:
+    """Put LoRA layers into the backbone, in float32."""
+    config = lora_config(lora)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            inject_adapter_in_model(config, model.backbone)
+        except ValueError as error:
+            raise ConfigError(f"lora.target_modules = {lora.target_modules!r}: {error}") from error
+    for parameter in model.backbone.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def lora_config(lora: LoraSettings) -> LoraConfig:
+    """The settings as PEFT writes them down."""
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules=lora.target_modules,
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
