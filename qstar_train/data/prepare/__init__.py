@@ -1,0 +1,1 @@
+"""Text and question sets that come in packages, made into jsonl. Imports no package it reads."""
