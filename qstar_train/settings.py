@@ -96,6 +96,8 @@ def _child(here: Any, name: str, key: str) -> Any:
 
 
 def _index(here: list[Any], name: str, key: str) -> int:
+    if not here:
+        raise ConfigError(f"--set {key}: the list is empty, there is no {name!r} in it.")
     if not name.isdigit() or int(name) >= len(here):
         raise ConfigError(f"--set {key}: {name!r} must be an index from 0 to {len(here) - 1}.")
     return int(name)
