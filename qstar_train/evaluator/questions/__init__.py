@@ -1,0 +1,65 @@
+"""Questions with one right answer each: the paper's measure, exact match, and maj@k."""
+
+from typing import TypedDict
+
+from qstar_train.evaluator.config import Measure, QuestionSetSettings
+from qstar_train.evaluator.questions.base import QuestionTask
+from qstar_train.evaluator.questions.data import Question, QuestionKind
+from qstar_train.evaluator.questions.files import read_questions
+from qstar_train.evaluator.questions.generation import ExactMatchTask
+from qstar_train.evaluator.questions.majority import MajorityTask
+from qstar_train.evaluator.questions.probability import ProbabilityTask
+
+__all__ = ["QuestionTask", "question_tasks"]
+
+
+def question_tasks(settings: QuestionSetSettings, *, batch_size: int) -> list[QuestionTask]:
+    """The tasks of one question set, named `<name>-<measure>`, in the order of `measures`.
+
+    The tasks that generate text do not support thoughts of random tokens. No tokenizer is needed
+    here: questions are encoded as they are measured, with their subject's.
+
+    Args:
+        batch_size: questions at once; `majority` has `num_samples` sequences for each of them.
+
+    Raises:
+        ConfigError: the questions cannot be read.
+    """
+    questions = read_questions(settings)
+    return [
+        _task(settings, measure, questions, batch_size=batch_size) for measure in settings.measures
+    ]
+
+
+def _task(
+    settings: QuestionSetSettings,
+    measure: Measure,
+    questions: list[Question],
+    *,
+    batch_size: int,
+) -> QuestionTask:
+    common: _Common = {
+        "name": f"{settings.name}-{measure}",
+        "kind": settings.kind,
+        "questions": questions,
+        "batch_size": batch_size,
+    }
+    if measure == "probability":
+        return ProbabilityTask(**common)
+    if measure == "exact_match":
+        return ExactMatchTask(**common, max_new_tokens=settings.max_new_tokens)
+    return MajorityTask(
+        **common,
+        num_samples=settings.num_samples,
+        temperature=settings.sample_temperature,
+        max_new_tokens=settings.max_new_tokens,
+    )
+
+
+class _Common(TypedDict):
+    """What every task is made of."""
+
+    name: str
+    kind: QuestionKind
+    questions: list[Question]
+    batch_size: int

@@ -1,0 +1,106 @@
+"""Exact match: a greedy answer through the engine, read, and compared with the right one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qstar_infer.errors import ConfigError
+from qstar_infer.sampling_params import SamplingParams
+from qstar_train.evaluator.questions.answers import last_answer
+from qstar_train.evaluator.questions.base import QuestionTask, question_seed
+from qstar_train.evaluator.questions.data import Question, QuestionKind
+from qstar_train.evaluator.questions.prompts import direct_prompt
+from qstar_train.evaluator.subject import Subject
+from qstar_train.evaluator.task import Record
+from qstar_train.scoring import Thinking
+
+ANSWER_STOPS = ("\nQ:", "\nA:", "\nB:", "\n\n")
+"""A base model goes on with a question of its own, with an empty line and something else, or, if it
+is small, with `B:` and `C:`, as though `A:` had been the first of a list."""
+
+
+class GenerationTask(QuestionTask):
+    """A task that writes text."""
+
+    def supports(self, thinking: Thinking) -> bool:
+        """False for random thoughts: the engine samples thoughts, and puts none in their place."""
+        return thinking.kind != "random" or thinking.num_thought_tokens == 0
+
+    def require_support(self, subject: Subject) -> None:
+        """
+        Raises:
+            ConfigError: see `supports`.
+        """
+        if not self.supports(subject.thinking):
+            raise ConfigError(
+                f"{self.name} generates text, which takes sampled thoughts, and {subject.label} "
+                f"has thoughts = {subject.thinking.kind!r}. Measure probability for this one."
+            )
+
+
+class ExactMatchTask(GenerationTask):
+    """Whether a greedy zero-shot answer is right.
+
+    Records: `text`, `parsed` (None where the text holds no answer) and `correct`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: QuestionKind,
+        questions: Sequence[Question],
+        batch_size: int,
+        max_new_tokens: int,
+    ) -> None:
+        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
+        self.max_new_tokens = max_new_tokens
+
+    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """
+        Raises:
+            ConfigError: thoughts of random tokens.
+            RequestError: prompt and answer do not fit the model's context.
+        """
+        self.require_support(subject)
+        texts = generate_texts(
+            subject,
+            [direct_prompt(self.questions[index]) for index in indices],
+            seeds=[question_seed(subject, index) for index in indices],
+            temperature=0.0,
+            max_tokens=self.max_new_tokens,
+            stop=ANSWER_STOPS,
+        )
+        return [self._record(index, text) for index, (text,) in zip(indices, texts, strict=True)]
+
+    def figures(self, record: Record) -> dict[str, float]:
+        """1 for a right answer."""
+        return {"exact_match": float(record["correct"])}
+
+    def _record(self, index: int, text: str) -> Record:
+        question = self.questions[index]
+        parsed = last_answer(text, question)
+        correct = parsed == question.answer
+        return {"index": index, "text": text, "parsed": parsed, "correct": correct}
+
+
+def generate_texts(
+    subject: Subject, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any
+) -> list[list[str]]:
+    """The texts of every prompt's completions, in one batch, by the subject's way of thinking.
+
+    Args:
+        seeds: one for each prompt; completion i has `derive_seed(seed, i)`.
+        **settings: further fields of `SamplingParams`, the same for all.
+    """
+    thinking = subject.thinking
+    params = [
+        SamplingParams(
+            seed=seed,
+            num_thought_tokens=thinking.num_thought_tokens,
+            thought_temperature=thinking.temperature,
+            **settings,
+        )
+        for seed in seeds
+    ]
+    outputs = subject.llm.generate(list(prompts), params)
+    return [[completion.text for completion in output.outputs] for output in outputs]

@@ -1,0 +1,128 @@
+"""maj@k: the most frequent of k answers, each after a sampled zero-shot chain of thought.
+
+As the paper's `zero-shotcot-eval.py`: the chain is sampled behind `A: Let's think step by step.`,
+then `Therefore, the answer (arabic numerals) is` is appended, and the first number of the short
+text behind it is the answer. Ours: that short text is greedy (the script goes on sampling), a
+chain ends also where it begins a new question or leaves two lines free, and a sample without an
+answer has no vote.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from qstar_infer.sampling.noise import derive_seed
+from qstar_train.evaluator.questions.answers import first_answer
+from qstar_train.evaluator.questions.base import question_seed
+from qstar_train.evaluator.questions.data import Question, QuestionKind
+from qstar_train.evaluator.questions.generation import GenerationTask, generate_texts
+from qstar_train.evaluator.questions.prompts import chain_prompt, conclusion_prompt
+from qstar_train.evaluator.subject import Subject
+from qstar_train.evaluator.task import Record
+
+CHAIN_STOPS = ("\nQ:", "\n\n\n")
+CONCLUSION_STOPS = ("\nQ:", "\n\n")
+MAX_CONCLUSION_TOKENS = 12
+"""The script's `answer_length`."""
+
+
+class MajorityTask(GenerationTask):
+    """Whether the vote of `num_samples` chains of thought is right.
+
+    Records: `chains`, `answers` (None where a sample has none), `voted`, `correct`, and
+    `single_sample`, the share of samples that are right by themselves.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: QuestionKind,
+        questions: Sequence[Question],
+        batch_size: int,
+        num_samples: int,
+        temperature: float,
+        max_new_tokens: int,
+    ) -> None:
+        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
+        self.num_samples = num_samples
+        self.temperature = temperature
+        self.max_new_tokens = max_new_tokens
+
+    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """
+        Raises:
+            ConfigError: thoughts of random tokens.
+            RequestError: prompt and chain do not fit the model's context.
+        """
+        self.require_support(subject)
+        chains = generate_texts(
+            subject,
+            [chain_prompt(self.questions[index]) for index in indices],
+            seeds=[question_seed(subject, index) for index in indices],
+            n=self.num_samples,
+            temperature=self.temperature,
+            max_tokens=self.max_new_tokens,
+            stop=CHAIN_STOPS,
+        )
+        conclusions = self._conclude(subject, indices, chains)
+        return [
+            self._record(index, *texts)
+            for index, *texts in zip(indices, chains, conclusions, strict=True)
+        ]
+
+    def figures(self, record: Record) -> dict[str, float]:
+        """1 for a right vote; the share of right samples."""
+        return {
+            "majority": float(record["correct"]),
+            "single_sample": record["single_sample"],
+        }
+
+    def _conclude(
+        self, subject: Subject, indices: Sequence[int], chains: list[list[str]]
+    ) -> list[list[str]]:
+        """The short greedy text behind each chain."""
+        prompts = [
+            conclusion_prompt(self.questions[index], chain, self.kind)
+            for index, samples in zip(indices, chains, strict=True)
+            for chain in samples
+        ]
+        # A chain's own seed again: noise depends on the position, and these lie behind the chain.
+        sample_seeds = [
+            derive_seed(question_seed(subject, index), sample)
+            for index in indices
+            for sample in range(self.num_samples)
+        ]
+        texts = generate_texts(
+            subject,
+            prompts,
+            seeds=sample_seeds,
+            temperature=0.0,
+            max_tokens=MAX_CONCLUSION_TOKENS,
+            stop=CONCLUSION_STOPS,
+        )
+        return _grouped([text for (text,) in texts], self.num_samples)
+
+    def _record(self, index: int, chains: list[str], conclusions: list[str]) -> Record:
+        question = self.questions[index]
+        answers = [first_answer(text, question) for text in conclusions]
+        voted = majority_vote(answers)
+        num_correct = answers.count(question.answer)
+        return {
+            "index": index,
+            "chains": chains,
+            "answers": answers,
+            "voted": voted,
+            "correct": voted == question.answer,
+            "single_sample": num_correct / len(answers),
+        }
+
+
+def majority_vote(answers: Sequence[str | None]) -> str | None:
+    """The most frequent answer; of equally frequent ones the first sampled. None: no answers."""
+    # Counter keeps the order of first appearance among equals.
+    votes = Counter(answer for answer in answers if answer is not None)
+    return votes.most_common(1)[0][0] if votes else None
+
+
+def _grouped(texts: list[str], size: int) -> list[list[str]]:
+    return [texts[start : start + size] for start in range(0, len(texts), size)]

@@ -1,0 +1,205 @@
+"""Exact match and maj@k, with a scripted model for what is read and a toy for what is drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from qstar_infer.errors import ConfigError
+from qstar_infer.llm import LLM
+from qstar_infer.outputs import CompletionOutput, RequestOutput
+from qstar_infer.sampling.noise import derive_seed
+from qstar_infer.sampling_params import SamplingParams
+from qstar_train.evaluator.bootstrap import Bootstrap
+from qstar_train.evaluator.questions.base import QuestionTask, question_seed
+from qstar_train.evaluator.questions.data import Question
+from qstar_train.evaluator.questions.generation import ExactMatchTask
+from qstar_train.evaluator.questions.majority import MajorityTask
+from qstar_train.evaluator.subject import Subject
+from qstar_train.scoring import Thinking
+
+from ..parity.toy import make_toy
+
+EGGS = Question(question="Eggs?", answer="18")
+DAYS = Question(question="Days?", answer="365")
+WHERE = Question(question="Where?", choices=("bank", "mall", "c", "d", "e"), answer="B")
+THINKING = Thinking(num_thought_tokens=2, temperature=0.5)
+SO = "\nTherefore, the answer (arabic numerals) is"
+
+
+@dataclass
+class ScriptedLLM:
+    """Answers prompts from a script, and remembers what it was asked."""
+
+    replies: dict[str, list[str]]
+    """For each prompt, the texts of its samples."""
+    asked: list[tuple[list[str], list[SamplingParams]]] = field(default_factory=list)
+
+    def generate(
+        self, prompts: Sequence[str], params: Sequence[SamplingParams]
+    ) -> list[RequestOutput]:
+        self.asked.append((list(prompts), list(params)))
+        outputs = []
+        for prompt, settings in zip(prompts, params, strict=True):
+            texts = self.replies[prompt]
+            assert len(texts) == settings.n
+            completions = [
+                CompletionOutput(index=index, text=text) for index, text in enumerate(texts)
+            ]
+            outputs.append(RequestOutput(request_id="", prompt_token_ids=[], outputs=completions))
+        return outputs
+
+
+def scripted(llm: ScriptedLLM, thinking: Thinking = THINKING) -> Subject:
+    return Subject(
+        label="toy", model=make_toy().model, llm=cast(LLM, llm), thinking=thinking, seed=5
+    )
+
+
+def exact_match(*questions: Question, **changes: Any) -> ExactMatchTask:
+    kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
+    settings: dict[str, Any] = {"name": "m", "kind": kind, "batch_size": 8, "max_new_tokens": 40}
+    return ExactMatchTask(questions=questions, **settings | changes)
+
+
+def majority(*questions: Question, num_samples: int = 3, **changes: Any) -> MajorityTask:
+    kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
+    settings: dict[str, Any] = {"name": "m", "kind": kind, "batch_size": 8, "max_new_tokens": 40}
+    settings |= {"temperature": 0.9, "num_samples": num_samples}
+    return MajorityTask(questions=questions, **settings | changes)
+
+
+def test_exact_match_reads_the_last_number() -> None:
+    llm = ScriptedLLM(
+        {
+            "Q: Eggs?\nA:": [" 16 - 3 - 4 = 9, so $18.00."],
+            "Q: Days?\nA:": [" I do not know."],
+        }
+    )
+    task = exact_match(EGGS, DAYS)
+    records = task.measure(scripted(llm), [1, 0])
+    assert records == [
+        {"index": 1, "text": " I do not know.", "parsed": None, "correct": False},
+        {"index": 0, "text": " 16 - 3 - 4 = 9, so $18.00.", "parsed": "18", "correct": True},
+    ]
+    assert task.summarise(records[::-1], Bootstrap())["exact_match"].value == 0.5
+
+
+def test_exact_match_reads_the_first_letter() -> None:
+    prompt = "Q: Where?\n(A) bank\n(B) mall\n(C) c\n(D) d\n(E) e\nA:"
+    llm = ScriptedLLM({prompt: [" A mall, not (A)"]})
+    (record,) = exact_match(WHERE).measure(scripted(llm), [0])
+    assert (record["parsed"], record["correct"]) == ("B", True)
+
+
+def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
+    llm = ScriptedLLM({"Q: Eggs?\nA:": ["1"], "Q: Days?\nA:": ["1"]})
+    subject = scripted(llm)
+    exact_match(EGGS, DAYS).measure(subject, [0, 1])
+    ((_, params),) = llm.asked
+    assert [settings.seed for settings in params] == [question_seed(subject, i) for i in (0, 1)]
+    for settings in params:
+        assert (settings.n, settings.temperature, settings.max_tokens) == (1, 0.0, 40)
+        assert (settings.num_thought_tokens, settings.thought_temperature) == (2, 0.5)
+        assert {"\nQ:", "\n\n"} <= set(settings.stop)
+
+
+CHAIN = "Q: Eggs?\nA: Let's think step by step."
+
+
+def test_majority_votes_over_the_conclusions_of_chains() -> None:
+    llm = ScriptedLLM(
+        {
+            CHAIN: [" nine. ", " ten", " one", ""],
+            f"{CHAIN} nine.{SO}": [" 18."],
+            f"{CHAIN} ten{SO}": [" 20 or 18"],
+            f"{CHAIN} one{SO}": [" $18.00, not 5"],
+            f"{CHAIN}{SO}": [" unknown"],
+        }
+    )
+    task = majority(EGGS, num_samples=4)
+    (record,) = task.measure(scripted(llm), [0])
+    assert record == {
+        "index": 0,
+        "chains": [" nine. ", " ten", " one", ""],
+        "answers": ["18", "20", "18", None],
+        "voted": "18",
+        "correct": True,
+        "single_sample": 0.5,
+    }
+    found = task.summarise([record, record | {"correct": False}], Bootstrap())
+    assert {name: estimate.value for name, estimate in found.items()} == {
+        "majority": 0.5,
+        "single_sample": 0.5,
+    }
+
+
+def test_majority_samples_chains_and_decodes_conclusions_greedily() -> None:
+    llm = ScriptedLLM({CHAIN: [" a", " b"]} | {f"{CHAIN} {c}{SO}": [" 1"] for c in "ab"})
+    subject = scripted(llm)
+    majority(EGGS, num_samples=2).measure(subject, [0])
+    (_, (chain,)), (_, conclusions) = llm.asked
+    seed = question_seed(subject, 0)
+    assert (chain.n, chain.temperature, chain.max_tokens, chain.seed) == (2, 0.9, 40, seed)
+    assert "\n\n" not in chain.stop, "a chain may have paragraphs"
+    assert [settings.seed for settings in conclusions] == [seed, derive_seed(seed, 1)]
+    for settings in conclusions:
+        assert (settings.n, settings.temperature, settings.max_tokens) == (1, 0.0, 12)
+    for settings in (chain, *conclusions):
+        assert (settings.num_thought_tokens, settings.thought_temperature) == (2, 0.5)
+
+
+def test_majority_of_letters() -> None:
+    prompt = "Q: Where?\n(A) bank\n(B) mall\n(C) c\n(D) d\n(E) e\nA: Let's think step by step."
+    end = "\nTherefore, among A through E, the answer is"
+    replies = [" A", " (B) mall", " mall"]
+    llm = ScriptedLLM(
+        {prompt: [" x", " y", " z"]}
+        | {f"{prompt} {chain}{end}": [reply] for chain, reply in zip("xyz", replies, strict=True)}
+    )
+    (record,) = majority(WHERE).measure(scripted(llm), [0])
+    assert (record["answers"], record["correct"]) == (["A", "B", "B"], True)
+
+
+@pytest.mark.parametrize("task", [exact_match(EGGS), majority(EGGS)], ids=["exact", "majority"])
+def test_random_thoughts_cannot_write(task: QuestionTask) -> None:
+    thinking = Thinking(num_thought_tokens=2, kind="random")
+    assert not task.supports(thinking)
+    assert task.supports(Thinking(num_thought_tokens=0, kind="random"))
+    with pytest.raises(ConfigError, match="m generates text.* toy has thoughts = 'random'"):
+        task.measure(scripted(ScriptedLLM({}), thinking), [0])
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        exact_match(EGGS, DAYS, EGGS, max_new_tokens=6),
+        majority(EGGS, DAYS, EGGS, num_samples=2, max_new_tokens=6),
+    ],
+    ids=["exact", "majority"],
+)
+def test_neither_batch_nor_order_changes_a_record(task: QuestionTask) -> None:
+    model = make_toy().model
+    subject = Subject(label="toy", model=model, llm=LLM(model=model), thinking=THINKING, seed=3)
+    together = task.measure(subject, [0, 1, 2])
+    assert task.measure(subject, [1]) == [together[1]]
+    assert task.measure(subject, [2, 0]) == [together[2], together[0]]
+    subject.llm.close()
+
+
+def test_equal_questions_are_sampled_apart() -> None:
+    model = make_toy().model
+    subject = Subject(label="toy", model=model, llm=LLM(model=model), thinking=THINKING, seed=3)
+    task = majority(EGGS, EGGS, num_samples=2, max_new_tokens=6)
+    chains = [chain for record in task.measure(subject, [0, 1]) for chain in record["chains"]]
+    assert len(set(chains)) == 4
+
+
+def test_seeds_are_of_the_run_and_the_question() -> None:
+    seeds = {
+        question_seed(Subject(label="", model=None, llm=None, thinking=THINKING, seed=seed), index)  # type: ignore[arg-type]
+        for seed in range(4)
+        for index in range(100)
+    }
+    assert len(seeds) == 400
