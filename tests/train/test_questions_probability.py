@@ -164,7 +164,8 @@ def merging_tokenizer(
 
 
 def mistral_like_tokenizer() -> PreTrainedTokenizerFast:
-    """A space before every text, digits alone, letters with their space, the newline as a byte."""
+    """A stand-in by Mistral's rules: a space before every text, digits alone, letters with their
+    space, the newline as a byte. Its ids are not Mistral's."""
     characters = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁"]
     characters += [*"Q:?A", *"BCDE", *"0123456789"]
     merges = [("▁", letter) for letter in "ABCDE"]
@@ -208,7 +209,7 @@ def test_a_space_within_the_digit_is_scored_with_it_and_digits_are_never_merged(
     ]
 
 
-def test_mistral_has_the_papers_tokens() -> None:
+def test_a_tokenizer_built_like_mistrals_has_the_papers_tokens() -> None:
     tokenizer = mistral_like_tokenizer()
     listed = [*"0123456789", "<0x0A>"]
     expected = [["▁"], ["1", "8", "<0x0A>"], listed, listed]
