@@ -48,12 +48,11 @@ def difficulty_groups(
     difficulties = _concatenated(judges if is_judged else records, "base_losses")
     documents = np.repeat(np.arange(len(records)), [len(r["base_losses"]) for r in records])
     groups = group_numbers(difficulties)
-    losses = np.stack(
-        [_concatenated(records, "base_losses"), _concatenated(records, "mixed_losses")]
-    )
+    losses = np.stack([_concatenated(records, name) for name in ("base_losses", "mixed_losses")])
     found = [
         _group(number, groups == number, difficulties, losses, documents, bootstrap)
-        for number in np.unique(groups)
+        for number in range(1, NUM_GROUPS + 1)
+        if (groups == number).any()
     ]
     return found, is_judged
 
@@ -83,18 +82,14 @@ def _group(
         is_in, difficulties, documents: `[tokens]`.
         losses: `[2, tokens]`, base and mixed.
     """
+    # Documents without a token of this group are drawn as well: they are units like the others.
     num_documents = int(documents.max()) + 1
-
-    def by_document(values: Floats) -> Floats:
-        sums: Floats = np.bincount(
-            documents[is_in], weights=values[is_in], minlength=num_documents
-        ).astype(np.float64)
-        return sums
-
-    counts = by_document(np.ones_like(difficulties))
-    base, mixed = by_document(losses[0]), by_document(losses[1])
+    base, mixed, counts = (
+        np.bincount(documents[is_in], values[is_in], num_documents).astype(np.float64)
+        for values in (*losses, np.ones_like(difficulties))
+    )
     return DifficultyGroup(
-        number=int(number),
+        number=number,
         num_tokens=int(is_in.sum()),
         difficulty_low=float(difficulties[is_in].min()),
         difficulty_high=float(difficulties[is_in].max()),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -22,19 +23,21 @@ class Cells:
 
 
 def tables(report: Report) -> Iterator[Cells]:
-    """For each task its figures; for text its gain by difficulty; its comparisons."""
+    """For each task its figures; for text the gain by difficulty, of those that think; the
+    comparisons."""
     compared = _by_task(report["comparisons"])
     for name, results in _by_task(report["results"]).items():
         yield _figures(name, results)
-        if "difficulty" in results[0]:
-            yield _difficulty(name, results)
+        thinking = [item for item in results if "difficulty" in item and item["thoughts"] != "none"]
+        if thinking:
+            yield _difficulty(name, thinking)
         if name in compared:
             yield _comparisons(name, compared[name])
 
 
 def rich_table(cells: Cells) -> Table:
     """For the terminal."""
-    table = Table(title=cells.title, title_justify="left")
+    table = Table(title=cells.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in cells.headings:
         is_text = heading in (*_WHO, "this", "minus")
         table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
@@ -83,17 +86,18 @@ def _figures(name: str, results: Sequence[dict[str, Any]]) -> Cells:
 
 
 def _difficulty(name: str, results: Sequence[dict[str, Any]]) -> Cells:
-    """Without intervals, which would not fit; the report has them."""
-    num_groups = max(len(result["difficulty"]["groups"]) for result in results)
+    """Without intervals, and in small units, to fit a terminal; the report has them in full."""
     judges = dict.fromkeys(result["difficulty"]["judged_by"] for result in results)
     rows = []
     for result in results:
-        gains = [f"{group['gain']['value']:+.4f}" for group in result["difficulty"]["groups"]]
-        rows.append((*_who(result), *gains, *("",) * (num_groups - len(gains))))
+        gains = [1000 * group["gain"]["value"] for group in result["difficulty"]["groups"]]
+        rows.append((" ".join(_who(result)), *(f"{gain:+.0f}" for gain in gains)))
+    num_columns = max(map(len, rows))
     return Cells(
-        title=f"{name}: gain by difficulty, 1 the easiest (base loss under {', '.join(judges)})",
-        headings=(*_WHO, *(str(number) for number in range(1, num_groups + 1))),
-        rows=rows,
+        title=f"{name}: gain by difficulty in 0.001 nats; tenths of the tokens, 1 the easiest by "
+        f"the base loss under {', '.join(judges)}",
+        headings=("this", *(str(number) for number in range(1, num_columns))),
+        rows=[(*row, *("",) * (num_columns - len(row))) for row in rows],
     )
 
 

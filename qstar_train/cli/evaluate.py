@@ -1,0 +1,104 @@
+"""`qstar eval`: what thinking is worth, for one checkpoint or several."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from qstar_train.evaluator.config import EvaluateSettings
+from qstar_train.settings import load_settings
+
+if TYPE_CHECKING:
+    from qstar_train.evaluator.report import Report
+    from qstar_train.evaluator.runner import Progress
+
+
+def evaluate(
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Directories, .gguf files or hub ids; `label=` before one names it. `default`, or "
+            "nothing, is the default model. Others are compared with the first.",
+            metavar="[CHECKPOINT]...",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    config: Annotated[Path, typer.Option(help="What to measure: a YAML file.")],
+    out: Annotated[
+        Path, typer.Option(help="Directory of records and report. A run goes on where it was.")
+    ],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting over the file's: key=value. May be repeated."),
+    ] = None,
+) -> None:
+    """Measure what thinking is worth: loss of held-out text, and questions."""
+    settings = load_settings(EvaluateSettings, config, assignments or [])
+    report = _run(settings, checkpoints or [], out)
+    _print(report, out)
+
+
+def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Report":
+    """Every mistake in files and settings comes out before a model is loaded."""
+    console = Console(stderr=True)
+    with console.status("Looking at checkpoints and data"):
+        from qstar_infer.checkpoint.options import LoadOptions  # torch: only when needed
+        from qstar_train.evaluator.checkpoints import find_checkpoints
+        from qstar_train.evaluator.output import write_output
+        from qstar_train.evaluator.runner import Evaluation
+        from qstar_train.evaluator.tasks import make_tasks
+
+        LoadOptions.resolve(dtype=settings.dtype, device=settings.device, quantization="none")
+        tasks = make_tasks(settings)
+        found = find_checkpoints(checkpoints)
+    with _progress_bar(console) as on_progress:
+        cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
+    with console.status("Summarising"):
+        return write_output(settings, cells, out)
+
+
+@contextmanager
+def _progress_bar(console: Console) -> "Iterator[Callable[[Progress], None]]":
+    """One bar on stderr, for the records of one checkpoint, task and way of thinking at a time."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("", total=None)
+
+        def on_progress(progress: "Progress") -> None:
+            what = f"{progress.task} {progress.variant}" if progress.task else "loading"
+            description = f"{progress.label}: {what}"
+            if description != bar.tasks[0].description:
+                bar.reset(shown, completed=progress.num_done, description=description)
+            total = progress.num_units if progress.task else None
+            bar.update(shown, completed=progress.num_done, total=total)
+
+        yield on_progress
+
+
+def _print(report: "Report", out: Path) -> None:
+    from qstar_train.evaluator.table import rich_table, tables
+
+    console = Console()
+    for cells in tables(report):
+        console.print(rich_table(cells))
+    Console(stderr=True).print(Text(f"Written to {out}."), soft_wrap=True)

@@ -1,0 +1,34 @@
+"""The tasks of a run, from its settings. Reads texts and questions; loads no model."""
+
+from itertools import islice
+
+from qstar_infer.errors import ConfigError
+from qstar_train.data.sources import documents
+from qstar_train.evaluator.config import EvaluateSettings, TextSetSettings
+from qstar_train.evaluator.held_out import HeldOutTask
+from qstar_train.evaluator.questions import question_tasks
+from qstar_train.evaluator.task import Task
+
+
+def make_tasks(settings: EvaluateSettings) -> list[Task]:
+    """Text sets first, then each measure of each question set.
+
+    Raises:
+        ConfigError: a file or data set cannot be read, or holds nothing to measure.
+    """
+    tasks: list[Task] = [_held_out(text, settings.batch_size) for text in settings.texts]
+    for questions in settings.questions:
+        tasks += question_tasks(questions, batch_size=settings.batch_size)
+    for task in tasks:
+        if task.num_units == 0:
+            raise ConfigError(f"{task.name}: there is nothing to measure.")
+    return tasks
+
+
+def _held_out(text: TextSetSettings, batch_size: int) -> HeldOutTask:
+    return HeldOutTask(
+        text.name,
+        list(islice(documents(text), text.max_documents)),
+        max_tokens=text.max_tokens,
+        batch_size=batch_size,
+    )
