@@ -13,14 +13,15 @@ from torch.utils.checkpoint import checkpoint
 QUERIES_AT_ONCE = 128
 
 Memory = list[tuple[Tensor, Tensor]]
-"""Keys and values that each pass left at one layer: `[batch, kv_heads, rows, head_dim]`."""
+"""Keys and values at one layer: of the base, `[batch, kv_heads, seq, head_dim]`, then of each token
+that thoughts were fed, `[batch, kv_heads, anchors, head_dim]`."""
 
 
 class ParallelThoughts:
     """Base tokens see their prefix; a thought sees its anchor's prefix and itself.
 
-    The first pass feeds the base tokens, every later one feeds one more token of each thought. Keys
-    and values are computed once and kept. Differentiable.
+    The first pass feeds the base tokens, every later one feeds one or more tokens to each thought.
+    Keys and values are computed once and kept. Differentiable.
     """
 
     def __init__(self, attention_mask: Tensor, anchors: Tensor | None = None) -> None:
@@ -34,26 +35,31 @@ class ParallelThoughts:
         self.everywhere = torch.arange(seq, device=attention_mask.device).expand_as(attention_mask)
         self.anchors = self.everywhere if anchors is None else anchors
         self.memory: dict[int, Memory] = {}
-        self._num_passes = 0
+        self._num_fed = 0
 
-    def next_pass(self) -> "ParallelPass":
-        """The attention state of the next forward pass."""
-        number = self._num_passes
-        self._num_passes += 1
-        return ParallelPass(self, number)
+    def next_pass(self, num_tokens: int = 1) -> "ParallelPass":
+        """The attention state of the next forward pass.
+
+        Args:
+            num_tokens: fed to each thought. The rows are all anchors' first tokens, then all second
+                ones, and so on: `[batch, num_tokens * anchors]`.
+        """
+        first = self._num_fed
+        self._num_fed += num_tokens
+        return ParallelPass(self, first, num_tokens)
 
 
 class ParallelPass:
     """One forward pass over `ParallelThoughts`.
 
-    It knows its number, so that gradient checkpointing may run any layer of any pass again.
+    It knows its place, so that gradient checkpointing may run any layer of any pass again.
     """
 
-    def __init__(self, thoughts: ParallelThoughts, number: int) -> None:
+    def __init__(self, thoughts: ParallelThoughts, first: int, num_tokens: int) -> None:
         self._thoughts = thoughts
-        self._number = number
-        is_base = number == 0
-        self._positions = thoughts.everywhere if is_base else thoughts.anchors
+        self._first = first
+        self._num_tokens = num_tokens
+        self._positions = thoughts.everywhere if first == 0 else thoughts.anchors
         self._is_sorted = self._positions is thoughts.everywhere
 
     def attend(
@@ -67,20 +73,40 @@ class ParallelPass:
         window: int | None,
     ) -> Tensor:
         """See `AttentionState.attend`; rows are the base tokens, or the thoughts' anchors."""
+        count = self._positions.shape[1]
+        fed = list(
+            zip(torch.split(key, count, dim=2), torch.split(value, count, dim=2), strict=True)
+        )
         memory = self._thoughts.memory.setdefault(layer, [])
-        if len(memory) == self._number:
-            memory.append((key, value))
-        base = memory[0] if self._number else (key, value)
-        own = [*memory[1 : self._number], (key, value)] if self._number else []
+        if len(memory) == self._first:
+            memory.extend(fed)
+        known = [*memory[: self._first], *fed]
 
         batch, _, num_rows, head_dim = query.shape
         grouped = (query * scale).view(batch, key.shape[1], -1, num_rows, head_dim)
+        outputs = [
+            self._attend_token(tokens, known[: self._first + number + 1], window)
+            for number, tokens in enumerate(torch.split(grouped, count, dim=3))
+        ]
+        return torch.cat(outputs, dim=3).flatten(1, 2).transpose(1, 2)
+
+    def _attend_token(self, query: Tensor, known: Memory, window: int | None) -> Tensor:
+        """Attention of one token at each position.
+
+        Args:
+            query: `[batch, kv_heads, groups, positions, head_dim]`, scaled.
+            known: of the base, then of the thoughts up to this token.
+
+        Returns:
+            As `query`.
+        """
+        base, *own = known
         outputs = []
-        for first in range(0, query.shape[2], QUERIES_AT_ONCE):
-            rows = slice(first, min(first + QUERIES_AT_ONCE, query.shape[2]))
+        for first in range(0, query.shape[3], QUERIES_AT_ONCE):
+            rows = slice(first, min(first + QUERIES_AT_ONCE, query.shape[3]))
             keys, sees = self._visible(rows, window)
             chunk = (
-                grouped[:, :, :, rows],
+                query[:, :, :, rows],
                 *(states[:, :, keys] for states in base),
                 sees,
                 *(states[:, :, rows] for pair in own for states in pair),
@@ -90,7 +116,7 @@ class ParallelPass:
                 if torch.is_grad_enabled()
                 else _attend(*chunk)
             )
-        return torch.cat(outputs, dim=3).flatten(1, 2).transpose(1, 2)
+        return torch.cat(outputs, dim=3)
 
     def _visible(self, rows: slice, window: int | None) -> tuple[slice, Tensor]:
         """The base keys that some row of a chunk sees, and which row sees which.

@@ -97,11 +97,15 @@ def roll_out(
             hidden = model.hidden(fed, attention.anchors + role, attention.next_pass())
             thought_ids.append(choose(hidden, role))
             fed = model.embed(thought_ids[-1])
-        # c_n has been picked but not fed; feed it, then the end vector.
+        # c_n has been picked but not fed; the end vector follows it in the same pass.
+        end = model.as_embedding(parts.end_thought).expand(*shape, -1)
         last = attention.anchors + num_thought_tokens
-        model.hidden(fed, last + 1, attention.next_pass())
-        fed = model.as_embedding(parts.end_thought).expand(*shape, -1)
-        hidden_thought = model.hidden(fed, last + 2, attention.next_pass())
+        hidden = model.hidden(
+            torch.cat([fed, end], dim=1),
+            torch.cat([last + 1, last + 2], dim=1),
+            attention.next_pass(num_tokens=2),
+        )
+        hidden_thought = hidden[:, shape[1] :]
     return Rollout(
         attention=attention,
         hidden_base=hidden_base,

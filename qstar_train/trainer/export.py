@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
+from qstar_infer.checkpoint.default import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, write_thought_parts
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import unscale_vectors
@@ -52,7 +53,7 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
         },
     )
     if settings.lora is not None:
-        _write_adapter(model, settings.lora, directory.adapter)
+        _write_adapter(model, settings.lora, directory.adapter, base=_base_of(settings))
         merge_lora(model.backbone)
     model.backbone.to(getattr(torch, settings.dtype))
     shutil.rmtree(directory.model, ignore_errors=True)
@@ -70,13 +71,22 @@ def merge_lora(backbone: PreTrainedModel) -> None:
     del backbone.peft_config
 
 
-def _write_adapter(model: QuietStarModel, lora: LoraSettings, directory: Path) -> None:
-    """The trained parts alone, in bfloat16, over the base model that `quiet_star.json` names."""
+def _base_of(settings: TrainSettings) -> str:
+    """What the adapter is to be laid over: a hub id, or an absolute path."""
+    if settings.model is None:
+        return BASE_MODEL
+    path = Path(settings.model).expanduser()
+    return str(path.resolve()) if path.exists() else settings.model
+
+
+def _write_adapter(
+    model: QuietStarModel, lora: LoraSettings, directory: Path, *, base: str
+) -> None:
+    """The trained parts alone, adapters in bfloat16."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    assert model.config is not None, "a model that was trained can think"
     config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
-    config["base_model_name_or_path"] = model.config.base_model
+    config["base_model_name_or_path"] = base
     config["target_modules"] = sorted(_adapted_layers(model.backbone))
     text = json.dumps(config, indent=2, default=list) + "\n"
     (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")

@@ -38,15 +38,15 @@ def save_state(
     """
     gathered = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights = get_model_state_dict(module, options=gathered)
-    moments = _flatten(get_optimizer_state_dict(module, optimizer, options=gathered))
-    if not is_main:
+    moments = get_optimizer_state_dict(module, optimizer, options=gathered)
+    if not is_main:  # only the main process has been given anything
         return
     target = directory / f"step-{step:06d}"
     temporary = directory / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file(_separate(weights), temporary / WEIGHTS)
-    save_file(_separate(moments), temporary / MOMENTS)
+    save_file(_separate(_flatten(moments)), temporary / MOMENTS)
     (temporary / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
