@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
 from qstar_infer.checkpoint.default import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, write_thought_parts
+from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import unscale_vectors
 from qstar_train.trainer.config import LoraSettings, TrainSettings
@@ -28,7 +29,7 @@ PEFT_PREFIX = "base_model.model."
 
 
 def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: Path) -> None:
-    """Write `model/` (and `adapter/` with LoRA) from a saved state, replacing older ones.
+    """Write `model/` (and, with LoRA over a plain model, `adapter/`) from a saved state.
 
     The model is loaded anew on the CPU, not quantised: however a run was spread, it ends the same.
 
@@ -53,7 +54,9 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
         },
     )
     if settings.lora is not None:
-        _write_adapter(model, settings.lora, directory.adapter, base=_base_of(settings))
+        base = _plain_base_of(settings)
+        if base is not None:
+            _write_adapter(model, settings.lora, directory.adapter, base=base)
         merge_lora(model.backbone)
     model.backbone.to(getattr(torch, settings.dtype))
     shutil.rmtree(directory.model, ignore_errors=True)
@@ -71,10 +74,16 @@ def merge_lora(backbone: PreTrainedModel) -> None:
     del backbone.peft_config
 
 
-def _base_of(settings: TrainSettings) -> str:
-    """What the adapter is to be laid over: a hub id, or an absolute path."""
+def _plain_base_of(settings: TrainSettings) -> str | None:
+    """What the adapter is to be laid over: a hub id, or an absolute path.
+
+    None where that has thought parts or an adapter of its own: only plain models are bases.
+    """
     if settings.model is None:
         return BASE_MODEL
+    source = find_source(settings.model)
+    if source.is_adapter or source.kind not in (SourceKind.PLAIN, SourceKind.GGUF):
+        return None
     path = Path(settings.model).expanduser()
     return str(path.resolve()) if path.exists() else settings.model
 

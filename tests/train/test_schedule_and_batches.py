@@ -1,0 +1,60 @@
+"""Learning rates by step and part, and who trains on which window."""
+
+import pytest
+
+from qstar_infer.errors import ConfigError
+from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.trainer.batches import BatchPlan
+from qstar_train.trainer.config import OptimizerSettings
+from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.trainer.schedule import rate_factor
+from qstar_train.trainer.weights import parameter_groups
+
+from ..parity.toy import make_toy
+
+
+@pytest.mark.parametrize(
+    ("schedule", "want"),
+    [
+        ("constant", [1 / 3, 2 / 3, 1, 1, 1, 1]),
+        ("linear", [1 / 3, 2 / 3, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [1 / 3, 2 / 3, 1, 0.8535534, 0.5, 0.1464466]),
+    ],
+)
+def test_rates_rise_and_then_follow_the_schedule(schedule: str, want: list[float]) -> None:
+    settings = OptimizerSettings.model_validate({"schedule": schedule, "warmup_steps": 2})
+    assert [rate_factor(step, settings, 6) for step in range(6)] == pytest.approx(want)
+
+
+def test_each_part_has_its_own_rate() -> None:
+    module = ObjectiveModule(make_toy().model.requires_grad_(True), ObjectiveSettings())
+    settings = OptimizerSettings(
+        learning_rate=1e-6, talk_head_learning_rate=1e-3, vector_learning_rate=1e-4
+    )
+    groups = parameter_groups(module, settings)
+    rate_of = {id(p): group["lr"] for group in groups for p in group["params"]}
+    rates = {name: rate_of[id(p)] for name, p in module.named_parameters()}
+    assert len(rates) == len(list(module.parameters()))
+    assert rates["model.thought_parts.talk_head.0.weight"] == 1e-3
+    assert rates["model.thought_parts.start_thought"] == 1e-4
+    assert rates["model.backbone.lm_head.weight"] == 1e-6
+
+
+@pytest.mark.parametrize(("num_processes", "micro"), [(1, 8), (1, 2), (2, 2), (4, 1)])
+def test_every_window_of_a_batch_has_one_owner(num_processes: int, micro: int) -> None:
+    plans = [
+        BatchPlan.of(8, micro, num_processes=num_processes, process_index=index)
+        for index in range(num_processes)
+    ]
+    owners = [[plan.is_mine(place) for plan in plans] for place in range(8)]
+    assert all(sum(owner) == 1 for owner in owners)
+    shares = [sum(column) for column in zip(*owners, strict=True)]
+    assert shares == [8 // num_processes] * num_processes
+    assert plans[0].num_rounds * micro == shares[0]
+
+
+def test_batches_that_cannot_be_shared_are_refused() -> None:
+    with pytest.raises(ConfigError, match="batch_size = 5 cannot be shared by 2"):
+        BatchPlan.of(5, None, num_processes=2, process_index=0)
+    with pytest.raises(ConfigError, match="micro_batch_size = 3 does not divide"):
+        BatchPlan.of(8, 3, num_processes=2, process_index=0)

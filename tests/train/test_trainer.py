@@ -1,0 +1,128 @@
+"""The trainer: restarts, accumulation and checkpointing change nothing; bad numbers stop it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.errors import ConfigError
+from qstar_train.errors import TrainingError
+from qstar_train.trainer.loop import train
+from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.trainer.weights import model_to_train
+
+from .trainer_toys import settings_of, write_config
+
+LORA = {"rank": 2, "alpha": 4}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("train"))
+
+
+def metrics_of(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "tokens_per_s"} for line in lines]
+
+
+def run(config: Path, directory: Path, *, resume: bool = False, **changes: Any) -> Path:
+    train(settings_of(config, output=str(directory), **changes), resume=resume)
+    return directory
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    config: Path, tmp_path: Path, lora: dict[str, int] | None
+) -> None:
+    whole = run(config, tmp_path / "whole", lora=lora)
+    cut = tmp_path / "cut"
+    shutil.copytree(whole, cut)  # as if it had ended after step 2, while writing a log line
+    shutil.rmtree(cut / "states" / "step-000004")
+    shutil.rmtree(cut / "model")
+    log = (whole / "metrics.jsonl").read_text()
+    (cut / "metrics.jsonl").write_text(log[: len(log) * 3 // 4])
+    run(config, cut, resume=True, lora=lora)
+    for name in ("weights", "optimizer"):
+        file = f"states/step-000004/{name}.safetensors"
+        assert (whole / file).read_bytes() == (cut / file).read_bytes()
+    for name in ("model", "quiet_star"):
+        file = f"model/{name}.safetensors"
+        assert (whole / file).read_bytes() == (cut / file).read_bytes()
+    assert metrics_of(whole) == metrics_of(cut)
+
+
+@pytest.mark.parametrize("changes", [{"micro_batch_size": 1}, {"gradient_checkpointing": True}])
+def test_how_the_work_is_cut_changes_nothing(
+    config: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    want = load_file(
+        run(config, tmp_path / "a", steps=2) / "states/step-000002/weights.safetensors"
+    )
+    other = run(config, tmp_path / "b", steps=2, **changes)
+    got = load_file(other / "states/step-000002/weights.safetensors")
+    for name, tensor in want.items():
+        # Sums in another order; Adam's first steps make a rounding near 0 a step of up to lr.
+        torch.testing.assert_close(got[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_everything_that_learns_moves_and_nothing_else(config: Path, tmp_path: Path) -> None:
+    settings = settings_of(config, lora=LORA)
+    before = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+    state = run(config, tmp_path / "run", steps=2, lora=LORA) / "states" / "step-000002"
+    after = load_file(state / "weights.safetensors")
+    learning = {name: p for name, p in before.named_parameters() if p.requires_grad}
+    assert set(learning) == set(after)
+    assert not [name for name in after if torch.equal(after[name], learning[name])]
+
+
+def test_the_checkpoint_loads_and_the_adapter_is_the_same_model(
+    config: Path, tmp_path: Path
+) -> None:
+    plain = str(config.parent / "plain")
+    directory = run(config, tmp_path / "run", lora=LORA, model=plain)
+    ids = torch.randint(0, 256, (1, 9), generator=torch.Generator().manual_seed(1))
+    merged = load_model(directory / "model", dtype="float32", device="cpu")
+    adapted = load_model(directory / "adapter", dtype="float32", device="cpu")
+    assert merged.config is not None
+    assert merged.config.training is not None
+    assert merged.config.num_talk_tokens == 2
+    # The adapter is kept in bfloat16.
+    got, want = adapted.think(ids), merged.think(ids)
+    torch.testing.assert_close(got.base_logits, want.base_logits, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(
+        adapted.thinking_parts.start_thought, merged.thinking_parts.start_thought
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Step 1: total_loss is inf"):
+        run(config, tmp_path / "run", objective={"policy_weight": 1e39})
+    assert not list((tmp_path / "run").glob("states/*"))
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
+    config: Path, tmp_path: Path
+) -> None:
+    directory = run(config, tmp_path / "run", steps=1)
+    with pytest.raises(ConfigError, match="holds a run already.*--resume"):
+        run(config, directory, steps=1)
+    with pytest.raises(ConfigError, match="seed = 0, not 3"):
+        run(config, directory, steps=1, seed=3, resume=True)
+
+
+def test_samples_show_thoughts_in_their_place(config: Path, tmp_path: Path) -> None:
+    directory = run(config, tmp_path / "run")
+    samples = [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
+    assert {sample["step"] for sample in samples} == {2, 4}
+    assert {"context", "thought", "next_token", "gain", "mixing_weight"} < set(samples[0])
+
+
+def test_tensorboard_is_written(config: Path, tmp_path: Path) -> None:
+    directory = run(config, tmp_path / "run", steps=1, tracker="tensorboard")
+    assert list(directory.rglob("events.out.tfevents.*"))

@@ -1,0 +1,48 @@
+"""A toy checkpoint, a toy text, and settings to train one on the other in seconds."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qstar_infer.checkpoint import save_model
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.settings import load_settings
+from qstar_train.trainer.config import TrainSettings
+
+from ..parity.toy import make_toy
+
+WORDS = ["the", "cat", "dog", "sat", "on", "mat", "ran", "home", "and", "saw", "red", "sun"]
+
+
+def write_config(directory: Path) -> Path:
+    """Write a model, its backbone alone, a text and a config; returns the config."""
+    toy = make_toy().model
+    save_model(toy, directory / "toy")
+    save_model(QuietStarModel(toy.backbone, toy.tokenizer), directory / "plain")
+    draw = random.Random(0)
+    lines = [" ".join(draw.choice(WORDS) for _ in range(12)) for _ in range(60)]
+    (directory / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    values = {
+        "output": str(directory / "run"),
+        "model": str(directory / "toy"),
+        "dtype": "float32",
+        "data": {"sources": [{"path": str(directory / "text.txt")}], "window": 24},
+        "objective": {"num_talk_tokens": 2},
+        "optimizer": {"learning_rate": 1e-3, "warmup_steps": 1},
+        "steps": 4,
+        "batch_size": 4,
+        "save_every": 2,
+        "sample_every": 2,
+    }
+    path = directory / "config.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def settings_of(config: Path, **changes: Any) -> TrainSettings:
+    """The config's settings with some changed: `steps=2`, `lora={"rank": 2}`."""
+    return load_settings(
+        TrainSettings, config, [f"{key}={yaml.safe_dump(value)}" for key, value in changes.items()]
+    )
