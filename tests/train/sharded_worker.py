@@ -52,7 +52,9 @@ def main() -> None:
     states = Path(sys.argv[2])
     rank, world = dist.get_rank(), dist.get_world_size()
     train_steps(settings, states, rank=rank, world=world, resume=False)
+    dist.barrier()  # the main process has written the state that both resume from
     train_steps(settings, states, rank=rank, world=world, resume=True)
+    dist.barrier()
     dist.destroy_process_group()
 
 

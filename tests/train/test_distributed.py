@@ -27,7 +27,12 @@ def launch(*command: str) -> None:
     """Run a launcher's module with one thread for each process."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=env, capture_output=True, text=True
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert result.returncode == 0, result.stderr[-3000:]
 
@@ -57,7 +62,7 @@ def test_fsdp2_with_two_processes_gives_the_weights_of_one(
     changed = tmp_path / "config.yaml"
     changed.write_text(settings.model_dump_json(), encoding="utf-8")
     launch(
-        *("torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"),
+        *("torch.distributed.run", "--nproc_per_node", "2", "--standalone"),
         *("-m", "tests.train.sharded_worker", str(changed), str(tmp_path / "two")),
     )
     for name in ("weights", "optimizer"):
