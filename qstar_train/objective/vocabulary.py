@@ -1,12 +1,12 @@
 """Everything that makes logits, a few positions at a time.
 
 Logits are the largest tensors of training: `positions * vocab` for every thought and talk token.
-They are made for some positions, used, dropped, and made again when gradients need them.
+They are made for some positions, used, and dropped.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,6 @@ from torch.utils.checkpoint import checkpoint
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.losses import action_loglikelihood, entropy
 from qstar_train.sampling import Pick
-
-Result = TypeVar("Result", Tensor, tuple[Tensor, Tensor])
 
 LOGITS_AT_ONCE = 2**25
 """128 MiB in float32."""
@@ -49,17 +47,16 @@ def token_losses(
         `[rows, positions]`, float32.
     """
 
-    def losses_of(states: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(model.logits(states), labels, reduction="none")
-
     flat_states, flat_labels = states.flatten(0, 1), labels.flatten()
     step = max(1, LOGITS_AT_ONCE // model.vocab_size)
-    losses = [
-        _forgetfully(
-            losses_of, flat_states[first : first + step], flat_labels[first : first + step]
-        )
-        for first in range(0, len(flat_labels), step)
-    ]
+    losses = []
+    for first in range(0, len(flat_labels), step):
+        here = slice(first, first + step)
+
+        def losses_of(states: Tensor, labels: Tensor = flat_labels[here]) -> Tensor:
+            return F.cross_entropy(model.logits(states), labels, reduction="none")
+
+        losses.append(_forgetfully(model, losses_of, flat_states[here]))
     return torch.cat(losses).view(labels.shape) * is_counted
 
 
@@ -82,21 +79,25 @@ def pick_thought_token(
     """
     parts = []
     for columns in _columns(anchors, model.vocab_size):
+        here = states[:, columns]
         picked: list[Tensor] = []
 
-        def measure(
-            states: Tensor, anchors: Tensor, picked: list[Tensor] = picked
-        ) -> tuple[Tensor, Tensor]:
+        def loglikelihood(
+            states: Tensor, where: Tensor = anchors[:, columns], picked: list[Tensor] = picked
+        ) -> Tensor:
             logits = model.mask_delimiters(model.logits(states))
             if not picked:  # not when it is run again for the gradients
-                picked.append(pick(logits.detach(), role, anchors))
-            loglik = action_loglikelihood(logits, picked[0], temperature=temperature)
-            return loglik, entropy(logits) if with_entropy else torch.zeros_like(loglik)
+                picked.append(pick(logits.detach(), role, where))
+            return action_loglikelihood(logits, picked[0], temperature=temperature)
 
-        loglik, spread = _forgetfully(measure, states[:, columns], anchors[:, columns])
-        parts.append((picked[0], loglik, spread))
-    ids, logliks, spreads = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
-    return ThoughtToken(ids=ids, loglikelihood=logliks, entropy=spreads)
+        def spread(states: Tensor) -> Tensor:
+            return entropy(model.mask_delimiters(model.logits(states)))
+
+        loglik = _forgetfully(model, loglikelihood, here)
+        spreads = _forgetfully(model, spread, here) if with_entropy else torch.zeros_like(loglik)
+        parts.append((picked[0], loglik, spreads))
+    ids, logliks, entropies = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+    return ThoughtToken(ids=ids, loglikelihood=logliks, entropy=entropies)
 
 
 @torch.no_grad()
@@ -118,9 +119,38 @@ def _columns(anchors: Tensor, vocab_size: int) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-def _forgetfully(function: Callable[..., Result], *inputs: Tensor) -> Result:
-    """Call without keeping what the gradients can make again."""
+def _forgetfully(
+    model: QuietStarModel, function: Callable[[Tensor], Tensor], states: Tensor
+) -> Tensor:
+    """`function(states)`, without keeping the logits for the gradients.
+
+    A frozen output layer needs the states' gradients alone, which are had at once; one that learns
+    is run again.
+
+    Args:
+        function: `[..., hidden]` to `[...]`; each number depends on its own state.
+    """
     if not torch.is_grad_enabled():
-        return function(*inputs)
-    result: Result = checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return function(states)
+    if not any(parameter.requires_grad for parameter in model.backbone.lm_head.parameters()):
+        return _GradientsAtOnce.apply(states, function)  # type: ignore[no-any-return,no-untyped-call]
+    result: Tensor = checkpoint(function, states, use_reentrant=False, preserve_rng_state=False)
     return result
+
+
+class _GradientsAtOnce(torch.autograd.Function):
+    """A number for each state; its gradient is computed with it and scaled later."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.enable_grad():
+            leaf = states.detach().requires_grad_()
+            numbers = function(leaf)
+            (slopes,) = torch.autograd.grad(numbers.sum(), leaf)
+        ctx.save_for_backward(slopes)
+        return numbers.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (slopes,) = ctx.saved_tensors
+        return (slopes * gradient.unsqueeze(-1)).to(slopes.dtype), None

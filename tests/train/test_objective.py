@@ -1,5 +1,6 @@
 """The objective is the paper's: its training vectors, and each term by hand."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from qstar_train.objective.losses import (
 )
 from qstar_train.objective.objective import evaluate_objective
 from qstar_train.objective.vocabulary import token_losses
-from qstar_train.parity import compare_golden, ranked_choice
+from qstar_train.parity import compare_golden, ranked_choice, relative_deviation
 
 from ..parity.toy import make_toy
 
@@ -75,3 +76,44 @@ def test_every_parameter_learns() -> None:
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
     assert not still
+
+
+def test_a_frozen_output_layer_changes_no_other_gradient() -> None:
+    """Where the output layer learns, logits are made again; where not, their gradients at once."""
+    ids = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(0))
+    settings = ObjectiveSettings(
+        num_talk_tokens=2, thought_loss_weight=0.5, thought_entropy_weight=1e5
+    )
+    gradients = []
+    for is_frozen in (False, True):
+        model = make_toy().model.requires_grad_(True)
+        model.backbone.lm_head.requires_grad_(not is_frozen)
+        pick = ranked_choice(2, by_rank=True)
+        objective = evaluate_objective(model, ids, torch.ones_like(ids), settings, pick=pick)
+        objective.total.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    for name, gradient in gradients[1].items():
+        if name != "backbone.lm_head.weight":
+            assert relative_deviation(gradient, gradients[0][name]) < 1e-5, name
+
+
+def test_the_optional_terms_enter_the_total() -> None:
+    model = make_toy().model
+    ids = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(0))
+    settings = ObjectiveSettings(
+        num_talk_tokens=1, num_passes=1, thought_loss_weight=0.5, thought_entropy_weight=0.25
+    )
+    with torch.no_grad():
+        pick = ranked_choice(1, by_rank=False)
+        got = evaluate_objective(model, ids, torch.ones_like(ids), settings, pick=pick)
+    assert 0 < got.entropy < math.log(model.vocab_size)
+    want = got.language + 1e6 * got.policy.mean() + 0.5 * got.thought - 0.25 * got.entropy
+    torch.testing.assert_close(got.total, want)
+    # The thought alone, by the definition: no talk token before it, no mixing.
+    trace = model.think(ids, temperature=0.0)
+    weight = trace.mixing_weight.unsqueeze(-1)
+    alone = (trace.logits - (1 - weight) * trace.base_logits) / weight
+    alone = alone.masked_fill(trace.logits.isneginf(), float("-inf"))[0, :-1].log_softmax(-1)
+    by_hand = -alone.gather(-1, ids[0, 1:, None]).mean()
+    # `think` masks two of 260 columns that training leaves in the softmax.
+    torch.testing.assert_close(got.thought, by_hand, rtol=0.02, atol=0.02)
