@@ -41,7 +41,7 @@ def save_model(
     temporary = _make_sibling(target)
     try:
         _write(model, temporary, max_shard_size)
-        _share(temporary)
+        share_files(temporary)
         _move_into_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -89,7 +89,7 @@ def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
         write_thought_parts(model, directory)
 
 
-def _share(directory: Path) -> None:
+def share_files(directory: Path) -> None:
     """Make what was written as readable as the process's files usually are.
 
     `mkdtemp` and safetensors make theirs private.

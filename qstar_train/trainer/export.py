@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
 from qstar_infer.checkpoint.default import BASE_MODEL
-from qstar_infer.checkpoint.save import save_model, write_thought_parts
+from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import unscale_vectors
@@ -105,6 +105,7 @@ def _write_adapter(
     }
     save_file(tensors, directory / ADAPTER_TENSORS)
     write_thought_parts(model, directory)
+    share_files(directory)
 
 
 def _adapted_layers(backbone: PreTrainedModel) -> set[str]:

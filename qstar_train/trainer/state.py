@@ -41,6 +41,7 @@ def save_state(
     moments = get_optimizer_state_dict(module, optimizer, options=gathered)
     if not is_main:  # only the main process has been given anything
         return
+    weights = {name: weights[name] for name in _learning(module)}
     target = directory / f"step-{step:06d}"
     temporary = directory / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -77,8 +78,7 @@ def load_weights(directory: Path, module: nn.Module) -> None:
     """
     weights: dict[str, Any] = load_file(directory / WEIGHTS)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
-    learning = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
-    expected = {name.removeprefix("module.") for name in learning}
+    expected = _learning(module)
     if set(weights) != expected:
         odd = sorted(set(weights) ^ expected)
         raise ConfigError(
@@ -86,6 +86,15 @@ def load_weights(directory: Path, module: nn.Module) -> None:
             "of them. Resume with the settings that the run was started with."
         )
     set_model_state_dict(module, weights, options=options)
+
+
+def _learning(module: nn.Module) -> set[str]:
+    """Names of what learns, of tied weights one, without what DDP puts before them."""
+    return {
+        name.removeprefix("module.")
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
 
 
 def saved_states(directory: Path) -> list[Path]:

@@ -49,7 +49,13 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def make_toy(architecture: str = "llama", *, num_thought_tokens: int = 3, seed: int = 0) -> Toy:
+def make_toy(
+    architecture: str = "llama",
+    *,
+    num_thought_tokens: int = 3,
+    seed: int = 0,
+    ties_embeddings: bool = False,
+) -> Toy:
     """A two-layer model whose thoughts matter: mixing weights are well away from 0."""
     config = AutoConfig.for_model(
         architecture,
@@ -64,6 +70,7 @@ def make_toy(architecture: str = "llama", *, num_thought_tokens: int = 3, seed: 
         eos_token_id=EOS,
         bos_token_id=None,
         pad_token_id=None,
+        tie_word_embeddings=ties_embeddings,
         **ARCHITECTURES[architecture],
     )
     torch.manual_seed(seed)

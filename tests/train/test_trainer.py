@@ -71,10 +71,15 @@ def test_how_the_work_is_cut_changes_nothing(
         torch.testing.assert_close(got[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_everything_that_learns_moves_and_nothing_else(config: Path, tmp_path: Path) -> None:
-    settings = settings_of(config, lora=LORA)
+@pytest.mark.parametrize("model", ["toy", "plain"])  # plain: tied embeddings, fresh parts
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+def test_everything_that_learns_moves_and_nothing_else(
+    config: Path, tmp_path: Path, model: str, lora: dict[str, int] | None
+) -> None:
+    changes = {"model": str(config.parent / model), "lora": lora}
+    settings = settings_of(config, **changes)
     before = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
-    state = run(config, tmp_path / "run", steps=2, lora=LORA) / "states" / "step-000002"
+    state = run(config, tmp_path / "run", steps=4, **changes) / "states" / "step-000004"
     after = load_file(state / "weights.safetensors")
     learning = {name: p for name, p in before.named_parameters() if p.requires_grad}
     assert set(learning) == set(after)

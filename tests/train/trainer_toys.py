@@ -17,10 +17,11 @@ WORDS = ["the", "cat", "dog", "sat", "on", "mat", "ran", "home", "and", "saw", "
 
 
 def write_config(directory: Path) -> Path:
-    """Write a model, its backbone alone, a text and a config; returns the config."""
+    """Write a model, one without thought parts, a text and a config; returns the config."""
     toy = make_toy().model
     save_model(toy, directory / "toy")
-    save_model(QuietStarModel(toy.backbone, toy.tokenizer), directory / "plain")
+    tied = make_toy(ties_embeddings=True).model
+    save_model(QuietStarModel(tied.backbone, tied.tokenizer), directory / "plain")
     draw = random.Random(0)
     lines = [" ".join(draw.choice(WORDS) for _ in range(12)) for _ in range(60)]
     (directory / "text.txt").write_text("\n".join(lines), encoding="utf-8")
