@@ -32,7 +32,9 @@ def sampled_thoughts(seeds: Tensor, *, temperature: float) -> Pick:
         uniform = uniform_numbers(_keys(seeds, anchors, role)).unsqueeze(-1)
         ladder = (logits / temperature).softmax(-1).cumsum_(-1)
         # The first step at or above a number above 0 is one that rises: its token is possible.
-        return torch.searchsorted(ladder, uniform * ladder[..., -1:]).squeeze(-1)
+        places = torch.searchsorted(ladder, uniform * ladder[..., -1:]).squeeze(-1)
+        # Past the end only where logits are NaN: whoever looks at the losses will see that.
+        return places.clamp_(max=logits.shape[-1] - 1)
 
     return pick
 

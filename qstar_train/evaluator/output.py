@@ -24,7 +24,7 @@ def write_output(settings: EvaluateSettings, cells: Sequence[Cell], directory: P
     (directory / "report.md").write_text(markdown(report), encoding="utf-8")
     write_pages(cells, directory / "pages")
     if importlib.util.find_spec("matplotlib") is None:
-        logger.warning("No plots: matplotlib is not installed (pip install 'qstar[plots]').")
+        logger.warning("No plots: matplotlib is not installed (pip install 'qstar[train]').")
     else:
         write_plots(report, cells, directory / "plots")
     return report

@@ -1,5 +1,6 @@
 """The training loop: batches, the objective, an update; states, samples and log lines between."""
 
+import importlib.util
 import math
 import time
 from collections.abc import Iterator
@@ -163,14 +164,16 @@ def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerato
     # Frozen weights are in bfloat16 already; float32 ones need autocast.
     uses_autocast = settings.lora is None and settings.dtype == "bfloat16"
     tracker = None if settings.tracker == "none" else settings.tracker
-    try:
-        accelerator = Accelerator(
-            mixed_precision="bf16" if uses_autocast else "no",
-            log_with=tracker,
-            project_dir=str(directory.path),
+    if tracker is not None and importlib.util.find_spec(tracker) is None:
+        raise ConfigError(
+            f"tracker = {tracker}, but its package is not installed: pip install {tracker}, or set "
+            "tracker=none; metrics.jsonl is written in any case."
         )
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"tracker = {settings.tracker}: {error}") from error
+    accelerator = Accelerator(
+        mixed_precision="bf16" if uses_autocast else "no",
+        log_with=tracker,
+        project_dir=str(directory.path),
+    )
     accelerator.init_trackers("qstar")
     return accelerator
 

@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.errors import TrainingError
+from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.loop import train
 from qstar_train.trainer.module import ObjectiveModule
 from qstar_train.trainer.weights import model_to_train
@@ -108,6 +110,22 @@ def test_the_checkpoint_loads_and_the_adapter_is_the_same_model(
 def test_a_loss_that_is_not_finite_stops_before_the_update(config: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="Step 1: total_loss is inf"):
         run(config, tmp_path / "run", objective={"policy_weight": 1e39})
+    assert not list((tmp_path / "run").glob("states/*"))
+
+
+def test_weights_that_are_not_finite_stop_before_the_update(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN logits once sampled a token past the vocabulary, and the run ended with an IndexError."""
+
+    def poisoned(settings: TrainSettings, **options: Any) -> QuietStarModel:
+        model = model_to_train(settings, **options)
+        model.backbone.base_model.layers[0].mlp.up_proj.weight.data[0, 0] = float("nan")
+        return model
+
+    monkeypatch.setattr("qstar_train.trainer.loop.model_to_train", poisoned)
+    with pytest.raises(TrainingError, match="total_loss is nan"):
+        run(config, tmp_path / "run")
     assert not list((tmp_path / "run").glob("states/*"))
 
 

@@ -1,0 +1,55 @@
+"""`qstar train`: what a user types, and what a mistake is answered with."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.cli.main import app
+from qstar_infer.errors import ConfigError
+
+from .trainer_toys import write_config
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("cli"))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        (
+            "objective.num_passes=0",
+            r"objective.num_passes = 0: should be greater than or equal to 1",
+        ),
+        ("optimizer.warmup=3", r"optimizer.warmup is not a setting; did you mean warmup_steps"),
+        ("data.window=8.5", r"data.window = 8.5: should be a valid integer"),
+        ("data.sources.0.path=nowhere.txt", r"nowhere.txt"),
+        ("micro_batch_size=3", r"micro_batch_size = 3 does not divide"),
+        ("tracker=wandb", r"tracker = wandb, but its package is not installed"),
+        ("objective.num_talk_tokens=23", r"data.window = 24 must be at least"),
+    ],
+)
+def test_a_mistake_is_named(config: Path, assignment: str, message: str) -> None:
+    result = RUNNER.invoke(app, ["train", "--config", str(config), "--set", assignment])
+    assert isinstance(result.exception, ConfigError)
+    with pytest.raises(ConfigError, match=message):
+        raise result.exception
+
+
+def test_a_config_is_needed(config: Path) -> None:
+    assert RUNNER.invoke(app, ["train"]).exit_code == 2
+    result = RUNNER.invoke(app, ["train", "--config", str(config.parent / "none.yaml")])
+    assert isinstance(result.exception, ConfigError)
+
+
+def test_it_trains_a_checkpoint_that_thinks(config: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    command = ["train", "--config", str(config), "--set", f"output={output}", "--set", "steps=1"]
+    result = RUNNER.invoke(app, command)
+    assert result.exit_code == 0, result.exception
+    assert load_model(output / "model", device="cpu").can_think
