@@ -12,13 +12,14 @@ Legend: rows are examples times passes; block 0 is the base tokens, block k the 
 thought. For backbones with full attention (no sliding window).
 """
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from qstar_infer.model.thought_parts import ThoughtParts
@@ -117,8 +118,8 @@ class Cached:
             inputs_embeds=embeddings,
             position_ids=positions.expand(rows, -1),
             attention_mask=additive(sees_newest(self._base, self._count)),
-            past_key_values=self._cache,
             use_cache=True,
+            **{_cache_argument(self._backbone.base_model): self._cache},
         )
         states: Tensor = output.last_hidden_state
         return states
@@ -236,3 +237,9 @@ def _talk(
         weight = model.parts.talk_head.mixing_weight(base, thought).unsqueeze(-1)
         mixed = model.logits((1 - weight) * base + weight * thought)
         yield token_losses(mixed[:, :-1], ids[:, s + 1 :], is_real[:, s + 1 :])
+
+
+def _cache_argument(backbone: nn.Module) -> str:
+    """transformers 5.24 renamed the argument, and warns where the old name is used."""
+    accepted = inspect.signature(backbone.forward).parameters
+    return "cache" if "cache" in accepted else "past_key_values"
