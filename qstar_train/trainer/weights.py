@@ -84,9 +84,14 @@ def _part_of(name: str) -> str:
 def _load(settings: TrainSettings, device: str | torch.device) -> QuietStarModel:
     # Full fine-tuning updates float32 weights, whatever the arithmetic.
     dtype = "float32" if settings.lora is None else settings.dtype
-    if settings.model is None:
-        return load_default_base(dtype=dtype, device=device)
     quantization = "none" if settings.lora is None else settings.lora.quantization
+    if settings.model is None:
+        if quantization != "none":
+            raise ConfigError(
+                f"lora.quantization = {quantization}: the default model's base comes as a GGUF file, "
+                "which is not quantised again. Give model=DIRECTORY, or lora.quantization=none."
+            )
+        return load_default_base(dtype=dtype, device=device)
     return load_model(settings.model, dtype=dtype, device=device, quantization=quantization)
 
 

@@ -53,3 +53,10 @@ def test_it_trains_a_checkpoint_that_thinks(config: Path, tmp_path: Path) -> Non
     result = RUNNER.invoke(app, command)
     assert result.exit_code == 0, result.exception
     assert load_model(output / "model", device="cpu").can_think
+
+
+def test_the_default_base_is_not_quantised(config: Path) -> None:
+    command = ["train", "--config", str(config), "--set", "model=null"]
+    result = RUNNER.invoke(app, [*command, "--set", "lora={quantization: nf4}"])
+    assert isinstance(result.exception, ConfigError)
+    assert "lora.quantization = nf4" in str(result.exception)
