@@ -88,7 +88,7 @@ def _load(settings: TrainSettings, device: str | torch.device) -> QuietStarModel
     if settings.model is None:
         if quantization != "none":
             raise ConfigError(
-                f"lora.quantization = {quantization}: the default model's base comes as a GGUF file, "
+                f"lora.quantization = {quantization}: the default model's base is a GGUF file, "
                 "which is not quantised again. Give model=DIRECTORY, or lora.quantization=none."
             )
         return load_default_base(dtype=dtype, device=device)
