@@ -45,33 +45,13 @@ class Bootstrap:
             numerators, denominators: `[units]`; the denominators' sum must be positive. Resamples
                 in which it is 0 are left out.
         """
-        return self.difference(numerators, denominators, 0.0, 1.0)
-
-    def difference(
-        self,
-        numerators: ArrayLike,
-        denominators: ArrayLike,
-        other_numerators: ArrayLike,
-        other_denominators: ArrayLike,
-    ) -> Estimate:
-        """Paired: one ratio minus another, both of the same resampled units.
-
-        Args:
-            numerators, denominators: `[units]`, of the first ratio, as for `ratio`.
-            other_numerators, other_denominators: `[units]`, of the second; numbers are repeated.
-        """
-        first = _pair(numerators, denominators)
-        second = _pair(other_numerators, other_denominators, num_units=len(first))
-        value = _ratios(first.sum(axis=0)) - _ratios(second.sum(axis=0))
-        counts = _counts(len(first), self.num_resamples, self.seed)
-        drawn = _ratios(counts @ first) - _ratios(counts @ second)
+        pairs = np.stack([_floats(numerators), _floats(denominators)], axis=1)
+        assert pairs[:, 1].sum() > 0, "the denominators sum to 0"
+        value = _ratios(pairs.sum(axis=0))
+        drawn = _ratios(_counts(len(pairs), self.num_resamples, self.seed) @ pairs)
         tail = 50 * (1 - COVERAGE)
         low, high = np.percentile(drawn[np.isfinite(drawn)], [tail, 100 - tail])
         return Estimate(value=float(value), low=float(low), high=float(high))
-
-    def mean_difference(self, values: ArrayLike, others: ArrayLike) -> Estimate:
-        """Paired: mean of `values - others`, both `[units]`."""
-        return self.mean(_floats(values) - _floats(others))
 
 
 def _floats(values: ArrayLike) -> Floats:
@@ -79,16 +59,6 @@ def _floats(values: ArrayLike) -> Floats:
     assert array.ndim == 1, "values of units are one number each"
     assert len(array) > 0, "no units"
     return array
-
-
-def _pair(numerators: ArrayLike, denominators: ArrayLike, num_units: int | None = None) -> Floats:
-    """`[units, 2]`."""
-    if num_units is not None:
-        numerators = np.broadcast_to(numerators, num_units)
-        denominators = np.broadcast_to(denominators, num_units)
-    pair = np.stack([_floats(numerators), _floats(denominators)], axis=1)
-    assert pair[:, 1].sum() > 0, "the denominators sum to 0"
-    return pair
 
 
 def _ratios(sums: Floats) -> Floats:

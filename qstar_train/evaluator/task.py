@@ -31,3 +31,12 @@ class Task(Protocol):
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
         """Named figures of all units' records, sorted by index."""
         ...
+
+    def compare(
+        self, records: Sequence[Record], others: Sequence[Record], bootstrap: Bootstrap
+    ) -> dict[str, Estimate]:
+        """Figures of the first minus those of the second, paired by unit; both sorted by index.
+
+        Empty where they cannot be compared.
+        """
+        ...

@@ -37,21 +37,6 @@ def test_a_ratio_leaves_out_resamples_without_a_denominator() -> None:
     assert Bootstrap().ratio([2.0, 0.0], [1, 0]) == Estimate(value=2.0, low=2.0, high=2.0)
 
 
-def test_a_paired_difference_does_not_see_what_units_share() -> None:
-    shared = np.random.default_rng(2).normal(0, 100, size=50)
-    ones = np.ones(50)
-    estimate = Bootstrap().difference(shared + 0.5, ones, shared, ones)
-    assert estimate.value == pytest.approx(0.5)
-    assert estimate.high - estimate.low < 1e-9
-    paired = Bootstrap().mean_difference(shared + 0.5, shared)
-    assert (paired.low, paired.high) == pytest.approx((0.5, 0.5))
-
-
-def test_a_difference_of_ratios_with_other_denominators() -> None:
-    estimate = Bootstrap().difference([4.0, 4.0], [2, 2], [3.0, 3.0], [3, 3])
-    assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
-
-
 def test_the_same_numbers_give_the_same_interval() -> None:
     values = np.random.default_rng(4).normal(size=30)
     assert Bootstrap(seed=3).mean(values) == Bootstrap(seed=3).mean(values)

@@ -65,6 +65,13 @@ class Answers:
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
         return {"accuracy": bootstrap.mean([float(record["correct"]) for record in records])}
 
+    def compare(
+        self, records: Sequence[Record], others: Sequence[Record], bootstrap: Bootstrap
+    ) -> dict[str, Estimate]:
+        pairs = zip(records, others, strict=True)
+        gains = [float(record["correct"]) - float(other["correct"]) for record, other in pairs]
+        return {"accuracy": bootstrap.mean(gains)}
+
 
 def run(
     out: Path,
@@ -220,7 +227,7 @@ def test_the_report_compares(directory: Path, tmp_path: Path) -> None:
     # `plain` has no thoughts, and is held against the first checkpoint without.
     assert figures["texts", "plain", 0, "none", "one", 0, "none"]["loss_base"]["value"] == 0
     assert figures["answers", "two", 2, "sampled", "one", 2, "sampled"] == {
-        "correct": {"value": 0, "low": 0, "high": 0}
+        "accuracy": {"value": 0, "low": 0, "high": 0}
     }
 
 
