@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from qstar_train.evaluator.comparisons import against_random
 from qstar_train.evaluator.held_out import HeldOutTask
 from qstar_train.evaluator.page import ShadedDocument, ShadedToken, write_page
 from qstar_train.evaluator.plots import (
@@ -36,7 +37,7 @@ def write_plots(report: Report, cells: Sequence[Cell], directory: Path) -> None:
             continue
         groups = {
             _title(cell): [_triple(group["gain"]) for group in _difficulty(cell, results)["groups"]]
-            for cell in shown
+            for cell in _with_controls(shown, cells)
         }
         plot_gain_by_difficulty(groups, directory / f"{name}-difficulty.svg")
         weights = {_title(cell): _mixing_weights(cell) for cell in shown}
@@ -68,6 +69,15 @@ def _shown_by_task(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
             if label not in shown or _preference(cell) > _preference(shown[label]):
                 shown[label] = cell
         yield name, list(shown.values())
+
+
+def _with_controls(shown: Sequence[Cell], cells: Sequence[Cell]) -> Iterator[Cell]:
+    """Each cell, and its random thoughts: any second opinion gains on tokens chosen as hard."""
+    for cell in shown:
+        yield cell
+        control = against_random(cell, cells)
+        if control is not None:
+            yield control
 
 
 def _preference(cell: Cell) -> tuple[bool, bool, int]:
