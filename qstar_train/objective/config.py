@@ -31,3 +31,6 @@ class ObjectiveSettings(Settings):
     the state after the thought a predictor while the talk head still ignores it."""
     thought_entropy_weight: float = Field(0.0, ge=0)
     """Not in the paper: rewards thoughts for being undecided, against collapse to one token."""
+    foresight_loss_weight: float = Field(0.0, ge=0)
+    """Not in the paper: of the loss of the true token k ahead under the distribution that thought
+    token k is drawn from. It makes a thought a guess at the text to come."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
 from qstar_train.objective.config import ObjectiveSettings
@@ -33,6 +34,9 @@ class Objective:
     """Scalar: the talk tokens' loss from the thought's own logits; 0 where its weight is."""
     entropy: Tensor
     """Scalar: of the thoughts' distributions, nats; 0 where its weight is."""
+    foresight: Tensor
+    """Scalar: the loss of the true tokens ahead under the thoughts' distributions; 0 where its
+    weight is."""
     base_losses: Tensor
     """`[rows, seq - 1]`."""
     talk_losses: list[Tensor]
@@ -64,7 +68,7 @@ def evaluate_objective(
     """
     ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
-    rollout, tokens = _think(model, ids, is_real, settings, pick)
+    rollout, tokens, foresight_losses = _think(model, ids, is_real, settings, pick)
     base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_real[:, 1:])
     talk = _talk(model, rollout, ids, is_real, settings)
     rewards = thought_rewards(base_losses, talk.losses)
@@ -80,15 +84,18 @@ def evaluate_objective(
     )
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(token.entropy * is_real).mean() for token in tokens], like=language)
+    foresight = _mean([mean_counted(losses) for losses in foresight_losses], like=language)
     return Objective(
         total=language
         + settings.policy_weight * policy.mean()
         + settings.thought_loss_weight * thought
+        + settings.foresight_loss_weight * foresight
         - settings.thought_entropy_weight * entropy,
         language=language,
         policy=policy,
         thought=thought,
         entropy=entropy,
+        foresight=foresight,
         base_losses=base_losses,
         talk_losses=talk.losses,
         rewards=rewards,
@@ -98,12 +105,30 @@ def evaluate_objective(
     )
 
 
+def base_losses(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """The next-token losses without thoughts, of any model: `[examples, seq - 1]`, 0 at padding.
+
+    Args:
+        input_ids, attention_mask: as for `evaluate_objective`.
+    """
+    is_real = attention_mask.bool()
+    attention = ParallelThoughts(is_real)
+    hidden = model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
+    return token_losses(model, hidden[:, :-1], input_ids[:, 1:], is_real[:, 1:])
+
+
 def _think(
     model: QuietStarModel, ids: Tensor, is_real: Tensor, settings: ObjectiveSettings, pick: Pick
-) -> tuple[Rollout, list[ThoughtToken]]:
-    """Roll a thought out at every position, and keep how likely its tokens were."""
+) -> tuple[Rollout, list[ThoughtToken], list[Tensor]]:
+    """Roll a thought out at every position.
+
+    Returns:
+        The thoughts; how likely their tokens were; and for each thought token k, where that is
+        asked for, the loss of the true token k ahead under its distribution, `[rows, seq - k]`.
+    """
     anchors = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     tokens: list[ThoughtToken] = []
+    foresight_losses: list[Tensor] = []
 
     def choose(hidden: Tensor, role: int) -> Tensor:
         token = pick_thought_token(
@@ -116,6 +141,9 @@ def _think(
             with_entropy=settings.thought_entropy_weight > 0,
         )
         tokens.append(token)
+        if settings.foresight_loss_weight > 0 and role < ids.shape[1]:
+            ahead = (ids[:, role:], is_real[:, role:])
+            foresight_losses.append(token_losses(model, hidden[:, :-role], *ahead))
         return token.ids
 
     rollout = roll_out(
@@ -125,7 +153,7 @@ def _think(
         num_thought_tokens=model.num_thought_tokens,
         choose=choose,
     )
-    return rollout, tokens
+    return rollout, tokens, foresight_losses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,8 +58,9 @@ class TrainSettings(Settings):
     model: str | None = None
     """What `load_model` takes. None: the base of the default model. Thought parts that it has are
     trained further; where it has none, it gets fresh ones."""
-    num_thought_tokens: int | None = Field(None, ge=1, le=256)
-    """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts."""
+    num_thought_tokens: int | None = Field(None, ge=0, le=256)
+    """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts. 0: no
+    thoughts, the next-token loss alone, a plain model at the end: what a run is compared with."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of frozen weights and of the arithmetic; what learns is float32 always."""
     lora: LoraSettings | None = None

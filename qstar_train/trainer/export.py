@@ -42,17 +42,17 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
     module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
     load_weights(state, module)
     model = module.model.eval()
-    unscale_vectors(model.thinking_parts)
-    assert model.config is not None, "a model that was trained can think"
-    model.config = dataclasses.replace(
-        model.config,
-        num_talk_tokens=settings.objective.num_talk_tokens,
-        training={
-            "method": "Quiet-STaR (arXiv 2403.09629)",
-            "state": state.name,
-            "settings": settings.model_dump(mode="json", exclude={"output"}),
-        },
-    )
+    if model.config is not None:
+        unscale_vectors(model.thinking_parts)
+        model.config = dataclasses.replace(
+            model.config,
+            num_talk_tokens=settings.objective.num_talk_tokens,
+            training={
+                "method": "Quiet-STaR (arXiv 2403.09629)",
+                "state": state.name,
+                "settings": settings.model_dump(mode="json", exclude={"output"}),
+            },
+        )
     if settings.lora is not None:
         base = _plain_base_of(settings)
         if base is not None:
@@ -104,7 +104,8 @@ def _write_adapter(
         for name, tensor in get_peft_model_state_dict(model.backbone).items()
     }
     save_file(tensors, directory / ADAPTER_TENSORS)
-    write_thought_parts(model, directory)
+    if model.can_think:
+        write_thought_parts(model, directory)
     share_files(directory)
 
 

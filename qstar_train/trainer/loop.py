@@ -16,6 +16,7 @@ from qstar_train.errors import TrainingError
 from qstar_train.trainer.batches import BatchPlan, micro_batches
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.export import export_checkpoint
+from qstar_train.trainer.memory import keep_freed_memory
 from qstar_train.trainer.module import METRICS, ObjectiveModule
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
@@ -41,6 +42,7 @@ def train(settings: TrainSettings, *, resume: bool = False) -> Path:
         CheckpointError: the model cannot be loaded or written.
         TrainingError: a loss or gradient is not finite; no update was made with it.
     """
+    keep_freed_memory()
     directory = RunDirectory(Path(settings.output).expanduser())
     newest = directory.check(settings, resume=resume)
     run = _Run(settings, directory)
@@ -112,7 +114,7 @@ class _Run:
                     num_tokens = settings.batch_size * settings.data.window
                     metrics["tokens_per_s"] = num_tokens / (time.perf_counter() - began)
                     reporter.step(number, metrics)
-                if number % settings.sample_every == 0:
+                if number % settings.sample_every == 0 and "thought_ids" in output:
                     samples = sample_thoughts(self._tokenizer, example, output, step)
                     reporter.thoughts(number, samples)
                 if number % settings.save_every == 0 or number == settings.steps:

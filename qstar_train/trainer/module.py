@@ -7,7 +7,7 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import row_keys
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import mean_counted
-from qstar_train.objective.objective import Objective, evaluate_objective
+from qstar_train.objective.objective import Objective, base_losses, evaluate_objective
 from qstar_train.sampling import sampled_thoughts
 
 
@@ -31,8 +31,11 @@ class ObjectiveModule(nn.Module):
         Returns:
             `loss`, to be differentiated; detached scalars for `metrics`; and for samples, of the
             first window's first thought at each position: `thought_ids` `[seq, n]`, `gains`
-            `[seq - 1]` (base less mixed loss, nats) and `mixing_weights` `[seq - 1]`.
+            `[seq - 1]` (base less mixed loss, nats) and `mixing_weights` `[seq - 1]`; these three
+            not of a model that cannot think.
         """
+        if not self.model.can_think:
+            return self._without_thoughts(input_ids)
         num_passes = self._settings.num_passes
         passes = torch.arange(num_passes, device=input_ids.device).repeat(len(input_ids))
         windows = window_indices.repeat_interleave(num_passes)
@@ -46,6 +49,14 @@ class ObjectiveModule(nn.Module):
         )
         return {"loss": objective.total, **_metrics(objective), **_sample(objective)}
 
+    def _without_thoughts(self, input_ids: Tensor) -> dict[str, Tensor]:
+        """The next-token loss of a model that cannot think; there is no thought to sample."""
+        losses = base_losses(self.model, input_ids, torch.ones_like(input_ids))
+        loss = mean_counted(losses)
+        zero = torch.zeros_like(loss)
+        is_loss = ("total_loss", "base_loss", "mixed_loss")
+        return {"loss": loss, **{m: loss.detach() if m in is_loss else zero for m in METRICS}}
+
 
 METRICS = (
     "total_loss",
@@ -58,6 +69,7 @@ METRICS = (
     "mixing_weight",
     "thought_loglikelihood",
     "thought_entropy",
+    "foresight_loss",
 )
 """Scalars of every step, means over the batch."""
 
@@ -75,6 +87,7 @@ def _metrics(objective: Objective) -> dict[str, Tensor]:
         objective.mixing_weights[0].mean(),
         torch.stack(objective.loglikelihoods).mean(),
         objective.entropy,
+        objective.foresight,
     )
     return {name: value.detach() for name, value in zip(METRICS, values, strict=True)}
 

@@ -35,8 +35,9 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
         model.requires_grad_(True)
     else:
         _add_adapters(model, settings.lora, seed=settings.seed)
-    model.thinking_parts.requires_grad_(True)
-    scale_vectors(model.thinking_parts, settings.objective.embedding_scale)
+    if model.can_think:
+        model.thinking_parts.requires_grad_(True)
+        scale_vectors(model.thinking_parts, settings.objective.embedding_scale)
     if settings.gradient_checkpointing:
         _checkpoint_layers(model.backbone)
     return model.train()
@@ -97,6 +98,8 @@ def _load(settings: TrainSettings, device: str | torch.device) -> QuietStarModel
 
 def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarModel:
     wanted = settings.num_thought_tokens
+    if wanted == 0:
+        return QuietStarModel(model.backbone, model.tokenizer)
     if model.config is None:
         return add_fresh_parts(
             model,

@@ -117,3 +117,28 @@ def test_the_optional_terms_enter_the_total() -> None:
     by_hand = -alone.gather(-1, ids[0, 1:, None]).mean()
     # `think` masks two of 260 columns that training leaves in the softmax.
     torch.testing.assert_close(got.thought, by_hand, rtol=0.02, atol=0.02)
+
+
+def test_foresight_is_the_loss_of_the_true_tokens_ahead() -> None:
+    """By hand: the stock backbone runs `x_0 .. x_a, start, c_1 ..` for each anchor."""
+    toy = make_toy()
+    model, length = toy.model, 10
+    ids = torch.randint(0, 256, (1, length), generator=torch.Generator().manual_seed(0))
+    settings = ObjectiveSettings(num_talk_tokens=1, num_passes=1, foresight_loss_weight=0.5)
+    embedding = toy.stock.get_input_embeddings()
+    means = []
+    with torch.no_grad():
+        pick = ranked_choice(1, by_rank=False)
+        got = evaluate_objective(model, ids, torch.ones_like(ids), settings, pick=pick)
+        for role in range(1, model.num_thought_tokens + 1):
+            losses = []
+            for anchor in range(length - role):
+                thought = got.thought_ids[0, anchor, : role - 1]
+                rows = [embedding(ids[0, : anchor + 1]), model.thinking_parts.start_thought[None]]
+                fed = torch.cat([*rows, embedding(thought)])[None]
+                logits = toy.stock(inputs_embeds=fed).logits[0, -1]
+                losses.append(-logits.log_softmax(-1)[ids[0, anchor + role]])
+            means.append(torch.stack(losses).mean())
+    torch.testing.assert_close(got.foresight, torch.stack(means).mean(), rtol=1e-4, atol=1e-4)
+    want = got.language + 1e6 * got.policy.mean() + 0.5 * got.foresight
+    torch.testing.assert_close(got.total, want)

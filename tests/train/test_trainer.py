@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.data.windows import WindowStream
 from qstar_train.errors import TrainingError
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.loop import train
@@ -149,3 +151,34 @@ def test_samples_show_thoughts_in_their_place(config: Path, tmp_path: Path) -> N
 def test_tensorboard_is_written(config: Path, tmp_path: Path) -> None:
     directory = run(config, tmp_path / "run", steps=1, tracker="tensorboard")
     assert list(directory.rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("model", ["toy", "plain"])
+def test_without_thoughts_it_is_plain_fine_tuning(
+    config: Path, tmp_path: Path, model: str
+) -> None:
+    """The first loss is transformers' own, and a plain checkpoint comes out."""
+    directory = tmp_path / "run"
+    source = str(config.parent / model)
+    run(config, directory, model=source, num_thought_tokens=0, lora=LORA)
+    assert (directory / "adapter" / "adapter_model.safetensors").exists() == (model == "plain")
+    assert not (directory / "model" / "quiet_star.json").exists()
+    assert not load_model(directory / "model").can_think
+
+    settings = settings_of(config, model=source)
+    loaded = load_model(source)
+    stream = WindowStream(
+        settings.data.sources,
+        loaded.tokenizer,
+        window=settings.data.window,
+        seed=settings.seed,
+        excluded_ids=loaded.delimiter_ids,
+    )
+    ids = torch.stack([w.token_ids for w, _ in zip(stream.windows(0), range(4), strict=False)])
+    stock = AutoModelForCausalLM.from_pretrained(source)
+    with torch.no_grad():
+        want = stock(input_ids=ids, labels=ids).loss
+    metrics = metrics_of(directory)
+    assert metrics[0]["base_loss"] == pytest.approx(float(want), rel=1e-5)
+    assert metrics[0]["mixed_loss"] == metrics[0]["total_loss"] == metrics[0]["base_loss"]
+    assert metrics[-1]["mixing_weight"] == 0
