@@ -154,9 +154,7 @@ def test_tensorboard_is_written(config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["toy", "plain"])
-def test_without_thoughts_it_is_plain_fine_tuning(
-    config: Path, tmp_path: Path, model: str
-) -> None:
+def test_without_thoughts_it_is_plain_fine_tuning(config: Path, tmp_path: Path, model: str) -> None:
     """The first loss is transformers' own, and a plain checkpoint comes out."""
     directory = tmp_path / "run"
     source = str(config.parent / model)
