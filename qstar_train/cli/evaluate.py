@@ -30,7 +30,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             help="Directories, .gguf files or hub ids; `label=` before one names it. `default`, or "
-            "nothing, is the default model. Others are compared with the first.",
+            "nothing, is the default model, `base` that model before training. Others are "
+            "compared with the first.",
             metavar="[CHECKPOINT]...",
             show_default=False,
         ),

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from qstar_infer.checkpoint import describe
 from qstar_infer.checkpoint.default import default_model_directory
+from qstar_infer.checkpoint.packaged_base import base_source
 from qstar_infer.checkpoint.source import find_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
 DEFAULT = "default"
 """What the command line calls the default model."""
+BASE = "base"
+"""What it calls that model's untouched base."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _CHUNK_BYTES = 1 << 24
 
@@ -66,7 +69,8 @@ def find_checkpoints(arguments: Sequence[str]) -> list[Checkpoint]:
     """Look at each checkpoint of the command line; the default model where there is none.
 
     Args:
-        arguments: `default`, a directory, a `.gguf` file, a hub id, or `label=` and one of these.
+        arguments: `default`, `base`, a directory, a `.gguf` file or a hub id; `label=` may
+            stand before it.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -112,6 +116,8 @@ def _split(argument: str) -> tuple[str | None, str]:
 
 
 def _source(pair: tuple[str | None, str]) -> str | None:
+    if pair[1] == BASE and not Path(BASE).exists():
+        return base_source()
     return None if pair[1] == DEFAULT else pair[1]
 
 

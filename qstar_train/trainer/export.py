@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
-from qstar_infer.checkpoint.default import BASE_MODEL
+from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel

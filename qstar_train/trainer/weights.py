@@ -8,9 +8,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.default import BASE_MODEL, BASE_PACKAGE, load_default_base
+from qstar_infer.checkpoint.default import load_default_base
 from qstar_infer.checkpoint.fresh import add_fresh_parts
 from qstar_infer.checkpoint.load import load_model
+from qstar_infer.checkpoint.packaged_base import BASE_MODEL, BASE_PACKAGE
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import scale_vectors

