@@ -34,3 +34,6 @@ class ObjectiveSettings(Settings):
     foresight_loss_weight: float = Field(0.0, ge=0)
     """Not in the paper: of the loss of the true token k ahead under the distribution that thought
     token k is drawn from. It makes a thought a guess at the text to come."""
+    num_foresight_tokens: int = Field(1, ge=1)
+    """Thought tokens that are to foresee, the first ones. A later one is drawn behind guesses that
+    may be wrong, so that what it is to foresee says little about what follows them."""

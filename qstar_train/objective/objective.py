@@ -58,6 +58,7 @@ def evaluate_objective(
     settings: ObjectiveSettings,
     *,
     pick: Pick,
+    num_thought_tokens: int | None = None,
 ) -> Objective:
     """The paper's loss on one batch. Differentiable.
 
@@ -65,10 +66,12 @@ def evaluate_objective(
         input_ids: `[examples, seq]`, int64, right padded; every row longer than the talk tokens.
         attention_mask: `[examples, seq]`, 0 at padding.
         pick: samples the thoughts. Sees the rows in order, the passes of an example together.
+        num_thought_tokens: None: as the model was trained.
     """
     ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
-    rollout, tokens, foresight_losses = _think(model, ids, is_real, settings, pick)
+    length = num_thought_tokens or model.num_thought_tokens
+    rollout, tokens, foresight_losses = _think(model, ids, is_real, settings, pick, length)
     base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_real[:, 1:])
     talk = _talk(model, rollout, ids, is_real, settings)
     rewards = thought_rewards(base_losses, talk.losses)
@@ -118,7 +121,12 @@ def base_losses(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor
 
 
 def _think(
-    model: QuietStarModel, ids: Tensor, is_real: Tensor, settings: ObjectiveSettings, pick: Pick
+    model: QuietStarModel,
+    ids: Tensor,
+    is_real: Tensor,
+    settings: ObjectiveSettings,
+    pick: Pick,
+    num_thought_tokens: int,
 ) -> tuple[Rollout, list[ThoughtToken], list[Tensor]]:
     """Roll a thought out at every position.
 
@@ -141,7 +149,8 @@ def _think(
             with_entropy=settings.thought_entropy_weight > 0,
         )
         tokens.append(token)
-        if settings.foresight_loss_weight > 0 and role < ids.shape[1]:
+        is_to_foresee = settings.foresight_loss_weight > 0 and role <= settings.num_foresight_tokens
+        if is_to_foresee and role < ids.shape[1]:
             ahead = (ids[:, role:], is_real[:, role:])
             foresight_losses.append(token_losses(model, hidden[:, :-role], *ahead))
         return token.ids
@@ -150,7 +159,7 @@ def _think(
         model,
         ids,
         attention_mask=is_real,
-        num_thought_tokens=model.num_thought_tokens,
+        num_thought_tokens=num_thought_tokens,
         choose=choose,
     )
     return rollout, tokens, foresight_losses
@@ -179,7 +188,7 @@ def _talk(
     """
     rows, seq = ids.shape
     anchors = torch.arange(seq, device=ids.device).expand(rows, seq)
-    first = model.num_thought_tokens + 2
+    first = rollout.thought_ids.shape[-1] + 2
     talk = _Talk(losses=[], thought_losses=[], mixing_weights=[])
     hidden = rollout.hidden_thought
     assert hidden is not None, "the objective is about thoughts"

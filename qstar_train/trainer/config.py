@@ -1,6 +1,6 @@
 """Everything a training run is made of. A run is a function of these settings."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,9 @@ class TrainSettings(Settings):
     num_thought_tokens: int | None = Field(None, ge=0, le=256)
     """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts. 0: no
     thoughts, the next-token loss alone, a plain model at the end: what a run is compared with."""
+    thought_lengths: list[Annotated[int, Field(ge=1, le=256)]] | None = Field(None, min_length=1)
+    """Each step thinks for one of these, drawn by the seed, so that the model learns to think for
+    more and less. None: for `num_thought_tokens` always."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of frozen weights and of the arithmetic; what learns is float32 always."""
     lora: LoraSettings | None = None

@@ -21,7 +21,7 @@ from qstar_train.trainer.module import METRICS, ObjectiveModule
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.samples import sample_thoughts
-from qstar_train.trainer.schedule import rate_factor, set_rates
+from qstar_train.trainer.schedule import rate_factor, set_rates, thought_length
 from qstar_train.trainer.state import load_state, save_state
 from qstar_train.trainer.weights import model_to_train, parameter_groups
 
@@ -129,10 +129,12 @@ class _Run:
             Metrics, means over the batch; the first window of this process, and what came of it.
         """
         sums = torch.zeros(len(METRICS), device=self.accelerator.device)
+        seed = self._settings.seed
+        length = thought_length(step, self._settings.thought_lengths, seed=seed)
         for round_ in range(self._plan.num_rounds):
             input_ids, indices = (tensor.to(self.accelerator.device) for tensor in next(batches))
             with self.accelerator.accumulate(self._module):
-                output = self._module(input_ids, indices, self._settings.seed)
+                output = self._module(input_ids, indices, seed, length)
                 self.accelerator.backward(output["loss"])
             sums += torch.stack([output[name] for name in METRICS])
             if round_ == 0:

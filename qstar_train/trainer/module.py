@@ -21,12 +21,19 @@ class ObjectiveModule(nn.Module):
         # Accelerate asks for the layers that FSDP2 wraps one by one.
         self._no_split_modules = getattr(model.backbone, "_no_split_modules", None)
 
-    def forward(self, input_ids: Tensor, window_indices: Tensor, seed: int) -> dict[str, Tensor]:
+    def forward(
+        self,
+        input_ids: Tensor,
+        window_indices: Tensor,
+        seed: int,
+        num_thought_tokens: int | None = None,
+    ) -> dict[str, Tensor]:
         """
         Args:
             input_ids: `[windows, seq]`, int64, no padding.
             window_indices: `[windows]`, int64: numbers of the windows in the stream.
             seed: of the run.
+            num_thought_tokens: None: as the model was trained.
 
         Returns:
             `loss`, to be differentiated; detached scalars for `metrics`; and for samples, of the
@@ -46,6 +53,7 @@ class ObjectiveModule(nn.Module):
             torch.ones_like(input_ids),
             self._settings,
             pick=sampled_thoughts(seeds, temperature=self._settings.thought_temperature),
+            num_thought_tokens=num_thought_tokens,
         )
         return {"loss": objective.total, **_metrics(objective), **_sample(objective)}
 

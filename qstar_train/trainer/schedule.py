@@ -1,9 +1,10 @@
-"""The learning rate at each step, as a function of the step alone."""
+"""The learning rate and the thought length at each step, as functions of the step alone."""
 
 import math
 
 from torch.optim import Optimizer
 
+from qstar_infer.sampling.noise import derive_seed
 from qstar_train.trainer.config import OptimizerSettings
 
 
@@ -19,6 +20,11 @@ def rate_factor(step: int, settings: OptimizerSettings, num_steps: int) -> float
         return 1.0
     done = (step - warmup) / max(1, num_steps - warmup)
     return 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+
+
+def thought_length(step: int, lengths: list[int] | None, *, seed: int) -> int | None:
+    """How long update `step`, from 0, thinks: one of `lengths`, all as likely; None of None."""
+    return None if lengths is None else lengths[derive_seed(seed, step) % len(lengths)]
 
 
 def set_rates(optimizer: Optimizer, factor: float) -> None:

@@ -7,7 +7,7 @@ from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.trainer.batches import BatchPlan
 from qstar_train.trainer.config import OptimizerSettings
 from qstar_train.trainer.module import ObjectiveModule
-from qstar_train.trainer.schedule import rate_factor
+from qstar_train.trainer.schedule import rate_factor, thought_length
 from qstar_train.trainer.weights import parameter_groups
 
 from ..parity.toy import make_toy
@@ -24,6 +24,18 @@ from ..parity.toy import make_toy
 def test_rates_rise_and_then_follow_the_schedule(schedule: str, want: list[float]) -> None:
     settings = OptimizerSettings.model_validate({"schedule": schedule, "warmup_steps": 2})
     assert [rate_factor(step, settings, 6) for step in range(6)] == pytest.approx(want)
+
+
+def test_every_thought_length_has_its_share_and_a_step_its_own() -> None:
+    drawn = [thought_length(step, [1, 2, 4], seed=3) for step in range(600)]
+    assert {length: drawn.count(length) > 150 for length in (1, 2, 4)} == {
+        1: True,
+        2: True,
+        4: True,
+    }
+    assert drawn[100:] == [thought_length(step, [1, 2, 4], seed=3) for step in range(100, 600)]
+    assert drawn != [thought_length(step, [1, 2, 4], seed=4) for step in range(600)]
+    assert thought_length(0, None, seed=0) is None
 
 
 def test_each_part_has_its_own_rate() -> None:

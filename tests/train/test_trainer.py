@@ -40,18 +40,22 @@ def run(config: Path, directory: Path, *, resume: bool = False, **changes: Any) 
     return directory
 
 
-@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"lora": LORA}, {"thought_lengths": [1, 2, 3]}],
+    ids=["full", "lora", "several lengths"],
+)
 def test_resumed_equals_uninterrupted_bit_for_bit(
-    config: Path, tmp_path: Path, lora: dict[str, int] | None
+    config: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    whole = run(config, tmp_path / "whole", lora=lora)
+    whole = run(config, tmp_path / "whole", **changes)
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut)  # as if it had ended after step 2, while writing a log line
     shutil.rmtree(cut / "states" / "step-000004")
     shutil.rmtree(cut / "model")
     log = (whole / "metrics.jsonl").read_text()
     (cut / "metrics.jsonl").write_text(log[: len(log) * 3 // 4])
-    run(config, cut, resume=True, lora=lora)
+    run(config, cut, resume=True, **changes)
     for name in ("weights", "optimizer"):
         file = f"states/step-000004/{name}.safetensors"
         assert (whole / file).read_bytes() == (cut / file).read_bytes()
