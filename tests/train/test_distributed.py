@@ -23,29 +23,28 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_config(tmp_path_factory.mktemp("distributed"))
 
 
-def launch(*command: str) -> None:
-    """Run a launcher's module with one thread for each process."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, "-m", *command],
+def launch(*command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in two processes of one thread each."""
+    # `accelerate launch --cpu` starts one process whatever it is asked for.
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    launcher = ("torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+    return subprocess.run(
+        [sys.executable, "-m", *launcher, *command],
         cwd=ROOT,
-        env=env,
+        env={**env, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert result.returncode == 0, result.stderr[-3000:]
 
 
-def test_accelerate_with_two_processes_gives_the_losses_of_one(
-    config: Path, tmp_path: Path
-) -> None:
+def test_two_processes_give_the_losses_of_one(config: Path, tmp_path: Path) -> None:
     train(settings_of(config, output=str(tmp_path / "one")))
-    launch(
-        *("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"),
-        *("--mixed_precision", "no", "--dynamo_backend", "no", "-m", "qstar_train"),
-        *("--config", str(config), "--set", f"output={tmp_path / 'two'}"),
-    )
+    command = ("-m", "qstar_train", "--config", str(config))
+    odd = launch(*command, "--set", f"output={tmp_path / 'odd'}", "--set", "batch_size=3")
+    assert "cannot be shared by 2 processes" in odd.stderr  # there really are two
+    two = launch(*command, "--set", f"output={tmp_path / 'two'}")
+    assert two.returncode == 0, two.stderr[-3000:]
     one, two = metrics_of(tmp_path / "one"), metrics_of(tmp_path / "two")
     assert len(one) == len(two) == 4
     for ours, theirs in zip(one, two, strict=True):
@@ -61,14 +60,12 @@ def test_fsdp2_with_two_processes_gives_the_weights_of_one(
     train_steps(settings, tmp_path / "one", rank=0, world=1, resume=False)
     changed = tmp_path / "config.yaml"
     changed.write_text(settings.model_dump_json(), encoding="utf-8")
-    launch(
-        *("torch.distributed.run", "--nproc_per_node", "2", "--standalone"),
-        *("-m", "tests.train.sharded_worker", str(changed), str(tmp_path / "two")),
-    )
+    two = launch("-m", "tests.train.sharded_worker", str(changed), str(tmp_path / "two"))
+    assert two.returncode == 0, two.stderr[-3000:]
     for name in ("weights", "optimizer"):
         file = f"step-000002/{name}.safetensors"
-        one, two = load_file(tmp_path / "one" / file), load_file(tmp_path / "two" / file)
-        assert set(one) == set(two)
-        for key, tensor in one.items():
+        want, got = load_file(tmp_path / "one" / file), load_file(tmp_path / "two" / file)
+        assert set(want) == set(got)
+        for key, tensor in want.items():
             scale = float(tensor.abs().max())
-            torch.testing.assert_close(two[key], tensor, rtol=0, atol=1e-4 * scale + 1e-9, msg=key)
+            torch.testing.assert_close(got[key], tensor, rtol=0, atol=1e-4 * scale + 1e-9, msg=key)
