@@ -21,9 +21,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     records = [json.loads(line) for line in arguments.units.read_text("utf-8").splitlines()]
-    places = [
-        (record, index) for record in records for index in range(len(record["base_losses"]))
-    ]
+    places = [(record, index) for record in records for index in range(len(record["base_losses"]))]
     draw = random.Random(arguments.seed)
     print("| text before | thought | next token | base loss | gain | weight |")
     print("|---|---|---|---|---|---|")

@@ -57,7 +57,8 @@ class TrainSettings(Settings):
     """Directory of the run: settings, metrics, samples, states, and `model/` at the end."""
     model: str | None = None
     """What `load_model` takes. None: the base of the default model. Thought parts that it has are
-    trained further; where it has none, it gets fresh ones."""
+    trained further; where it has none, it gets fresh ones. With `lora`, an adapter (a run's
+    `adapter/`) is trained further over its own base."""
     num_thought_tokens: int | None = Field(None, ge=0, le=256)
     """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts. 0: no
     thoughts, the next-token loss alone, a plain model at the end: what a run is compared with."""

@@ -7,25 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
+from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, base_of_adapter
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import unscale_vectors
 from qstar_train.trainer.config import LoraSettings, TrainSettings
+from qstar_train.trainer.lora import adapted_layers, adapter_tensors, lora_config, merge_lora
 from qstar_train.trainer.module import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import load_weights
-from qstar_train.trainer.weights import lora_config, model_to_train
-
-PEFT_PREFIX = "base_model.model."
-"""What PEFT puts before the names of a wrapped model's tensors."""
+from qstar_train.trainer.weights import adapter_source, model_to_train
 
 
 def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: Path) -> None:
@@ -63,17 +58,6 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
     save_model(model, directory.model)
 
 
-def merge_lora(backbone: PreTrainedModel) -> None:
-    """Add each adapter to the weights under it, in float32, and make the layers stock again."""
-    backbone.to(torch.float32)  # type: ignore[arg-type]  # wrapped method
-    for name, layer in list(backbone.named_modules()):
-        if isinstance(layer, LoraLayer):
-            layer.merge(safe_merge=True)
-            parent, _, child = name.rpartition(".")
-            setattr(backbone.get_submodule(parent), child, layer.get_base_layer())
-    del backbone.peft_config
-
-
 def _plain_base_of(settings: TrainSettings) -> str | None:
     """What the adapter is to be laid over: a hub id, or an absolute path.
 
@@ -81,11 +65,15 @@ def _plain_base_of(settings: TrainSettings) -> str | None:
     """
     if settings.model is None:
         return BASE_MODEL
-    source = find_source(settings.model)
-    if source.is_adapter or source.kind not in (SourceKind.PLAIN, SourceKind.GGUF):
+    adapter = adapter_source(settings)
+    if adapter is not None:
+        base, _ = base_of_adapter(adapter.directory)
+    elif find_source(settings.model).kind in (SourceKind.PLAIN, SourceKind.GGUF):
+        base = settings.model
+    else:
         return None
-    path = Path(settings.model).expanduser()
-    return str(path.resolve()) if path.exists() else settings.model
+    path = Path(base).expanduser()
+    return str(path.resolve()) if path.exists() else base
 
 
 def _write_adapter(
@@ -96,23 +84,10 @@ def _write_adapter(
     directory.mkdir(parents=True)
     config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
     config["base_model_name_or_path"] = base
-    config["target_modules"] = sorted(_adapted_layers(model.backbone))
+    config["target_modules"] = sorted(adapted_layers(model.backbone))
     text = json.dumps(config, indent=2, default=list) + "\n"
     (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
-    tensors = {
-        PEFT_PREFIX + name: tensor.to(torch.bfloat16).contiguous()
-        for name, tensor in get_peft_model_state_dict(model.backbone).items()
-    }
-    save_file(tensors, directory / ADAPTER_TENSORS)
+    save_file(adapter_tensors(model.backbone), directory / ADAPTER_TENSORS)
     if model.can_think:
         write_thought_parts(model, directory)
     share_files(directory)
-
-
-def _adapted_layers(backbone: PreTrainedModel) -> set[str]:
-    """The last names of the layers that have an adapter."""
-    return {
-        name.rpartition(".")[2]
-        for name, layer in backbone.named_modules()
-        if isinstance(layer, LoraLayer)
-    }

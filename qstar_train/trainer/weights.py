@@ -4,18 +4,21 @@ import dataclasses
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from transformers import PreTrainedModel
 
+from qstar_infer.checkpoint.adapter import base_of_adapter
 from qstar_infer.checkpoint.default import load_default_base
 from qstar_infer.checkpoint.fresh import add_fresh_parts
 from qstar_infer.checkpoint.load import load_model
-from qstar_infer.checkpoint.packaged_base import BASE_MODEL, BASE_PACKAGE
+from qstar_infer.checkpoint.native import read_native
+from qstar_infer.checkpoint.packaged_base import BASE_MODEL, BASE_PACKAGE, base_source
+from qstar_infer.checkpoint.source import Source, SourceKind, find_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import scale_vectors
-from qstar_train.trainer.config import LoraSettings, OptimizerSettings, TrainSettings
+from qstar_train.trainer.config import OptimizerSettings, TrainSettings
+from qstar_train.trainer.lora import add_adapters, read_adapters
 
 DEFAULT_THOUGHT_TOKENS = 5
 
@@ -24,7 +27,7 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
     """Load the model, give it thought parts if it has none, and free what learns.
 
     Full fine-tuning holds all weights in float32. With LoRA the weights are frozen in
-    `settings.dtype`, the adapters are float32.
+    `settings.dtype`, the adapters are float32; an adapter is trained further over its own base.
 
     Raises:
         CheckpointError: it cannot be loaded.
@@ -35,7 +38,10 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
     if settings.lora is None:
         model.requires_grad_(True)
     else:
-        _add_adapters(model, settings.lora, seed=settings.seed)
+        add_adapters(model.backbone, settings.lora, seed=settings.seed)
+        adapter = adapter_source(settings)
+        if adapter is not None:
+            read_adapters(model.backbone, settings.lora, adapter.directory)
     if model.can_think:
         model.thinking_parts.requires_grad_(True)
         scale_vectors(model.thinking_parts, settings.objective.embedding_scale)
@@ -94,7 +100,31 @@ def _load(settings: TrainSettings, device: str | torch.device) -> QuietStarModel
                 "which is not quantised again. Give model=DIRECTORY, or lora.quantization=none."
             )
         return load_default_base(dtype=dtype, device=device)
-    return load_model(settings.model, dtype=dtype, device=device, quantization=quantization)
+    adapter = adapter_source(settings)
+    if adapter is None:
+        return load_model(settings.model, dtype=dtype, device=device, quantization=quantization)
+    base, revision = base_of_adapter(adapter.directory)
+    model = load_model(
+        base_source() if base == BASE_MODEL else base,
+        dtype=dtype,
+        device=device,
+        quantization=quantization,
+        revision=revision,
+    )
+    if adapter.kind is not SourceKind.NATIVE:
+        return model
+    config, parts = read_native(adapter.directory, hidden=model.hidden_size)
+    return QuietStarModel(
+        model.backbone, model.tokenizer, thought_parts=parts.to(device), config=config
+    )
+
+
+def adapter_source(settings: TrainSettings) -> Source | None:
+    """The adapter that is trained further; None where LoRA starts afresh, or there is none."""
+    if settings.lora is None or settings.model is None:
+        return None
+    source = find_source(settings.model)
+    return source if source.is_adapter else None
 
 
 def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarModel:
@@ -112,28 +142,3 @@ def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarMode
     if wanted is not None:
         model.config = dataclasses.replace(model.config, num_thought_tokens=wanted)
     return model
-
-
-def _add_adapters(model: QuietStarModel, lora: LoraSettings, *, seed: int) -> None:
-    """Put LoRA layers into the backbone, in float32."""
-    config = lora_config(lora)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            inject_adapter_in_model(config, model.backbone)
-        except ValueError as error:
-            raise ConfigError(f"lora.target_modules = {lora.target_modules!r}: {error}") from error
-    for parameter in model.backbone.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
-def lora_config(lora: LoraSettings) -> LoraConfig:
-    """The settings as PEFT writes them down."""
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        target_modules=lora.target_modules,
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-    )

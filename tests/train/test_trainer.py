@@ -157,6 +157,27 @@ def test_tensorboard_is_written(config: Path, tmp_path: Path) -> None:
     assert list(directory.rglob("events.out.tfevents.*"))
 
 
+def test_an_adapter_is_trained_further(config: Path, tmp_path: Path) -> None:
+    """With rates near 0 it comes out as it went in, over the same base."""
+    source = str(config.parent / "plain")
+    first = run(config, tmp_path / "first", model=source, lora=LORA) / "adapter"
+    still = {"learning_rate": 1e-12, "warmup_steps": 0}
+    again = {"model": str(first), "lora": LORA, "optimizer": still, "steps": 1}
+    second = run(config, tmp_path / "second", **again) / "adapter"
+    assert json.loads((second / "adapter_config.json").read_text()) == json.loads(
+        (first / "adapter_config.json").read_text()
+    )
+    for name in ("adapter_model", "quiet_star"):
+        want = load_file(first / f"{name}.safetensors")
+        got = load_file(second / f"{name}.safetensors")
+        assert got.keys() == want.keys()
+        for key, tensor in want.items():
+            torch.testing.assert_close(got[key], tensor, rtol=0, atol=1e-6, msg=key)
+    assert any(tensor.any() for key, tensor in want.items() if "talk_head" in key)
+    with pytest.raises(ConfigError, match=r"adapter with r = 2.*lora gives 4"):
+        run(config, tmp_path / "third", **{**again, "lora": {"rank": 4, "alpha": 4}})
+
+
 @pytest.mark.parametrize("model", ["toy", "plain"])
 def test_without_thoughts_it_is_plain_fine_tuning(config: Path, tmp_path: Path, model: str) -> None:
     """The first loss is transformers' own, and a plain checkpoint comes out."""
