@@ -79,7 +79,7 @@ def _plain_base_of(settings: TrainSettings) -> str | None:
 def _write_adapter(
     model: QuietStarModel, lora: LoraSettings, directory: Path, *, base: str
 ) -> None:
-    """The trained parts alone, adapters in bfloat16."""
+    """The trained parts alone, in bfloat16."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
@@ -89,5 +89,5 @@ def _write_adapter(
     (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
     save_file(adapter_tensors(model.backbone), directory / ADAPTER_TENSORS)
     if model.can_think:
-        write_thought_parts(model, directory)
+        write_thought_parts(model, directory, dtype=torch.bfloat16)
     share_files(directory)
