@@ -69,10 +69,10 @@ default-model: setup ## train the default model from packages, and its control: 
 	$(TRAIN)
 	$(TRAIN) --set num_thought_tokens=0 --set output=$(CONTROL)
 
-evaluate-default: setup ## measure the shipped default model, its base and its control
+evaluate-default: setup ## measure what default-model trained, its base and its control
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	$(BIN)/qstar prepare openwebtext math500 gsm8k commonsense_qa --out data
-	$(BIN)/qstar eval default without-thoughts=benchmarks/controls/without_thoughts base \
+	$(BIN)/qstar eval thinking=runs/default/adapter without-thoughts=$(CONTROL)/adapter base \
 		--config recipes/evaluate-default.yaml --out runs/evaluate-default
 
 clean: ## remove .venv, build outputs and caches
