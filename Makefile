@@ -59,7 +59,7 @@ bench: setup ## decoding speed, thinking and not; ARGS="..." is passed on
 
 # Processes of one thread each are faster on a CPU than one with all threads; a step has two windows.
 PROCESSES ?= $(if $(shell command -v nvidia-smi),1,2)
-TRAIN := OMP_NUM_THREADS=1 $(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m qstar_train \
+TRAIN := OMP_NUM_THREADS=1 $(if $(shell command -v nvidia-smi),,ACCELERATE_USE_CPU=true )$(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m qstar_train \
 	--config recipes/default.yaml --resume
 CONTROL := runs/default-without-thoughts
 

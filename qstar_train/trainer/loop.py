@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,12 @@ def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerato
         log_with=tracker,
         project_dir=str(directory.path),
     )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise ConfigError(
+            f"{started} processes were started, but each would train by itself. Without GPUs, set "
+            "ACCELERATE_USE_CPU=true."
+        )
     accelerator.init_trackers("qstar")
     return accelerator
 
