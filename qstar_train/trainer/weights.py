@@ -105,7 +105,7 @@ def _load(settings: TrainSettings, device: str | torch.device) -> QuietStarModel
         return load_model(settings.model, dtype=dtype, device=device, quantization=quantization)
     base, revision = base_of_adapter(adapter.directory)
     model = load_model(
-        base_source() if base == BASE_MODEL else base,
+        base_source() if base == BASE_MODEL and revision is None else base,
         dtype=dtype,
         device=device,
         quantization=quantization,
