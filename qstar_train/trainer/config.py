@@ -65,6 +65,10 @@ class TrainSettings(Settings):
     thought_lengths: list[Annotated[int, Field(ge=1, le=256)]] | None = Field(None, min_length=1)
     """Each step thinks for one of these, drawn by the seed, so that the model learns to think for
     more and less. None: for `num_thought_tokens` always."""
+    true_thought_share: float = Field(0.0, ge=0, le=1)
+    """Of the first step's thoughts, so many are not sampled: they are the true text to come, so
+    that it pays to read a thought. The share falls evenly to 0 at `true_thought_steps`."""
+    true_thought_steps: int = Field(100, ge=1)
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Of frozen weights and of the arithmetic; what learns is float32 always."""
     lora: LoraSettings | None = None

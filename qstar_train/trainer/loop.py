@@ -22,7 +22,7 @@ from qstar_train.trainer.module import METRICS, ObjectiveModule
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.samples import sample_thoughts
-from qstar_train.trainer.schedule import rate_factor, set_rates, thought_length
+from qstar_train.trainer.schedule import rate_factor, set_rates, thought_length, true_share
 from qstar_train.trainer.state import load_state, save_state
 from qstar_train.trainer.weights import model_to_train, parameter_groups
 
@@ -130,12 +130,13 @@ class _Run:
             Metrics, means over the batch; the first window of this process, and what came of it.
         """
         sums = torch.zeros(len(METRICS), device=self.accelerator.device)
-        seed = self._settings.seed
-        length = thought_length(step, self._settings.thought_lengths, seed=seed)
+        settings = self._settings
+        length = thought_length(step, settings.thought_lengths, seed=settings.seed)
+        told = true_share(step, settings.true_thought_share, settings.true_thought_steps)
         for round_ in range(self._plan.num_rounds):
             input_ids, indices = (tensor.to(self.accelerator.device) for tensor in next(batches))
             with self.accelerator.accumulate(self._module):
-                output = self._module(input_ids, indices, seed, length)
+                output = self._module(input_ids, indices, settings.seed, length, told)
                 self.accelerator.backward(output["loss"])
             sums += torch.stack([output[name] for name in METRICS])
             if round_ == 0:
@@ -143,11 +144,11 @@ class _Run:
         means = self.accelerator.reduce(sums / self._plan.num_rounds, reduction="mean")
         metrics = dict(zip(METRICS, means.tolist(), strict=True))
         norm = self.accelerator.clip_grad_norm_(
-            self._module.parameters(), self._settings.optimizer.max_gradient_norm
+            self._module.parameters(), settings.optimizer.max_gradient_norm
         )
         metrics["gradient_norm"] = float(norm)
         _require_finite(metrics, step)
-        factor = rate_factor(step, self._settings.optimizer, self._settings.steps)
+        factor = rate_factor(step, settings.optimizer, settings.steps)
         set_rates(self._optimizer.optimizer, factor)
         self._optimizer.step()
         self._optimizer.zero_grad()

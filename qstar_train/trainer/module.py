@@ -8,7 +8,7 @@ from qstar_infer.sampling.noise import row_keys
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, base_losses, evaluate_objective
-from qstar_train.sampling import sampled_thoughts
+from qstar_train.sampling import partly_true_thoughts, sampled_thoughts
 
 
 class ObjectiveModule(nn.Module):
@@ -27,6 +27,7 @@ class ObjectiveModule(nn.Module):
         window_indices: Tensor,
         seed: int,
         num_thought_tokens: int | None = None,
+        true_share: float = 0.0,
     ) -> dict[str, Tensor]:
         """
         Args:
@@ -34,6 +35,7 @@ class ObjectiveModule(nn.Module):
             window_indices: `[windows]`, int64: numbers of the windows in the stream.
             seed: of the run.
             num_thought_tokens: None: as the model was trained.
+            true_share: of the thoughts, are the true text to come.
 
         Returns:
             `loss`, to be differentiated; detached scalars for `metrics`; and for samples, of the
@@ -47,12 +49,16 @@ class ObjectiveModule(nn.Module):
         passes = torch.arange(num_passes, device=input_ids.device).repeat(len(input_ids))
         windows = window_indices.repeat_interleave(num_passes)
         seeds = row_keys(torch.full_like(windows, seed), windows, passes)
+        pick = sampled_thoughts(seeds, temperature=self._settings.thought_temperature)
+        if true_share > 0:
+            rows = input_ids.repeat_interleave(num_passes, dim=0)
+            pick = partly_true_thoughts(pick, rows, seeds, share=true_share)
         objective = evaluate_objective(
             self.model,
             input_ids,
             torch.ones_like(input_ids),
             self._settings,
-            pick=sampled_thoughts(seeds, temperature=self._settings.thought_temperature),
+            pick=pick,
             num_thought_tokens=num_thought_tokens,
         )
         return {"loss": objective.total, **_metrics(objective), **_sample(objective)}

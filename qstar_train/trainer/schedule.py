@@ -1,4 +1,4 @@
-"""The learning rate and the thought length at each step, as functions of the step alone."""
+"""What changes from step to step, as functions of the step alone."""
 
 import math
 
@@ -25,6 +25,12 @@ def rate_factor(step: int, settings: OptimizerSettings, num_steps: int) -> float
 def thought_length(step: int, lengths: list[int] | None, *, seed: int) -> int | None:
     """How long update `step`, from 0, thinks: one of `lengths`, all as likely; None of None."""
     return None if lengths is None else lengths[derive_seed(seed, step) % len(lengths)]
+
+
+def true_share(step: int, share: float, num_steps: int) -> float:
+    """What share of the thoughts of update `step`, from 0, is true text: from `share` down to 0 at
+    `num_steps`, evenly."""
+    return share * max(0.0, 1 - step / num_steps) if share else 0.0
 
 
 def set_rates(optimizer: Optimizer, factor: float) -> None:

@@ -11,10 +11,10 @@ from qstar_train.trainer.config import TrainSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
 def test_a_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
     kind = EvaluateSettings if path.stem.startswith("evaluate") else TrainSettings
     load_settings(kind, path)

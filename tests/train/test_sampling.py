@@ -2,7 +2,13 @@
 
 import torch
 
-from qstar_train.sampling import ordinary_ids, random_thoughts, sampled_thoughts, uniform_numbers
+from qstar_train.sampling import (
+    ordinary_ids,
+    partly_true_thoughts,
+    random_thoughts,
+    sampled_thoughts,
+    uniform_numbers,
+)
 
 from ..parity.toy import END_ID, EOS, START_ID, make_toy
 
@@ -54,6 +60,29 @@ def test_temperature_zero_takes_the_most_likely() -> None:
     logits = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0))
     pick = sampled_thoughts(torch.tensor([1, 2]), temperature=0)
     assert torch.equal(pick(logits, 1, anchors_of(2, 3)), logits.argmax(-1))
+
+
+def test_a_share_of_the_thoughts_is_the_true_text_whole_thoughts_at_a_time() -> None:
+    rows, count = 20, 300
+    input_ids = torch.arange(rows * count).view(rows, count)
+    seeds = torch.arange(rows)
+
+    def never(_: torch.Tensor, role: int, anchors: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(anchors, -role)
+
+    pick = partly_true_thoughts(never, input_ids, seeds, share=0.3)
+    anchors = anchors_of(rows, count)
+    first, second = (pick(torch.zeros(1), role, anchors) for role in (1, 2))
+    is_true = first != -1
+    # 6,000 draws: a standard deviation of 0.006.
+    assert abs(float(is_true.float().mean()) - 0.3) < 0.03
+    assert torch.equal(first[is_true], (input_ids + 1)[is_true])
+    # A thought is true in all its tokens or in none; past the row's end it is the model's own.
+    assert torch.equal(second[:, :-2] != -2, is_true[:, :-2])
+    assert torch.equal(second[:, :-2][is_true[:, :-2]], (input_ids + 2)[:, :-2][is_true[:, :-2]])
+    assert (second[:, -2:] == -2).all()
+    # A few anchors at a time give the same as all at once.
+    assert torch.equal(pick(torch.zeros(1), 1, anchors[:, 100:150]), first[:, 100:150])
 
 
 def test_ordinary_ids_leave_out_what_is_no_text() -> None:

@@ -7,7 +7,7 @@ from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.trainer.batches import BatchPlan
 from qstar_train.trainer.config import OptimizerSettings
 from qstar_train.trainer.module import ObjectiveModule
-from qstar_train.trainer.schedule import rate_factor, thought_length
+from qstar_train.trainer.schedule import rate_factor, thought_length, true_share
 from qstar_train.trainer.weights import parameter_groups
 
 from ..parity.toy import make_toy
@@ -24,6 +24,12 @@ from ..parity.toy import make_toy
 def test_rates_rise_and_then_follow_the_schedule(schedule: str, want: list[float]) -> None:
     settings = OptimizerSettings.model_validate({"schedule": schedule, "warmup_steps": 2})
     assert [rate_factor(step, settings, 6) for step in range(6)] == pytest.approx(want)
+
+
+def test_the_share_of_true_thoughts_falls_evenly_to_nothing() -> None:
+    shares = [true_share(step, 0.5, 4) for step in range(6)]
+    assert shares == [0.5, 0.375, 0.25, 0.125, 0.0, 0.0]
+    assert true_share(0, 0.0, 4) == 0.0
 
 
 def test_every_thought_length_has_its_share_and_a_step_its_own() -> None:

@@ -42,7 +42,7 @@ def run(config: Path, directory: Path, *, resume: bool = False, **changes: Any) 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"lora": LORA}, {"thought_lengths": [1, 2, 3]}],
+    [{}, {"lora": LORA}, {"thought_lengths": [1, 2, 3], "true_thought_share": 0.5}],
     ids=["full", "lora", "several lengths"],
 )
 def test_resumed_equals_uninterrupted_bit_for_bit(
