@@ -131,14 +131,27 @@ def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarMode
     wanted = settings.num_thought_tokens
     if wanted == 0:
         return QuietStarModel(model.backbone, model.tokenizer)
+    base, revision = _base_of(settings)
     if model.config is None:
         return add_fresh_parts(
             model,
             num_thought_tokens=wanted or DEFAULT_THOUGHT_TOKENS,
             seed=settings.seed,
-            base_model=settings.model or BASE_MODEL,
-            base_revision=BASE_PACKAGE if settings.model is None else None,
+            base_model=base,
+            base_revision=revision,
         )
+    if adapter_source(settings) is not None:
+        model.config = dataclasses.replace(model.config, base_model=base, base_revision=revision)
     if wanted is not None:
         model.config = dataclasses.replace(model.config, num_thought_tokens=wanted)
     return model
+
+
+def _base_of(settings: TrainSettings) -> tuple[str, str | None]:
+    """The model under all training, and its revision: under an adapter, the adapter's own base."""
+    adapter = adapter_source(settings)
+    if adapter is not None:
+        base, revision = base_of_adapter(adapter.directory)
+    else:
+        base, revision = settings.model or BASE_MODEL, None
+    return base, BASE_PACKAGE if base == BASE_MODEL and revision is None else revision

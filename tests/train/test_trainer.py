@@ -167,6 +167,8 @@ def test_an_adapter_is_trained_further(config: Path, tmp_path: Path) -> None:
     assert json.loads((second / "adapter_config.json").read_text()) == json.loads(
         (first / "adapter_config.json").read_text()
     )
+    named = [json.loads((path / "quiet_star.json").read_text()) for path in (first, second)]
+    assert named[0]["base_model"] == named[1]["base_model"] == source
     for name in ("adapter_model", "quiet_star"):
         want = load_file(first / f"{name}.safetensors")
         got = load_file(second / f"{name}.safetensors")
