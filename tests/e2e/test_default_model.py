@@ -18,25 +18,37 @@ def test_the_readmes_request_is_answered_with_thoughts(default_server: str) -> N
     assert response.status_code == 200, response.text
     choice = response.json()["choices"][0]
     assert "Paris" in choice["text"]
-    assert len(choice["thoughts"]) == body["max_tokens"]
+    assert len(choice["thoughts"]) == response.json()["usage"]["completion_tokens"]
     for thought in choice["thoughts"]:
-        assert len(thought["thought_token_ids"]) == 5
+        assert len(thought["thought_token_ids"]) == 4
         assert thought["thought"]
-        assert thought["mixing_weight"] == 0  # untrained: the thoughts change nothing yet
-        assert thought["logprob"] == thought["base_logprob"]
+        assert thought["logprob"] != thought["base_logprob"]
+    assert len({thought["mixing_weight"] for thought in choice["thoughts"]}) > 1
 
 
-def test_thinking_does_not_change_the_untrained_models_text(default_server: str) -> None:
+def test_thoughts_of_the_default_model_change_its_predictions(default_server: str) -> None:
+    """By their words: other noise for the thoughts alone, another prediction."""
     with QStarClient(base_url=default_server) as client:
-        texts = [
-            client.completions.create(
-                prompt="Two plus two is", max_tokens=6, seed=3, num_thought_tokens=length
-            )
-            .choices[0]
-            .text
-            for length in (0, 1, 5)
+        first = [
+            (
+                client.completions.create(
+                    prompt="Two plus two is",
+                    max_tokens=1,
+                    temperature=0,
+                    seed=seed,
+                    num_thought_tokens=length,
+                    thought_temperature=temperature,
+                    show_thoughts=True,
+                ).choices[0]
+            ).thoughts
+            for seed, length, temperature in ((1, 4, 1.0), (2, 4, 1.0), (1, 0, None))
         ]
-    assert texts[0] == texts[1] == texts[2]
+    one, other = first[0][0], first[1][0]
+    assert one.base_logprob == other.base_logprob
+    assert one.thought != other.thought
+    assert one.mixing_weight != other.mixing_weight
+    assert first[2][0].mixing_weight == 0
+    assert first[2][0].logprob == first[2][0].base_logprob
 
 
 def test_our_client_streams_thoughts(default_server: str) -> None:
