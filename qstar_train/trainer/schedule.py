@@ -30,7 +30,7 @@ def thought_length(step: int, lengths: list[int] | None, *, seed: int) -> int | 
 def true_share(step: int, share: float, num_steps: int) -> float:
     """What share of the thoughts of update `step`, from 0, is true text: from `share` down to 0 at
     `num_steps`, evenly."""
-    return share * max(0.0, 1 - step / num_steps) if share else 0.0
+    return share * max(0.0, 1 - step / num_steps)
 
 
 def set_rates(optimizer: Optimizer, factor: float) -> None:
