@@ -14,6 +14,9 @@ class ObjectiveSettings(Settings):
     """Thoughts sampled for each position; their mean is the baseline of the reward."""
     base_loss_weight: float = Field(0.5, ge=0)
     """Of the next-token loss without thoughts."""
+    think_every: int = Field(1, ge=1)
+    """One window in so many is thought about (the paper: all); the others train the base prediction
+    alone, at a tenth of the cost."""
     talk_loss_weight: float = Field(0.5, ge=0)
     """Of the talk tokens' loss after the thought."""
     policy_weight: float = Field(1e6, ge=0)

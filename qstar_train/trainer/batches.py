@@ -27,6 +27,7 @@ class BatchPlan:
         batch_size: int,
         micro_batch_size: int | None,
         *,
+        think_every: int = 1,
         num_processes: int,
         process_index: int,
     ) -> "BatchPlan":
@@ -44,6 +45,11 @@ class BatchPlan:
         if share % micro:
             raise ConfigError(
                 f"micro_batch_size = {micro} does not divide a process's share, {share} windows."
+            )
+        if micro % think_every:
+            raise ConfigError(
+                f"objective.think_every = {think_every} does not divide the {micro} windows that a "
+                f"process takes at once. Give another, or another batch_size or micro_batch_size."
             )
         return cls(
             batch_size=batch_size,

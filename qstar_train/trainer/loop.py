@@ -68,6 +68,7 @@ class _Run:
         self._plan = BatchPlan.of(
             settings.batch_size,
             settings.micro_batch_size,
+            think_every=settings.objective.think_every,
             num_processes=self.accelerator.num_processes,
             process_index=self.accelerator.process_index,
         )

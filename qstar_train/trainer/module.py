@@ -45,6 +45,24 @@ class ObjectiveModule(nn.Module):
         """
         if not self.model.can_think:
             return self._without_thoughts(input_ids)
+        every = self._settings.think_every
+        objective = self._think(
+            input_ids[::every], window_indices[::every], seed, num_thought_tokens, true_share
+        )
+        loss = objective.total
+        if every > 1:
+            silent = torch.arange(len(input_ids), device=input_ids.device) % every > 0
+            loss = loss + self._of_silent_windows(input_ids[silent], objective.base_losses, every)
+        return {"loss": loss, **_metrics(objective), **_sample(objective)}
+
+    def _think(
+        self,
+        input_ids: Tensor,
+        window_indices: Tensor,
+        seed: int,
+        num_thought_tokens: int | None,
+        true_share: float,
+    ) -> Objective:
         num_passes = self._settings.num_passes
         passes = torch.arange(num_passes, device=input_ids.device).repeat(len(input_ids))
         windows = window_indices.repeat_interleave(num_passes)
@@ -53,7 +71,7 @@ class ObjectiveModule(nn.Module):
         if true_share > 0:
             rows = input_ids.repeat_interleave(num_passes, dim=0)
             pick = partly_true_thoughts(pick, rows, seeds, share=true_share)
-        objective = evaluate_objective(
+        return evaluate_objective(
             self.model,
             input_ids,
             torch.ones_like(input_ids),
@@ -61,7 +79,17 @@ class ObjectiveModule(nn.Module):
             pick=pick,
             num_thought_tokens=num_thought_tokens,
         )
-        return {"loss": objective.total, **_metrics(objective), **_sample(objective)}
+
+    def _of_silent_windows(self, input_ids: Tensor, thinking: Tensor, every: int) -> Tensor:
+        """What turns the base loss of the thinking windows into that of all windows.
+
+        Args:
+            input_ids: `[windows, seq]`: those that are not thought about.
+            thinking: `[rows, seq - 1]`: base losses of those that are, one in `every`.
+        """
+        silent = base_losses(self.model, input_ids, torch.ones_like(input_ids))
+        difference = mean_counted(silent) - mean_counted(thinking)
+        return self._settings.base_loss_weight * (1 - 1 / every) * difference
 
     def _without_thoughts(self, input_ids: Tensor) -> dict[str, Tensor]:
         """The next-token loss of a model that cannot think; there is no thought to sample."""
@@ -85,7 +113,7 @@ METRICS = (
     "thought_entropy",
     "foresight_loss",
 )
-"""Scalars of every step, means over the batch."""
+"""Scalars of every step, means over the windows that are thought about."""
 
 
 @torch.no_grad()

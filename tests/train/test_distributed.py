@@ -39,8 +39,10 @@ def launch(*command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_two_processes_give_the_losses_of_one(config: Path, tmp_path: Path) -> None:
-    train(settings_of(config, output=str(tmp_path / "one")))
-    command = ("-m", "qstar_train", "--config", str(config))
+    """With windows among them that are not thought about."""
+    objective = {"num_talk_tokens": 2, "think_every": 2}
+    train(settings_of(config, output=str(tmp_path / "one"), objective=objective))
+    command = ("-m", "qstar_train", "--config", str(config), "--set", "objective.think_every=2")
     odd = launch(*command, "--set", f"output={tmp_path / 'odd'}", "--set", "batch_size=3")
     assert "cannot be shared by 2 processes" in odd.stderr  # there really are two
     two = launch(*command, "--set", f"output={tmp_path / 'two'}")

@@ -76,3 +76,5 @@ def test_batches_that_cannot_be_shared_are_refused() -> None:
         BatchPlan.of(5, None, num_processes=2, process_index=0)
     with pytest.raises(ConfigError, match="micro_batch_size = 3 does not divide"):
         BatchPlan.of(8, 3, num_processes=2, process_index=0)
+    with pytest.raises(ConfigError, match="think_every = 3 does not divide the 4 windows"):
+        BatchPlan.of(8, None, think_every=3, num_processes=2, process_index=0)

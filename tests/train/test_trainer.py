@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from qstar_infer.checkpoint import load_model
@@ -92,6 +93,22 @@ def test_everything_that_learns_moves_and_nothing_else(
     learning = {name: p for name, p in before.named_parameters() if p.requires_grad}
     assert set(learning) == set(after)
     assert not [name for name in after if torch.equal(after[name], learning[name])]
+
+
+def test_windows_that_are_not_thought_about_train_the_base_alone(config: Path) -> None:
+    settings = settings_of(config, objective={"num_passes": 1, "think_every": 2})
+    module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+    ids = torch.randint(0, 256, (4, 12), generator=torch.Generator().manual_seed(1))
+    numbers = torch.arange(4)
+    some = module(ids, numbers, seed=0)
+    every = ObjectiveModule(module.model, settings.objective.model_copy(update={"think_every": 1}))
+    thinking = every(ids[[0, 2]], numbers[[0, 2]], seed=0)
+    assert torch.equal(some["thought_ids"], thinking["thought_ids"])
+    logits = module.model.think(ids).base_logits.float()
+    base = F.cross_entropy(logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none").mean(1)
+    weight = settings.objective.base_loss_weight
+    want = thinking["loss"] + weight * (base.mean() - base[[0, 2]].mean())
+    torch.testing.assert_close(some["loss"], want, rtol=1e-5, atol=1e-5)
 
 
 def test_the_checkpoint_loads_and_the_adapter_is_the_same_model(
