@@ -69,9 +69,12 @@ default-model: setup ## train the default model from packages, and its control: 
 	$(TRAIN)/text.yaml
 	$(TRAIN)/guess.yaml
 	$(TRAIN)/reinforce.yaml
+	$(TRAIN)/settle.yaml
 	$(TRAIN)/guess.yaml $(SILENT) --set output=runs/guess-without-thoughts
-	$(TRAIN)/reinforce.yaml $(SILENT) --set output=runs/default-without-thoughts \
+	$(TRAIN)/reinforce.yaml $(SILENT) --set output=runs/reinforced-without-thoughts \
 		--set model=runs/guess-without-thoughts/adapter
+	$(TRAIN)/settle.yaml $(SILENT) --set output=runs/default-without-thoughts \
+		--set model=runs/reinforced-without-thoughts/adapter
 
 evaluate-default: setup ## measure the default model, its base, and the same training without thoughts
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
