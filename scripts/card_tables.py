@@ -58,9 +58,7 @@ def losses(report: Report) -> None:
         "**this model, thinking**": ("default", LENGTH, "sampled", "loss_mixed"),
         "this model, random words for thoughts": ("default", LENGTH, "random", "loss_mixed"),
     }
-    print_head("loss", TEXTS)
-    for name, (*which, figure) in rows.items():
-        print_row(name, [report.figures(task, *which)[figure] for task in TEXTS], digits=3)
+    print_figures(report, "loss", TEXTS, rows, digits=3)
 
 
 def differences(report: Report) -> None:
@@ -93,9 +91,21 @@ def questions(report: Report) -> None:
         "**this model, thinking**": ("default", LENGTH, "sampled", "mixed_probability"),
         "gain of thinking": ("default", LENGTH, "sampled", "gain"),
     }
-    print_head("", QUESTIONS)
+    print_figures(report, "", QUESTIONS, rows, digits=4)
+
+
+def print_figures(
+    report: Report,
+    corner: str,
+    tasks: dict[str, str],
+    rows: dict[str, tuple[str, int, str, str]],
+    *,
+    digits: int,
+) -> None:
+    """A table with one result's figure in each cell: checkpoint, length, thoughts and figure."""
+    print_head(corner, tasks)
     for name, (*which, figure) in rows.items():
-        print_row(name, [report.figures(task, *which)[figure] for task in QUESTIONS], digits=4)
+        print_row(name, [report.figures(task, *which)[figure] for task in tasks], digits=digits)
 
 
 def print_head(corner: str, tasks: dict[str, str]) -> None:
