@@ -17,6 +17,9 @@ class ObjectiveSettings(Settings):
     think_every: int = Field(1, ge=1)
     """One window in so many is thought about (the paper: all); the others train the base prediction
     alone, at a tenth of the cost."""
+    teacher_weight: float = Field(0.0, ge=0)
+    """Not in the paper: of the teacher's divergence from the base prediction, which holds that
+    prediction to what the same training without thoughts gives."""
     talk_loss_weight: float = Field(0.5, ge=0)
     """Of the talk tokens' loss after the thought."""
     policy_weight: float = Field(1e6, ge=0)

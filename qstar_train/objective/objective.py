@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
 from qstar_train.objective.config import ObjectiveSettings
@@ -16,6 +15,7 @@ from qstar_train.objective.losses import (
     policy_losses,
     thought_rewards,
 )
+from qstar_train.objective.teacher import base_states, teacher_divergence
 from qstar_train.objective.vocabulary import ThoughtToken, pick_thought_token, token_losses
 from qstar_train.sampling import Pick
 
@@ -37,6 +37,8 @@ class Objective:
     foresight: Tensor
     """Scalar: the loss of the true tokens ahead under the thoughts' distributions; 0 where its
     weight is."""
+    teacher_divergence: Tensor
+    """Scalar: the teacher's from the base prediction, nats; 0 without a teacher."""
     base_losses: Tensor
     """`[rows, seq - 1]`."""
     talk_losses: list[Tensor]
@@ -59,6 +61,7 @@ def evaluate_objective(
     *,
     pick: Pick,
     num_thought_tokens: int | None = None,
+    teacher: QuietStarModel | None = None,
 ) -> Objective:
     """The paper's loss on one batch. Differentiable.
 
@@ -67,6 +70,7 @@ def evaluate_objective(
         attention_mask: `[examples, seq]`, 0 at padding.
         pick: samples the thoughts. Sees the rows in order, the passes of an example together.
         num_thought_tokens: None: as the model was trained.
+        teacher: the base prediction is held to its prediction.
     """
     ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
@@ -88,8 +92,12 @@ def evaluate_objective(
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(token.entropy * is_real).mean() for token in tokens], like=language)
     foresight = _mean([mean_counted(losses) for losses in foresight_losses], like=language)
+    divergence = torch.zeros_like(language)
+    if teacher is not None:
+        divergence = teacher_divergence(model, rollout.hidden_base, teacher, ids, is_real)
     return Objective(
         total=language
+        + settings.teacher_weight * divergence
         + settings.policy_weight * policy.mean()
         + settings.thought_loss_weight * thought
         + settings.foresight_loss_weight * foresight
@@ -99,6 +107,7 @@ def evaluate_objective(
         thought=thought,
         entropy=entropy,
         foresight=foresight,
+        teacher_divergence=divergence,
         base_losses=base_losses,
         talk_losses=talk.losses,
         rewards=rewards,
@@ -115,8 +124,7 @@ def base_losses(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor
         input_ids, attention_mask: as for `evaluate_objective`.
     """
     is_real = attention_mask.bool()
-    attention = ParallelThoughts(is_real)
-    hidden = model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
+    hidden = base_states(model, input_ids, is_real)
     return token_losses(model, hidden[:, :-1], input_ids[:, 1:], is_real[:, 1:])
 
 

@@ -60,6 +60,33 @@ def token_losses(
     return torch.cat(losses).view(labels.shape) * is_counted
 
 
+def divergences(
+    model: QuietStarModel, states: Tensor, teacher: QuietStarModel, teacher_states: Tensor
+) -> Tensor:
+    """`KL(teacher || model)` of the next token at each position, nats.
+
+    Args:
+        states, teacher_states: `[rows, positions, hidden]`, each of its model.
+
+    Returns:
+        `[rows, positions]`, float32, differentiable in `states`.
+    """
+    flat_states, flat_teacher = states.flatten(0, 1), teacher_states.flatten(0, 1)
+    step = max(1, LOGITS_AT_ONCE // model.vocab_size)
+    found = []
+    for first in range(0, len(flat_states), step):
+        here = slice(first, first + step)
+        with torch.no_grad():
+            wanted = teacher.logits(flat_teacher[here]).log_softmax(-1)
+
+        def divergence(states: Tensor, wanted: Tensor = wanted) -> Tensor:
+            logprobs = model.logits(states).log_softmax(-1)
+            return F.kl_div(logprobs, wanted, reduction="none", log_target=True).sum(-1)
+
+        found.append(_forgetfully(model, divergence, flat_states[here]))
+    return torch.cat(found).view(states.shape[:2])
+
+
 def pick_thought_token(
     model: QuietStarModel,
     states: Tensor,

@@ -59,6 +59,9 @@ class TrainSettings(Settings):
     """What `load_model` takes. None: the base of the default model. Thought parts that it has are
     trained further; where it has none, it gets fresh ones. With `lora`, an adapter (a run's
     `adapter/`) is trained further over its own base."""
+    teacher: str | None = None
+    """What `load_model` takes: the model whose prediction the base prediction is held to, with
+    weight `objective.teacher_weight`. Most often the same training without thoughts."""
     num_thought_tokens: int | None = Field(None, ge=0, le=256)
     """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts. 0: no
     thoughts, the next-token loss alone, a plain model at the end: what a run is compared with."""
@@ -99,5 +102,15 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"data.window = {self.data.window} must be at least objective.num_talk_tokens + 2 "
                 f"= {needed}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_has_a_weight(self) -> Self:
+        weight = self.objective.teacher_weight
+        if (self.teacher is None) != (weight == 0):
+            raise ValueError(
+                f"teacher = {self.teacher} and objective.teacher_weight = {weight}: give both or "
+                "neither"
             )
         return self

@@ -24,7 +24,7 @@ from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.samples import sample_thoughts
 from qstar_train.trainer.schedule import rate_factor, set_rates, thought_length, true_share
 from qstar_train.trainer.state import load_state, save_state
-from qstar_train.trainer.weights import model_to_train, parameter_groups
+from qstar_train.trainer.weights import model_to_train, parameter_groups, teacher_of
 
 
 def train(settings: TrainSettings, *, resume: bool = False) -> Path:
@@ -83,7 +83,7 @@ class _Run:
                 seed=settings.seed,
                 excluded_ids=model.delimiter_ids,
             )
-        module = ObjectiveModule(model, settings.objective)
+        module = ObjectiveModule(model, settings.objective, teacher_of(settings, model))
         rates = settings.optimizer
         optimizer = torch.optim.AdamW(
             parameter_groups(module, rates),

@@ -14,9 +14,16 @@ from qstar_train.sampling import partly_true_thoughts, sampled_thoughts
 class ObjectiveModule(nn.Module):
     """A model with its objective; the forward pass is a whole training step but for the update."""
 
-    def __init__(self, model: QuietStarModel, settings: ObjectiveSettings) -> None:
+    def __init__(
+        self,
+        model: QuietStarModel,
+        settings: ObjectiveSettings,
+        teacher: QuietStarModel | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        # In a tuple it is no submodule: it is neither wrapped, nor trained, nor saved.
+        self._teacher = (teacher,)
         self._settings = settings
         # Accelerate asks for the layers that FSDP2 wraps one by one.
         self._no_split_modules = getattr(model.backbone, "_no_split_modules", None)
@@ -78,6 +85,7 @@ class ObjectiveModule(nn.Module):
             self._settings,
             pick=pick,
             num_thought_tokens=num_thought_tokens,
+            teacher=self._teacher[0],
         )
 
     def _of_silent_windows(self, input_ids: Tensor, thinking: Tensor, every: int) -> Tensor:
@@ -112,6 +120,7 @@ METRICS = (
     "thought_loglikelihood",
     "thought_entropy",
     "foresight_loss",
+    "teacher_divergence",
 )
 """Scalars of every step, means over the windows that are thought about."""
 
@@ -130,6 +139,7 @@ def _metrics(objective: Objective) -> dict[str, Tensor]:
         torch.stack(objective.loglikelihoods).mean(),
         objective.entropy,
         objective.foresight,
+        objective.teacher_divergence,
     )
     return {name: value.detach() for name, value in zip(METRICS, values, strict=True)}
 

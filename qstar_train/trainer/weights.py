@@ -50,6 +50,24 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
     return model.train()
 
 
+def teacher_of(settings: TrainSettings, model: QuietStarModel) -> QuietStarModel | None:
+    """The teacher, on the model's device; None if there is none.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        ConfigError: it predicts other tokens than the model.
+    """
+    if settings.teacher is None:
+        return None
+    teacher = load_model(settings.teacher, dtype=settings.dtype, device=model.device)
+    if teacher.vocab_size != model.vocab_size:
+        raise ConfigError(
+            f"teacher = {settings.teacher} has {teacher.vocab_size} tokens, the model has "
+            f"{model.vocab_size}. Give a teacher of the same vocabulary."
+        )
+    return teacher.requires_grad_(False)
+
+
 def _checkpoint_layers(backbone: PreTrainedModel) -> None:
     # transformers renamed the method; its old name warns where the new one exists.
     old = "gradient_checkpointing_enable"

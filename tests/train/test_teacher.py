@@ -1,0 +1,85 @@
+"""A teacher holds the base prediction, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from qstar_infer.errors import ConfigError
+from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.objective.objective import Objective, evaluate_objective
+from qstar_train.objective.teacher import base_states, teacher_divergence
+from qstar_train.parity import ranked_choice
+from qstar_train.trainer.loop import train
+
+from ..parity.toy import make_toy
+from .trainer_toys import settings_of, write_config
+
+LORA = {"rank": 2, "alpha": 4, "target_modules": ["q_proj", "v_proj"]}
+IDS = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(3))
+EVERY = torch.ones_like(IDS)
+
+
+def test_the_divergence_is_kl_of_the_teacher_from_the_base() -> None:
+    model, teacher = make_toy(seed=0).model, make_toy(seed=1).model
+    is_real = EVERY.bool()
+    is_real[1, 8:] = False
+    with torch.no_grad():
+        got = teacher_divergence(
+            model, base_states(model, IDS, is_real), teacher, IDS, is_real
+        ).item()
+        wanted = teacher.think(IDS).base_logits.double().softmax(-1)
+        learned = model.think(IDS).base_logits.double().softmax(-1)
+    each = (wanted * (wanted / learned).log()).sum(-1)
+    assert got == pytest.approx(each[is_real].mean().item(), rel=1e-4)
+    assert got > 0.01
+
+
+def test_its_gradient_is_zero_at_the_teacher_and_leaves_the_thought_parts_alone() -> None:
+    model = make_toy(seed=0).model.requires_grad_(True)
+    hidden = base_states(model, IDS, EVERY.bool())
+    teacher_divergence(model, hidden, make_toy(seed=0).model, IDS, EVERY.bool()).backward()
+    assert max(p.grad.abs().max() for p in model.parameters() if p.grad is not None) < 1e-6
+    assert all(parameter.grad is None for parameter in model.thinking_parts.parameters())
+
+
+def test_it_enters_the_total_by_its_weight() -> None:
+    model, teacher = make_toy(seed=0).model, make_toy(seed=1).model
+
+    def objective(weight: float) -> Objective:
+        settings = ObjectiveSettings(num_talk_tokens=2, teacher_weight=weight)
+        return evaluate_objective(
+            model, IDS, EVERY, settings, pick=ranked_choice(2, by_rank=True), teacher=teacher
+        )
+
+    alone, taught = objective(0), objective(3)
+    assert taught.teacher_divergence == alone.teacher_divergence > 0
+    want = alone.total + 3 * alone.teacher_divergence
+    torch.testing.assert_close(taught.total, want)
+
+
+def test_a_run_is_pulled_towards_its_teacher(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    common = {"lora": LORA, "teacher": str(tmp_path / "plain"), "steps": 12, "save_every": 12}
+    lasts = {}
+    for weight in (1e-6, 100.0):
+        objective = {"num_talk_tokens": 2, "policy_weight": 1.0, "teacher_weight": weight}
+        settings = settings_of(
+            config, **common, output=str(tmp_path / f"run-{weight}"), objective=objective
+        )
+        train(settings)
+        lines = (tmp_path / f"run-{weight}" / "metrics.jsonl").read_text("utf-8").splitlines()
+        lasts[weight] = json.loads(lines[-1])["teacher_divergence"]
+    free, held = lasts.values()
+    assert 0 < held < free
+
+
+def test_a_teacher_without_a_weight_and_a_weight_without_a_teacher_are_refused(
+    tmp_path: Path,
+) -> None:
+    config = write_config(tmp_path)
+    with pytest.raises(ConfigError, match="give both or neither"):
+        settings_of(config, teacher=str(tmp_path / "plain"))
+    with pytest.raises(ConfigError, match="give both or neither"):
+        settings_of(config, objective={"teacher_weight": 1.0})
