@@ -106,11 +106,16 @@ class TrainSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _teacher_has_a_weight(self) -> Self:
+    def _teacher_has_work_to_do(self) -> Self:
         weight = self.objective.teacher_weight
         if (self.teacher is None) != (weight == 0):
             raise ValueError(
                 f"teacher = {self.teacher} and objective.teacher_weight = {weight}: give both or "
                 "neither"
+            )
+        if self.teacher is not None and self.num_thought_tokens == 0:
+            raise ValueError(
+                f"teacher = {self.teacher} protects a base prediction from thoughts, and "
+                "num_thought_tokens = 0 has none: set teacher=null and objective.teacher_weight=0"
             )
         return self

@@ -75,7 +75,7 @@ def test_a_run_is_pulled_towards_its_teacher(tmp_path: Path) -> None:
     assert 0 < held < free
 
 
-def test_a_teacher_without_a_weight_and_a_weight_without_a_teacher_are_refused(
+def test_a_teacher_without_work_is_refused(
     tmp_path: Path,
 ) -> None:
     config = write_config(tmp_path)
@@ -83,3 +83,10 @@ def test_a_teacher_without_a_weight_and_a_weight_without_a_teacher_are_refused(
         settings_of(config, teacher=str(tmp_path / "plain"))
     with pytest.raises(ConfigError, match="give both or neither"):
         settings_of(config, objective={"teacher_weight": 1.0})
+    with pytest.raises(ConfigError, match="num_thought_tokens = 0 has none"):
+        settings_of(
+            config,
+            teacher=str(tmp_path / "plain"),
+            objective={"teacher_weight": 1.0},
+            num_thought_tokens=0,
+        )
