@@ -15,7 +15,7 @@ from qstar_train.objective.losses import (
     policy_losses,
     thought_rewards,
 )
-from qstar_train.objective.teacher import base_states, teacher_divergence
+from qstar_train.objective.teacher import teacher_divergence
 from qstar_train.objective.vocabulary import ThoughtToken, pick_thought_token, token_losses
 from qstar_train.sampling import Pick
 
@@ -94,7 +94,10 @@ def evaluate_objective(
     foresight = _mean([mean_counted(losses) for losses in foresight_losses], like=language)
     divergence = torch.zeros_like(language)
     if teacher is not None:
-        divergence = teacher_divergence(model, rollout.hidden_base, teacher, ids, is_real)
+        # One pass of each example: the others have the same base states.
+        hidden_base = rollout.hidden_base[:: settings.num_passes]
+        mask = attention_mask.bool()
+        divergence = teacher_divergence(model, hidden_base, teacher, input_ids, mask)
     return Objective(
         total=language
         + settings.teacher_weight * divergence
@@ -115,17 +118,6 @@ def evaluate_objective(
         mixing_weights=talk.mixing_weights,
         thought_ids=rollout.thought_ids,
     )
-
-
-def base_losses(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """The next-token losses without thoughts, of any model: `[examples, seq - 1]`, 0 at padding.
-
-    Args:
-        input_ids, attention_mask: as for `evaluate_objective`.
-    """
-    is_real = attention_mask.bool()
-    hidden = base_states(model, input_ids, is_real)
-    return token_losses(model, hidden[:, :-1], input_ids[:, 1:], is_real[:, 1:])
 
 
 def _think(

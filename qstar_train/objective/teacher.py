@@ -3,20 +3,9 @@
 import torch
 from torch import Tensor
 
-from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.objective.base import base_states
 from qstar_train.objective.vocabulary import divergences
-
-
-def base_states(model: QuietStarModel, input_ids: Tensor, is_real: Tensor) -> Tensor:
-    """Last hidden states without thoughts: `[examples, seq, hidden]`.
-
-    Args:
-        input_ids: `[examples, seq]`, int64, right padded.
-        is_real: `[examples, seq]`, bool, false at padding.
-    """
-    attention = ParallelThoughts(is_real)
-    return model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
 
 
 def teacher_divergence(

@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import row_keys
+from qstar_train.objective.base import base_losses
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import mean_counted
-from qstar_train.objective.objective import Objective, base_losses, evaluate_objective
+from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.sampling import partly_true_thoughts, sampled_thoughts
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from qstar_infer.errors import ConfigError
+from qstar_train.objective.base import base_states
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.objective import Objective, evaluate_objective
-from qstar_train.objective.teacher import base_states, teacher_divergence
+from qstar_train.objective.teacher import teacher_divergence
 from qstar_train.parity import ranked_choice
 from qstar_train.trainer.loop import train
 
@@ -48,13 +49,16 @@ def test_it_enters_the_total_by_its_weight() -> None:
     model, teacher = make_toy(seed=0).model, make_toy(seed=1).model
 
     def objective(weight: float) -> Objective:
-        settings = ObjectiveSettings(num_talk_tokens=2, teacher_weight=weight)
+        settings = ObjectiveSettings(policy_weight=0, teacher_weight=weight)
         return evaluate_objective(
             model, IDS, EVERY, settings, pick=ranked_choice(2, by_rank=True), teacher=teacher
         )
 
     alone, taught = objective(0), objective(3)
     assert taught.teacher_divergence == alone.teacher_divergence > 0
+    hidden = base_states(model, IDS, EVERY)
+    direct = teacher_divergence(model, hidden, teacher, IDS, EVERY.bool())
+    torch.testing.assert_close(taught.teacher_divergence, direct)
     want = alone.total + 3 * alone.teacher_divergence
     torch.testing.assert_close(taught.total, want)
 
