@@ -3,11 +3,12 @@
     python -m qstar_train.parity DIRECTORY
 
 The directory has a `checkpoint/`, `train.json` and `train.safetensors`. Prints the largest relative
-deviation of each quantity over all cases; exits with 1 past the tolerance.
+deviation of each quantity over all cases; exits with 1 past the tolerance, with 2 where there is
+nothing to compare with.
 """
 
 import argparse
-import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,13 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import load_file
+from rich.text import Text
 from torch import Tensor
 
 from qstar_infer.checkpoint import load_model
+from qstar_infer.checkpoint.reading import read_json
+from qstar_infer.checkpoint.tensors import read_tensors
+from qstar_infer.errors import ConfigError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.objective import Objective, evaluate_objective
@@ -29,6 +33,20 @@ from qstar_train.sampling import Pick
 TOLERANCE = 1e-4
 Pair = tuple[str, Tensor, Tensor]
 """A quantity's name, ours, and the paper's."""
+_STORED_GRADIENTS = (
+    "start_embedding",
+    "end_embedding",
+    "model.norm.weight",
+    "talk_head.0.4.weight",
+)
+"""The gradients that are kept whole; of the others there are norms."""
+
+
+class _Values(dict[str, Any]):
+    """What was stored; what is missing is named, so that no quantity goes uncompared."""
+
+    def __missing__(self, key: str) -> Any:
+        raise ConfigError(f"The training vectors lack {key}. Give a whole directory of them.")
 
 
 def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
@@ -61,11 +79,13 @@ def load_case_model(directory: Path, case: dict[str, Any]) -> QuietStarModel:
 
 def compare_case(directory: Path, name: str, case: dict[str, Any]) -> Iterator[Pair]:
     """Every quantity of one case, ours beside the paper's."""
-    vectors = load_file(directory / "train.safetensors")
+    vectors = _Values(read_tensors(directory / "train.safetensors"))
     prefix = f"{name}."
-    want = {
-        key.removeprefix(prefix): value for key, value in vectors.items() if key.startswith(prefix)
-    }
+    want = _Values(
+        (key.removeprefix(prefix), value)
+        for key, value in vectors.items()
+        if key.startswith(prefix)
+    )
     model = load_case_model(directory, case)
     config = ObjectiveSettings(num_talk_tokens=case["n_ahead_talk"], num_passes=case["n_passes"])
     got = evaluate_objective(
@@ -103,17 +123,14 @@ def _compare_gradients(
     model.zero_grad()
     loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
-    for name, norm in case[f"grad_norms_{kind}"].items():
-        yield f"gradient norm, {kind}", ours[name].norm(), torch.tensor(norm)
+    norms = _Values(case[f"grad_norms_{kind}"])
     for name, gradient in ours.items():
-        theirs = want.get(f"grad_{kind}.{name}")
-        if theirs is not None:
-            # The stored vectors have a second row, a spread that the code leaves unused.
-            yield (
-                f"gradient, {kind}",
-                gradient,
-                theirs[0] if name.endswith("_embedding") else theirs,
-            )
+        yield f"gradient norm, {kind}", gradient.norm(), torch.tensor(norms[name])
+    for name in _STORED_GRADIENTS:
+        theirs = want[f"grad_{kind}.{name}"]
+        # The stored vectors have a second row, a spread that the code leaves unused.
+        is_vector = name.endswith("_embedding")
+        yield f"gradient, {kind}", ours[name], theirs[0] if is_vector else theirs
 
 
 def _paper_name(name: str) -> str:
@@ -127,30 +144,47 @@ def _paper_name(name: str) -> str:
 
 
 def relative_deviation(ours: Tensor, theirs: Tensor) -> float:
-    """Largest deviation over the largest magnitude of what is compared."""
+    """Largest deviation over the largest magnitude of what is compared.
+
+    Infinite where a number is not finite: NaN is neither more nor less than a tolerance.
+    """
     scale = max(float(theirs.abs().max()), 1e-12)
-    return float((ours.detach() - theirs).abs().max()) / scale
+    deviation = float((ours.detach() - theirs).abs().max()) / scale
+    return deviation if math.isfinite(deviation) else math.inf
 
 
 def compare_golden(directory: Path) -> dict[str, tuple[float, str]]:
-    """The largest relative deviation of each quantity over all cases, and the case it was in."""
-    cases = json.loads((directory / "train.json").read_text())["cases"]
+    """The largest relative deviation of each quantity over all cases, and the case it was in.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        ConfigError: there are no cases, or one lacks a quantity.
+    """
+    path = directory / "train.json"
+    cases = read_json(path).get("cases")
+    if not isinstance(cases, dict) or not cases:
+        raise ConfigError(f"{path} holds no cases. Give a directory of training vectors.")
     worst: dict[str, tuple[float, str]] = {}
     for name, case in cases.items():
-        for quantity, ours, theirs in compare_case(directory, name, case):
+        for quantity, ours, theirs in compare_case(directory, name, _Values(case)):
             deviation = relative_deviation(ours, theirs)
-            if not deviation <= worst.get(quantity, (-1.0, ""))[0]:  # also true for NaN
+            if deviation > worst.get(quantity, (-1.0, ""))[0]:
                 worst[quantity] = (deviation, name)
     return worst
 
 
 def main() -> int:
-    """Print the table; 1 if anything deviates past the tolerance."""
+    """Print the table; 1 if anything deviates past the tolerance, 2 if it cannot be compared."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("directory", type=Path)
-    worst = compare_golden(parser.parse_args().directory)
+    directory = parser.parse_args().directory
+    try:
+        worst = compare_golden(directory)
+    except QStarError as error:
+        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        return 2
     table = Table("quantity", "largest relative deviation", "in case")
     for quantity, (deviation, name) in worst.items():
         table.add_row(quantity, f"{deviation:.1e}", name)
