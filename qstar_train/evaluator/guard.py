@@ -8,6 +8,7 @@ from typing import Any
 from qstar_infer.errors import ConfigError
 from qstar_train.evaluator.checkpoints import Checkpoint
 from qstar_train.evaluator.config import EvaluateSettings
+from qstar_train.evaluator.task import Task
 
 FILE = "settings.json"
 _FREE = {"thought_lengths", "thoughts", "batch_size", "bootstrap_resamples"}
@@ -15,21 +16,29 @@ _FREE = {"thought_lengths", "thoughts", "batch_size", "bootstrap_resamples"}
 go on with others. The same goes for further checkpoints."""
 
 
-def guard(directory: Path, settings: EvaluateSettings, checkpoints: Sequence[Checkpoint]) -> None:
+def guard(
+    directory: Path,
+    settings: EvaluateSettings,
+    checkpoints: Sequence[Checkpoint],
+    tasks: Sequence[Task],
+) -> None:
     """Claim a directory for these settings, or check that it was.
 
     Raises:
-        ConfigError: it holds records of other settings or checkpoints (named), or other things.
+        ConfigError: it holds records of other settings, checkpoints or data (named), or other
+            things.
     """
     path = directory / FILE
     now = {
         "settings": settings.model_dump(mode="json", exclude=_FREE),
         "checkpoints": {item.label: item.fingerprint for item in checkpoints},
+        "data": {task.name: task.digest for task in tasks},
     }
     if path.exists():
         then = _read(path)
         _compare(directory, then, now)
         now["checkpoints"] = then["checkpoints"] | now["checkpoints"]
+        now["data"] = then["data"] | now["data"]
     else:
         _require_empty(directory)
     try:
@@ -55,6 +64,12 @@ def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None
                 "content has changed. Give this one another label (`label=path`), or another "
                 "directory."
             )
+    for name, digest in now["data"].items():
+        if then["data"].get(name, digest) != digest:
+            raise ConfigError(
+                f"--out {directory} holds records of other data called {name!r}: its content has "
+                "changed. Bring the old content back, or give another directory."
+            )
 
 
 def _differences(then: Any, now: Any, key: str = "") -> Iterator[str]:
@@ -73,7 +88,8 @@ def _differences(then: Any, now: Any, key: str = "") -> Iterator[str]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content["settings"], dict) and isinstance(content["checkpoints"], dict):
+        content = {"data": {}} | content  # directories of before there was a digest
+        if all(isinstance(content[key], dict) for key in ("settings", "checkpoints", "data")):
             return dict(content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read: {error!r}. Give another --out.") from error

@@ -14,7 +14,7 @@ from qstar_infer.sampling.noise import derive_seed
 from qstar_train import scoring
 from qstar_train.evaluator.bootstrap import Bootstrap, Estimate, Floats
 from qstar_train.evaluator.subject import Subject
-from qstar_train.evaluator.task import Record
+from qstar_train.evaluator.task import Record, digest_of
 
 
 class HeldOutTask:
@@ -44,6 +44,7 @@ class HeldOutTask:
         self._documents = sorted(texts, key=lambda pair: -len(pair[1]))
         self.name = name
         self.num_units = len(texts)
+        self.digest = digest_of(self._documents)
         self.batch_size = batch_size
         self._max_tokens = max_tokens
 

@@ -75,7 +75,7 @@ class Evaluation:
         Raises:
             ConfigError: the directory is of another run; see `guard`.
         """
-        guard(directory, settings, checkpoints)
+        guard(directory, settings, checkpoints, tasks)
         self._settings = settings
         self._checkpoints = checkpoints
         self._tasks = tasks

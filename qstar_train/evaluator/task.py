@@ -1,5 +1,7 @@
 """What is measured with: a task has units, and turns each into one record."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -11,12 +13,19 @@ Record = dict[str, Any]
 """JSON; every record has its unit's "index"."""
 
 
+def digest_of(content: Any) -> str:
+    """Of anything that JSON can hold: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
 class Task(Protocol):
     """Units numbered from 0; measuring one does not depend on which others come with it."""
 
     name: str
     """Unique in a run; a file name."""
     num_units: int
+    digest: str
+    """Of what the units are made of, by `digest_of`: a file may change under its name."""
     batch_size: int
     """Most units of one `measure`."""
 

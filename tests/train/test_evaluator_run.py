@@ -25,7 +25,7 @@ from qstar_train.evaluator.variants import variant_name, variants
 from qstar_train.scoring import Thinking
 
 from ..parity.toy import make_toy
-from .evaluator_toys import held_out
+from .evaluator_toys import TEXTS, held_out
 
 SETTINGS: dict[str, Any] = {
     "texts": [{"name": "texts", "path": "unread.jsonl"}],
@@ -53,6 +53,7 @@ class Answers:
 
     name = "answers"
     num_units = 3
+    digest = "answers"
     batch_size = 2
 
     def supports(self, thinking: Thinking) -> bool:
@@ -178,6 +179,19 @@ def test_changed_checkpoints_and_foreign_directories_are_refused(
     (tmp_path / "out" / "settings.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         run(tmp_path / "out", [directory / "one"])
+
+
+def test_changed_data_is_refused(directory: Path, tmp_path: Path) -> None:
+    """After a text file had changed, records of old and new documents were averaged."""
+    run(tmp_path, [directory / "one"], tasks=[held_out()])
+    with pytest.raises(ConfigError, match="other data called 'texts': its content has changed"):
+        run(tmp_path, [directory / "one"], tasks=[held_out(["Another text.", *TEXTS[1:]])])
+    path = tmp_path / "settings.json"  # as it was before digests were kept
+    kept = json.loads(path.read_text())
+    del kept["data"]
+    path.write_text(json.dumps(kept))
+    run(tmp_path, [directory / "one"], tasks=[held_out()])
+    assert json.loads(path.read_text())["data"] == {"texts": held_out().digest}
 
 
 def test_labels_are_unique_and_can_be_given(

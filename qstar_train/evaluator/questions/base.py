@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import torch
 
@@ -9,7 +10,7 @@ from qstar_infer.sampling.noise import row_keys
 from qstar_train.evaluator.bootstrap import Bootstrap, Estimate
 from qstar_train.evaluator.questions.data import Question, QuestionKind
 from qstar_train.evaluator.subject import Subject
-from qstar_train.evaluator.task import Record
+from qstar_train.evaluator.task import Record, digest_of
 from qstar_train.scoring import Thinking
 
 _QUESTION_ROLE = -2
@@ -26,6 +27,7 @@ class QuestionTask(ABC):
         self.kind = kind
         self.questions = questions
         self.num_units = len(questions)
+        self.digest = digest_of([asdict(question) for question in questions])
         self.batch_size = batch_size
 
     def supports(self, thinking: Thinking) -> bool:
