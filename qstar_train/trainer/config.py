@@ -63,11 +63,13 @@ class TrainSettings(Settings):
     """What `load_model` takes: the model whose prediction the base prediction is held to, with
     weight `objective.teacher_weight`. Most often the same training without thoughts."""
     num_thought_tokens: int | None = Field(None, ge=0, le=256)
-    """Sampled tokens per thought. None: as the model was trained, 5 for fresh parts. 0: no
-    thoughts, the next-token loss alone, a plain model at the end: what a run is compared with."""
+    """Sampled tokens per thought, as the checkpoint keeps it. None: as the model was trained; of
+    fresh parts the longest of `thought_lengths`, or 5. 0: no thoughts, whatever else is set of
+    them: the next-token loss alone, a plain model at the end: what a run is compared with."""
     thought_lengths: list[Annotated[int, Field(ge=1, le=256)]] | None = Field(None, min_length=1)
     """Each step thinks for one of these, drawn by the seed, so that the model learns to think for
-    more and less. None: for `num_thought_tokens` always."""
+    more and less; `num_thought_tokens` is one of them, where it is set. None: for
+    `num_thought_tokens` always."""
     true_thought_share: float = Field(0.0, ge=0, le=1)
     """Of the first step's thoughts, so many are not sampled: they are the true text to come, so
     that it pays to read a thought. The share falls evenly to 0 at `true_thought_steps`."""
@@ -102,6 +104,16 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"data.window = {self.data.window} must be at least objective.num_talk_tokens + 2 "
                 f"= {needed}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_length_kept_is_trained(self) -> Self:
+        kept, lengths = self.num_thought_tokens, self.thought_lengths
+        if kept and lengths is not None and kept not in lengths:
+            raise ValueError(
+                f"num_thought_tokens = {kept} is not among thought_lengths = {lengths}: the model "
+                "would think for as long as it never learned to; add it there, or leave it out"
             )
         return self
 

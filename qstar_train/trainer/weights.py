@@ -153,7 +153,7 @@ def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarMode
     if model.config is None:
         return add_fresh_parts(
             model,
-            num_thought_tokens=wanted or DEFAULT_THOUGHT_TOKENS,
+            num_thought_tokens=wanted or max(settings.thought_lengths or [DEFAULT_THOUGHT_TOKENS]),
             seed=settings.seed,
             base_model=base,
             base_revision=revision,

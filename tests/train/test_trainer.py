@@ -162,6 +162,22 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         run(config, directory, steps=1, seed=3, resume=True)
 
 
+def test_a_length_that_was_never_trained_is_not_kept(config: Path) -> None:
+    """A plain model that thought for 2 tokens at each step came out as one that thinks for 5."""
+    plain = {"model": str(config.parent / "plain"), "thought_lengths": [1, 2]}
+    model = model_to_train(settings_of(config, **plain), device="cpu")
+    assert model.num_thought_tokens == 2
+    model = model_to_train(settings_of(config, **plain, num_thought_tokens=1), device="cpu")
+    assert model.num_thought_tokens == 1
+    assert not model_to_train(
+        settings_of(config, **plain, num_thought_tokens=0), device="cpu"
+    ).can_think
+    trained = settings_of(config, thought_lengths=[1, 2])
+    assert model_to_train(trained, device="cpu").num_thought_tokens == 3
+    with pytest.raises(ConfigError, match=r"num_thought_tokens = 5 is not among.*\[1, 2\]"):
+        settings_of(config, **plain, num_thought_tokens=5)
+
+
 def test_samples_show_thoughts_in_their_place(config: Path, tmp_path: Path) -> None:
     directory = run(config, tmp_path / "run")
     samples = [json.loads(line) for line in (directory / "samples.jsonl").read_text().splitlines()]
