@@ -34,6 +34,7 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
         ConfigError: the settings do not fit the model.
     """
     model = _with_parts(_load(settings, device), settings)
+    _require_positions(model, settings)
     model.requires_grad_(False)
     if settings.lora is None:
         model.requires_grad_(True)
@@ -163,6 +164,26 @@ def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarMode
     if wanted is not None:
         model.config = dataclasses.replace(model.config, num_thought_tokens=wanted)
     return model
+
+
+def _require_positions(model: QuietStarModel, settings: TrainSettings) -> None:
+    """
+    Raises:
+        ConfigError: the talk behind the last thought of a window would run past the model's table
+            of positions.
+    """
+    window, num_talk_tokens = settings.data.window, settings.objective.num_talk_tokens
+    needed, what = window, f"data.window = {window}"
+    if model.can_think:
+        longest = max(settings.thought_lengths or [model.num_thought_tokens])
+        # The end vector predicts the first talk token, so that one fewer is fed.
+        needed += 1 + longest + 1 + num_talk_tokens - 1
+        what += f", thoughts of {longest} and objective.num_talk_tokens = {num_talk_tokens}"
+    if model.num_positions is not None and needed > model.num_positions:
+        raise ConfigError(
+            f"{what} need {needed} positions; the model has {model.num_positions}. Shorten the "
+            f"window, the thoughts or the talk by {needed - model.num_positions}."
+        )
 
 
 def _base_of(settings: TrainSettings) -> tuple[str, str | None]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from qstar_infer.checkpoint import load_model
+from qstar_infer.checkpoint import load_model, save_model
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.data.windows import WindowStream
@@ -21,6 +21,7 @@ from qstar_train.trainer.loop import train
 from qstar_train.trainer.module import ObjectiveModule
 from qstar_train.trainer.weights import model_to_train
 
+from ..parity.toy import byte_tokenizer
 from .trainer_toys import settings_of, write_config
 
 LORA = {"rank": 2, "alpha": 4}
@@ -176,6 +177,26 @@ def test_a_length_that_was_never_trained_is_not_kept(config: Path) -> None:
     assert model_to_train(trained, device="cpu").num_thought_tokens == 3
     with pytest.raises(ConfigError, match=r"num_thought_tokens = 5 is not among.*\[1, 2\]"):
         settings_of(config, **plain, num_thought_tokens=5)
+
+
+def test_a_window_with_its_thoughts_fits_the_positions(config: Path, tmp_path: Path) -> None:
+    """A table of positions that ended within a thought ended the run with an IndexError."""
+    backbone = GPT2LMHeadModel(
+        GPT2Config(vocab_size=260, n_positions=30, n_embd=32, n_layer=1, n_head=2)
+    )
+    save_model(QuietStarModel(backbone, byte_tokenizer()), tmp_path / "gpt2")
+    changes = {"model": str(tmp_path / "gpt2"), "thought_lengths": [1, 3]}
+    settings = settings_of(config, **changes)
+    module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+    ids = torch.ones(1, settings.data.window, dtype=torch.long)
+    module(ids, torch.arange(1), seed=0)  # the last position that there is
+    too_long = settings_of(config, **changes, **{"data.window": 26})
+    with pytest.raises(
+        ConfigError, match=r"window = 26, thoughts of 3 .*= 2 need 32 .*has 30.*2\."
+    ):
+        model_to_train(too_long, device="cpu")
+    silent = settings_of(config, **changes, **{"data.window": 30, "num_thought_tokens": 0})
+    assert model_to_train(silent, device="cpu").num_positions == 30
 
 
 def test_samples_show_thoughts_in_their_place(config: Path, tmp_path: Path) -> None:
