@@ -99,7 +99,12 @@ def _learning(module: nn.Module) -> set[str]:
 
 def saved_states(directory: Path) -> list[Path]:
     """The states of a run, oldest first."""
-    return sorted(path for path in directory.glob("step-*") if (path / STATE).is_file())
+    states = {
+        int(number): path
+        for path in directory.glob("step-*")
+        if (number := path.name.removeprefix("step-")).isdecimal() and (path / STATE).is_file()
+    }
+    return [states[step] for step in sorted(states)]
 
 
 def _flatten(optimizer_state: dict[str, Any]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from qstar_train.errors import TrainingError
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.loop import train
 from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.trainer.state import saved_states
 from qstar_train.trainer.weights import model_to_train
 
 from ..parity.toy import byte_tokenizer
@@ -161,6 +162,15 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         run(config, directory, steps=1)
     with pytest.raises(ConfigError, match="seed = 0, not 3"):
         run(config, directory, steps=1, seed=3, resume=True)
+
+
+def test_states_are_ordered_by_their_step(tmp_path: Path) -> None:
+    """As text step-1000000 came before step-999900, so the newest was removed, not resumed from."""
+    for step in ("000100", "999900", "1000000", "copy"):
+        (tmp_path / f"step-{step}").mkdir()
+        (tmp_path / f"step-{step}" / "state.json").write_text("{}")
+    names = [path.name for path in saved_states(tmp_path)]
+    assert names == ["step-000100", "step-999900", "step-1000000"]
 
 
 def test_a_length_that_was_never_trained_is_not_kept(config: Path) -> None:
