@@ -132,6 +132,7 @@ def test_majority_votes_over_the_conclusions_of_chains() -> None:
     assert {name: estimate.value for name, estimate in found.items()} == {
         "majority": 0.5,
         "single_sample": 0.5,
+        "num_left_out": 0,
     }
 
 
@@ -186,6 +187,34 @@ def test_neither_batch_nor_order_changes_a_record(task: QuestionTask) -> None:
     assert task.measure(subject, [1]) == [together[1]]
     assert task.measure(subject, [2, 0]) == [together[2], together[0]]
     subject.llm.close()
+
+
+LONG = Question(question="How many eggs are there? " * 5, answer="18")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        exact_match(EGGS, LONG, DAYS, max_new_tokens=4),
+        majority(EGGS, LONG, DAYS, num_samples=1, max_new_tokens=4),
+    ],
+    ids=["exact", "majority"],
+)
+def test_a_question_longer_than_the_context_is_left_out(task: QuestionTask) -> None:
+    """It ended the whole evaluation, though the other questions could be measured."""
+    model = make_toy().model
+    subject = Subject(
+        label="toy", model=model, llm=LLM(model=model, max_model_len=112), thinking=THINKING, seed=3
+    )
+    records = task.measure(subject, [0, 1, 2])
+    assert [record["index"] for record in records] == [0, 1, 2]
+    assert ["left_out" in record for record in records] == [False, True, False]
+    assert "maximum context length is 112 tokens" in records[1]["left_out"]
+    assert records[2] == task.measure(subject, [2])[0]
+    found = task.summarise(records, Bootstrap())
+    assert found["num_left_out"].value == 1
+    assert len(found) > 1
+    assert "num_left_out" not in task.compare(records, records, Bootstrap())
 
 
 def test_equal_questions_are_sampled_apart() -> None:

@@ -44,10 +44,13 @@ class QuestionTask(ABC):
         """What a question adds to each mean; nothing where it was left out."""
 
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
-        """Means of the figures over the questions that have them."""
+        """Means of the figures over the questions that have them, and how many were left out."""
         rows = [found for record in records if (found := self.figures(record))]
         names = rows[0] if rows else {}
-        return {name: bootstrap.mean([row[name] for row in rows]) for name in names}
+        means = {name: bootstrap.mean([row[name] for row in rows]) for name in names}
+        num_left_out = float(sum("left_out" in record for record in records))
+        exact = Estimate(value=num_left_out, low=num_left_out, high=num_left_out)
+        return {**means, "num_left_out": exact}
 
     def compare(
         self, records: Sequence[Record], others: Sequence[Record], bootstrap: Bootstrap

@@ -1,9 +1,10 @@
 """Exact match: a greedy answer through the engine, read, and compared with the right one."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import ConfigError, ContextLengthError
 from qstar_infer.sampling_params import SamplingParams
 from qstar_train.evaluator.questions.answers import last_answer
 from qstar_train.evaluator.questions.base import QuestionTask, question_seed
@@ -19,7 +20,10 @@ is small, with `B:` and `C:`, as though `A:` had been the first of a list."""
 
 
 class GenerationTask(QuestionTask):
-    """A task that writes text."""
+    """A task that writes text.
+
+    Records of questions that do not fit the model's context have `left_out`, the reason.
+    """
 
     def supports(self, thinking: Thinking) -> bool:
         """False for random thoughts: the engine samples thoughts, and puts none in their place."""
@@ -35,6 +39,29 @@ class GenerationTask(QuestionTask):
                 f"{self.name} generates text, which takes sampled thoughts, and {subject.label} "
                 f"has thoughts = {subject.thinking.kind!r}. Measure probability for this one."
             )
+
+    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """
+        Raises:
+            ConfigError: thoughts of random tokens.
+            RequestError: the model cannot do what is asked.
+        """
+        self.require_support(subject)
+        try:
+            return self.answer(subject, indices)
+        except ContextLengthError as error:
+            if len(indices) == 1:
+                return [{"index": indices[0], "left_out": str(error)}]
+        # One of them is too long; which one, each tells by itself.
+        return [record for index in indices for record in self.measure(subject, [index])]
+
+    @abstractmethod
+    def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """As `measure`, of questions that fit.
+
+        Raises:
+            ContextLengthError: one does not.
+        """
 
 
 class ExactMatchTask(GenerationTask):
@@ -55,13 +82,8 @@ class ExactMatchTask(GenerationTask):
         super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
         self.max_new_tokens = max_new_tokens
 
-    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
-        """
-        Raises:
-            ConfigError: thoughts of random tokens.
-            RequestError: prompt and answer do not fit the model's context.
-        """
-        self.require_support(subject)
+    def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """As `GenerationTask.answer`."""
         texts = generate_texts(
             subject,
             [direct_prompt(self.questions[index]) for index in indices],
@@ -73,7 +95,9 @@ class ExactMatchTask(GenerationTask):
         return [self._record(index, text) for index, (text,) in zip(indices, texts, strict=True)]
 
     def figures(self, record: Record) -> dict[str, float]:
-        """1 for a right answer."""
+        """1 for a right answer; nothing where the question was left out."""
+        if "left_out" in record:
+            return {}
         return {"exact_match": float(record["correct"])}
 
     def _record(self, index: int, text: str) -> Record:

@@ -48,13 +48,8 @@ class MajorityTask(GenerationTask):
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
 
-    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
-        """
-        Raises:
-            ConfigError: thoughts of random tokens.
-            RequestError: prompt and chain do not fit the model's context.
-        """
-        self.require_support(subject)
+    def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+        """As `GenerationTask.answer`; a chain and its conclusion must fit as well."""
         chains = generate_texts(
             subject,
             [chain_prompt(self.questions[index]) for index in indices],
@@ -71,7 +66,9 @@ class MajorityTask(GenerationTask):
         ]
 
     def figures(self, record: Record) -> dict[str, float]:
-        """1 for a right vote; the share of right samples."""
+        """1 for a right vote; the share of right samples; nothing of a question left out."""
+        if "left_out" in record:
+            return {}
         return {
             "majority": float(record["correct"]),
             "single_sample": record["single_sample"],

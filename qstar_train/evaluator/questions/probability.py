@@ -20,7 +20,6 @@ from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.errors import CheckpointError
 from qstar_train import scoring
-from qstar_train.evaluator.bootstrap import Bootstrap, Estimate
 from qstar_train.evaluator.questions.answer_tokens import AnswerTokens, answer_tokens, encode
 from qstar_train.evaluator.questions.base import QuestionTask, question_seed
 from qstar_train.evaluator.questions.data import Question
@@ -111,12 +110,6 @@ class ProbabilityTask(QuestionTask):
             return {}
         base, mixed = record["base_probability"], record["mixed_probability"]
         return {"base_probability": base, "mixed_probability": mixed, "gain": mixed - base}
-
-    def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
-        """Mean probabilities, the gain by thoughts, and how many questions were left out."""
-        num_left_out = float(sum("left_out" in record for record in records))
-        exact = Estimate(value=num_left_out, low=num_left_out, high=num_left_out)
-        return {**super().summarise(records, bootstrap), "num_left_out": exact}
 
     def _measured(self, subject: Subject, encoded: dict[int, EncodedQuestion]) -> dict[int, Record]:
         questions = list(encoded.values())
