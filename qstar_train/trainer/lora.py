@@ -1,5 +1,6 @@
 """LoRA adapters: put into a backbone, fresh or trained further, and merged at the end."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from peft import (
     inject_adapter_in_model,
     set_peft_model_state_dict,
 )
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import Embedding, LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -38,14 +39,20 @@ def add_adapters(backbone: PreTrainedModel, lora: LoraSettings, *, seed: int) ->
     """Put fresh LoRA layers into the backbone, in float32.
 
     Raises:
-        ConfigError: it has no such layers.
+        ConfigError: it has no such layers, or they are embeddings.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             inject_adapter_in_model(lora_config(lora), backbone)
-        except ValueError as error:
+        except (ValueError, re.error) as error:
             raise ConfigError(f"lora.target_modules = {lora.target_modules!r}: {error}") from error
+    for name, layer in backbone.named_modules():
+        if isinstance(layer, Embedding):
+            raise ConfigError(
+                f"lora.target_modules = {lora.target_modules!r}: {name} is an embedding, which "
+                "thoughts are fed from as it is. Name linear layers."
+            )
     for parameter in backbone.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -27,22 +27,24 @@ class RunDirectory:
         self.adapter = path / "adapter"
 
     def check(self, settings: TrainSettings, *, resume: bool) -> Path | None:
-        """See that a run may start, or go on, here.
+        """See that a run may start, or go on, here; make the directory for one that starts.
 
         Returns:
             The newest state to resume from; None to start at step 0.
 
         Raises:
-            ConfigError: there is a run here and it is not to be resumed, or its settings differ.
+            ConfigError: there is a run here and it is not to be resumed, or its settings differ or
+                are damaged; or there can be no directory here.
         """
         if not self.settings.exists():
+            self._make()
             return None
         if not resume:
             raise ConfigError(
                 f"{self.path} holds a run already. Continue it with --resume, or give another "
                 "directory: --set output=..."
             )
-        before = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        before = self._started_with()
         now = settings.model_dump(mode="json")
         changed = [key for key in now if key not in MAY_CHANGE and before.get(key) != now[key]]
         if changed:
@@ -55,8 +57,11 @@ class RunDirectory:
         return states[-1] if states else None
 
     def begin(self, settings: TrainSettings, step: int) -> None:
-        """Write the settings down and drop log lines past `step`, which will be written again."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write the settings down and drop log lines past `step`, which will be written again.
+
+        Raises:
+            ConfigError: a log line is of no step.
+        """
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
         self.settings.write_text(text, encoding="utf-8")
         for path in (self.metrics, self.samples):
@@ -69,13 +74,43 @@ class RunDirectory:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"output = {self.path} cannot be made: {error}. Give another directory."
+            ) from error
+
+    def _started_with(self) -> dict[str, Any]:
+        """The settings that the run here was started with."""
+        try:
+            settings = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(
+                f"{self.settings} cannot be read: {error}. Give another directory: --set output=..."
+            ) from error
+        if not isinstance(settings, dict):
+            raise ConfigError(
+                f"{self.settings} holds no settings, so that this run cannot be resumed. Give "
+                "another directory: --set output=..."
+            )
+        return settings
+
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log; a line torn by a crash is left out."""
+    """The whole lines of a log; a line torn by a crash is left out.
+
+    Raises:
+        ConfigError: a whole line is of no step.
+    """
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except json.JSONDecodeError:
             break
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            raise ConfigError(f"{path}, line {number} is of no step. Delete that line.")
+        lines.append(line)
     return lines

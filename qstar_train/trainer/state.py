@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -20,7 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import CheckpointError, ConfigError
 
 WEIGHTS = "weights.safetensors"
 MOMENTS = "optimizer.safetensors"
@@ -59,12 +60,13 @@ def load_state(directory: Path, module: nn.Module, optimizer: Optimizer) -> int:
     """Restore a state that `save_state` wrote; returns how many updates it has behind it.
 
     Raises:
+        CheckpointError: a file is damaged.
         ConfigError: the state does not fit the model.
     """
     load_weights(directory, module)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
     optimizer_state: dict[str, Any] = get_optimizer_state_dict(module, optimizer, options=options)
-    optimizer_state["state"] = _unflatten(load_file(directory / MOMENTS))
+    optimizer_state["state"] = _unflatten(_read(directory / MOMENTS))
     set_optimizer_state_dict(module, optimizer, optimizer_state, options=options)
     step: int = json.loads((directory / STATE).read_text(encoding="utf-8"))["step"]
     return step
@@ -74,9 +76,10 @@ def load_weights(directory: Path, module: nn.Module) -> None:
     """Restore what learns from a state.
 
     Raises:
+        CheckpointError: the file is damaged.
         ConfigError: the state does not fit the model.
     """
-    weights: dict[str, Any] = load_file(directory / WEIGHTS)
+    weights: dict[str, Any] = _read(directory / WEIGHTS)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
     expected = _learning(module)
     if set(weights) != expected:
@@ -86,6 +89,16 @@ def load_weights(directory: Path, module: nn.Module) -> None:
             "of them. Resume with the settings that the run was started with."
         )
     set_model_state_dict(module, weights, options=options)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error}. Delete {path.parent}, and the run resumes from the "
+            "state before it."
+        ) from error
 
 
 def _learning(module: nn.Module) -> set[str]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from qstar_infer.checkpoint import load_model, save_model
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.data.windows import WindowStream
 from qstar_train.errors import TrainingError
@@ -162,6 +162,49 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         run(config, directory, steps=1)
     with pytest.raises(ConfigError, match="seed = 0, not 3"):
         run(config, directory, steps=1, seed=3, resume=True)
+
+
+def test_a_damaged_run_is_named(config: Path, tmp_path: Path) -> None:
+    """Each of these ended in a traceback."""
+    directory = run(config, tmp_path / "run", steps=1)
+    (directory / "metrics.jsonl").write_text('{"step": 1}\n{"loss": 2.0}\n')
+    with pytest.raises(ConfigError, match=r"metrics.jsonl, line 2 is of no step"):
+        run(config, directory, steps=1, resume=True)
+    moments = directory / "states" / "step-000001" / "optimizer.safetensors"
+    moments.write_bytes(moments.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match=r"optimizer.safetensors cannot be read.*Delete"):
+        run(config, directory, steps=1, resume=True)
+    (directory / "settings.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"settings.yaml holds no settings"):
+        run(config, directory, steps=1, resume=True)
+    (directory / "settings.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match=r"settings.yaml cannot be read"):
+        run(config, directory, steps=1, resume=True)
+
+
+def test_an_output_that_is_no_directory_is_named_before_the_model_is_loaded(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "qstar_train.trainer.loop.model_to_train", lambda *_, **__: pytest.fail("loaded")
+    )
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError, match=r"output = .*file.* cannot be made"):
+            run(config, output)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [(["embed_tokens"], "model.embed_tokens is an embedding"), ("(", "target_modules = '\\('")],
+)
+def test_layers_that_cannot_have_an_adapter_are_named(
+    config: Path, layers: str | list[str], message: str
+) -> None:
+    """They ended in an AssertionError and in an error of the pattern."""
+    settings = settings_of(config, lora={"target_modules": layers})
+    with pytest.raises(ConfigError, match=message):
+        model_to_train(settings, device="cpu")
 
 
 def test_states_are_ordered_by_their_step(tmp_path: Path) -> None:
