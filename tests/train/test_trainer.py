@@ -19,6 +19,7 @@ from qstar_train.errors import TrainingError
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.loop import train
 from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import saved_states
 from qstar_train.trainer.weights import model_to_train
 
@@ -180,6 +181,19 @@ def test_a_damaged_run_is_named(config: Path, tmp_path: Path) -> None:
     (directory / "settings.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match=r"settings.yaml cannot be read"):
         run(config, directory, steps=1, resume=True)
+
+
+def test_line_separators_within_thoughts_end_no_log(config: Path, tmp_path: Path) -> None:
+    """A sample with U+2028 in it, and all that followed, was lost when its run was resumed."""
+    directory = RunDirectory(tmp_path)
+    for step in (1, 2):
+        directory.append(directory.samples, {"step": step, "thought": "a\u2028b"})
+    before = directory.samples.read_text(encoding="utf-8")
+    directory.begin(settings_of(config), 2)
+    after = directory.samples.read_text(encoding="utf-8")
+    assert [json.loads(line) for line in after.split("\n")[:-1]] == [
+        json.loads(line) for line in before.split("\n")[:-1]
+    ]
 
 
 def test_an_output_that_is_no_directory_is_named_before_the_model_is_loaded(
