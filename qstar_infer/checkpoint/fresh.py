@@ -35,7 +35,8 @@ def init_model(
         dtype, device, revision: as in `load_model`.
 
     Raises:
-        CheckpointError: it cannot be loaded, or has thought parts already.
+        CheckpointError: it cannot be loaded, has thought parts already, or its vocabulary has one
+            delimiter without the other.
         ConfigError: an argument is out of range.
     """
     if num_thought_tokens < 1:
@@ -66,9 +67,7 @@ def add_fresh_parts(
 ) -> QuietStarModel:
     """The same backbone and tokenizer with untrained thought parts."""
     row = input_embedding_row(model.backbone, delimiter_text_id(model.tokenizer))
-    start_id, end_id = delimiter_ids(model.tokenizer)
-    if start_id is None or end_id is None:  # half a pair is no pair
-        start_id = end_id = None
+    start_id, end_id = delimiter_ids(model.tokenizer) or (None, None)
     config = QuietStarConfig(
         num_thought_tokens=num_thought_tokens,
         start_thought_token_id=start_id,

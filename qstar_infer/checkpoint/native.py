@@ -77,7 +77,8 @@ def require_delimiters(
         path: the `quiet_star.json`.
 
     Raises:
-        CheckpointError: half a pair, twice the same, out of range, or known only to the tokenizer.
+        CheckpointError: half a pair, twice the same, out of range, or not as the tokenizer knows
+            them.
     """
     start_id, end_id = config.start_thought_token_id, config.end_thought_token_id
     known = delimiter_ids(tokenizer)
@@ -86,9 +87,12 @@ def require_delimiters(
             f"{path} has start_thought_token_id = {start_id} and end_thought_token_id = {end_id}: "
             "give the ids of both delimiters, or null for both where the vocabulary has none."
         )
-    if start_id is None and None not in known:
+    if known is not None and known != (start_id, end_id):
+        recorded = (
+            "no delimiter ids" if start_id is None else f"the delimiter ids {start_id}, {end_id}"
+        )
         raise CheckpointError(
-            f"{path} has no delimiter ids, but the tokenizer knows {START_TOKEN} as {known[0]} and "
+            f"{path} has {recorded}, but the tokenizer knows {START_TOKEN} as {known[0]} and "
             f"{END_TOKEN} as {known[1]}, so a delimiter could be emitted. Set "
             f"start_thought_token_id to {known[0]} and end_thought_token_id to {known[1]}."
         )

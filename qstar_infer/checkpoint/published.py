@@ -178,14 +178,14 @@ def _read_thought_tensors(files: dict[str, Path], names: set[str]) -> dict[str, 
 
 
 def _required_delimiters(tokenizer: PreTrainedTokenizerBase, directory: Path) -> tuple[int, int]:
-    start_id, end_id = delimiter_ids(tokenizer)
-    if start_id is None or end_id is None:
+    ids = delimiter_ids(tokenizer)
+    if ids is None:
         raise CheckpointError(
-            f"The tokenizer in {directory} lacks {START_TOKEN} or {END_TOKEN}, which a published "
+            f"The tokenizer in {directory} lacks {START_TOKEN} and {END_TOKEN}, which a published "
             "Quiet-STaR checkpoint adds to its base tokenizer. Use the tokenizer files that belong "
             "to the checkpoint, not those of its base model."
         )
-    return start_id, end_id
+    return ids
 
 
 def _thought_parts(tensors: dict[str, Tensor], hidden: int, directory: Path) -> ThoughtParts:

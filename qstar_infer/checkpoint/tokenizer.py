@@ -56,10 +56,21 @@ def require_fit(tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, w
         )
 
 
-def delimiter_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int | None, int | None]:
-    """Ids of the start and end delimiter by name; None where the vocabulary has none."""
+def delimiter_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int] | None:
+    """Ids of the start and end delimiter by name; None where the vocabulary has neither.
+
+    Raises:
+        CheckpointError: the vocabulary has one of them, which could then be emitted.
+    """
     vocabulary = tokenizer.get_vocab()
-    return vocabulary.get(START_TOKEN), vocabulary.get(END_TOKEN)
+    known = [name for name in (START_TOKEN, END_TOKEN) if name in vocabulary]
+    if len(known) == 1:
+        raise CheckpointError(
+            f"The tokenizer knows {known[0]} as {vocabulary[known[0]]} and lacks the other of the "
+            f"delimiters {START_TOKEN} and {END_TOKEN}. Use the tokenizer that the model was "
+            "trained with, which has both or neither."
+        )
+    return (vocabulary[START_TOKEN], vocabulary[END_TOKEN]) if known else None
 
 
 def delimiter_text_id(tokenizer: PreTrainedTokenizerBase) -> int:

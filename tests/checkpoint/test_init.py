@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint import describe, init_model, load_model, save_model
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -39,6 +39,16 @@ def test_delimiters_of_the_vocabulary_are_recorded(
         content = (golden / "A" / "checkpoint" / name).read_bytes()
         (tmp_path / "plain" / name).write_bytes(content)
     assert init_model(tmp_path / "plain").delimiter_ids == (500, 501)
+
+
+def test_half_a_pair_of_delimiters_is_refused(make_plain: ToyMaker) -> None:
+    """It was taken for no pair once, and the half could be emitted."""
+    directory = make_plain()
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer.add_tokens(["<|endthought|>"])
+    tokenizer.save_pretrained(directory)
+    with pytest.raises(CheckpointError, match="lacks the other of the delimiters"):
+        init_model(directory)
 
 
 def test_seed_draws_the_talk_head(make_plain: ToyMaker) -> None:

@@ -1,5 +1,6 @@
 """`quiet_star.json` and `quiet_star.safetensors`: what is wrong with them is named."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer
 
 from qstar_infer.checkpoint import load_model, save_model
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -64,6 +66,27 @@ def test_no_delimiter_ids_although_the_tokenizer_knows_them(
     edit_json(path, start_thought_token_id=..., end_thought_token_id=...)
     with pytest.raises(CheckpointError, match=f"Set .* to {ids[0]} and .* to {ids[1]}"):
         load_model(tmp_path / "converted")
+
+
+def test_delimiter_ids_that_are_not_those_of_the_tokenizer(
+    published: Path, tmp_path: Path, edit_json: JsonEditor
+) -> None:
+    """Such a file was loaded once, and the tokens of the real delimiters could be emitted."""
+    save_model(load_model(published), tmp_path / "converted")
+    path = tmp_path / "converted" / "quiet_star.json"
+    edit_json(path, start_thought_token_id=5, end_thought_token_id=6)
+    with pytest.raises(CheckpointError, match="has the delimiter ids 5, 6, but .* Set .* to 500"):
+        load_model(tmp_path / "converted")
+
+
+@pytest.mark.parametrize("name", ["<|startthought|>", "<|endthought|>"])
+def test_a_tokenizer_that_knows_one_delimiter(native: Path, name: str) -> None:
+    """Such a model was loaded once, and that delimiter could be emitted."""
+    tokenizer = AutoTokenizer.from_pretrained(native)
+    tokenizer.add_tokens([name])
+    tokenizer.save_pretrained(native)
+    with pytest.raises(CheckpointError, match=f"knows {re.escape(name)} as 500 and lacks"):
+        load_model(native)
 
 
 def test_quiet_star_json_is_not_json(native: Path) -> None:
