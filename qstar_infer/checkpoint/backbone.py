@@ -24,7 +24,7 @@ from qstar_infer.checkpoint.architecture import (
     require_supported_model,
 )
 from qstar_infer.checkpoint.options import LoadOptions
-from qstar_infer.checkpoint.reading import read_json, third_party
+from qstar_infer.checkpoint.reading import alone, read_json, third_party
 from qstar_infer.checkpoint.safety import (
     refuse_foreign_quantization,
 )
@@ -76,8 +76,8 @@ def load_backbone(
     return finish(backbone)
 
 
-def load_gguf_backbone(directory: Path, file: str, options: LoadOptions) -> PreTrainedModel:
-    """A stock model from a GGUF file, dequantised.
+def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
+    """A stock model from a GGUF file, dequantised, whatever lies beside the file.
 
     dtype "auto" is bfloat16: a GGUF file names no dtype to compute in, and its quantised weights
     carry no more precision than that.
@@ -88,20 +88,20 @@ def load_gguf_backbone(directory: Path, file: str, options: LoadOptions) -> PreT
     """
     if options.quantization != "none":
         raise ConfigError(
-            f"quantization={options.quantization!r} cannot be applied to {file}, which is "
+            f"quantization={options.quantization!r} cannot be applied to {path.name}, which is "
             "dequantised when it is read. Run `qstar convert` on it first and load the result."
         )
-    path = directory / file
     _require_gguf_magic(path)
     what = f"The GGUF file {path} ({path.stat().st_size} bytes)"
-    with third_party(what, _GGUF_ADVICE):
-        config = AutoConfig.from_pretrained(directory, gguf_file=file, local_files_only=True)
+    with third_party(what, _GGUF_ADVICE), alone(path) as directory:
+        config = AutoConfig.from_pretrained(directory, gguf_file=path.name, local_files_only=True)
     require_supported_config(config)
     # transformers draws a progress bar of its own here that its switch does not turn off.
-    with third_party(what, _GGUF_ADVICE), redirect_stderr(StringIO()):
+    quiet = redirect_stderr(StringIO())
+    with third_party(what, _GGUF_ADVICE), quiet, alone(path) as directory:
         backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             directory,
-            gguf_file=file,
+            gguf_file=path.name,
             config=config,
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.bfloat16 if options.dtype is None else options.dtype,

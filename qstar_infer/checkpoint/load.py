@@ -24,6 +24,7 @@ from qstar_infer.checkpoint.source import (
 )
 from qstar_infer.checkpoint.tokenizer import (
     has_tokenizer,
+    load_gguf_tokenizer,
     load_tokenizer,
     require_fit,
 )
@@ -146,8 +147,9 @@ def _load_backbone_and_tokenizer(
     found: Source, options: LoadOptions
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if found.gguf_file is not None:
-        tokenizer = load_tokenizer(found.directory, gguf_file=found.gguf_file)
-        backbone = load_gguf_backbone(found.directory, found.gguf_file, options)
+        path = found.directory / found.gguf_file
+        tokenizer = load_gguf_tokenizer(path)
+        backbone = load_gguf_backbone(path, options)
         # Older versions of transformers read the file's end-of-sequence id for the model alone.
         eos_token_id = backbone.config.eos_token_id
         if isinstance(eos_token_id, int):

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -43,6 +44,17 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_json_if_present(path: Path) -> dict[str, Any] | None:
     """As `read_json`, or None where the file does not exist."""
     return read_json(path) if path.exists() else None
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[Path]:
+    """A temporary directory that holds a link to the file and nothing else.
+
+    Loaders that take a directory prefer what lies beside a file to what is inside it.
+    """
+    with TemporaryDirectory(prefix="qstar-") as directory:
+        (Path(directory) / path.name).symlink_to(path.absolute())
+        yield Path(directory)
 
 
 class _LoadReportFilter(logging.Filter):

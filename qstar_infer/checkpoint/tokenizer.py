@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.architecture import embedding_table
-from qstar_infer.checkpoint.reading import third_party
+from qstar_infer.checkpoint.reading import alone, third_party
 from qstar_infer.errors import CheckpointError
 
 START_TOKEN = "<|startthought|>"
@@ -21,21 +21,36 @@ def has_tokenizer(directory: Path) -> bool:
     return any((directory / name).exists() for name in _TOKENIZER_FILES)
 
 
-def load_tokenizer(directory: Path, *, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer in a directory, or inside a GGUF file of it.
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a directory.
 
     Raises:
         CheckpointError: there is none, or transformers cannot read it.
     """
-    if gguf_file is None and not has_tokenizer(directory):
+    if not has_tokenizer(directory):
         raise CheckpointError(
             f"{directory} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). "
             "Copy the tokenizer files of the base model into it."
         )
-    arguments = {} if gguf_file is None else {"gguf_file": gguf_file}
     with third_party(f"The tokenizer in {directory}", "Fetch its files again."):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False, **arguments
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    return tokenizer
+
+
+def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer inside a GGUF file, whatever lies beside it.
+
+    Raises:
+        CheckpointError: transformers cannot read it.
+    """
+    with (
+        third_party(f"The tokenizer in {path}", "Fetch its files again."),
+        alone(path) as directory,
+    ):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory, gguf_file=path.name, local_files_only=True, trust_remote_code=False
         )
     return tokenizer
 

@@ -1,6 +1,7 @@
 """GGUF backbones: a toy written here, so that its tensors can be compared one by one."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,19 @@ def test_gguf_to_native(toy_gguf: Path, tmp_path: Path) -> None:
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     text = "any text at all"
     assert model.tokenizer(text)["input_ids"] == loaded.tokenizer(text)["input_ids"]
+
+
+def test_what_lies_beside_the_file_is_not_its_own(toy_gguf: Path, published: Path) -> None:
+    """The tokenizer and the generation settings of a neighbour were once taken for the file's."""
+    expected = load_model(toy_gguf)
+    for path in published.glob("*token*"):
+        shutil.copy(path, toy_gguf.parent)
+    settings = toy_gguf.with_name("generation_config.json")
+    settings.write_text('{"eos_token_id": 77}', encoding="utf-8")
+    loaded = load_model(toy_gguf)
+    assert loaded.tokenizer.get_vocab() == expected.tokenizer.get_vocab()
+    assert "<|startthought|>" not in loaded.tokenizer.get_vocab()
+    assert loaded.backbone.generation_config.eos_token_id == 2
 
 
 @pytest.mark.parametrize("share", [0.999, 0.6, 0.02])
