@@ -144,8 +144,19 @@ def test_logprobs_are_joined() -> None:
     }
 
 
+def test_token_ids_are_joined_and_those_of_the_prompt_come_once() -> None:
+    """The last chunk's ids were once all that the whole had."""
+    choice = gather(
+        chunk(0, "a", token_ids=[1], prompt_token_ids=[8, 9]),
+        chunk(0, "b", token_ids=[2]),
+        chunk(0, "", token_ids=[3], finish_reason="stop"),
+    ).choices[0]
+    assert (choice.token_ids, choice.prompt_token_ids) == ([1, 2, 3], [8, 9])
+
+
 def test_what_was_not_asked_for_stays_none() -> None:
     choice = gather(chunk(0, "a"), chunk(0, "b")).choices[0]
+    assert (choice.token_ids, choice.prompt_token_ids) == (None, None)
     assert (choice.text, choice.thoughts, choice.logprobs) == ("ab", None, None)
 
 
@@ -163,8 +174,8 @@ def test_gathering_leaves_the_chunks_alone() -> None:
         CompletionChunk.model_validate(each)
         for each in (
             chunk(0, ""),
-            chunk(0, "a", thoughts=[thought("a")], logprobs=logprobs("a", 0)),
-            chunk(0, "b", thoughts=[thought("b")], logprobs=logprobs("b", 1)),
+            chunk(0, "a", thoughts=[thought("a")], token_ids=[1], logprobs=logprobs("a", 0)),
+            chunk(0, "b", thoughts=[thought("b")], token_ids=[2], logprobs=logprobs("b", 1)),
         )
     ]
     before = [each.model_dump() for each in chunks]

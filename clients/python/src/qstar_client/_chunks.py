@@ -104,11 +104,14 @@ def _chunk(event: ServerSentEvent) -> CompletionChunk:
 
 def _extend_choice(choice: CompletionChoice, delta: CompletionChoice) -> None:
     """Append in place: `choice` is the builder's own copy, lists included."""
-    _update(choice, delta, skip={"index", "text", "thoughts", "logprobs"})
+    _update(choice, delta, skip={"index", "text", "thoughts", "token_ids", "logprobs"})
     choice.text += delta.text
     if delta.thoughts is not None:
         choice.thoughts = choice.thoughts if choice.thoughts is not None else []
         choice.thoughts += delta.thoughts
+    if delta.token_ids is not None:
+        choice.token_ids = choice.token_ids if choice.token_ids is not None else []
+        choice.token_ids += delta.token_ids
     if choice.logprobs is None:
         choice.logprobs = delta.logprobs and delta.logprobs.model_copy(deep=True)
     elif delta.logprobs is not None:

@@ -52,6 +52,9 @@ class CompletionChoice(_Answer):
     """`stop`, or `length` at `max_tokens` or the context's end; None while streaming."""
     thoughts: list[Thought] | None = None
     """One per visible token; None unless `show_thoughts` was asked for."""
+    prompt_token_ids: list[int] | None = None
+    token_ids: list[int] | None = None
+    """Of the visible tokens; both are None unless `return_token_ids` was asked for."""
 
 
 class PromptTokensDetails(_Answer):
