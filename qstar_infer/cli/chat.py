@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from jinja2 import TemplateError
 from rich.console import Console
 from rich.text import Text
 
@@ -143,9 +144,16 @@ class Conversation:
         return printer.text
 
     def _prompt_ids(self) -> list[int]:
-        ids = self._llm.tokenizer.apply_chat_template(
-            self._messages, add_generation_prompt=True, return_dict=False
-        )
+        try:
+            ids = self._llm.tokenizer.apply_chat_template(
+                self._messages, add_generation_prompt=True, return_dict=False
+            )
+        except TemplateError as error:
+            advice = "Leave out --system" if self._opening else "Start over with /clear"
+            raise RequestError(
+                f"the chat template of {self._llm.model_info.name} refuses this conversation: "
+                f"{error}. {advice}, or use `qstar generate`."
+            ) from error
         return list(ids)
 
     def _note(self, text: str) -> None:

@@ -5,6 +5,7 @@ import signal
 from typing import Any
 
 import pytest
+from jinja2 import TemplateError
 from typer.testing import CliRunner
 
 from qstar_infer.cli.chat import catch_interrupt
@@ -67,6 +68,19 @@ def test_refused_turn_is_taken_back(fake_llm: Any) -> None:
     assert result.exit_code == 0
     assert "error: too long" in result.stdout
     assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
+
+
+def test_chat_template_that_refuses_is_an_error_line(fake_llm: Any) -> None:
+    """A template without a system role once ended the chat in a traceback."""
+
+    def refuse(*_: object, **__: object) -> list[int]:
+        raise TemplateError("System role not supported")
+
+    fake_llm.tokenizer.apply_chat_template = refuse
+    result = runner.invoke(app, ["chat", "--system", "x"], input="a\n/quit\n")
+    assert result.exit_code == 0
+    assert "error: the chat template of fake refuses" in result.stdout
+    assert "System role not supported. Leave out --system" in result.stdout
 
 
 def test_model_without_chat_template_is_refused(fake_llm: Any) -> None:
