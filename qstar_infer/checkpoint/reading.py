@@ -28,10 +28,9 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # malformed, a number too long, nested too deep
         raise CheckpointError(
-            f"{path} is not valid JSON ({error.msg} at line {error.lineno}, column {error.colno}). "
-            "Fetch or save the checkpoint again."
+            f"{path} is not valid JSON ({error}). Fetch or save the checkpoint again."
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qstar_infer.checkpoint import load_model
+from qstar_infer.checkpoint import load_model, safety
 from qstar_infer.errors import CheckpointError
 
 ToyMaker = Callable[..., Path]
@@ -105,7 +105,13 @@ def test_foreign_quantization(make_plain: ToyMaker, edit_json: JsonEditor, value
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not valid JSON"), ("[1]", "JSON object, not list"), ("", "not valid JSON")],
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "JSON object, not list"),
+        ("", "not valid JSON"),
+        pytest.param("[" * 100_000, "not valid JSON", id="deep"),
+        pytest.param(f'{{"a": {"9" * 5000}}}', "not valid JSON", id="long"),
+    ],
 )
 def test_wrong_json(make_plain: ToyMaker, file: str, text: str, message: str) -> None:
     directory = make_plain()
@@ -119,6 +125,16 @@ def test_json_that_is_not_text(make_plain: ToyMaker) -> None:
     (directory / "config.json").write_bytes(b"\xff\xfe\x00{")
     with pytest.raises(CheckpointError, match=r"config\.json cannot be read"):
         load_model(directory)
+
+
+def test_code_is_found_however_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer versions of Python parse deeper nesting than a recursive search gets through."""
+    content: dict[str, Any] = {"auto_map": {}}
+    for _ in range(5000):
+        content = {"a": [content]}
+    monkeypatch.setattr(safety, "read_json_if_present", lambda _: content)
+    with pytest.raises(CheckpointError, match="has the key 'auto_map'"):
+        safety.refuse_code(tmp_path)
 
 
 def test_truncated_weights(make_plain: ToyMaker, truncate: Callable[[Path], None]) -> None:
