@@ -133,10 +133,11 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
 
     Raises:
         CheckpointError: it cannot think (see `require_supported_model`), or a weight is not
-            finite.
+            finite, or the generation config names no token ids as the end of a text.
     """
     require_supported_model(backbone)
     _require_finite_weights(backbone)
+    _require_eos_token_ids(backbone)
     backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
@@ -210,6 +211,16 @@ def _require_finite_weights(backbone: PreTrainedModel) -> None:
                 f"{str(weight.dtype).removeprefix('torch.')} is too narrow for it: use an earlier "
                 "checkpoint or a wider dtype."
             )
+
+
+def _require_eos_token_ids(backbone: PreTrainedModel) -> None:
+    ids = None if backbone.generation_config is None else backbone.generation_config.eos_token_id
+    each = ids if isinstance(ids, list) else [ids]
+    if ids is not None and not all(type(token_id) is int for token_id in each):
+        raise CheckpointError(
+            f"The generation config has eos_token_id = {ids!r}; it must be an integer, a list of "
+            "integers or null. Correct generation_config.json."
+        )
 
 
 def _require_gguf_magic(path: Path) -> None:

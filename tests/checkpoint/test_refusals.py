@@ -137,6 +137,15 @@ def test_code_is_found_however_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         safety.refuse_code(tmp_path)
 
 
+@pytest.mark.parametrize("value", ["x", [2, "x"], [None], True, 2.0])
+def test_wrong_end_of_sequence_ids(make_plain: ToyMaker, edit_json: JsonEditor, value: Any) -> None:
+    """A traceback of the engine's once."""
+    directory = make_plain()
+    edit_json(directory / "generation_config.json", eos_token_id=value)
+    with pytest.raises(CheckpointError, match="eos_token_id"):
+        load_model(directory)
+
+
 def test_truncated_weights(make_plain: ToyMaker, truncate: Callable[[Path], None]) -> None:
     directory = make_plain()
     truncate(directory / "model.safetensors")
