@@ -1,5 +1,6 @@
 """PEFT adapters over a named base, merged so that the backbone is again a stock model."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
         )
     revision = values.get("revision")
     beside = directory / base
-    source = str(beside) if not Path(base).is_absolute() and beside.exists() else base
+    source = str(beside) if not Path(base).is_absolute() and os.path.exists(beside) else base
     return source, revision if isinstance(revision, str) else None
 
 

@@ -3,6 +3,7 @@
 Opens no weights beyond their headers; fetches never a pickle, never code.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -78,10 +79,11 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
         CheckpointError: there is no such checkpoint, or it is of no known or of an unsafe kind.
     """
     label = str(source)
-    path = Path(source).expanduser()
-    if label and path.is_dir():
+    # By os.path, as pathlib raises for an unknown user and for a name too long.
+    path = Path(os.path.expanduser(source))
+    if label and os.path.isdir(path):
         return _directory(path, label, revision=None)
-    if label and path.exists():
+    if label and os.path.exists(path):
         return _file(path, label)
     if isinstance(source, str) and _HUB_ID.match(source):
         snapshot = _download(source, revision=revision)

@@ -100,6 +100,7 @@ def test_the_default_models_base_comes_from_its_package(
     [
         ({"base_model_name_or_path": None}, "must name the base model"),
         ({"base_model_name_or_path": "../gone"}, "'../gone' is neither a directory"),
+        ({"base_model_name_or_path": "x" * 5000}, "x' is neither a directory"),
         ({"base_model_name_or_path": "../full"}, "is itself an adapter or has thought parts"),
         ({"peft_type": "PROMPT_TUNING"}, "peft_type 'PROMPT_TUNING'; only LORA"),
         ({"auto_map": {}}, "the key 'auto_map'"),

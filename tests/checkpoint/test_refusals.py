@@ -146,6 +146,13 @@ def test_wrong_end_of_sequence_ids(make_plain: ToyMaker, edit_json: JsonEditor, 
         load_model(directory)
 
 
+@pytest.mark.parametrize("name", ["~nobodyhere/x", "x" * 5000], ids=["user", "long"])
+def test_name_that_cannot_be_a_path(name: str) -> None:
+    """A traceback of pathlib's once."""
+    with pytest.raises(CheckpointError, match="is neither a directory"):
+        load_model(name)
+
+
 def test_truncated_weights(make_plain: ToyMaker, truncate: Callable[[Path], None]) -> None:
     directory = make_plain()
     truncate(directory / "model.safetensors")
