@@ -6,8 +6,9 @@ import torch
 
 from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.load import load_model
+from qstar_infer.checkpoint.options import require_thought_length
 from qstar_infer.checkpoint.tokenizer import delimiter_ids, delimiter_text_id
-from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
@@ -39,8 +40,7 @@ def init_model(
             delimiter without the other.
         ConfigError: an argument is out of range.
     """
-    if num_thought_tokens < 1:
-        raise ConfigError(f"num_thought_tokens={num_thought_tokens} must be at least 1.")
+    require_thought_length(num_thought_tokens)
     model = load_model(source, dtype=dtype, device=device, revision=revision)
     if model.thought_parts is not None:
         raise CheckpointError(

@@ -14,7 +14,7 @@ from qstar_infer.checkpoint.backbone import (
     read_config,
 )
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native, require_delimiters
-from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.options import LoadOptions, require_thought_length
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
 from qstar_infer.checkpoint.published import ThoughtVectors, load_published
 from qstar_infer.checkpoint.source import (
@@ -204,11 +204,8 @@ def _require_arguments(num_thought_tokens: int | None, thought_vectors: str) -> 
             f"thought_vectors={thought_vectors!r} is unknown; use one of "
             f"{', '.join(THOUGHT_VECTORS)}."
         )
-    if num_thought_tokens is not None and num_thought_tokens < 1:
-        raise ConfigError(
-            f"num_thought_tokens={num_thought_tokens} must be at least 1. To serve without "
-            "thinking, ask for 0 in a request instead."
-        )
+    if num_thought_tokens is not None:
+        require_thought_length(num_thought_tokens)
 
 
 def _require_applicable(

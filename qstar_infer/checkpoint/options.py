@@ -72,6 +72,20 @@ class LoadOptions:
         )
 
 
+def require_thought_length(num_thought_tokens: int) -> None:
+    """Check a thought length that a caller gave.
+
+    Raises:
+        ConfigError: not an integer of at least 1.
+    """
+    # bool is an int in Python, but True is no count.
+    if type(num_thought_tokens) is not int or num_thought_tokens < 1:
+        raise ConfigError(
+            f"num_thought_tokens={num_thought_tokens!r} must be an integer, at least 1. To serve "
+            "without thinking, ask for 0 in a request instead."
+        )
+
+
 def _resolve_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
     if dtype == "auto":
         return None

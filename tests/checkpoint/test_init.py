@@ -67,6 +67,8 @@ def test_a_model_that_thinks_already_is_refused(native: Path, golden: Path) -> N
 def test_length_is_checked_before_the_load(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="num_thought_tokens=0"):
         init_model(tmp_path / "absent", num_thought_tokens=0)
+    with pytest.raises(ConfigError, match="num_thought_tokens='5'"):
+        init_model(tmp_path / "absent", num_thought_tokens="5")  # type: ignore[arg-type]
 
 
 def test_describe_fresh_trained_and_plain(make_plain: ToyMaker, tmp_path: Path) -> None:

@@ -172,8 +172,11 @@ def test_length_can_be_overridden(native: Path) -> None:
 def test_arguments_that_do_not_apply(native: Path, make_plain: ToyMaker) -> None:
     with pytest.raises(ConfigError, match="only makes sense for a published checkpoint"):
         load_model(native, thought_vectors="literal")
-    with pytest.raises(ConfigError, match="num_thought_tokens=0 must be at least 1"):
+    with pytest.raises(ConfigError, match="num_thought_tokens=0 must be an integer, at least 1"):
         load_model(native, num_thought_tokens=0)
+    for wrong in ("5", 2.5, True):
+        with pytest.raises(ConfigError, match=f"num_thought_tokens={wrong!r} must be an integer"):
+            load_model(native, num_thought_tokens=wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="thought_vectors='both' is unknown"):
         load_model(native, thought_vectors="both")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="has no thought parts and cannot think"):
