@@ -2,6 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from numbers import Integral
+from operator import index
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -191,13 +193,18 @@ class LLM:
     def _token_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return self._engine.token_text.encode(prompt)
-        return [int(token_id) for token_id in prompt]
+        try:
+            return [index(token_id) for token_id in prompt]
+        except TypeError as error:
+            raise RequestError(
+                f"a prompt must be a text or a list of integer token ids: {error}", param="prompt"
+            ) from error
 
 
 def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     if isinstance(prompts, str):
         return [prompts]
-    is_token_ids = len(prompts) > 0 and all(isinstance(item, int) for item in prompts)
+    is_token_ids = len(prompts) > 0 and all(isinstance(item, Integral) for item in prompts)
     return [prompts] if is_token_ids else list(prompts)  # type: ignore[list-item,arg-type]
 
 

@@ -1,5 +1,8 @@
 """What a user of `LLM` sees: shapes, stops, limits, refusals."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +36,23 @@ def test_a_text_prompt_is_tokenised(llm: LLM) -> None:
     assert from_text.prompt_token_ids == llm.tokenizer("Hi!").input_ids
     from_ids = llm.generate(from_text.prompt_token_ids, greedy())[0]
     assert from_ids.outputs[0].token_ids == from_text.outputs[0].token_ids
+
+
+@pytest.mark.parametrize("shape", [(-1,), (1, -1)])
+def test_a_prompt_may_be_an_array(llm: LLM, shape: tuple[int, ...]) -> None:
+    """A TypeError once."""
+    prompt: Any = np.array(PROMPT).reshape(shape)
+    from_array = llm.generate(prompt, greedy())[0]
+    assert from_array.prompt_token_ids == PROMPT
+    assert from_array.outputs[0].token_ids == llm.generate(PROMPT, greedy())[0].outputs[0].token_ids
+
+
+@pytest.mark.parametrize("prompt", [[[65.7, 66]], [65, "a"], np.array([65.0]), [None]])
+def test_a_prompt_of_neither_text_nor_integers_is_refused(llm: LLM, prompt: Any) -> None:
+    """A fraction was once cut off without a word, and the others were a TypeError."""
+    with pytest.raises(RequestError, match="a text or a list of integer token ids") as caught:
+        llm.generate(prompt, greedy())
+    assert caught.value.param == "prompt"
 
 
 def test_a_stream_is_the_whole_in_pieces(llm: LLM) -> None:
