@@ -166,6 +166,8 @@ class LLMEngine:
             self._thought_tokens += len(lane.thought)
 
     def _record_verified(self, seq: Sequence) -> None:
+        if not seq.is_prompt_scored:
+            return  # its output may end with the next token, and its scores be lost with it
         completion = self._requests[seq.request_id].completions[seq.index]
         while (lane := self._scheduler.pop_verified(seq)) is not None:
             self._tokens += 1

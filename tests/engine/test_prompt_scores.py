@@ -1,9 +1,14 @@
 """Prompt scores are the oracle's, however the pool and the chunks cut them."""
 
+from typing import Literal
+
 import pytest
 import torch
 
 from qstar_infer import LLM, SamplingParams
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.protocol import EngineRequest
 
 from ..parity.toy import make_toy
 
@@ -75,3 +80,22 @@ def test_several_completions_score_their_prompt_once() -> None:
     assert output.num_prompt_thought_tokens == 3 * (len(PROMPT) - 1)
     assert len({tuple(c.token_ids) for c in output.outputs}) > 1
     llm.close()
+
+
+@pytest.mark.parametrize("speculation", ["auto", "off"])
+def test_an_output_does_not_end_before_its_prompt_is_scored(
+    speculation: Literal["auto", "off"],
+) -> None:
+    """A confident last anchor decides at once. Where that ended the output, the thoughts of earlier
+    positions were dropped with it, and the request waited for their scores for ever."""
+    engine = LLMEngine(make_toy().model, EngineConfig(speculation=speculation))
+    prompt = [197, 215, 20, 132, 248]
+    params = SamplingParams(
+        temperature=0.0, seed=1234, max_tokens=1, prompt_logprobs=1, think_threshold=0.159
+    )
+    engine.add_request(EngineRequest(request_id="r", prompt_token_ids=prompt, params=params))
+    deltas = [delta for _ in range(20) for delta in engine.step()]
+    assert [len(delta.prompt_logprobs or []) for delta in deltas] == [len(prompt)]
+    assert [len(thought.thought_token_ids) for thought in deltas[0].outputs[0].thoughts] == [0]
+    assert deltas[0].finished
+    engine.check_idle()

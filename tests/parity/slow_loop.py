@@ -29,6 +29,8 @@ class SlowOutput:
     mixing_weights: list[float] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     base_logprobs: list[float] = field(default_factory=list)
+    prompt_logprobs: list[float] = field(default_factory=list)
+    """Of prompt tokens 1, 2, ...; empty where nobody asked."""
 
 
 def mix64(x: int) -> int:
@@ -141,6 +143,10 @@ class SlowLoop:
         """Greedy or sampled decoding; `stop` strings are not looked at."""
         tokens = list(prompt)
         output = SlowOutput()
+        if params.prompt_logprobs is not None:
+            for end in range(1, len(prompt)):
+                _, mixed, _, _ = self.decide(prompt[:end], params, num_thought_tokens, seed)
+                output.prompt_logprobs.append(float(mixed[prompt[end]] - log_sum_exp(mixed)))
         while len(output.token_ids) < params.max_tokens:
             base, mixed, weight, thought = self.decide(tokens, params, num_thought_tokens, seed)
             shaped = shape(mixed, params, tokens, len(prompt), eos)

@@ -13,12 +13,13 @@ import pytest
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
-from qstar_infer.outputs import CompletionOutput, EngineStats
+from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob
 from qstar_infer.sampling_params import SamplingParams
 
 from .slow_loop import SlowLoop, SlowOutput
 from .toy import ARCHITECTURES, EOS, Toy, make_toy
 
+PromptScores = list[dict[int, Logprob] | None]
 CASES = [(name, seed) for seed in range(8) for name in ARCHITECTURES]
 
 
@@ -46,6 +47,7 @@ def draw_params(draw: random.Random) -> SamplingParams:
         num_thought_tokens=draw.choice([None, 0, 1, 2, 5]),
         thought_temperature=draw.choice([None, None, 0.0, 0.8]),
         think_threshold=draw.choice([None, None, None, 0.2]),
+        prompt_logprobs=draw.choice([None, None, 0]),
     )
 
 
@@ -75,6 +77,7 @@ def run_mix(toy: Toy, draw: random.Random) -> EngineStats:
     arrivals = {name: draw.choice([0, 0, 3, 11]) for name in requests}
     aborts = {name: draw.randint(1, 20) for name in requests if draw.random() < 0.2}
     got = {name: CompletionOutput(index=0) for name in requests}
+    scores: dict[str, PromptScores] = {}
     step = 0
     while arrivals or engine.has_work:
         for name in [name for name, at in arrivals.items() if at <= step]:
@@ -85,11 +88,16 @@ def run_mix(toy: Toy, draw: random.Random) -> EngineStats:
             arrivals.pop(name, None)
         for delta in engine.step():
             got[delta.request_id].extend(delta.outputs[0])
+            if delta.prompt_logprobs is not None:
+                scores[delta.request_id] = delta.prompt_logprobs
         step += 1
         assert step < 5000, "the engine does not come to an end"
     engine.check_idle()
     for name, request in requests.items():
-        compare(got[name], wanted(toy, request), was_aborted=name in aborts)
+        want = wanted(toy, request)
+        compare(got[name], want, was_aborted=name in aborts)
+        if got[name].token_ids and request.params.prompt_logprobs is not None:
+            compare_scores(scores[name], request.prompt_token_ids, want)
     return engine.stats()
 
 
@@ -120,6 +128,13 @@ def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> No
         assert thought.mixing_weight == pytest.approx(weight, abs=1e-4)
         assert thought.logprob == pytest.approx(logprob, abs=1e-3)
         assert thought.base_logprob == pytest.approx(base_logprob, abs=1e-3)
+
+
+def compare_scores(got: PromptScores, prompt: list[int], want: SlowOutput) -> None:
+    assert got[0] is None
+    for token_id, entry, logprob in zip(prompt[1:], got[1:], want.prompt_logprobs, strict=True):
+        assert entry is not None
+        assert entry[token_id].logprob == pytest.approx(logprob, abs=1e-3)
 
 
 @pytest.mark.parametrize(("architecture", "seed"), CASES)
