@@ -10,6 +10,8 @@ MAX_LOGPROBS = 20
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARS = 4096
 MAX_NUM_SEQUENCES = 128
+MAX_INTEGER = 2**31 - 1
+"""Of integers without a closer limit: above any vocabulary or context, and short in a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +87,14 @@ class SamplingParams:
     def _check_sampling(self) -> None:
         _check_int("n", self.n, 1, MAX_NUM_SEQUENCES)
         _check_float("temperature", self.temperature, 0.0, 2.0)
-        _check_int("top_k", self.top_k, -1, None)
+        _check_int("top_k", self.top_k, -1, MAX_INTEGER)
         _check_float("top_p", self.top_p, 0.0, 1.0, low_is_open=True)
         _check_float("min_p", self.min_p, 0.0, 1.0)
         _check_float("repetition_penalty", self.repetition_penalty, 0.0, 10.0, low_is_open=True)
         _check_float("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _check_float("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         for token_id, bias in (self.logit_bias or {}).items():
-            _check_int("logit_bias", token_id, 0, None)
+            _check_int("logit_bias", token_id, 0, MAX_INTEGER)
             _check_float("logit_bias", bias, -100.0, 100.0)
         if self.seed is not None:
             _check_int("seed", self.seed, -MAX_SEED - 1, MAX_SEED)
@@ -102,10 +104,11 @@ class SamplingParams:
 
     def _check_stopping(self) -> None:
         if self.max_tokens is not None:
-            _check_int("max_tokens", self.max_tokens, 0, None)
-        _check_int("min_tokens", self.min_tokens, 0, self.max_tokens)
+            _check_int("max_tokens", self.max_tokens, 0, MAX_INTEGER)
+        most = MAX_INTEGER if self.max_tokens is None else self.max_tokens
+        _check_int("min_tokens", self.min_tokens, 0, most)
         for token_id in self.stop_token_ids:
-            _check_int("stop_token_ids", token_id, 0, None)
+            _check_int("stop_token_ids", token_id, 0, MAX_INTEGER)
         if len(self.stop) > MAX_STOP_STRINGS:
             raise RequestError(
                 f"stop has {len(self.stop)} strings; the most is {MAX_STOP_STRINGS}", param="stop"
@@ -119,7 +122,7 @@ class SamplingParams:
 
     def _check_thinking(self) -> None:
         if self.num_thought_tokens is not None:
-            _check_int("num_thought_tokens", self.num_thought_tokens, 0, None)
+            _check_int("num_thought_tokens", self.num_thought_tokens, 0, MAX_INTEGER)
         if self.thought_temperature is not None:
             _check_float("thought_temperature", self.thought_temperature, 0.0, 2.0)
         if self.think_threshold is not None:
@@ -133,11 +136,12 @@ class SamplingParams:
         return 0.0 if self.temperature == 0.0 else 1.0
 
 
-def _check_int(name: str, value: object, low: int, high: int | None) -> None:
-    wanted = f"an integer of at least {low}" if high is None else f"an integer in {low}..{high}"
+def _check_int(name: str, value: object, low: int, high: int) -> None:
     is_int = isinstance(value, int) and not isinstance(value, bool)
-    if not is_int or value < low or (high is not None and value > high):  # type: ignore[operator]
-        raise RequestError(f"{name} must be {wanted}, got {_shown(value)}", param=name)
+    if not is_int or not low <= value <= high:  # type: ignore[operator]
+        raise RequestError(
+            f"{name} must be an integer in {low}..{high}, got {shown(value)}", param=name
+        )
 
 
 def _check_float(
@@ -149,11 +153,13 @@ def _check_float(
         return
     bracket = "(" if low_is_open else "["
     raise RequestError(
-        f"{name} must be a number in {bracket}{low:g}, {high:g}], got {_shown(value)}", param=name
+        f"{name} must be a number in {bracket}{low:g}, {high:g}], got {shown(value)}", param=name
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """At most 40 characters of a rejected value: enough to recognise it, never an echo."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"  # Python writes no more than 4300 digits
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

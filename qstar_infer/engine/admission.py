@@ -4,7 +4,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo
 from qstar_infer.engine.sequence import Sequence
 from qstar_infer.errors import ContextLengthError, RequestError
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import SamplingParams, shown
 
 
 class Admission:
@@ -91,7 +91,7 @@ class Admission:
         for token_id in token_ids:
             if not 0 <= token_id < vocab_size:
                 raise RequestError(
-                    f"token id {token_id} is out of vocabulary; ids are 0..{vocab_size - 1}",
+                    f"token id {shown(token_id)} is out of vocabulary; ids are 0..{vocab_size - 1}",
                     param="prompt",
                 )
         for delimiter in self._delimiter_ids:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from qstar_infer.errors import RequestError
+from qstar_infer.sampling_params import shown
 from qstar_server.errors import ApiError
 from qstar_server.settings import Settings
 
@@ -164,8 +165,9 @@ def requested_thought_length(request: GenerationRequest) -> int | None:
         return request.num_thought_tokens
     if request.num_thought_tokens is not None and request.num_thought_tokens != 0:
         other = "chat_template_kwargs.enable_thinking" if is_off_by_template else "reasoning_effort"
+        length = shown(request.num_thought_tokens)
         raise RequestError(
-            f"num_thought_tokens is {request.num_thought_tokens}, but {other} turns thinking off",
+            f"num_thought_tokens is {length}, but {other} turns thinking off",
             param="num_thought_tokens",
         )
     return 0

@@ -228,6 +228,31 @@ def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "fields", "param"),
+    [
+        ([10**4299], {}, "prompt"),
+        ([10**5000], {}, "prompt"),
+        ([1], {"max_tokens": 10**4300 - 1}, "max_tokens"),
+        ([1], {"max_tokens": 10**5000}, "max_tokens"),
+        ([1], {"max_tokens": None, "min_tokens": 10**4299}, "min_tokens"),
+        ([1], {"top_k": 10**4299}, "top_k"),
+        ([1], {"stop_token_ids": (10**4299,)}, "stop_token_ids"),
+        ([1], {"logit_bias": {10**4299: 1.0}}, "logit_bias"),
+        ([1], {"num_thought_tokens": 10**4299}, "num_thought_tokens"),
+    ],
+)
+def test_a_huge_integer_is_refused_in_a_short_message(
+    llm: LLM, prompt: list[int], fields: dict[str, object], param: str
+) -> None:
+    """Most were repeated digit by digit; `max_tokens` had one digit more than Python writes, once
+    the prompt was added, and was no RequestError at all."""
+    with pytest.raises(RequestError) as caught:
+        llm.generate([prompt], greedy(**fields))
+    assert caught.value.param == param
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"temperature": -0.1},

@@ -172,6 +172,23 @@ async def test_a_nul_character_is_text_like_any_other(client: httpx.AsyncClient)
     assert whole["choices"][0]["text"] == "a\0b"
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"max_tokens": 10**4300 - 1}, "max_tokens"),
+        ({"num_thought_tokens": 10**4299}, "num_thought_tokens"),
+        ({"num_thought_tokens": 10**4299, "reasoning_effort": "none"}, "num_thought_tokens"),
+        ({"n": 10**4299, "best_of": 2}, "best_of"),
+    ],
+)
+async def test_a_huge_integer_is_not_repeated(
+    client: httpx.AsyncClient, fields: dict[str, Any], param: str
+) -> None:
+    error = await refused(client, **fields)
+    assert error["param"] == param
+    assert len(error["message"]) < 200
+
+
 async def test_many_errors_are_cut_to_ten(client: httpx.AsyncClient) -> None:
     error = await refused(client, stop_token_ids=["x" * 400] * 4000)
     assert error["message"].count("; ") == 10

@@ -9,7 +9,7 @@ import anyio.to_thread
 from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_infer.outputs import RequestOutput
-from qstar_infer.sampling_params import MAX_NUM_SEQUENCES, SamplingParams
+from qstar_infer.sampling_params import MAX_NUM_SEQUENCES, SamplingParams, shown
 from qstar_server.bridge import DeltaStream
 from qstar_server.completions.prompts import Prompt, check_prompt_count, encode_prompts, prompt_text
 from qstar_server.completions.protocol import (
@@ -217,7 +217,9 @@ def _num_candidates(request: CompletionRequest) -> int:
     if request.best_of is None:
         return n
     if request.best_of < n:
-        raise RequestError(f"best_of is {request.best_of}, less than n, {n}", param="best_of")
+        raise RequestError(
+            f"best_of is {request.best_of}, less than n, {shown(n)}", param="best_of"
+        )
     if request.best_of > n and request.stream:
         raise RequestError(
             "best_of greater than n cannot be streamed: the best are known only at the end",
