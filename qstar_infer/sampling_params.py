@@ -10,6 +10,8 @@ MAX_LOGPROBS = 20
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARS = 4096
 MAX_NUM_SEQUENCES = 128
+MIN_TEMPERATURE = 1e-6
+"""A lower temperature is 0: dividing logits by it could overflow float32."""
 MAX_INTEGER = 2**31 - 1
 """Of integers without a closer limit: above any vocabulary or context, and short in a message."""
 
@@ -30,7 +32,7 @@ class SamplingParams:
     n: int = 1
     """How many completions of the prompt, 1..128. Each has its own seed derived from `seed`."""
     temperature: float = 1.0
-    """0 is greedy; at most 2."""
+    """0 is greedy, and so is anything below 1e-6; at most 2."""
     top_k: int = 0
     """Keep the k most likely tokens; 0 or -1 keeps all."""
     top_p: float = 1.0
@@ -68,7 +70,7 @@ class SamplingParams:
     num_thought_tokens: int | None = None
     """Sampled tokens per thought, delimiters excluded. None: as trained. 0: do not think."""
     thought_temperature: float | None = None
-    """None: 0 when `temperature` is 0, else 1."""
+    """As `temperature`. None: 0 when `temperature` is 0, else 1."""
     think_threshold: float | None = None
     """Skip the thought where the base distribution's top probability is at least this.
 
@@ -133,7 +135,7 @@ class SamplingParams:
         """`thought_temperature`, or its default: greedy text has greedy thoughts."""
         if self.thought_temperature is not None:
             return self.thought_temperature
-        return 0.0 if self.temperature == 0.0 else 1.0
+        return 0.0 if self.temperature < MIN_TEMPERATURE else 1.0
 
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:

@@ -9,6 +9,8 @@ Gumbel-max trick) and repeats exactly.
 import torch
 from torch import Tensor
 
+from qstar_infer.sampling_params import MIN_TEMPERATURE
+
 VISIBLE_ROLE = 0
 """Role of the visible token at a position; thought token i (from 1) has role i."""
 
@@ -81,18 +83,18 @@ def gumbel_noise(keys: Tensor, vocab_size: int) -> Tensor:
 
 
 def pick_tokens(logits: Tensor, temperatures: Tensor, keys: Tensor) -> Tensor:
-    """Sample (or, at temperature 0, take the best) token of each row.
+    """Sample (or, at a temperature below `MIN_TEMPERATURE`, take the best) token of each row.
 
     Args:
         logits: `[rows, vocab]`, float32; minus infinity where a token is not allowed.
         temperatures: `[rows]`, float32.
-        keys: `[rows]`, int64; unused where the temperature is 0.
+        keys: `[rows]`, int64; unused where the best token is taken.
 
     Returns:
         `[rows]`, int64.
     """
     picked = logits.argmax(dim=-1)
-    hot = (temperatures > 0).nonzero().squeeze(1)
+    hot = (temperatures >= MIN_TEMPERATURE).nonzero().squeeze(1)
     if hot.numel() > 0:
         scaled = logits[hot] / temperatures[hot].unsqueeze(1)
         picked[hot] = scaled.add_(gumbel_noise(keys[hot], logits.shape[-1])).argmax(dim=-1)

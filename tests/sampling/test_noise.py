@@ -2,9 +2,11 @@
 
 import math
 
+import pytest
 import torch
 
 from qstar_infer.sampling.noise import derive_seed, gumbel_noise, pick_tokens, row_keys
+from qstar_infer.sampling_params import SamplingParams
 
 
 def keys(seeds: list[int], positions: list[int], roles: list[int]) -> torch.Tensor:
@@ -59,6 +61,15 @@ def test_greedy_rows_ignore_the_noise() -> None:
     heat = torch.tensor([0.0, 1.0])
     for seed in range(20):
         assert int(pick_tokens(logits, heat, keys([seed] * 2, [0, 0], [0, 0]))[0]) == 1
+
+
+@pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-44])
+def test_a_temperature_of_almost_0_is_greedy(temperature: float) -> None:
+    """Logits divided by it were infinite, and the first infinite one was taken."""
+    logits = torch.tensor([[1.0, 3.0, 2.0], [-3.0, -1.0, -2.0]])
+    picked = pick_tokens(logits, torch.full((2,), temperature), keys([1, 2], [0, 0], [0, 0]))
+    assert picked.tolist() == [1, 1]
+    assert SamplingParams(temperature=temperature).resolved_thought_temperature == 0.0
 
 
 def test_masked_tokens_are_never_picked() -> None:
