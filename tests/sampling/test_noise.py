@@ -81,6 +81,17 @@ def test_masked_tokens_are_never_picked() -> None:
     assert picked.eq(2).all()
 
 
+def test_the_least_noise_is_finite() -> None:
+    """Once in 2**25 draws it was minus infinity: a token that alone was allowed lost to token 0."""
+    key = keys([14240578], [2], [0])
+    noise = gumbel_noise(key, 260)
+    assert bool(noise.isfinite().all())
+    assert int(noise.argmin()) == 186
+    logits = torch.full((1, 260), -math.inf)
+    logits[0, 186] = 1.0
+    assert pick_tokens(logits, torch.ones(1), key).tolist() == [186]
+
+
 def test_each_completion_of_a_request_has_its_own_seed() -> None:
     seeds = [derive_seed(11, index) for index in range(100)]
     assert seeds[0] == 11
