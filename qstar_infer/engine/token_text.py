@@ -74,7 +74,8 @@ class IncrementalDetokenizer:
         if self._decode(self._token_ids).endswith("\ufffd"):
             self._token_ids = []  # half a character cannot be told from the output's own bytes
         self._emitted = len(self._token_ids)
-        """[0, emitted) decodes to text already given; it tells how the next piece begins."""
+        """[0, emitted) decodes to text already given; it tells how the next piece begins. It shows
+        some text once the output does: behind nothing, a space would be lost."""
 
     def push(self, token_id: int) -> str:
         """The text that this token completes; "" while a character is incomplete."""
@@ -96,6 +97,9 @@ class IncrementalDetokenizer:
 
     def _settle(self, piece: str, end: int) -> str:
         """Give out the text up to token `end`; older tokens are not looked at again."""
+        if not piece and self._decode(self._token_ids[: self._emitted]):
+            del self._token_ids[self._emitted : end]  # as a special token that is skipped
+            return piece
         del self._token_ids[: self._emitted]
         self._emitted = end - self._emitted
         return piece

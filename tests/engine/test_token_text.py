@@ -29,6 +29,18 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
+def stripping_tokenizer() -> PreTrainedTokenizerFast:
+    """Like Mistral's: the decoder writes spaces, and drops one at the beginning."""
+    vocab = {"<s>": 0, "</s>": 1, "<unk>": 2, "\u2581b": 3, "\u2581cat": 4, "a": 5}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
 def test_characters_of_several_tokens_arrive_whole() -> None:
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
@@ -67,6 +79,15 @@ def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [], skip=skip)
     assert "".join(growing.push(token_id) for token_id in [*token_text.encode("a"), EOS]) == text
+
+
+def test_a_space_behind_a_skipped_token_is_kept() -> None:
+    """The skipped token was all that the next one was decoded behind, as if it began the text."""
+    token_text = TokenText(stripping_tokenizer())
+    token_ids = [1, 3, 1, 4, 1, 1, 3, 4]
+    growing = detokenizer(token_text, [0])
+    text = "".join(growing.push(token_id) for token_id in token_ids) + growing.flush()
+    assert text == token_text.decode(token_ids) == "b cat b cat"
 
 
 def test_a_single_token_keeps_its_space() -> None:
