@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 Decode = Callable[[Sequence[int]], str]
 """Text of token ids."""
@@ -10,6 +11,8 @@ _CONTEXT_TOKENS = 6
 # A character has at most 4 bytes, so a longer run of undecidable bytes is not one any more.
 _MAX_PENDING_TOKENS = 8
 _HALF_CHARACTER = "\ufffd"
+_MISSED_CHARACTERS = 4
+"""A normalised character stands for at most about so many: a letter with its accents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +63,31 @@ def align(text: str, pieces: Sequence[Piece]) -> list[int]:
     """Where each token of a prompt begins in its text.
 
     The text is the client's and need not be what the tokens decode to: a special token that the
-    tokenizer put in has no characters there, and a leading space may be missing.
+    tokenizer put in has no characters there, a leading space may be missing, and a tokenizer that
+    normalises has other characters. Behind those, the next piece is looked for a little further on.
     """
     offsets: list[int] = []
-    position = 0
+    begins: list[int] = []
+    position = num_missed = 0
     for piece in pieces:
-        offsets.append(position + piece.begin)
-        for candidate in (piece.text, piece.text.lstrip()):
-            if candidate and text.startswith(candidate, position):
-                position += len(candidate)
-                break
-    return offsets
+        begins.append(piece.begin)
+        if not piece.text:
+            continue
+        start, length = _find(text, piece.text, position, _MISSED_CHARACTERS * num_missed)
+        offsets += [start + begin for begin in begins]
+        begins.clear()
+        position = start + length
+        num_missed = 0 if length else num_missed + len(piece.text)
+    offsets += [position + begin for begin in begins]
+    return list(accumulate(offsets, max))
+
+
+def _find(text: str, piece: str, position: int, reach: int) -> tuple[int, int]:
+    """Start and length of a piece at `position`, or up to `reach` behind it; length 0 if not."""
+    candidates = [candidate for candidate in (piece, piece.lstrip()) if candidate]
+    for furthest in (0, reach):
+        for candidate in candidates:
+            start = text.find(candidate, position, position + furthest + len(candidate))
+            if start >= 0:
+                return start, len(candidate)
+    return position, 0

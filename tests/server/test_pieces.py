@@ -54,12 +54,17 @@ def test_tokens_begin_behind_bytes_that_turn_out_to_be_no_character() -> None:
         ("the cat", ["<s>", " the", " cat"], [0, 0, 3]),
         ("é", ["", "é"], [0, 0]),
         ("a", ["a", "</s>"], [0, 1]),
+        ("e\u0301a bc", ["", "\u00e9", "a", " b", "c"], [0, 0, 2, 3, 5]),
+        ("xe\u0301\u00e9", ["x", "", "\u00e9", "", "\u00e9"], [0, 1, 1, 3, 3]),
+        ("A bc. A de", ["a", " bc", ".", " a", " de"], [0, 1, 4, 5, 7]),
+        ("the cat the", ["<s>", " the", " cat", " the"], [0, 0, 3, 7]),
         ("", [], []),
     ],
 )
 def test_tokens_are_found_in_the_clients_text(
     text: str, pieces: list[str], offsets: list[int]
 ) -> None:
+    """A tokenizer that normalises once left all offsets behind its first change at that place."""
     assert align(text, [Piece(0, piece) for piece in pieces]) == offsets
 
 
