@@ -7,9 +7,8 @@ from itertools import accumulate
 Decode = Callable[[Sequence[int]], str]
 """Text of token ids."""
 
-_CONTEXT_TOKENS = 6
-# A character has at most 4 bytes, so a longer run of undecidable bytes is not one any more.
-_MAX_PENDING_TOKENS = 8
+_CHARACTER_TOKENS = 4
+"""A character has at most so many bytes, and a token has at least one."""
 _HALF_CHARACTER = "\ufffd"
 _MISSED_CHARACTERS = 4
 """A normalised character stands for at most about so many: a letter with its accents."""
@@ -30,26 +29,45 @@ class PieceReader:
 
     Tokens are decoded together with a few before them, since many tokenizers treat the first token
     of a text in a special way. Part of a character settles nothing; its last part settles it whole,
-    and all parts begin where the character does.
+    and all parts begin where the character does. The rules are those by which an engine cuts its
+    text: the two have the same characters.
     """
 
     def __init__(self, decode: Decode, context: Sequence[int] = ()) -> None:
         self._decode = decode
-        self._ids = list(context[-_CONTEXT_TOKENS:])
+        self._ids = list(context[-_CHARACTER_TOKENS:])
+        if decode(self._ids).endswith(_HALF_CHARACTER):
+            self._ids = []  # half a character cannot be told from the text's own bytes
         self._num_settled = len(self._ids)
 
     def push(self, token_id: int) -> Piece:
         """Take the next token."""
         self._ids.append(token_id)
-        settled = self._decode(self._ids[: self._num_settled])
-        new = self._decode(self._ids)[len(settled) :]
+        new = self._text_of(len(self._ids))
         num_pending = len(self._ids) - self._num_settled
         begin = 0 if num_pending == 1 else self._begin(token_id, new)
-        if new.endswith(_HALF_CHARACTER) and num_pending < _MAX_PENDING_TOKENS:
-            return Piece(begin, "")
-        self._ids = self._ids[self._num_settled :]
-        self._num_settled = len(self._ids)
-        return Piece(begin, new)
+        if not new.endswith(_HALF_CHARACTER):
+            return Piece(begin, self._settle(new, len(self._ids)))
+        if num_pending > 2 * _CHARACTER_TOKENS:
+            # Of a run of bytes that are no character, only the end can still become one.
+            for end in range(len(self._ids) - _CHARACTER_TOKENS, len(self._ids)):
+                head = self._text_of(end)
+                if head + self._decode(self._ids[end:]) == new:
+                    return Piece(begin, self._settle(head, end))
+        return Piece(begin, "")
+
+    def _text_of(self, end: int) -> str:
+        """What the tokens up to `end` add to the settled text."""
+        settled = self._decode(self._ids[: self._num_settled])
+        return self._decode(self._ids[:end])[len(settled) :]
+
+    def _settle(self, text: str, end: int) -> str:
+        if not text and self._decode(self._ids[: self._num_settled]):
+            del self._ids[self._num_settled : end]  # behind a token without text a space is lost
+            return text
+        del self._ids[: self._num_settled]
+        self._num_settled = end - self._num_settled
+        return text
 
     def _begin(self, token_id: int, new: str) -> int:
         """Counted from the end: bytes before this token may have been no character after all."""

@@ -159,6 +159,39 @@ async def test_offsets_are_true_where_bytes_are_no_characters(
     assert choice["logprobs"]["text_offset"] == [0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8]
 
 
+@pytest.mark.parametrize("stop", [None, ["no such text"]])
+@pytest.mark.parametrize(
+    ("prompt", "script"),
+    [
+        (b"\xe2\x82", b"\xacbcd"),
+        (b"\xe2\x82", b"\x82\xacb"),
+        (b"\xc3", b"\xa9bcd"),
+        (b"ab\xc3", b"\xff\xa9b"),
+        (b"a", b"b" + b"\xff" * 7 + b"\xe2\x82\xacc\xff\xffd"),
+        (b"a", b"\x82" * 23 + b"b"),
+    ],
+)
+async def test_offsets_are_true_behind_half_characters(
+    client: httpx.AsyncClient,
+    engine: FakeEngine,
+    stop: list[str] | None,
+    prompt: bytes,
+    script: bytes,
+) -> None:
+    """The half character that a prompt ended in was joined with the output's first bytes, and a
+    long run of such bytes had its offsets go back."""
+    engine.script = list(script)
+    fields = {"prompt": list(prompt), "echo": True, "logprobs": 0, "max_tokens": len(script)}
+    choice = (await complete(client, stop=stop, **fields))["choices"][0]
+    text, logprobs = choice["text"], choice["logprobs"]
+    assert text == prompt.decode(errors="replace") + script.decode(errors="replace")
+    offsets = logprobs["text_offset"]
+    assert offsets == sorted(offsets)
+    for token, offset in zip(logprobs["tokens"], offsets, strict=True):
+        if token != "\ufffd":
+            assert text[offset] == token
+
+
 async def test_the_script_has_characters_of_one_two_and_four_bytes() -> None:
     sizes = {len(character.encode()) for character in SCRIPT}
     assert sizes == {1, 2, 4}

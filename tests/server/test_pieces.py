@@ -1,5 +1,6 @@
 """Which characters each token brings."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -17,6 +18,15 @@ def test_pieces_join_to_the_text(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_pieces_of_random_bytes_join_to_the_text(seed: int) -> None:
+    draw = random.Random(seed)
+    raw = bytes(draw.choice(b"ab\xc3\xa9\xe2\x82\xac\xf0\x9f") for _ in range(60)) + b"z"
+    reader = PieceReader(text_of)
+    text = "".join(reader.push(byte).text for byte in raw)
+    assert text == raw.decode(errors="replace")
+
+
 def test_bytes_that_are_no_character_do_not_wait_for_ever() -> None:
     reader = PieceReader(text_of)
     pieces = [reader.push(0xFF) for _ in range(20)]
@@ -32,6 +42,16 @@ def test_a_leading_space_that_decoding_drops_is_kept_in_context() -> None:
 
     reader = PieceReader(decode, context=[0])
     assert reader.push(1) == Piece(0, " cat")
+
+
+def test_a_space_behind_a_token_without_text_is_kept() -> None:
+    words = [" the", "", " cat"]
+
+    def decode(token_ids: Sequence[int]) -> str:
+        return "".join(words[token_id] for token_id in token_ids).removeprefix(" ")
+
+    reader = PieceReader(decode)
+    assert [reader.push(token_id).text for token_id in (0, 1, 1, 2)] == ["the", "", "", " cat"]
 
 
 def test_tokens_begin_behind_bytes_that_turn_out_to_be_no_character() -> None:

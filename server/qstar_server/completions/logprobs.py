@@ -24,27 +24,23 @@ class OutputOffsets:
         *,
         start: int,
         skip_special_tokens: bool,
-        has_stop_texts: bool,
     ) -> None:
         self._reader = PieceReader(
             lambda ids: engine.decode(ids, skip_special_tokens=skip_special_tokens),
             prompt.token_ids,
         )
         self._next = start
-        self._emitted_end = start
-        self._has_stop_texts = has_stop_texts
+        self._newest = start
 
     def of(self, delta: CompletionOutput) -> list[int]:
         """One offset for each token of the delta, which must be the next one of its choice."""
         offsets: list[int] = []
         for token_id in delta.token_ids:
             piece = self._reader.push(token_id)
-            offsets.append(self._next + piece.begin)
+            # Where bytes that were several U+FFFD become one character, offsets do not go back.
+            self._newest = max(self._newest, self._next + piece.begin)
+            offsets.append(self._newest)
             self._next += len(piece.text)
-        self._emitted_end += len(delta.text)
-        if delta.text and not self._has_stop_texts:
-            # Then the engine holds nothing back at this point, and its text is the truth.
-            self._next = self._emitted_end
         return offsets
 
 

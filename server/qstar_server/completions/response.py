@@ -107,7 +107,6 @@ class PromptWriter:
                     prompt,
                     start=len(prompt.text) if request.echo else 0,
                     skip_special_tokens=params.skip_special_tokens,
-                    has_stop_texts=bool(params.stop),
                 ),
             )
             for number in range(params.n)
