@@ -98,13 +98,7 @@ def _settings(given: dict[str, str | int | None]) -> Settings:
 
 def run_server(load_engine: Callable[[], Engine], settings: Settings) -> Exception | None:
     """Serve until a signal, or until the engine turns out not to load: then why."""
-
-    def load() -> Engine:
-        engine = load_engine()
-        typer.echo(ready_line(engine.model, settings))
-        return engine
-
-    app = create_app(load, settings)
+    app = create_app(load_engine, settings)
     slot: EngineSlot = app.state.engine_slot
     # uvicorn raises the signal that stopped it again, under the handlers it found. A stop that was
     # asked for is a success.
@@ -114,14 +108,14 @@ def run_server(load_engine: Callable[[], Engine], settings: Settings) -> Excepti
     return slot.failure
 
 
-def ready_line(model: ModelInfo, settings: Settings) -> str:
+def ready_line(model: ModelInfo, *, host: str, port: int) -> str:
     """What `qstar serve` says when it is ready."""
-    url = f"http://{settings.host}:{settings.port}/v1"
-    return f"Serving {model.name} at {url} - {model.description}."
+    return f"Serving {model.name} at http://{host}:{port}/v1 - {model.description}."
 
 
 class DrainingServer(uvicorn.Server):
-    """A web server that stops once its engine fails to load, and shuts down in three steps.
+    """A web server that says when it is ready, stops once its engine fails to load, and shuts down
+    in three steps.
 
     New requests are refused at once. Open ones have `drain_grace_s` to finish; then the engine is
     closed, which ends them with an error. `shutdown_grace_s` later uvicorn drops what is left.
@@ -144,9 +138,16 @@ class DrainingServer(uvicorn.Server):
         )
         self._slot = slot
         self._drain_grace_s = settings.drain_grace_s
+        self._is_ready = False
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; True stops the server."""
+        """Called ten times a second, once the sockets are open; True stops the server."""
+        engine = self._slot.engine
+        if engine is not None and not self._is_ready:
+            self._is_ready = True
+            # The socket's own port: where port 0 was asked for, the system has chosen one.
+            port = self.servers[0].sockets[0].getsockname()[1]
+            typer.echo(ready_line(engine.model, host=self.config.host, port=port))
         return await super().on_tick(counter) or self._slot.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

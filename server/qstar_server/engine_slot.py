@@ -32,6 +32,12 @@ class EngineSlot:
         with self._lock:
             return self._failure
 
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, once it is loaded."""
+        with self._lock:
+            return self._engine
+
     def start_loading(self) -> None:
         """Load on a thread of its own; a daemon, so that a stop need not wait for the loading."""
         threading.Thread(target=self._load, name="load-engine", daemon=True).start()

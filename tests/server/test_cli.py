@@ -98,6 +98,6 @@ def test_the_ready_line_names_and_describes_the_model() -> None:
     engine = FakeEngine()
     model = dataclasses.replace(engine.model, description="Toy, thinks")
     engine.close()
-    assert cli.ready_line(model, Settings()) == (
+    assert cli.ready_line(model, host="127.0.0.1", port=8000) == (
         "Serving fake/thinker at http://127.0.0.1:8000/v1 - Toy, thinks."
     )

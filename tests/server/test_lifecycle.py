@@ -1,6 +1,7 @@
 """Before the engine is there, and when it is to go."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
@@ -210,6 +211,18 @@ def test_sigterm_ends_streams_properly_and_exits_0(
     assert process.returncode == 0, log
     assert "Traceback" not in log
     assert "/health" not in log, "a line a request would drown the rest"
+
+
+def test_port_0_takes_a_free_port_and_says_which() -> None:
+    """It said port 0, and nothing else told where the server was."""
+    process = serve("--port", "0")
+    assert process.stdout is not None
+    said = re.match(r"Serving \S+ at http://127\.0\.0\.1:(\d+)/v1 - ", process.stdout.readline())
+    assert said is not None
+    assert is_up(int(said[1]))
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def is_up(port: int) -> bool:
