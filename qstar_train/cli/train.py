@@ -1,5 +1,6 @@
 """`qstar train`: produce a checkpoint."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,5 +32,7 @@ def train(
     On several GPUs or nodes: accelerate launch -m qstar_train --config FILE.
     """
     model = run(load_settings(TrainSettings, config, assignments or []), resume=resume)
+    if os.environ.get("RANK", "0") != "0":  # one of several says it
+        return
     console = Console(stderr=True)
     console.print(Text(f"The checkpoint is in {model}. Serve it: qstar serve {model}"))
