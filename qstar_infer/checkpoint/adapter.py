@@ -38,6 +38,7 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
         )
     revision = values.get("revision")
     beside = directory / base
+    # os.path, since pathlib raises for a name too long to be a path.
     source = str(beside) if not Path(base).is_absolute() and os.path.exists(beside) else base
     return source, revision if isinstance(revision, str) else None
 

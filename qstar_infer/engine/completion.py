@@ -1,8 +1,11 @@
 """From verified tokens to what a client sees: text, thoughts, log-probabilities, the end."""
 
+from functools import partial
+
+from qstar_infer.detokenizer import IncrementalDetokenizer
 from qstar_infer.engine.sequence import Choice, Lane, Sequence
 from qstar_infer.engine.stop_strings import StopStrings
-from qstar_infer.engine.token_text import IncrementalDetokenizer, TokenText
+from qstar_infer.engine.token_text import TokenText
 from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
 
 
@@ -14,9 +17,8 @@ class Completion:
         self.seq = seq
         self._token_text = token_text
         self._detokenizer = IncrementalDetokenizer(
-            token_text,
-            prompt_token_ids=seq.token_ids[: seq.num_prompt_tokens],
-            skip_special_tokens=params.skip_special_tokens,
+            partial(token_text.decode, skip_special_tokens=params.skip_special_tokens),
+            seq.token_ids[: seq.num_prompt_tokens],
         )
         self._stop_strings = StopStrings(params.stop, is_kept=params.include_stop_str_in_output)
         self._delta = self._new_delta()

@@ -1,15 +1,11 @@
 """Which characters each token brings, when tokens may be parts of characters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-Decode = Callable[[Sequence[int]], str]
-"""Text of token ids."""
+from qstar_infer.detokenizer import HALF_CHARACTER, Decode, IncrementalDetokenizer
 
-_CHARACTER_TOKENS = 4
-"""A character has at most so many bytes, and a token has at least one."""
-_HALF_CHARACTER = "\ufffd"
 _MISSED_CHARACTERS = 4
 """A normalised character stands for at most about so many: a letter with its accents."""
 
@@ -25,54 +21,27 @@ class Piece:
 
 
 class PieceReader:
-    """Decodes token by token: the texts of all pieces, joined, are the text.
+    """Decodes token by token, as the engine cuts its text: all pieces, joined, are the text.
 
-    Tokens are decoded together with a few before them, since many tokenizers treat the first token
-    of a text in a special way. Part of a character settles nothing; its last part settles it whole,
-    and all parts begin where the character does. The rules are those by which an engine cuts its
-    text: the two have the same characters.
+    Part of a character settles nothing; its last part settles it whole, and all parts begin where
+    the character does.
     """
 
     def __init__(self, decode: Decode, context: Sequence[int] = ()) -> None:
         self._decode = decode
-        self._ids = list(context[-_CHARACTER_TOKENS:])
-        if decode(self._ids).endswith(_HALF_CHARACTER):
-            self._ids = []  # half a character cannot be told from the text's own bytes
-        self._num_settled = len(self._ids)
+        self._detokenizer = IncrementalDetokenizer(decode, context)
 
     def push(self, token_id: int) -> Piece:
         """Take the next token."""
-        self._ids.append(token_id)
-        new = self._text_of(len(self._ids))
-        num_pending = len(self._ids) - self._num_settled
-        begin = 0 if num_pending == 1 else self._begin(token_id, new)
-        if not new.endswith(_HALF_CHARACTER):
-            return Piece(begin, self._settle(new, len(self._ids)))
-        if num_pending > 2 * _CHARACTER_TOKENS:
-            # Of a run of bytes that are no character, only the end can still become one.
-            for end in range(len(self._ids) - _CHARACTER_TOKENS, len(self._ids)):
-                head = self._text_of(end)
-                if head + self._decode(self._ids[end:]) == new:
-                    return Piece(begin, self._settle(head, end))
-        return Piece(begin, "")
-
-    def _text_of(self, end: int) -> str:
-        """What the tokens up to `end` add to the settled text."""
-        settled = self._decode(self._ids[: self._num_settled])
-        return self._decode(self._ids[:end])[len(settled) :]
-
-    def _settle(self, text: str, end: int) -> str:
-        if not text and self._decode(self._ids[: self._num_settled]):
-            del self._ids[self._num_settled : end]  # behind a token without text a space is lost
-            return text
-        del self._ids[: self._num_settled]
-        self._num_settled = end - self._num_settled
-        return text
+        is_first = not self._detokenizer.waiting
+        text = self._detokenizer.push(token_id)
+        begin = 0 if is_first else self._begin(token_id, text + self._detokenizer.waiting)
+        return Piece(begin, text)
 
     def _begin(self, token_id: int, new: str) -> int:
         """Counted from the end: bytes before this token may have been no character after all."""
         alone = self._decode([token_id])
-        whole_characters = alone.lstrip(_HALF_CHARACTER)
+        whole_characters = alone.lstrip(HALF_CHARACTER)
         begins_inside_a_character = len(whole_characters) < len(alone)
         return max(0, len(new) - len(whole_characters) - begins_inside_a_character)
 

@@ -1,12 +1,14 @@
 """Incremental text equals the whole text, and never shows half a character."""
 
 import random
+from functools import partial
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qstar_infer.engine.token_text import IncrementalDetokenizer, TokenText
+from qstar_infer.detokenizer import IncrementalDetokenizer
+from qstar_infer.engine.token_text import TokenText
 from qstar_infer.errors import RequestError
 
 from ..parity.toy import EOS, byte_tokenizer
@@ -17,7 +19,7 @@ TEXT = "na\u00efve \u65e5\u672c\u8a9e \U0001f9e0 fin\n"
 def detokenizer(
     token_text: TokenText, prompt: list[int], *, skip: bool = True
 ) -> IncrementalDetokenizer:
-    return IncrementalDetokenizer(token_text, prompt_token_ids=prompt, skip_special_tokens=skip)
+    return IncrementalDetokenizer(partial(token_text.decode, skip_special_tokens=skip), prompt)
 
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:

@@ -57,6 +57,13 @@ def scripted(llm: ScriptedLLM, thinking: Thinking = THINKING) -> Subject:
     )
 
 
+def writing(*, max_model_len: int | None = None) -> Subject:
+    """A toy that writes by itself."""
+    model = make_toy().model
+    llm = LLM(model=model, max_model_len=max_model_len)
+    return Subject(label="toy", model=model, llm=llm, thinking=THINKING, seed=3)
+
+
 def exact_match(*questions: Question, **changes: Any) -> ExactMatchTask:
     kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
     settings: dict[str, Any] = {"name": "m", "kind": kind, "batch_size": 8, "max_new_tokens": 40}
@@ -181,8 +188,7 @@ def test_random_thoughts_cannot_write(task: QuestionTask) -> None:
     ids=["exact", "majority"],
 )
 def test_neither_batch_nor_order_changes_a_record(task: QuestionTask) -> None:
-    model = make_toy().model
-    subject = Subject(label="toy", model=model, llm=LLM(model=model), thinking=THINKING, seed=3)
+    subject = writing()
     together = task.measure(subject, [0, 1, 2])
     assert task.measure(subject, [1]) == [together[1]]
     assert task.measure(subject, [2, 0]) == [together[2], together[0]]
@@ -202,10 +208,7 @@ LONG = Question(question="How many eggs are there? " * 5, answer="18")
 )
 def test_a_question_longer_than_the_context_is_left_out(task: QuestionTask) -> None:
     """It ended the whole evaluation, though the other questions could be measured."""
-    model = make_toy().model
-    subject = Subject(
-        label="toy", model=model, llm=LLM(model=model, max_model_len=112), thinking=THINKING, seed=3
-    )
+    subject = writing(max_model_len=112)
     records = task.measure(subject, [0, 1, 2])
     assert [record["index"] for record in records] == [0, 1, 2]
     assert ["left_out" in record for record in records] == [False, True, False]
@@ -218,8 +221,7 @@ def test_a_question_longer_than_the_context_is_left_out(task: QuestionTask) -> N
 
 
 def test_equal_questions_are_sampled_apart() -> None:
-    model = make_toy().model
-    subject = Subject(label="toy", model=model, llm=LLM(model=model), thinking=THINKING, seed=3)
+    subject = writing()
     task = majority(EGGS, EGGS, num_samples=2, max_new_tokens=6)
     chains = [chain for record in task.measure(subject, [0, 1]) for chain in record["chains"]]
     assert len(set(chains)) == 4
