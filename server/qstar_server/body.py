@@ -50,8 +50,9 @@ def _check_content_type(request: Request) -> None:
 
 def _check_declared_length(request: Request, max_bytes: int) -> None:
     declared = request.headers.get("content-length", "")
-    # Digits beyond twenty are more than any limit, and would take long to convert.
-    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+    # A smaller one is refused once it has been swallowed. Digits beyond twenty are more than any
+    # limit, and would take long to convert.
+    if declared.isdecimal() and int(declared[:20]) > max_bytes * _DRAIN_FACTOR:
         raise _too_large(max_bytes)
 
 
