@@ -53,10 +53,17 @@ class CheckpointFacts:
 
     @classmethod
     def read(cls, path: Path) -> "CheckpointFacts | None":
-        """None where the checkpoint has not been loaded yet."""
+        """None where the checkpoint has not been loaded yet.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
         if not path.exists():
             return None
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path} is damaged: {error}. Delete it and run again.") from error
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +81,8 @@ def find_checkpoints(arguments: Sequence[str]) -> list[Checkpoint]:
 
     Raises:
         CheckpointError: there is no such checkpoint.
-        ConfigError: a label is given twice or cannot name a file.
+        ConfigError: a label is given twice or cannot name a file, or `default` or `base` is also
+            a directory here.
     """
     pairs = [_split(argument) for argument in arguments or [DEFAULT]]
     return [
@@ -116,9 +124,15 @@ def _split(argument: str) -> tuple[str | None, str]:
 
 
 def _source(pair: tuple[str | None, str]) -> str | None:
-    if pair[1] == BASE and not Path(BASE).exists():
-        return base_source()
-    return None if pair[1] == DEFAULT else pair[1]
+    name = pair[1]
+    if name not in (BASE, DEFAULT):
+        return name
+    if Path(name).exists():
+        raise ConfigError(
+            f"{name!r} is a directory here and also a name of the default model's: give "
+            f"./{name} for the directory, or run from elsewhere."
+        )
+    return base_source() if name == BASE else None
 
 
 def _labels(pairs: Sequence[tuple[str | None, str]]) -> list[str]:

@@ -11,20 +11,22 @@ def compare(cell: Cell, other: Cell, bootstrap: Bootstrap) -> dict[str, Estimate
     return cell.task.compare(cell.file.records(), other.file.records(), bootstrap)
 
 
-def against_first(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
-    """What a cell is held against: the first checkpoint's same way of thinking, else its first.
+def against_first(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
+    """What a cell is held against: of the first checkpoint, the same way of thinking.
 
-    None for the first checkpoint itself.
+    Where there is none, the first with the same kind of thoughts, or the first at all. A checkpoint
+    that cannot think is held against each way of thinking but random words: it is a control.
+    Nothing for the first checkpoint itself.
     """
-    candidates = [
-        other
-        for other in cells
-        if other.task is cell.task and other.checkpoint == cells[0].checkpoint
-    ]
-    if cell.checkpoint == cells[0].checkpoint or not candidates:
-        return None
+    first = cells[0].checkpoint
+    if cell.checkpoint == first:
+        return []
+    candidates = [other for other in cells if other.task is cell.task and other.checkpoint == first]
+    same_kind = [other for other in candidates if other.thinking.kind == cell.thinking.kind]
+    if same_kind and not cell.facts.can_think:
+        return same_kind
     same = [other for other in candidates if other.variant == cell.variant]
-    return (same or candidates)[0]
+    return (same or same_kind or candidates)[:1]
 
 
 def against_random(cell: Cell, cells: Sequence[Cell]) -> Cell | None:

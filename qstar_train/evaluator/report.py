@@ -83,9 +83,8 @@ def _result(cell: Cell, cells: Sequence[Cell], bootstrap: Bootstrap) -> dict[str
 
 def _comparisons(cells: Sequence[Cell], bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:
     for cell in cells:
-        for other in (against_first(cell, cells), against_random(cell, cells)):
-            if other is None:
-                continue
+        random = against_random(cell, cells)
+        for other in [*against_first(cell, cells), *([random] if random else [])]:
             figures = compare(cell, other, bootstrap)
             yield {
                 "task": cell.task.name,

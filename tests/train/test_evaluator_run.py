@@ -212,6 +212,25 @@ def test_labels_are_unique_and_can_be_given(
         find_checkpoints(["nowhere at all"])
 
 
+@pytest.mark.parametrize("name", ["base", "default"])
+def test_a_directory_called_like_the_default_model_is_ambiguous(
+    name: str, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`default` was the packaged model all the same, and `base` was not."""
+    (tmp_path / name).symlink_to(directory / "one")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=rf"give \./{name} for the directory"):
+        find_checkpoints([name])
+    assert [item.label for item in find_checkpoints([f"./{name}"])] == ["one"]
+
+
+def test_a_damaged_description_of_a_checkpoint_is_named(directory: Path, tmp_path: Path) -> None:
+    run(tmp_path, [directory / "one"])
+    (tmp_path / "units" / "one" / "checkpoint.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"checkpoint\.json is damaged: .* Delete it"):
+        run(tmp_path, [directory / "one"])
+
+
 def test_a_fingerprint_is_of_the_content(directory: Path) -> None:
     one, same, two = find_checkpoints(
         [str(directory / "one"), f"same={directory / 'one'}", str(directory / "two")]
@@ -244,8 +263,14 @@ def test_the_report_compares(directory: Path, tmp_path: Path) -> None:
     )
     assert control["loss_base"]["value"] == 0
     assert ("texts", "two", 2, "random", "one", 2, "random") in figures
-    # `plain` has no thoughts, and is held against the first checkpoint without.
+    # `plain` has no thoughts: a control of the first checkpoint, without thoughts and with.
     assert figures["texts", "plain", 0, "none", "one", 0, "none"]["loss_base"]["value"] == 0
+    thinking = figures["texts", "plain", 0, "none", "one", 2, "sampled"]["loss_mixed"]["value"]
+    assert thinking == pytest.approx(
+        of["plain texts 0"]["loss_mixed"]["value"]
+        - of["one texts 2-sampled"]["loss_mixed"]["value"]
+    )
+    assert ("texts", "plain", 0, "none", "one", 2, "random") not in figures
     assert figures["answers", "two", 2, "sampled", "one", 2, "sampled"] == {
         "accuracy": {"value": 0, "low": 0, "high": 0}
     }

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
-from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.sampling_params import SamplingParams
 from qstar_train.evaluator.bootstrap import Bootstrap
+from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.questions.base import QuestionTask, question_seed
 from qstar_train.evaluator.questions.data import Question
 from qstar_train.evaluator.questions.generation import ExactMatchTask
@@ -175,8 +176,15 @@ def test_random_thoughts_cannot_write(task: QuestionTask) -> None:
     thinking = Thinking(num_thought_tokens=2, kind="random")
     assert not task.supports(thinking)
     assert task.supports(Thinking(num_thought_tokens=0, kind="random"))
-    with pytest.raises(ConfigError, match="m generates text.* toy has thoughts = 'random'"):
-        task.measure(scripted(ScriptedLLM({}), thinking), [0])
+
+
+def test_a_run_that_could_generate_nothing_is_refused() -> None:
+    """It ended well, with no result."""
+    questions = [{"name": "q", "kind": "gsm8k", "path": "q.jsonl", "measures": ["exact_match"]}]
+    settings = {"questions": questions, "thoughts": ["random"]}
+    with pytest.raises(ValidationError, match="add sampled"):
+        EvaluateSettings.model_validate(settings)
+    EvaluateSettings.model_validate(settings | {"thought_lengths": [0, 2]})
 
 
 @pytest.mark.parametrize(

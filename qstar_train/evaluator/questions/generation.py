@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from qstar_infer.errors import ConfigError, ContextLengthError
+from qstar_infer.errors import ContextLengthError
 from qstar_infer.sampling_params import SamplingParams
 from qstar_train.evaluator.questions.answers import last_answer
 from qstar_train.evaluator.questions.base import QuestionTask, question_seed
@@ -29,24 +29,11 @@ class GenerationTask(QuestionTask):
         """False for random thoughts: the engine samples thoughts, and puts none in their place."""
         return thinking.kind != "random" or thinking.num_thought_tokens == 0
 
-    def require_support(self, subject: Subject) -> None:
-        """
-        Raises:
-            ConfigError: see `supports`.
-        """
-        if not self.supports(subject.thinking):
-            raise ConfigError(
-                f"{self.name} generates text, which takes sampled thoughts, and {subject.label} "
-                f"has thoughts = {subject.thinking.kind!r}. Measure probability for this one."
-            )
-
     def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
         """
         Raises:
-            ConfigError: thoughts of random tokens.
             RequestError: the model cannot do what is asked.
         """
-        self.require_support(subject)
         try:
             return self.answer(subject, indices)
         except ContextLengthError as error:
