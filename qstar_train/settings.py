@@ -1,12 +1,12 @@
 """Settings from a YAML file and `key=value` assignments, checked once, never changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from qstar_infer.errors import ConfigError
@@ -22,6 +22,17 @@ class Settings(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic takes true for 1."""
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
+            raise ValueError("true and false are no value of this setting")
+        return value
 
 
 S = TypeVar("S", bound=Settings)
@@ -50,12 +61,25 @@ def load_settings(kind: type[S], path: Path | None, assignments: Sequence[str] =
         raise ConfigError("; ".join(dict.fromkeys(problems))) from error
 
 
+def differences(then: Any, now: Any, key: str = "") -> Iterator[str]:
+    """Each value that differs between two dumps of settings: `a.b.c was 1 and is 2`."""
+    if isinstance(then, list) and isinstance(now, list):
+        then, now = dict(enumerate(then)), dict(enumerate(now))
+    if not (isinstance(then, dict) and isinstance(now, dict)):
+        if then != now:
+            yield f"{key} was {then!r} and is {now!r}"
+        return
+    for name in dict.fromkeys([*then, *now]):
+        inner = f"{key}.{name}" if key else str(name)
+        yield from differences(then.get(name), now.get(name), inner)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Give a YAML file.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if values is None:
         return {}
@@ -77,8 +101,11 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
         here = _child(here, name, key)
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
+        raise ConfigError(
+            f"--set {key}: {text!r} is not YAML: {error}. Text that YAML reads as something else "
+            "goes in quotation marks."
+        ) from error
     if isinstance(here, list):
         here[_index(here, last, key)] = value
     elif isinstance(here, dict):

@@ -50,7 +50,7 @@ def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel
         CheckpointError: not LoRA, no safetensors, or tensors that do not match the backbone.
     """
     refuse_code(directory)
-    config = _lora_config(directory)
+    config = read_lora_config(directory)
     tensors = read_tensors(directory / ADAPTER_TENSORS)
     require_finite(tensors, directory / ADAPTER_TENSORS)
     advice = "Check that the adapter was made for this base model."
@@ -71,7 +71,12 @@ def _without_peft_warning() -> Iterator[None]:
         yield
 
 
-def _lora_config(directory: Path) -> LoraConfig:
+def read_lora_config(directory: Path) -> LoraConfig:
+    """What an adapter says of itself.
+
+    Raises:
+        CheckpointError: it is no LoRA adapter, has no safetensors, or a value is none.
+    """
     values = read_json(directory / ADAPTER_CONFIG)
     if values.get("peft_type") != "LORA":
         raise CheckpointError(

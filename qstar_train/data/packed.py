@@ -57,6 +57,10 @@ class PackedSource:
                 yield self._tokens.read(offset, offset + self._window)
             first = 0
 
+    def digest(self) -> str:
+        """Of the text as token ids: 16 hexadecimal digits."""
+        return self._tokens.digest()
+
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """`[num_windows], int64`: a permutation.
 
@@ -80,6 +84,13 @@ class TokenColumn:
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
+
+    def digest(self) -> str:
+        """Of all ids: 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for part in self._parts:
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()[:16]
 
     def read(self, start: int, stop: int) -> TokenIds:
         """A copy of the ids in [start, stop), which must lie in the column."""

@@ -95,6 +95,14 @@ class WindowStream:
             ids = torch.from_numpy(next(readers[number]).astype(np.int64))
             yield Window(index=index, source=number, token_ids=ids)
 
+    def digests(self) -> dict[str, str]:
+        """Of each source that is not streamed, by its number: what its text is."""
+        return {
+            f"data.sources.{number}": source.digest()
+            for number, source in enumerate(self._sources)
+            if isinstance(source, PackedSource)
+        }
+
     def _numbers(self, start: int) -> Iterator[tuple[int, int]]:
         for block in count(start, BLOCK):
             numbers = draw_sources(self._weights, block, block + BLOCK, seed=self._seed)

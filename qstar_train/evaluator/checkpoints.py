@@ -1,6 +1,5 @@
 """The checkpoints of a run: their labels, what is in them, and the facts kept of each."""
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -8,18 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qstar_infer.checkpoint import describe
-from qstar_infer.checkpoint.default import default_model_directory
 from qstar_infer.checkpoint.packaged_base import base_source
-from qstar_infer.checkpoint.source import find_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.fingerprint import fingerprint_of
 
 DEFAULT = "default"
 """What the command line calls the default model."""
 BASE = "base"
 """What it calls that model's untouched base."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_CHUNK_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,29 +83,9 @@ def find_checkpoints(arguments: Sequence[str]) -> list[Checkpoint]:
     """
     pairs = [_split(argument) for argument in arguments or [DEFAULT]]
     return [
-        Checkpoint(label=label, source=source, fingerprint=fingerprint(source))
+        Checkpoint(label=label, source=source, fingerprint=fingerprint_of(source))
         for label, source in zip(_labels(pairs), map(_source, pairs), strict=True)
     ]
-
-
-def fingerprint(source: str | None) -> str:
-    """Of a checkpoint's files: weights, configs, tokenizer. An adapter's base is not among them."""
-    found = find_source(default_model_directory() if source is None else source)
-    if found.gguf_file is not None:
-        files = [found.directory / found.gguf_file]
-    else:
-        files = sorted(
-            path
-            for path in found.directory.iterdir()
-            if path.suffix in {".safetensors", ".json", ".model", ".txt"}
-        )
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()[:16]
 
 
 def _split(argument: str) -> tuple[str | None, str]:

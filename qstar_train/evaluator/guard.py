@@ -1,7 +1,7 @@
 """Keeps one directory for one set of settings: records of different ones must not mix."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from qstar_infer.errors import ConfigError
 from qstar_train.evaluator.checkpoints import Checkpoint
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.task import Task
+from qstar_train.settings import differences
 
 FILE = "settings.json"
 _FREE = {"thought_lengths", "thoughts", "batch_size", "bootstrap_resamples"}
@@ -51,7 +52,7 @@ def guard(
 
 
 def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
-    differing = list(_differences(then["settings"], now["settings"]))
+    differing = list(differences(then["settings"], now["settings"]))
     if differing:
         raise ConfigError(
             f"--out {directory} holds records of other settings: {'; '.join(differing)}. Use "
@@ -70,19 +71,6 @@ def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None
                 f"--out {directory} holds records of other data called {name!r}: its content has "
                 "changed. Bring the old content back, or give another directory."
             )
-
-
-def _differences(then: Any, now: Any, key: str = "") -> Iterator[str]:
-    """Each value that differs, with its key."""
-    if isinstance(then, list) and isinstance(now, list):
-        then, now = dict(enumerate(then)), dict(enumerate(now))
-    if not (isinstance(then, dict) and isinstance(now, dict)):
-        if then != now:
-            yield f"{key} was {then!r} and is {now!r}"
-        return
-    for name in dict.fromkeys([*then, *now]):
-        inner = f"{key}.{name}" if key else str(name)
-        yield from _differences(then.get(name), now.get(name), inner)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.vectors import unscale_vectors
 from qstar_train.trainer.config import LoraSettings, TrainSettings
-from qstar_train.trainer.lora import adapted_layers, adapter_tensors, lora_config, merge_lora
+from qstar_train.trainer.lora import adapter_tensors, lora_config, merge_lora, target_modules_of
 from qstar_train.trainer.module import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import load_weights
@@ -31,10 +31,9 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
     Raises:
         CheckpointError: the model cannot be loaded or the files not be written.
     """
-    if settings.lora is not None:
-        unquantised = settings.lora.model_copy(update={"quantization": "none"})
-        settings = settings.model_copy(update={"lora": unquantised})
-    module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+    module = ObjectiveModule(
+        model_to_train(_unquantised(settings), device="cpu"), settings.objective
+    )
     load_weights(state, module)
     model = module.model.eval()
     if model.config is not None:
@@ -56,6 +55,13 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
     model.backbone.to(getattr(torch, settings.dtype))
     shutil.rmtree(directory.model, ignore_errors=True)
     save_model(model, directory.model)
+
+
+def _unquantised(settings: TrainSettings) -> TrainSettings:
+    if settings.lora is None:
+        return settings
+    lora = settings.lora.model_copy(update={"quantization": "none"})
+    return settings.model_copy(update={"lora": lora})
 
 
 def _plain_base_of(settings: TrainSettings) -> str | None:
@@ -84,7 +90,7 @@ def _write_adapter(
     directory.mkdir(parents=True)
     config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
     config["base_model_name_or_path"] = base
-    config["target_modules"] = sorted(adapted_layers(model.backbone))
+    config["target_modules"] = target_modules_of(model.backbone)
     text = json.dumps(config, indent=2, default=list) + "\n"
     (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
     save_file(adapter_tensors(model.backbone), directory / ADAPTER_TENSORS)

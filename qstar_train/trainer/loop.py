@@ -14,6 +14,7 @@ from torch import Tensor
 from qstar_infer.errors import ConfigError
 from qstar_train.data.windows import WindowStream
 from qstar_train.errors import TrainingError
+from qstar_train.fingerprint import fingerprint_of
 from qstar_train.trainer.batches import BatchPlan, micro_batches
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.export import export_checkpoint
@@ -94,14 +95,24 @@ class _Run:
         self._module, self._optimizer = self.accelerator.prepare(module, optimizer)
 
     def restore(self, state: Path | None) -> int:
-        """Load a state, or begin; returns the updates made so far."""
+        """Load a state, or begin; returns the updates made so far.
+
+        Raises:
+            ConfigError: the run was started with other models or text.
+        """
         step = 0
         if state is not None:
             step = load_state(state, self._module, self._optimizer.optimizer)
         if self.accelerator.is_main_process:
-            self._directory.begin(self._settings, step)
+            self._directory.begin(self._settings, self._inputs(), step)
         self.accelerator.wait_for_everyone()
         return step
+
+    def _inputs(self) -> dict[str, str]:
+        """What the settings name but do not hold: a digest of each."""
+        named = {"model": self._settings.model, "teacher": self._settings.teacher}
+        models = {name: fingerprint_of(source) for name, source in named.items() if source}
+        return models | self._stream.digests()
 
     def train_from(self, first_step: int) -> None:
         """All the updates from `first_step` on."""

@@ -14,14 +14,23 @@ from peft.tuners.lora import Embedding, LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS
-from qstar_infer.checkpoint.reading import read_json
+from qstar_infer.checkpoint.adapter import ADAPTER_TENSORS, read_lora_config
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
+from qstar_train.settings import differences
 from qstar_train.trainer.config import LoraSettings
 
 PEFT_PREFIX = "base_model.model."
 """What PEFT puts before the names of a wrapped model's tensors."""
+_PLAIN: dict[str, object] = {
+    "use_rslora": False,
+    "use_dora": False,
+    "lora_bias": False,
+    "bias": "none",
+    "rank_pattern": {},
+    "alpha_pattern": {},
+}
+"""What an adapter that computes as ours do has in its config."""
 
 
 def lora_config(lora: LoraSettings) -> LoraConfig:
@@ -59,27 +68,31 @@ def add_adapters(backbone: PreTrainedModel, lora: LoraSettings, *, seed: int) ->
 
 
 def read_adapters(backbone: PreTrainedModel, lora: LoraSettings, directory: Path) -> None:
-    """Give the backbone's LoRA layers the weights of an adapter that `qstar train` wrote.
+    """Give the backbone's LoRA layers the weights of an adapter.
 
     Raises:
-        ConfigError: the adapter was made with other settings.
+        CheckpointError: it is not LoRA, or damaged.
+        ConfigError: it was made with other settings, or computes what plain LoRA does not.
     """
-    path = directory / ADAPTER_CONFIG
-    was = read_json(path)
-    wanted: dict[str, int | list[str]] = {
-        "r": lora.rank,
-        "lora_alpha": lora.alpha,
-        "target_modules": sorted(adapted_layers(backbone)),
-    }
-    for name, value in wanted.items():
-        made_with = sorted(was[name]) if name == "target_modules" else was.get(name)
-        if made_with != value:
+    config = read_lora_config(directory)
+    for name, plain in _PLAIN.items():
+        if getattr(config, name, plain) != plain:
             raise ConfigError(
-                f"model = {directory} is an adapter with {name} = {made_with}, and training goes "
-                f"on with the same one: lora gives {value}. Change lora to what it has, or merge "
-                "it first with `qstar convert`."
+                f"model = {directory} is an adapter with {name} = {getattr(config, name)!r}, which "
+                "cannot be trained further. Merge it first with `qstar convert`."
             )
     tensors = read_tensors(directory / ADAPTER_TENSORS)
+    made_with = {"rank": config.r, "alpha": config.lora_alpha}
+    differing = list(differences(made_with, {"rank": lora.rank, "alpha": lora.alpha}, "lora"))
+    differing += [
+        f"lora.target_modules: only one of the two has {name}"
+        for name in sorted(tensors.keys() ^ adapter_tensors(backbone).keys())
+    ]
+    if differing:
+        raise ConfigError(
+            f"model = {directory} is an adapter, and training goes on with the same one, but "
+            f"{differing[0]}. Change lora to what it has, or merge it first with `qstar convert`."
+        )
     set_peft_model_state_dict(
         backbone, {name.removeprefix(PEFT_PREFIX): value for name, value in tensors.items()}
     )
@@ -93,13 +106,19 @@ def adapter_tensors(backbone: PreTrainedModel) -> dict[str, Tensor]:
     }
 
 
-def adapted_layers(backbone: PreTrainedModel) -> set[str]:
-    """The last names of the layers that have an adapter."""
-    return {
-        name.rpartition(".")[2]
-        for name, layer in backbone.named_modules()
-        if isinstance(layer, LoraLayer)
-    }
+def target_modules_of(backbone: PreTrainedModel) -> list[str]:
+    """The layers that have an adapter, for `adapter_config.json`, sorted.
+
+    By their last names; in full where other layers share that name and have none.
+    """
+    layers = dict(backbone.named_modules())
+    adapted = {name for name, layer in layers.items() if isinstance(layer, LoraLayer)}
+    others = {_last(name) for name in layers.keys() - adapted}
+    return sorted({name if _last(name) in others else _last(name) for name in adapted})
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def merge_lora(backbone: PreTrainedModel) -> None:

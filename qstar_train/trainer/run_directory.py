@@ -1,4 +1,4 @@
-"""The files of a run: settings, metrics, samples, states, and the model at the end."""
+"""The files of a run: settings, inputs, metrics, samples, states, and the model at the end."""
 
 import json
 from pathlib import Path
@@ -7,10 +7,19 @@ from typing import Any
 import yaml
 
 from qstar_infer.errors import ConfigError
+from qstar_train.settings import differences
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.state import saved_states
 
-MAY_CHANGE = {"log_every", "save_every", "sample_every", "tracker", "micro_batch_size", "output"}
+MAY_CHANGE = {
+    "gradient_checkpointing",
+    "log_every",
+    "micro_batch_size",
+    "output",
+    "sample_every",
+    "save_every",
+    "tracker",
+}
 """Settings that do not enter a run's result, so that a resumed run may have others."""
 
 
@@ -20,6 +29,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.settings = path / "settings.yaml"
+        self.inputs = path / "inputs.json"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples.jsonl"
         self.states = path / "states"
@@ -44,26 +54,30 @@ class RunDirectory:
                 f"{self.path} holds a run already. Continue it with --resume, or give another "
                 "directory: --set output=..."
             )
-        before = self._started_with()
-        now = settings.model_dump(mode="json")
-        changed = [key for key in now if key not in MAY_CHANGE and before.get(key) != now[key]]
+        before = {key: v for key, v in self._started_with().items() if key not in MAY_CHANGE}
+        changed = list(differences(before, settings.model_dump(mode="json", exclude=MAY_CHANGE)))
         if changed:
-            key = changed[0]
             raise ConfigError(
-                f"{self.path} was started with {key} = {before.get(key)!r}, not {now[key]!r}. "
-                "Resume with the settings it was started with."
+                f"{self.path} was started with other settings: {'; '.join(changed)}. Resume with "
+                "those it was started with."
             )
         states = saved_states(self.states)
         return states[-1] if states else None
 
-    def begin(self, settings: TrainSettings, step: int) -> None:
-        """Write the settings down and drop log lines past `step`, which will be written again.
+    def begin(self, settings: TrainSettings, inputs: dict[str, str], step: int) -> None:
+        """Write settings and inputs down; drop log lines past `step`, to be written again.
+
+        Args:
+            inputs: digests of what the settings name but do not hold: models and text.
 
         Raises:
-            ConfigError: a log line is of no step.
+            ConfigError: the run was started with other inputs, or a log line is of no step.
         """
+        if step:
+            self._require_same(inputs)
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
         self.settings.write_text(text, encoding="utf-8")
+        self.inputs.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
         for path in (self.metrics, self.samples):
             if path.exists():
                 kept = [line for line in _lines(path) if line["step"] <= step]
@@ -73,6 +87,20 @@ class RunDirectory:
         """Add one line to the metrics or samples."""
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+    def _require_same(self, inputs: dict[str, str]) -> None:
+        if not self.inputs.exists():
+            return  # a run of before they were written down
+        try:
+            before = dict(json.loads(self.inputs.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise ConfigError(f"{self.inputs} is damaged: {error}. Delete it.") from error
+        for name, digest in inputs.items():
+            if before.get(name, digest) != digest:
+                raise ConfigError(
+                    f"{self.path} was started with other content of {name}. Bring the old content "
+                    "back, or start anew in another directory: --set output=..."
+                )
 
     def _make(self) -> None:
         try:

@@ -68,6 +68,11 @@ def test_settings_do_not_change() -> None:
     [
         ([], "steps is missing and has no default"),
         (["steps=0"], "steps = 0: should be greater than or equal to 1"),
+        (["steps=true"], "steps = True: true and false are no value of this setting"),
+        (
+            ["steps=1", "name=2026-11-31"],
+            "'2026-11-31' is not YAML: day is out of range.*quotation",
+        ),
         (["steps=many"], "steps = 'many': should be a valid integer"),
         (["steps=1", "inner.rate=.nan"], "inner.rate = nan: should be a finite number"),
         (["steps=1", "step=2"], r"step is not a setting; did you mean steps\?"),

@@ -161,8 +161,45 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     directory = run(config, tmp_path / "run", steps=1)
     with pytest.raises(ConfigError, match="holds a run already.*--resume"):
         run(config, directory, steps=1)
-    with pytest.raises(ConfigError, match="seed = 0, not 3"):
+    with pytest.raises(ConfigError, match=r"other settings: seed was 0 and is 3\. Resume"):
         run(config, directory, steps=1, seed=3, resume=True)
+    with pytest.raises(ConfigError, match=r": objective\.policy_weight was 1000000\.0 and is 3\.0"):
+        run(config, directory, steps=1, **{"objective.policy_weight": 3}, resume=True)
+    run(config, directory, steps=1, gradient_checkpointing=True, resume=True)
+
+
+def test_a_run_goes_on_with_the_models_and_text_that_it_began_with(
+    config: Path, tmp_path: Path
+) -> None:
+    """Another text or model under the same name went in without a word, and another came out."""
+    for name in ("toy", "plain"):
+        shutil.copytree(config.parent / name, tmp_path / name)
+    text = tmp_path / "text.txt"
+    text.write_text((config.parent / "text.txt").read_text())
+    changes = {
+        "model": str(tmp_path / "toy"),
+        "teacher": str(tmp_path / "plain"),
+        "objective.teacher_weight": 1,
+        "data.sources": [{"path": str(text)}],
+        "steps": 1,
+    }
+    directory = run(config, tmp_path / "run", **changes)
+    run(config, directory, **changes, resume=True)
+    before = text.read_text()
+    text.write_text(before.replace("cat", "dog"))
+    with pytest.raises(ConfigError, match=r"other content of data\.sources\.0\. Bring the old"):
+        run(config, directory, **changes, resume=True)
+    text.write_text(before)
+    for name, option in (("toy", "model"), ("plain", "teacher")):
+        file = tmp_path / name / "config.json"
+        before = file.read_text()
+        file.write_text(before + "\n")
+        with pytest.raises(ConfigError, match=f"other content of {option}"):
+            run(config, directory, **changes, resume=True)
+        file.write_text(before)
+    (directory / "inputs.json").write_text("[")
+    with pytest.raises(ConfigError, match="inputs.json is damaged"):
+        run(config, directory, **changes, resume=True)
 
 
 def test_a_damaged_run_is_named(config: Path, tmp_path: Path) -> None:
@@ -189,7 +226,7 @@ def test_line_separators_within_thoughts_end_no_log(config: Path, tmp_path: Path
     for step in (1, 2):
         directory.append(directory.samples, {"step": step, "thought": "a\u2028b"})
     before = directory.samples.read_text(encoding="utf-8")
-    directory.begin(settings_of(config), 2)
+    directory.begin(settings_of(config), {}, 2)
     after = directory.samples.read_text(encoding="utf-8")
     assert [json.loads(line) for line in after.split("\n")[:-1]] == [
         json.loads(line) for line in before.split("\n")[:-1]
@@ -297,7 +334,7 @@ def test_an_adapter_is_trained_further(config: Path, tmp_path: Path) -> None:
         for key, tensor in want.items():
             torch.testing.assert_close(got[key], tensor, rtol=0, atol=1e-6, msg=key)
     assert any(tensor.any() for key, tensor in want.items() if "talk_head" in key)
-    with pytest.raises(ConfigError, match=r"adapter with r = 2.*lora gives 4"):
+    with pytest.raises(ConfigError, match=r"lora\.rank was 2 and is 4"):
         run(config, tmp_path / "third", **{**again, "lora": {"rank": 4, "alpha": 4}})
 
 

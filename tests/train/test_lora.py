@@ -1,0 +1,113 @@
+"""Adapters: which layers get one, how one is written down, which are trained further."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from qstar_infer.checkpoint import load_model
+from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_train.trainer.loop import train
+from qstar_train.trainer.weights import model_to_train
+
+from .trainer_toys import settings_of, write_config
+
+LORA: dict[str, Any] = {"rank": 2, "alpha": 4, "target_modules": ["q_proj", "up_proj"]}
+TARGETS = {
+    "last names": (["q_proj", "up_proj"], ["q_proj", "up_proj"]),
+    "a layer": (["layers.0.self_attn.q_proj"], ["model.layers.0.self_attn.q_proj"]),
+    "a pattern": (r".*layers\.1\..*_proj", None),
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("lora"))
+
+
+def train_adapter(config: Path, output: Path, **changes: Any) -> Path:
+    """One step over the plain model, or over what `changes` say; the adapter's directory."""
+    common = {"model": str(config.parent / "plain"), "steps": 1, "lora": LORA}
+    train(settings_of(config, **common | changes, output=str(output)))
+    return output / "adapter"
+
+
+@pytest.fixture(scope="module")
+def adapter(config: Path) -> Path:
+    return train_adapter(config, config.parent / "first")
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_an_adapter_of_some_layers_is_read_as_it_was_written(
+    config: Path, tmp_path: Path, case: str
+) -> None:
+    """With one layer of a name adapted, all layers of that name were said to be."""
+    given, written = TARGETS[case]
+    lora = LORA | {"target_modules": given}
+    adapter = train_adapter(config, tmp_path / "run", lora=lora)
+    if written is not None:
+        values = json.loads((adapter / "adapter_config.json").read_text())
+        assert values["target_modules"] == written
+    ids = torch.randint(0, 256, (1, 9), generator=torch.Generator().manual_seed(1))
+    merged = load_model(tmp_path / "run" / "model", dtype="float32", device="cpu").think(ids)
+    got = load_model(adapter, dtype="float32", device="cpu").think(ids)
+    torch.testing.assert_close(got.base_logits, merged.base_logits, rtol=0.02, atol=0.02)
+    train_adapter(config, tmp_path / "further", lora=lora, model=str(adapter))
+
+
+@pytest.mark.parametrize("targets", ["all-linear", None, ["v_proj", "q_proj"]])
+def test_an_adapter_of_other_layers_is_not_trained_further(
+    config: Path, tmp_path: Path, adapter: Path, targets: str | list[str] | None
+) -> None:
+    """`all-linear` was read letter by letter, a missing list was a traceback."""
+    settings = settings_of(
+        config,
+        model=str(changed(adapter, tmp_path, target_modules=targets)),
+        lora=LORA | {"target_modules": ["v_proj", "q_proj"]},
+    )
+    with pytest.raises(
+        ConfigError, match=r"target_modules: only one of the two has .*layers\.0"
+    ):
+        model_to_train(settings, device="cpu")
+
+
+def test_what_the_tensors_are_decides_and_not_their_description(
+    config: Path, tmp_path: Path, adapter: Path
+) -> None:
+    described = changed(adapter, tmp_path, target_modules=None)
+    model_to_train(settings_of(config, model=str(described), lora=LORA), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("use_rslora", True), ("rank_pattern", {"q_proj": 4}), ("bias", "all")],
+)
+def test_an_adapter_that_computes_otherwise_is_not_trained_further(
+    config: Path, tmp_path: Path, adapter: Path, name: str, value: object
+) -> None:
+    """A rank-stabilised one went on with another scale, without a word."""
+    source = changed(adapter, tmp_path, **{name: value})
+    with pytest.raises(ConfigError, match=f"an adapter with {name} = .*qstar convert"):
+        model_to_train(settings_of(config, model=str(source), lora=LORA), device="cpu")
+
+
+def test_what_differs_is_named_by_its_setting(config: Path, tmp_path: Path, adapter: Path) -> None:
+    settings = settings_of(config, model=str(adapter), lora=LORA | {"rank": 4})
+    with pytest.raises(ConfigError, match=r"lora\.rank was 2 and is 4\. Change lora"):
+        model_to_train(settings, device="cpu")
+    other = changed(adapter, tmp_path, peft_type="IA3")
+    with pytest.raises(CheckpointError, match="only LORA"):
+        model_to_train(settings_of(config, model=str(other), lora=LORA), device="cpu")
+
+
+def changed(adapter: Path, directory: Path, **values: object) -> Path:
+    """A copy of the adapter with other values in its config."""
+    for name in ("adapter_model", "quiet_star"):
+        save_file(load_file(adapter / f"{name}.safetensors"), directory / f"{name}.safetensors")
+    (directory / "quiet_star.json").write_text((adapter / "quiet_star.json").read_text())
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (directory / "adapter_config.json").write_text(json.dumps(config | values))
+    return directory
