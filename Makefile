@@ -77,7 +77,7 @@ default-model: setup ## train the default model from packages, and its control: 
 	$(TRAIN)/settle.yaml $(SILENT) --set output=runs/settled-without-thoughts \
 		--set model=runs/reinforced-without-thoughts/adapter
 	$(TRAIN)/match.yaml $(SILENT) --set output=runs/default-without-thoughts \
-		--set model=runs/settled-without-thoughts/adapter --set teacher=null --set objective.teacher_weight=0
+		--set model=runs/settled-without-thoughts/adapter
 	$(TRAIN)/match.yaml
 
 evaluate-default: setup ## measure the default model, its base, and the same training without thoughts

@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    records = [json.loads(line) for line in arguments.units.read_text("utf-8").splitlines()]
+    with arguments.units.open(encoding="utf-8") as file:  # thoughts may hold other line separators
+        records = [json.loads(line) for line in file]
     places = [(record, index) for record in records for index in range(len(record["base_losses"]))]
     draw = random.Random(arguments.seed)
     print("| text before | thought | next token | base loss | gain | weight |")
@@ -42,7 +43,7 @@ def row(record: dict[str, list], index: int) -> str:
 def quoted(text: str) -> str:
     """The text as code in a table's cell, on one line."""
     line = text.replace("\n", "\\n").replace("|", "\\|").replace("`", "'")
-    return f"`{line}`" if line.strip() else f"`{line or ' '}`"
+    return f"`{line or ' '}`"
 
 
 if __name__ == "__main__":

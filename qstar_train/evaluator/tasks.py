@@ -1,7 +1,5 @@
 """The tasks of a run, from its settings. Reads texts and questions; loads no model."""
 
-from itertools import islice
-
 from qstar_infer.errors import ConfigError
 from qstar_train.data.sources import documents
 from qstar_train.evaluator.config import EvaluateSettings, TextSetSettings
@@ -28,7 +26,7 @@ def make_tasks(settings: EvaluateSettings) -> list[Task]:
 def _held_out(text: TextSetSettings, batch_size: int) -> HeldOutTask:
     return HeldOutTask(
         text.name,
-        list(islice(documents(text), text.max_documents)),
+        list(documents(text)),
         max_tokens=text.max_tokens,
         batch_size=batch_size,
     )

@@ -74,7 +74,7 @@ def evaluate_objective(
     """
     ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
-    length = num_thought_tokens or model.num_thought_tokens
+    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     rollout, tokens, foresight_losses = _think(model, ids, is_real, settings, pick, length)
     base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_real[:, 1:])
     talk = _talk(model, rollout, ids, is_real, settings)
@@ -146,6 +146,7 @@ def _think(
             pick,
             role,
             temperature=settings.reinforce_temperature,
+            with_gradient=settings.policy_weight > 0,
             with_entropy=settings.thought_entropy_weight > 0,
         )
         tokens.append(token)

@@ -28,7 +28,7 @@ class ThoughtToken:
     ids: Tensor
     """int64."""
     loglikelihood: Tensor
-    """float32, differentiable."""
+    """float32, differentiable where that was asked for."""
     entropy: Tensor
     """float32, nats, differentiable; 0 where it was not asked for."""
 
@@ -95,6 +95,7 @@ def pick_thought_token(
     role: int,
     *,
     temperature: float,
+    with_gradient: bool,
     with_entropy: bool,
 ) -> ThoughtToken:
     """Sample the next token of every thought, and how likely it was.
@@ -103,6 +104,7 @@ def pick_thought_token(
         states: `[rows, anchors, hidden]`, at the thought token before.
         anchors: `[rows, anchors]`, int64.
         temperature: of the log-likelihood, not of the sampling.
+        with_gradient: whether the log-likelihood is to be differentiated.
     """
     parts = []
     for columns in _columns(anchors, model.vocab_size):
@@ -120,7 +122,8 @@ def pick_thought_token(
         def spread(states: Tensor) -> Tensor:
             return entropy(model.mask_delimiters(model.logits(states)))
 
-        loglik = _forgetfully(model, loglikelihood, here)
+        with torch.set_grad_enabled(with_gradient and torch.is_grad_enabled()):
+            loglik = _forgetfully(model, loglikelihood, here)
         spreads = _forgetfully(model, spread, here) if with_entropy else torch.zeros_like(loglik)
         parts.append((picked[0], loglik, spreads))
     ids, logliks, entropies = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))

@@ -44,7 +44,8 @@ class BatchPlan:
         micro = share if micro_batch_size is None else min(micro_batch_size, share)
         if share % micro:
             raise ConfigError(
-                f"micro_batch_size = {micro} does not divide a process's share, {share} windows."
+                f"micro_batch_size = {micro} does not divide a process's share, {share} windows. "
+                "Give another, or another batch_size."
             )
         if micro % think_every:
             raise ConfigError(

@@ -125,9 +125,9 @@ class TrainSettings(Settings):
                 f"teacher = {self.teacher} and objective.teacher_weight = {weight}: give both or "
                 "neither"
             )
-        if self.teacher is not None and self.num_thought_tokens == 0:
-            raise ValueError(
-                f"teacher = {self.teacher} protects a base prediction from thoughts, and "
-                "num_thought_tokens = 0 has none: set teacher=null and objective.teacher_weight=0"
-            )
         return self
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the run trains without thoughts."""
+        return self.num_thought_tokens == 0

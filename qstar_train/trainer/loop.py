@@ -69,7 +69,7 @@ class _Run:
         self._plan = BatchPlan.of(
             settings.batch_size,
             settings.micro_batch_size,
-            think_every=settings.objective.think_every,
+            think_every=1 if settings.is_silent else settings.objective.think_every,
             num_processes=self.accelerator.num_processes,
             process_index=self.accelerator.process_index,
         )
@@ -110,7 +110,11 @@ class _Run:
 
     def _inputs(self) -> dict[str, str]:
         """What the settings name but do not hold: a digest of each."""
-        named = {"model": self._settings.model, "teacher": self._settings.teacher}
+        settings = self._settings
+        named = {
+            "model": settings.model,
+            "teacher": None if settings.is_silent else settings.teacher,
+        }
         models = {name: fingerprint_of(source) for name, source in named.items() if source}
         return models | self._stream.digests()
 

@@ -52,13 +52,13 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
 
 
 def teacher_of(settings: TrainSettings, model: QuietStarModel) -> QuietStarModel | None:
-    """The teacher, on the model's device; None if there is none.
+    """The teacher, on the model's device; None if there is none, or no thoughts to hold against.
 
     Raises:
         CheckpointError: it cannot be loaded.
         ConfigError: it predicts other tokens than the model.
     """
-    if settings.teacher is None:
+    if settings.teacher is None or settings.is_silent:
         return None
     teacher = load_model(settings.teacher, dtype=settings.dtype, device=model.device)
     if teacher.vocab_size != model.vocab_size:
@@ -148,7 +148,7 @@ def adapter_source(settings: TrainSettings) -> Source | None:
 
 def _with_parts(model: QuietStarModel, settings: TrainSettings) -> QuietStarModel:
     wanted = settings.num_thought_tokens
-    if wanted == 0:
+    if settings.is_silent:
         return QuietStarModel(model.backbone, model.tokenizer)
     base, revision = _base_of(settings)
     if model.config is None:

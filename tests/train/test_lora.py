@@ -68,9 +68,7 @@ def test_an_adapter_of_other_layers_is_not_trained_further(
         model=str(changed(adapter, tmp_path, target_modules=targets)),
         lora=LORA | {"target_modules": ["v_proj", "q_proj"]},
     )
-    with pytest.raises(
-        ConfigError, match=r"target_modules: only one of the two has .*layers\.0"
-    ):
+    with pytest.raises(ConfigError, match=r"target_modules: only one of the two has .*layers\.0"):
         model_to_train(settings, device="cpu")
 
 

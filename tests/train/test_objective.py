@@ -190,6 +190,26 @@ def test_the_optional_terms_enter_the_total() -> None:
     torch.testing.assert_close(got.thought, by_hand, rtol=0.02, atol=0.02)
 
 
+def test_without_a_policy_loss_thoughts_are_not_differentiated() -> None:
+    """That would cost time; the numbers stay what they are."""
+    model = make_toy().model
+    ids = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(3))
+    results = []
+    for weight in (0.0, 1.0):
+        objective = evaluate_objective(
+            model,
+            ids,
+            torch.ones_like(ids),
+            ObjectiveSettings(num_talk_tokens=2, policy_weight=weight),
+            pick=ranked_choice(2, by_rank=True),
+        )
+        assert objective.loglikelihoods[0].requires_grad == (weight > 0)
+        objective.total.backward()
+        results.append(objective.loglikelihoods)
+    for without, with_ in zip(*results, strict=True):
+        assert torch.equal(without, with_)
+
+
 def test_foresight_is_the_loss_of_the_true_tokens_ahead() -> None:
     """By hand: the stock backbone runs `x_0 .. x_a, start, c_1 ..` for each anchor."""
     toy = make_toy()

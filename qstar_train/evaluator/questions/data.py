@@ -25,8 +25,6 @@ class Question:
     """A number in the one spelling of `plain_number`, or a letter of `LETTERS`."""
     choices: tuple[str, ...] | None = None
     """Five, in the order of `LETTERS`; None where the answer is a number."""
-    solution: str | None = None
-    """GSM8K's worked solution, where the row has it."""
 
 
 def parse_questions(
@@ -35,9 +33,9 @@ def parse_questions(
     """Read rows.
 
     Args:
-        rows: for gsm8k `{"question", "answer"}`, where the answer is a number (`solution` may be
-            beside it), or a worked solution that ends in `#### N` (`openai/gsm8k`). For
-            commonsense_qa `{"question", "choices", "answer"}`, five choices and a letter, or
+        rows: for gsm8k `{"question", "answer"}`, where the answer is a number, or a worked
+            solution that ends in `#### N` (`openai/gsm8k`). For commonsense_qa
+            `{"question", "choices", "answer"}`, five choices and a letter, or
             `{"question", "choices": {"label", "text"}, "answerKey"}` (`tau/commonsense_qa`).
             Further keys are ignored.
         source: how errors name the rows.
@@ -65,17 +63,13 @@ def _number_question(row: Mapping[str, Any]) -> Question:
         answer = str(answer)
     if not isinstance(answer, str):
         raise _RowError(f"answer must be a number or a solution, got {_shown(answer)}.")
-    worked, end, last = answer.rpartition(_SOLUTION_END)
-    number = plain_number(last)
+    number = plain_number(answer.rpartition(_SOLUTION_END)[2])
     if number is None:
         raise _RowError(
             f"answer must be a number, or a solution that ends in `{_SOLUTION_END} 18`, "
             f"got {_shown(answer)}."
         )
-    solution = worked.strip() if end else row.get("solution")
-    if solution is not None and not isinstance(solution, str):
-        raise _RowError(f"solution must be a text or left out, got {_shown(solution)}.")
-    return Question(question=_text(row, "question"), answer=number, solution=solution)
+    return Question(question=_text(row, "question"), answer=number)
 
 
 def _choice_question(row: Mapping[str, Any]) -> Question:
