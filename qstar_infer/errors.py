@@ -7,6 +7,7 @@
     |   +-- ContextLengthError
     +-- QueueFullError      the server holds as many requests as it may; try again later
     +-- EngineDeadError     the engine stopped; nothing will answer until a restart
+        +-- EngineClosedError   it was told to stop
 
 A message says what is wrong, with which value, and what to do about it.
 """
@@ -58,4 +59,8 @@ class QueueFullError(QStarError):
 
 
 class EngineDeadError(QStarError):
-    """The engine loop ended by an error; every open request ends with this."""
+    """The engine loop has ended, by an error but for the subclass; open requests end with this."""
+
+
+class EngineClosedError(EngineDeadError):
+    """The engine was closed on purpose; requests that were still open end with this."""

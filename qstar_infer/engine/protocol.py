@@ -71,7 +71,7 @@ class Engine(Protocol):
         Raises:
             RequestError: as `check`.
             QueueFullError: the queue has no room for all completions of all requests.
-            EngineDeadError: the engine loop has ended.
+            EngineDeadError: the engine loop has ended; EngineClosedError where `close` ended it.
         """
         ...
 
@@ -82,5 +82,5 @@ class Engine(Protocol):
     def stats(self) -> EngineStats: ...
 
     def close(self) -> None:
-        """End the loop; open requests get EngineDeadError. Returns when the loop has ended."""
+        """End the loop; open requests get EngineClosedError. Returns when the loop has ended."""
         ...

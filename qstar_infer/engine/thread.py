@@ -11,7 +11,7 @@ from functools import partial
 
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
-from qstar_infer.errors import EngineDeadError, QueueFullError, RequestError
+from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
 from qstar_infer.outputs import EngineStats, RequestOutput
 
 _log = logging.getLogger(__name__)
@@ -60,7 +60,9 @@ class EngineThread:
                 param="n" if len(requests) == 1 else "prompt",
             )
         with self._changed:
-            if not self._is_alive or self._is_closing:
+            if self._is_closing:
+                raise EngineClosedError("the engine is closed and takes no more requests")
+            if not self._is_alive:
                 raise EngineDeadError("the engine has stopped; restart the server")
             num_open = sum(count for _, count in self._listeners.values())
             if num_open + num_new > self._capacity:
@@ -96,7 +98,7 @@ class EngineThread:
     # --- on the engine's thread -----------------------------------------------------------------
 
     def _run(self) -> None:
-        error = EngineDeadError("the server is shutting down")
+        error: EngineDeadError = EngineClosedError("the engine was closed before the end")
         try:
             while self._drain_inbox():
                 if self._engine.has_work:

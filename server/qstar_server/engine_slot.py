@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.errors import QStarError
-from qstar_server.errors import unavailable
+from qstar_server.errors import shutting_down, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class EngineSlot:
             engine, failure = self._engine, self._failure
             is_leaving = self._is_draining or self._is_closed
         if is_leaving:
-            raise unavailable("The server is shutting down.", code="shutting_down")
+            raise shutting_down()
         if failure is not None:
             message = "The model could not be loaded. The server's log has the reason."
             raise unavailable(message, code="model_load_failed", retry=False)

@@ -14,7 +14,13 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from qstar_infer.errors import EngineDeadError, QStarError, QueueFullError, RequestError
+from qstar_infer.errors import (
+    EngineClosedError,
+    EngineDeadError,
+    QStarError,
+    QueueFullError,
+    RequestError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +99,11 @@ def unavailable(message: str, *, code: str, retry: bool = True) -> ApiError:
     return ApiError(503, message, type="service_unavailable_error", code=code, headers=headers)
 
 
+def shutting_down() -> ApiError:
+    """A 503 of a stop that was asked for. A retry may reach the server that comes next."""
+    return unavailable("The server is shutting down.", code="shutting_down")
+
+
 def model_not_found(name: str) -> ApiError:
     """A 404 that names the model, shortened."""
     return ApiError(
@@ -111,6 +122,8 @@ def describe(error: Exception) -> ApiError:
         return ApiError(
             429, str(error), type="rate_limit_error", code="queue_full", headers=retry_after
         )
+    if isinstance(error, EngineClosedError):
+        return shutting_down()
     if isinstance(error, EngineDeadError):
         message = "The engine has stopped. Nothing will be answered until the server is restarted."
         return unavailable(message, code="engine_dead", retry=False)

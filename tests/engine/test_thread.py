@@ -9,7 +9,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.engine.thread import EngineThread
-from qstar_infer.errors import EngineDeadError, QueueFullError, RequestError
+from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 
@@ -101,6 +101,7 @@ def test_a_listener_that_fails_does_not_harm_the_others(engine: EngineThread) ->
 
 
 def test_closing_tells_who_still_waits() -> None:
+    """It gave the error of an engine that died, and a server that stopped said that it had."""
     thread = EngineThread(LLMEngine(make_toy().model))
     news: News = queue.Queue()
     thread.submit([request("a", max_tokens=250)], news.put)
@@ -108,9 +109,9 @@ def test_closing_tells_who_still_waits() -> None:
     items = []
     while not news.empty():
         items.append(news.get())
-    assert isinstance(items[-1], EngineDeadError)
+    assert isinstance(items[-1], EngineClosedError)
     assert not thread.is_alive
-    with pytest.raises(EngineDeadError):
+    with pytest.raises(EngineClosedError):
         thread.submit([request("b")], news.put)
 
 

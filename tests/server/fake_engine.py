@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
-from qstar_infer.errors import ContextLengthError, EngineDeadError, QueueFullError, RequestError
+from qstar_infer.errors import (
+    ContextLengthError,
+    EngineClosedError,
+    EngineDeadError,
+    QueueFullError,
+    RequestError,
+)
 from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput, Thought
 
 BOS, EOS, START_THOUGHT, END_THOUGHT = 256, 257, 258, 259
@@ -178,7 +184,7 @@ class FakeEngine:
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._jobs: list[FakeJob] = []
-        self._error: Exception | None = None
+        self._error: EngineDeadError | None = None
         self._thread = threading.Thread(target=self._loop, name="fake-engine", daemon=True)
         self._thread.start()
 
@@ -218,7 +224,7 @@ class FakeEngine:
             self.check(request)
         with self._lock:
             if self._error is not None:
-                raise EngineDeadError("dead")
+                raise self._error
             waiting = sum(job.request.params.n for job in self._jobs[self.max_running :])
             if waiting + sum(r.params.n for r in requests) > self.max_waiting_sequences:
                 raise QueueFullError("the queue is full", retry_after_s=7)
@@ -239,10 +245,10 @@ class FakeEngine:
         return EngineStats()
 
     def close(self) -> None:
-        self.die(EngineDeadError("closed"))
+        self.die(EngineClosedError("closed"))
         self._thread.join()
 
-    def die(self, error: Exception) -> None:
+    def die(self, error: EngineDeadError) -> None:
         """End the loop; open requests get the error."""
         with self._lock:
             if self._error is None:

@@ -136,6 +136,7 @@ def test_open_streams_finish_while_draining(engine: FakeEngine) -> None:
 
 
 def test_streams_still_open_after_the_drain_time_end_with_an_error(engine: FakeEngine) -> None:
+    """The error said that the engine had died, so that clients reported a crash."""
     live = start_server(engine, Settings(drain_grace_s=0.3, shutdown_grace_s=5))
     engine.step_s = 0.02
     thread, texts = stream_in_thread(live, max_tokens=400)
@@ -144,7 +145,22 @@ def test_streams_still_open_after_the_drain_time_end_with_an_error(engine: FakeE
     live.stop()
     assert time.monotonic() - started < 4
     thread.join()
-    assert chunks_of(texts[0])[-1]["error"]["code"] == "engine_dead"
+    error = chunks_of(texts[0])[-1]["error"]
+    assert (error["code"], error["message"]) == ("shutting_down", "The server is shutting down.")
+
+
+async def test_a_whole_response_that_a_stop_cuts_off_may_be_asked_for_again(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """It was a 503 that told OpenAI's client not to try again."""
+    engine.is_hung = True
+    sending = asyncio.create_task(client.post("/v1/completions", json=body()))
+    while engine.num_open == 0:
+        await asyncio.sleep(0.005)
+    await asyncio.to_thread(engine.close)
+    response = await sending
+    assert (response.status_code, error_of(response)["code"]) == (503, "shutting_down")
+    assert "x-should-retry" not in response.headers
 
 
 async def test_new_requests_are_503_while_draining(engine: FakeEngine) -> None:
@@ -205,7 +221,7 @@ def test_sigterm_ends_streams_properly_and_exits_0(
         assert next(lines).startswith("data: {")
         process.terminate()
         rest = [line for line in lines if line]
-    assert "engine_dead" in rest[-2]
+    assert "shutting_down" in rest[-2]
     assert rest[-1] == "data: [DONE]"
     _, log = process.communicate(timeout=10)
     assert process.returncode == 0, log
