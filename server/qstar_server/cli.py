@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from qstar_infer.config import parse_speculation
 from qstar_infer.engine.protocol import Engine, ModelInfo
-from qstar_infer.errors import QStarError
+from qstar_infer.errors import EngineDeadError, QStarError
 from qstar_server.app import create_app
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import describe_validation_error
@@ -82,6 +82,10 @@ def serve(
         )
 
     failure = run_server(load, settings)
+    if isinstance(failure, EngineDeadError):
+        # Not 2, which is a mistake of the user: whoever started the server should start it again.
+        typer.echo(f"error: {failure}", err=True)
+        raise typer.Exit(1)
     if isinstance(failure, QStarError):
         raise failure
     if failure is not None:
@@ -97,14 +101,20 @@ def _settings(given: dict[str, str | int | None]) -> Settings:
 
 
 def run_server(load_engine: Callable[[], Engine], settings: Settings) -> Exception | None:
-    """Serve until a signal, or until the engine turns out not to load: then why."""
+    """Serve until a signal, or until the engine fails to load or dies: then why."""
     app = create_app(load_engine, settings)
     slot: EngineSlot = app.state.engine_slot
     # uvicorn raises the signal that stopped it again, under the handlers it found. A stop that was
     # asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    server = DrainingServer(app, slot, settings)
     with contextlib.suppress(KeyboardInterrupt):
-        DrainingServer(app, slot, settings).run()
+        server.run()
+    if server.has_lost_engine:
+        return EngineDeadError(
+            "the engine has died, and the server stopped since it could answer nothing more; "
+            "the log above says of what. Start it again"
+        )
     return slot.failure
 
 
@@ -114,11 +124,14 @@ def ready_line(model: ModelInfo, *, host: str, port: int) -> str:
 
 
 class DrainingServer(uvicorn.Server):
-    """A web server that says when it is ready, stops once its engine fails to load, and shuts down
-    in three steps.
+    """A web server that says when it is ready, stops once its engine fails to load or dies, and
+    shuts down in three steps.
 
     New requests are refused at once. Open ones have `drain_grace_s` to finish; then the engine is
     closed, which ends them with an error. `shutdown_grace_s` later uvicorn drops what is left.
+
+    Attributes:
+        has_lost_engine: it stopped because the engine died.
     """
 
     def __init__(self, app: ASGIApp, slot: EngineSlot, settings: Settings) -> None:
@@ -139,6 +152,7 @@ class DrainingServer(uvicorn.Server):
         self._slot = slot
         self._drain_grace_s = settings.drain_grace_s
         self._is_ready = False
+        self.has_lost_engine = False
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second, once the sockets are open; True stops the server."""
@@ -148,7 +162,10 @@ class DrainingServer(uvicorn.Server):
             # The socket's own port: where port 0 was asked for, the system has chosen one.
             port = self.servers[0].sockets[0].getsockname()[1]
             typer.echo(ready_line(engine.model, host=self.config.host, port=port))
-        return await super().on_tick(counter) or self._slot.failure is not None
+        if await super().on_tick(counter):
+            return True
+        self.has_lost_engine = self._slot.has_died
+        return self.has_lost_engine or self._slot.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, close the engine, stop."""

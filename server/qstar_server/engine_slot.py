@@ -38,6 +38,12 @@ class EngineSlot:
         with self._lock:
             return self._engine
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the engine has ended by itself, not by `close`. It will not come back."""
+        with self._lock:
+            return self._engine is not None and not self._is_closed and not self._engine.is_alive
+
     def start_loading(self) -> None:
         """Load on a thread of its own; a daemon, so that a stop need not wait for the loading."""
         threading.Thread(target=self._load, name="load-engine", daemon=True).start()

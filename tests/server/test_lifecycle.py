@@ -174,9 +174,10 @@ async def test_new_requests_are_503_while_draining(engine: FakeEngine) -> None:
 
 SERVE = """
 import sys
+import threading
 import types
 from qstar_infer.cli.main import main
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, EngineDeadError
 from tests.server.fake_engine import FakeEngine
 
 def start_engine(source, **options):
@@ -186,7 +187,14 @@ def start_engine(source, **options):
         raise ZeroDivisionError("a bug of ours")
     engine = FakeEngine()
     engine.step_s = 0.02
+    if source == "mortal":
+        threading.Thread(target=die, args=[engine], daemon=True).start()
     return engine
+
+def die(engine):
+    while engine.num_open < 2:
+        threading.Event().wait(0.05)
+    engine.die(EngineDeadError("device-side assert"))
 
 sys.modules["qstar_infer.engine.start"] = types.SimpleNamespace(start_engine=start_engine)
 main()
@@ -239,6 +247,39 @@ def test_port_0_takes_a_free_port_and_says_which() -> None:
     process.terminate()
     process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+def test_a_server_whose_engine_dies_answers_its_requests_and_exits_1() -> None:
+    """It stayed up for good and answered 503, so that nothing started it again."""
+    process = serve("mortal", "--port", "0")
+    assert process.stdout is not None
+    said = re.match(r"Serving \S+ at (\S+) - ", process.stdout.readline())
+    assert said is not None
+    url, request = f"{said[1]}/completions", body(max_tokens=400, ignore_eos=True)
+    with httpx.stream("POST", url, json=request | {"stream": True}) as r:
+        lines = r.iter_lines()
+        assert next(lines).startswith("data: {")
+        whole = httpx.post(url, json=request, timeout=20)
+        rest = [line for line in lines if line]
+    assert (whole.status_code, error_of(whole)["code"]) == (503, "engine_dead")
+    assert "engine_dead" in rest[-2]
+    assert rest[-1] == "data: [DONE]"
+    try:
+        _, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 1, log
+    assert re.fullmatch(r"error: the engine has died, .*\n", log), log
+
+
+def test_an_engine_that_is_closed_has_not_died(engine: FakeEngine) -> None:
+    slot = EngineSlot(lambda: engine)
+    assert not slot.has_died
+    slot.start_loading()
+    wait_until(lambda: slot.engine is not None)
+    assert not slot.has_died
+    slot.close()
+    assert not slot.has_died
 
 
 def is_up(port: int) -> bool:

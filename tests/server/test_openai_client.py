@@ -1,10 +1,12 @@
 """The official OpenAI client against a real socket."""
 
 import asyncio
+import threading
 
 import openai
 import pytest
 
+from qstar_infer.errors import EngineDeadError
 from tests.server.fake_engine import SCRIPT, THOUGHT_TEXT, FakeEngine
 from tests.server.live_server import LiveServer, wait_until
 from tests.server.wire import MODEL
@@ -106,13 +108,22 @@ def test_full_queue_is_typed(openai_client: openai.OpenAI, engine: FakeEngine) -
 
 
 def test_dead_engine_is_typed_and_not_retried(live: LiveServer, engine: FakeEngine) -> None:
-    engine.die(RuntimeError())
+    engine.is_hung = True
+
+    def die_once_asked() -> None:
+        wait_until(lambda: engine.num_open == 1)
+        engine.die(EngineDeadError("hush"))
+
+    dying = threading.Thread(target=die_once_asked)
+    dying.start()
     with (
         openai.OpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=5) as client,
         pytest.raises(openai.InternalServerError) as caught,
     ):
         client.completions.create(model=MODEL, prompt="A")
-    assert caught.value.status_code == 503
+    dying.join()
+    assert (caught.value.status_code, caught.value.code) == (503, "engine_dead")
+    assert len(engine.submitted) == 1
 
 
 def test_a_failure_in_a_stream_is_typed(openai_client: openai.OpenAI, engine: FakeEngine) -> None:
@@ -121,7 +132,7 @@ def test_a_failure_in_a_stream_is_typed(openai_client: openai.OpenAI, engine: Fa
         model=MODEL, prompt="A", max_tokens=400, stream=True, extra_body={"ignore_eos": True}
     )
     next(chunks)
-    engine.die(RuntimeError("hush"))
+    engine.fail(RuntimeError("hush"))
     with pytest.raises(openai.APIError, match="internal error"):
         list(chunks)
 
