@@ -1,11 +1,26 @@
 """`logprobs`, `echo` and `text_offset` of completions."""
 
+import dataclasses
 from typing import Any
 
 import httpx
 import pytest
+from qstar_server.completions.logprobs import check_repeated_scores
+from qstar_server.completions.prompts import Prompt
+from qstar_server.completions.protocol import CompletionRequest, CompletionResponse
+from qstar_server.completions.response import PromptWriter
 
-from tests.server.fake_engine import BOS, SCRIPT, FakeEngine, logprob_of, token_ids_of
+from qstar_infer.errors import RequestError
+from qstar_infer.outputs import CompletionOutput, RequestOutput
+from qstar_infer.sampling_params import SamplingParams
+from tests.server.fake_engine import (
+    BOS,
+    SCRIPT,
+    FakeEngine,
+    logprob_entry,
+    logprob_of,
+    token_ids_of,
+)
 from tests.server.wire import complete, joined, refused, stream
 
 ARRAYS = {"tokens", "token_logprobs", "top_logprobs", "text_offset"}
@@ -127,6 +142,65 @@ async def test_every_choice_has_the_echoed_logprobs(client: httpx.AsyncClient) -
         ["C", "H"],
         ["C", "H"],
     ]
+
+
+def delta_of(index: int, token_id: int, *, is_first: bool = False) -> RequestOutput:
+    """News of one choice of the prompt "AB"; the first delta brings the prompt's scores."""
+    output = CompletionOutput(
+        index=index,
+        text=chr(token_id),
+        token_ids=[token_id],
+        logprobs=[logprob_entry(token_id, 0, 1)],
+    )
+    scores = [None, logprob_entry(66, 0, 1)] if is_first else None
+    return RequestOutput(
+        request_id="r", prompt_token_ids=[65, 66], outputs=[output], prompt_logprobs=scores
+    )
+
+
+def test_echoed_scores_are_shared_by_the_choices_and_not_copied(engine: FakeEngine) -> None:
+    """Each of 128 choices had a deep copy, some made on the event loop: it stood for a second."""
+    request = CompletionRequest(model="m", prompt="AB", n=2, echo=True, logprobs=1)
+    writer = PromptWriter(
+        engine, request, Prompt(text="AB", token_ids=[65, 66]), SamplingParams(n=2), first_index=0
+    )
+    choices = {}
+    for index, token_id in [(0, 67), (1, 68)]:
+        delta = delta_of(index, token_id, is_first=index == 0)
+        assert writer.is_slow(delta), "it is written on a thread"
+        (choices[index],) = writer.write(delta)
+        later = delta_of(index, 69)
+        assert not writer.is_slow(later)
+        choices[index].extend(writer.write(later)[0])
+    left, right = choices[0].logprobs, choices[1].logprobs
+    assert left is not None
+    assert right is not None
+    assert (left.tokens, right.tokens) == (["A", "B", "C", "E"], ["A", "B", "D", "E"])
+    assert left.top_logprobs[1] is right.top_logprobs[1]
+    name = '"choices":[]'
+    response = CompletionResponse(id="i", created=1, model=name, choices=[*choices.values()])
+    assert response.to_bytes() == response.to_json().encode()
+
+
+async def test_a_short_request_for_very_many_scores_is_refused(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    """2.5 KB of request drew 12.6 MB of answer, and a longer prompt or context still more."""
+    engine.model = dataclasses.replace(engine.model, max_model_len=4096)
+    fields = {"prompt": [65] * 2049, "echo": True, "max_tokens": 0}
+    error = await refused(client, n=128, logprobs=0, **fields)
+    assert error["param"] == "n"
+    assert "2049 prompt tokens 128 times; the most is 262144" in error["message"]
+    assert engine.submitted == []
+    assert len((await complete(client, n=128, **fields))["choices"]) == 128
+    assert (await complete(client, logprobs=0, **fields))["choices"]
+
+
+def test_scores_are_counted_where_choices_repeat_them() -> None:
+    check_repeated_scores(2048, n=128)
+    check_repeated_scores(10**6, n=1)
+    with pytest.raises(RequestError):
+        check_repeated_scores(2049, n=128)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,29 @@
 from collections.abc import Mapping, Sequence
 
 from qstar_infer.engine.protocol import Engine
+from qstar_infer.errors import RequestError
 from qstar_infer.outputs import CompletionOutput, Logprob
 from qstar_server.completions.prompts import Prompt
 from qstar_server.completions.protocol import Logprobs
 from qstar_server.pieces import PieceReader, align
 from qstar_server.wire import finite_logprob
+
+MAX_REPEATED_SCORES = 2**18
+"""Most scored prompt tokens in an answer whose choices repeat them: at most some 50 MB of JSON."""
+
+
+def check_repeated_scores(num_prompt_tokens: int, *, n: int) -> None:
+    """Refuse to repeat the scores of a long prompt in many choices: a short request for much.
+
+    Raises:
+        RequestError: as said.
+    """
+    if n > 1 and n * num_prompt_tokens > MAX_REPEATED_SCORES:
+        raise RequestError(
+            f"echo and logprobs would give the scores of {num_prompt_tokens} prompt tokens {n} "
+            f"times; the most is {MAX_REPEATED_SCORES} scores. Lower n, or ask for them with n 1",
+            param="n",
+        )
 
 
 class OutputOffsets:

@@ -54,6 +54,16 @@ class Logprobs(BaseModel):
         self.top_logprobs += later.top_logprobs
         self.text_offset += later.text_offset
 
+    def followed_by(self, later: "Logprobs") -> "Logprobs":
+        """The entries of both as a new object, which shares them: only the arrays are copied."""
+        # Not the constructor, which would look at every entry and copy it.
+        return Logprobs.model_construct(
+            tokens=self.tokens + later.tokens,
+            token_logprobs=self.token_logprobs + later.token_logprobs,
+            top_logprobs=self.top_logprobs + later.top_logprobs,
+            text_offset=self.text_offset + later.text_offset,
+        )
+
 
 class CompletionChoice(BaseModel):
     """One completion, or what a chunk adds to it. Fields left unset are absent on the wire."""
@@ -91,4 +101,20 @@ class CompletionResponse(BaseModel):
 
     def to_json(self) -> str:
         """ASCII, as some clients break lines at Unicode separators."""
-        return self.model_dump_json(exclude_unset=True, ensure_ascii=True)
+        return _to_json(self)
+
+    def to_bytes(self) -> bytes:
+        """The same for a response of any size: call it off the event loop.
+
+        Choice by choice, since one call holds up all other threads for as long as it takes, which
+        for a hundred echoed prompts with their scores is a second.
+        """
+        without = self.model_copy(update={"choices": []})
+        # Found once: within a string, JSON escapes the quotes.
+        head, tail = _to_json(without).split('"choices":[]')
+        choices = [_to_json(choice).encode() for choice in self.choices]
+        return b'%b"choices":[%b]%b' % (head.encode(), b",".join(choices), tail.encode())
+
+
+def _to_json(model: BaseModel) -> str:
+    return model.model_dump_json(exclude_unset=True, ensure_ascii=True)

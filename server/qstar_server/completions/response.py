@@ -16,6 +16,7 @@ class ChoiceWriter:
 
     Attributes:
         index: the choice's place in the response.
+        has_begun: something has been written.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class ChoiceWriter:
         self._request = request
         self._prompt = prompt
         self._offsets = offsets
-        self._has_begun = False
+        self.has_begun = False
         self._logprob_sum = 0.0
         self._num_tokens = 0
 
@@ -45,11 +46,11 @@ class ChoiceWriter:
         self, delta: CompletionOutput, echoed_logprobs: Logprobs | None
     ) -> CompletionChoice | None:
         """What the delta adds to the choice, the first with the echoed prompt; None for no news."""
-        is_first = not self._has_begun
+        is_first = not self.has_begun
         is_echo = is_first and bool(self._request.echo)
         if not (delta.text or delta.token_ids or delta.finish_reason or is_echo):
             return None
-        self._has_begun = True
+        self.has_begun = True
         self._num_tokens += len(delta.token_ids)
         self._logprob_sum += sum(thought.logprob for thought in delta.thoughts)
         choice = CompletionChoice(
@@ -71,11 +72,8 @@ class ChoiceWriter:
             return None
         entries = delta.logprobs if delta.logprobs is not None else []
         arrays = legacy_logprobs(delta.token_ids, entries, self._offsets.of(delta))
-        if echoed is None:
-            return arrays
-        whole = echoed.model_copy(deep=True)
-        whole.extend(arrays)
-        return whole
+        # Shared by all choices: copied, the scores of a long prompt would be held a hundred times.
+        return arrays if echoed is None else echoed.followed_by(arrays)
 
 
 class PromptWriter:
@@ -112,8 +110,14 @@ class PromptWriter:
             for number in range(params.n)
         ]
 
+    def is_slow(self, delta: RequestOutput) -> bool:
+        """Whether `write` would hold up an event loop: it makes or repeats a prompt's scores."""
+        if self._echoed_logprobs is None:
+            return delta.prompt_logprobs is not None
+        return not all(self.choices[output.index].has_begun for output in delta.outputs)
+
     def write(self, delta: RequestOutput) -> list[CompletionChoice]:
-        """What the delta adds to each choice. Slow where it scores a prompt."""
+        """What the delta adds to each choice; `is_slow` tells where to call it."""
         if delta.prompt_logprobs is not None:
             self._echoed_logprobs = prompt_logprobs(
                 self._engine, self._prompt, delta.prompt_logprobs

@@ -57,13 +57,13 @@ async def create_completion(
     return Response(body, media_type="application/json")
 
 
-async def _whole(completion: CompletionRequest, engine: Engine, settings: Settings) -> str:
+async def _whole(completion: CompletionRequest, engine: Engine, settings: Settings) -> bytes:
     job = await submit_completion(completion, engine, settings)
     response = await job.response()
-    return await anyio.to_thread.run_sync(response.to_json)
+    return await anyio.to_thread.run_sync(response.to_bytes)
 
 
-async def _until_disconnect(request: Request, work: Coroutine[Any, Any, str]) -> str:
+async def _until_disconnect(request: Request, work: Coroutine[Any, Any, bytes]) -> bytes:
     """The result of `work`, which is cancelled as soon as the client leaves.
 
     Starlette does not cancel a handler on a disconnect. Call this after the body has been read:

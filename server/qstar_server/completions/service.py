@@ -11,6 +11,7 @@ from qstar_infer.errors import RequestError
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import MAX_NUM_SEQUENCES, SamplingParams, shown
 from qstar_server.bridge import DeltaStream
+from qstar_server.completions.logprobs import check_repeated_scores
 from qstar_server.completions.prompts import Prompt, check_prompt_count, encode_prompts, prompt_text
 from qstar_server.completions.protocol import (
     CompletionChoice,
@@ -95,10 +96,10 @@ class CompletionJob:
 
     async def _write(self, delta: RequestOutput) -> list[CompletionChoice]:
         self._usage.add(delta)
-        write = self._writers[delta.request_id].write
-        if delta.prompt_logprobs is None:
-            return write(delta)
-        return await anyio.to_thread.run_sync(write, delta)
+        writer = self._writers[delta.request_id]
+        if writer.is_slow(delta):
+            return await anyio.to_thread.run_sync(writer.write, delta)
+        return writer.write(delta)
 
     def _chunk(self, choices: list[CompletionChoice]) -> CompletionResponse:
         return CompletionResponse(
@@ -164,6 +165,9 @@ def _prepare(
     encoded = encode_prompts(
         engine, request.prompt, add_special_tokens=request.add_special_tokens is not False
     )
+    if params.prompt_logprobs is not None:
+        num_prompt_tokens = sum(len(token_ids) for token_ids in encoded)
+        check_repeated_scores(num_prompt_tokens, n=_num_returned(request))
     prepared: list[tuple[Prompt, EngineRequest]] = []
     for number, (item, token_ids) in enumerate(zip(request.prompt, encoded, strict=True)):
         engine_request = EngineRequest(
