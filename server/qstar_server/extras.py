@@ -16,14 +16,14 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "bad_words": ([],),
     "logits_processors": ([],),
     "custom_logit_processor": (),
-    "typical_p": (1, 1.0),
+    "typical_p": (1,),
     "no_repeat_ngram_size": (0,),
-    "dry_multiplier": (0, 0.0),
-    "xtc_probability": (0, 0.0),
+    "dry_multiplier": (0,),
+    "xtc_probability": (0,),
     "mirostat": (0,),
     # search
     "use_beam_search": (False,),
-    "length_penalty": (1, 1.0),
+    "length_penalty": (1,),
     "early_stopping": (False,),
     # structure
     "response_format": ({"type": "text"},),
@@ -55,7 +55,7 @@ _MAX_NAME_CHARS = 64
 
 
 class UnknownFields:
-    """Logs each unknown field name once; remembers a bounded number of them."""
+    """Logs each ignored field name once; remembers a bounded number of them."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
@@ -64,7 +64,7 @@ class UnknownFields:
         """Log the names not seen before. Values are never logged."""
         for name in extras:
             short = name[:_MAX_NAME_CHARS]
-            if short in _REFUSED or short in self._seen or len(self._seen) >= _MAX_NAMES:
+            if _is_refused(name) or short in self._seen or len(self._seen) >= _MAX_NAMES:
                 continue
             self._seen.add(short)
             logger.warning("ignoring unknown request field %r", short)
@@ -77,12 +77,16 @@ def refuse_unsupported(extras: Mapping[str, Any]) -> None:
         RequestError: `param` names the field.
     """
     for name, value in extras.items():
-        is_known = name in _REFUSED or name.startswith(_REFUSED_PREFIX)
-        if is_known and value is not None and not _asks_for_nothing(name, value):
+        if _is_refused(name) and value is not None and not _asks_for_nothing(name, value):
             short = name[:_MAX_NAME_CHARS]
             raise RequestError(
                 f"{short} is not supported by this server; leave it out", param=short
             )
+
+
+def _is_refused(name: str) -> bool:
+    """Whether the field is one of those that are refused, not ignored."""
+    return name in _REFUSED or name.startswith(_REFUSED_PREFIX)
 
 
 def _asks_for_nothing(name: str, value: Any) -> bool:

@@ -74,6 +74,8 @@ HARMLESS = {
     "bad_words": [],
     "response_format": {"type": "text"},
     "length_penalty": 1.0,
+    "dry_multiplier": 0.0,
+    "typical_p": 1,
     "use_beam_search": False,
     "priority": 0,
     "guided_json": None,
@@ -126,6 +128,18 @@ async def test_unknown_fields_are_logged_once_by_name(
     caplog.set_level(logging.WARNING, logger="qstar_server")
     for _ in range(2):
         await complete(client, cache_salt="hush", max_tokens=1)
+    assert [record.getMessage() for record in caplog.records] == [
+        "ignoring unknown request field 'cache_salt'"
+    ]
+
+
+async def test_a_refused_field_is_not_logged_as_ignored(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those with the prefix were, and 256 such names left no room for any that are ignored."""
+    caplog.set_level(logging.WARNING, logger="qstar_server")
+    await refused(client, **{f"guided_{number}": 1 for number in range(300)})
+    await complete(client, guided_json=None, priority=0, cache_salt="hush", max_tokens=1)
     assert [record.getMessage() for record in caplog.records] == [
         "ignoring unknown request field 'cache_salt'"
     ]
