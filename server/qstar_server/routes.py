@@ -7,9 +7,10 @@ from pydantic import BaseModel
 
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_server.deps import EngineDep
+from qstar_server.error_schema import error_responses
 from qstar_server.errors import model_not_found
 
-router = APIRouter()
+router = APIRouter(responses=error_responses(503))
 
 
 class Health(BaseModel):
@@ -49,7 +50,7 @@ async def list_models(engine: EngineDep) -> ModelList:
 
 
 # A model's name may hold slashes.
-@router.get("/v1/models/{model_id:path}")
+@router.get("/v1/models/{model_id:path}", responses=error_responses(404))
 async def get_model(model_id: str, engine: EngineDep) -> ModelCard:
     """Describe the served model; 404 for any other name."""
     if model_id != engine.model.name:

@@ -13,11 +13,12 @@ from qstar_server.body import read_json_object
 from qstar_server.completions.protocol import CompletionRequest, CompletionResponse
 from qstar_server.completions.service import submit_completion
 from qstar_server.deps import EngineDep, SettingsDep, UnknownFieldsDep
+from qstar_server.error_schema import error_responses
 from qstar_server.errors import ClientGoneError
 from qstar_server.settings import Settings
 from qstar_server.sse import EventStream
 
-router = APIRouter()
+router = APIRouter(responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503))
 
 _PATH = "/v1/completions"
 # The body is read by hand, for its size and strictness, so its schema must be named by hand.
