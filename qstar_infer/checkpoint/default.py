@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, merge_adapter
+from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
-from qstar_infer.checkpoint.fresh import add_fresh_parts
 from qstar_infer.checkpoint.load import load_model
-from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native
+from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, read_native
 from qstar_infer.checkpoint.packaged_base import (
     BASE_MODEL,
     BASE_PACKAGE,
@@ -31,11 +30,9 @@ from qstar_infer.model.quiet_star import QuietStarModel
 
 logger = logging.getLogger(__name__)
 
-NUM_THOUGHT_TOKENS = 5
-SEED = 0
-
 PARTS_DIRECTORY = Path(__file__).parent.parent / "default_model"
-"""Package data: the model card, and trained parts (native format) once there are some."""
+"""Package data: the trained adapter and thought parts (native format), and the model card."""
+_PARTS = (ADAPTER_CONFIG, ADAPTER_TENSORS, QUIET_STAR_JSON, QUIET_STAR_TENSORS)
 
 _RECIPE = 1
 """Raised when the building below changes its result, so that old caches are not used."""
@@ -47,8 +44,10 @@ def default_model_directory() -> Path:
     Two processes may build at once: each writes its own directory, the first to finish wins.
 
     Raises:
-        CheckpointError: there is no base model to build from, or the cache cannot be written.
+        CheckpointError: a trained part or the base model is missing, or the cache cannot be
+            written.
     """
+    _require_parts()
     target = cache_directory() / f"default-model-{_version_key()}"
     if (target / QUIET_STAR_JSON).exists():
         return target
@@ -97,39 +96,32 @@ def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -
         ) from error
 
 
+def _require_parts() -> None:
+    missing = [name for name in _PARTS if not (PARTS_DIRECTORY / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"The default model's trained parts are incomplete: {PARTS_DIRECTORY} lacks "
+            f"{', '.join(missing)}. Install qstar again, or give another model."
+        )
+
+
 def _version_key() -> str:
     """Changes whenever the built model would."""
     base = base_file()
     digest = hashlib.sha256()
     size = "hub" if base is None else str(base.stat().st_size)
-    digest.update(f"{_RECIPE} {BASE_MODEL} {size} {NUM_THOUGHT_TOKENS} {SEED}".encode())
-    for path in sorted(PARTS_DIRECTORY.glob("*")):
-        if path.suffix in {".json", ".safetensors"}:
-            digest.update(path.name.encode() + path.read_bytes())
+    digest.update(f"{_RECIPE} {BASE_MODEL} {size}".encode())
+    for name in _PARTS:
+        digest.update(name.encode() + (PARTS_DIRECTORY / name).read_bytes())
     return f"v{FORMAT_VERSION}-{digest.hexdigest()[:12]}"
 
 
 def _build() -> QuietStarModel:
-    # In float32, so that an adapter is merged before rounding, not after.
+    # In float32, so that the adapter is merged before rounding, not after.
     base = load_default_base(dtype="float32", device="cpu")
-    if (PARTS_DIRECTORY / ADAPTER_CONFIG).exists():
-        backbone = merge_adapter(base.backbone, PARTS_DIRECTORY)
-        base = QuietStarModel(backbone, base.tokenizer)
-    model = _with_parts(base)
-    model.backbone.to(torch.bfloat16)  # type: ignore[arg-type]  # wrapped method
-    return model
-
-
-def _with_parts(base: QuietStarModel) -> QuietStarModel:
+    backbone = merge_adapter(base.backbone, PARTS_DIRECTORY)
+    backbone.to(torch.bfloat16)  # type: ignore[arg-type]  # wrapped method
+    config, parts = read_native(PARTS_DIRECTORY, hidden=hidden_size(backbone))
     revision = BASE_PACKAGE if base_file() is not None else None
-    if not (PARTS_DIRECTORY / QUIET_STAR_JSON).exists():
-        return add_fresh_parts(
-            base,
-            num_thought_tokens=NUM_THOUGHT_TOKENS,
-            seed=SEED,
-            base_model=BASE_MODEL,
-            base_revision=revision,
-        )
-    config, parts = read_native(PARTS_DIRECTORY, hidden=hidden_size(base.backbone))
     config = dataclasses.replace(config, base_model=BASE_MODEL, base_revision=revision)
-    return QuietStarModel(base.backbone, base.tokenizer, thought_parts=parts, config=config)
+    return QuietStarModel(backbone, base.tokenizer, thought_parts=parts, config=config)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -107,6 +108,25 @@ def native(make_plain: ToyMaker, tmp_path: Path) -> Path:
     model = init_model(make_plain(), num_thought_tokens=3, device="cpu")
     save_model(model, tmp_path / "native")
     return tmp_path / "native"
+
+
+@pytest.fixture
+def adapted(make_plain: ToyMaker, tmp_path: Path) -> Path:
+    """A native checkpoint whose backbone is an adapter over `../plain`."""
+    base = AutoModelForCausalLM.from_pretrained(make_plain())
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    wrapped = get_peft_model(base, config)
+    torch.manual_seed(5)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(std=0.1)
+    directory = tmp_path / "adapted"
+    wrapped.peft_config["default"].base_model_name_or_path = "../plain"
+    wrapped.save_pretrained(directory, save_embedding_layers=False)
+    save_model(init_model(tmp_path / "plain"), tmp_path / "full")
+    for name in ("quiet_star.json", "quiet_star.safetensors"):
+        shutil.copy(tmp_path / "full" / name, directory / name)
+    return directory
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
 """LoRA adapters over a named base: merged exactly, or refused."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
-from qstar_infer.checkpoint import init_model, load, load_model, save_model
+from qstar_infer.checkpoint import load, load_model, save_model
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.errors import CheckpointError, ConfigError
 
@@ -20,27 +18,8 @@ ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
 TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
 
-# Making an adapter in these tests trips over it; our own loading silences it itself.
+# Making an adapter trips over it; our own loading silences it itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-
-
-@pytest.fixture
-def adapted(make_plain: ToyMaker, tmp_path: Path) -> Path:
-    """A native checkpoint whose backbone is an adapter over `../plain`."""
-    base = AutoModelForCausalLM.from_pretrained(make_plain())
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    wrapped = get_peft_model(base, config)
-    torch.manual_seed(5)
-    for name, parameter in wrapped.named_parameters():
-        if "lora_" in name:
-            parameter.data.normal_(std=0.1)
-    directory = tmp_path / "adapted"
-    wrapped.peft_config["default"].base_model_name_or_path = "../plain"
-    wrapped.save_pretrained(directory, save_embedding_layers=False)
-    save_model(init_model(tmp_path / "plain"), tmp_path / "full")
-    for name in ("quiet_star.json", "quiet_star.safetensors"):
-        shutil.copy(tmp_path / "full" / name, directory / name)
-    return directory
 
 
 def _merged_by_hand(adapted: Path) -> dict[str, Tensor]:

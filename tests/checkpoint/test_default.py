@@ -1,6 +1,5 @@
 """The default model: built once from an installed package's file, safely and offline."""
 
-import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -8,21 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file
 
-from qstar_infer.checkpoint import (
-    default,
-    describe,
-    init_model,
-    load_model,
-    packaged_base,
-    save_model,
-)
+from qstar_infer.checkpoint import default, describe, load_model, packaged_base
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
-ToyMaker = Callable[..., Path]
+JsonEditor = Callable[..., None]
+
+# Making an adapter trips over it; our own loading silences it itself.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +44,16 @@ def test_real_default_model(real_default: QuietStarModel) -> None:
 
 
 @pytest.fixture
-def toy_base(make_plain: ToyMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A toy in place of the base model, and an empty cache."""
-    directory = make_plain()
+def toy_parts(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Toys in place of the base model and the trained parts, and an empty cache; the parts."""
     monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(packaged_base, "BASE_FILE", ("absent_package", "x.gguf"))
-    monkeypatch.setattr(packaged_base, "BASE_MODEL", str(directory))
-    monkeypatch.setattr(default, "PARTS_DIRECTORY", tmp_path / "parts")
-    (tmp_path / "parts").mkdir()
-    return directory
+    monkeypatch.setattr(packaged_base, "BASE_MODEL", str(tmp_path / "plain"))
+    monkeypatch.setattr(default, "PARTS_DIRECTORY", adapted)
+    return adapted
 
 
-@pytest.mark.usefixtures("toy_base")
+@pytest.mark.usefixtures("toy_parts")
 def test_built_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     model = load_model()
     assert model.backbone.dtype == torch.bfloat16
@@ -74,7 +66,7 @@ def test_built_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("toy_base")
+@pytest.mark.usefixtures("toy_parts")
 def test_two_builders_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have built before either saves; the first to save wins and both load the same."""
     barrier = threading.Barrier(2)
@@ -103,38 +95,42 @@ def test_two_builders_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_model().can_think
 
 
-def test_trained_parts_in_the_package_are_used(toy_base: Path, tmp_path: Path) -> None:
-    fresh_directory = default.default_model_directory()
-    trained = init_model(toy_base, num_thought_tokens=3, seed=9)
-    trained.thinking_parts.talk_head[4].weight.data.fill_(0.5)
-    save_model(trained, tmp_path / "trained")
-    for name in ("quiet_star.json", "quiet_star.safetensors"):
-        shutil.copy(tmp_path / "trained" / name, tmp_path / "parts" / name)
-    assert default.default_model_directory() != fresh_directory
-    model = load_model()
-    assert model.num_thought_tokens == 3
-    for name, tensor in trained.thinking_parts.state_dict().items():
+def test_trained_parts_are_used(toy_parts: Path, tmp_path: Path) -> None:
+    model = load_model(dtype="float32")
+    for name, tensor in load_file(toy_parts / "quiet_star.safetensors").items():
         assert torch.equal(tensor, model.thinking_parts.state_dict()[name]), name
+    base = load_model(tmp_path / "plain", dtype="bfloat16").backbone.float().state_dict()
+    merged = model.backbone.state_dict()
+    assert {name for name in base if not torch.equal(base[name], merged[name])} == {
+        f"model.layers.{i}.self_attn.{kind}_proj.weight" for i in (0, 1) for kind in "qv"
+    }
 
 
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-def test_trained_adapter_in_the_package_is_merged(toy_base: Path, tmp_path: Path) -> None:
-    plain = load_model(dtype="float32").backbone.state_dict()
-    save_model(init_model(toy_base), tmp_path / "trained")
-    for name in ("quiet_star.json", "quiet_star.safetensors"):
-        shutil.copy(tmp_path / "trained" / name, tmp_path / "parts" / name)
-    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
-    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(toy_base), config)
-    for name, parameter in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter)
-    adapted.save_pretrained(tmp_path / "parts", save_embedding_layers=False)
-    merged = load_model(dtype="float32").backbone.state_dict()
-    changed = {name for name in plain if not torch.equal(plain[name], merged[name])}
-    assert changed == {f"model.layers.{i}.self_attn.q_proj.weight" for i in (0, 1)}
+def test_other_parts_are_built_anew(toy_parts: Path, edit_json: JsonEditor) -> None:
+    before = default.default_model_directory()
+    edit_json(toy_parts / "quiet_star.json", num_thought_tokens=3)
+    assert default.default_model_directory() != before
+    assert load_model().num_thought_tokens == 3
 
 
-@pytest.mark.usefixtures("toy_base")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "quiet_star.json",
+        "quiet_star.safetensors",
+    ],
+)
+def test_a_missing_part_is_refused(toy_parts: Path, name: str) -> None:
+    """Fresh parts were served in place of lost ones, without a word."""
+    default.default_model_directory()
+    (toy_parts / name).unlink()
+    with pytest.raises(CheckpointError, match=f"lacks {name}. Install qstar again"):
+        load_model()
+
+
+@pytest.mark.usefixtures("toy_parts")
 def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged_base, "BASE_MODEL", "nobody/nothing-here")
     with pytest.raises(
@@ -143,7 +139,7 @@ def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         load_model()
 
 
-@pytest.mark.usefixtures("toy_base")
+@pytest.mark.usefixtures("toy_parts")
 def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> None:
     directory = default.default_model_directory()
     truncate(directory / "model.safetensors")
@@ -151,7 +147,7 @@ def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> 
         load_model()
 
 
-@pytest.mark.usefixtures("toy_base")
+@pytest.mark.usefixtures("toy_parts")
 def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "file"))
