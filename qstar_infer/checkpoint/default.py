@@ -8,6 +8,8 @@ import dataclasses
 import hashlib
 import logging
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -34,12 +36,13 @@ PARTS_DIRECTORY = Path(__file__).parent.parent / "default_model"
 """Package data: the trained adapter and thought parts (native format), and the model card."""
 _PARTS = (ADAPTER_CONFIG, ADAPTER_TENSORS, QUIET_STAR_JSON, QUIET_STAR_TENSORS)
 
+_BUILD_PREFIX = "default-model-"
 _RECIPE = 1
 """Raised when the building below changes its result, so that old caches are not used."""
 
 
 def default_model_directory() -> Path:
-    """The default model as a native checkpoint, built on first use.
+    """The default model as a native checkpoint, built on first use in place of older builds.
 
     Two processes may build at once: each writes its own directory, the first to finish wins.
 
@@ -48,7 +51,7 @@ def default_model_directory() -> Path:
             written.
     """
     _require_parts()
-    target = cache_directory() / f"default-model-{_version_key()}"
+    target = cache_directory() / f"{_BUILD_PREFIX}{_version_key()}"
     if (target / QUIET_STAR_JSON).exists():
         return target
     logger.info("Building the default model in %s.", target)
@@ -66,7 +69,22 @@ def default_model_directory() -> Path:
                 "that can be written."
             ) from error
         logger.info("Another process built the default model first; using its result.")
+    _remove_other_builds(target)
     return target
+
+
+def _remove_other_builds(kept: Path) -> None:
+    """Free the space of builds from other parts: a few hundred megabytes each.
+
+    A build is renamed first, so that no process finds half of one. Who has it loaded keeps what is
+    open; who is about to load it builds it again.
+    """
+    for build in kept.parent.glob(f"{_BUILD_PREFIX}*"):
+        if build != kept:
+            doomed = build.with_name(f".{build.name}.removed")
+            with suppress(OSError):  # in use, or another user's: it costs space and nothing else
+                build.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
 
 
 def cache_directory() -> Path:

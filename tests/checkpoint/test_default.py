@@ -106,10 +106,33 @@ def test_trained_parts_are_used(toy_parts: Path, tmp_path: Path) -> None:
     }
 
 
-def test_other_parts_are_built_anew(toy_parts: Path, edit_json: JsonEditor) -> None:
+def test_other_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -> None:
+    """Each change of the shipped parts once left another 264 MB in the user's cache."""
     before = default.default_model_directory()
+    other = before.with_name("packages")  # the cache is not the default model's alone
+    other.mkdir()
     edit_json(toy_parts / "quiet_star.json", num_thought_tokens=3)
-    assert default.default_model_directory() != before
+    after = default.default_model_directory()
+    assert after != before
+    assert {*after.parent.iterdir()} == {after, other}
+    assert load_model().num_thought_tokens == 3
+
+
+def test_a_build_that_cannot_be_removed_is_left(
+    toy_parts: Path, edit_json: JsonEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = default.default_model_directory()
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path == before:
+            raise PermissionError
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    edit_json(toy_parts / "quiet_star.json", num_thought_tokens=3)
+    after = default.default_model_directory()
+    assert {*after.parent.iterdir()} == {before, after}
     assert load_model().num_thought_tokens == 3
 
 
