@@ -17,6 +17,7 @@ from qstar_infer.checkpoint.native import QUIET_STAR_JSON, read_native, require_
 from qstar_infer.checkpoint.options import LoadOptions, require_thought_length
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
 from qstar_infer.checkpoint.published import ThoughtVectors, load_published
+from qstar_infer.checkpoint.reading import is_out_of_memory
 from qstar_infer.checkpoint.source import (
     Source,
     SourceKind,
@@ -87,6 +88,8 @@ def load_model(
             thought_vectors=thought_vectors,
         )
     except CheckpointError as error:
+        if is_out_of_memory(error.__cause__):
+            raise  # the files are whole, and their deletion would not help
         raise CheckpointError(
             f"The default model's cache is damaged: {error} "
             f"Delete {directory} and it will be built again."

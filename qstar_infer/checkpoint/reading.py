@@ -56,6 +56,13 @@ def alone(path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out. torch has no class for that on a CPU."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
+    )
+
+
 class _LoadReportFilter(logging.Filter):
     """Drops the table of unexpected and missing tensors; we judge those ourselves."""
 
@@ -83,12 +90,12 @@ def third_party(what: str, advice: str) -> Iterator[None]:
         yield
     except QStarError:
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise CheckpointError(
-            f"{what} does not fit into memory. Use a smaller dtype (bfloat16), quantization "
-            "(int8, nf4) or another device."
-        ) from error
     except Exception as error:
+        if is_out_of_memory(error):
+            raise CheckpointError(
+                f"{what} does not fit into memory. Use a smaller dtype (bfloat16), quantization "
+                "(int8, nf4) or another device."
+            ) from error
         text = " ".join(str(error).split())
         raise CheckpointError(
             f"{what} could not be loaded: {type(error).__name__}: {text[:600]}. {advice}"

@@ -4,12 +4,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from qstar_infer.checkpoint import default, describe, load_model, packaged_base
+from qstar_infer.checkpoint import backbone, default, describe, load_model, packaged_base
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -167,6 +168,28 @@ def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> 
     directory = default.default_model_directory()
     truncate(directory / "model.safetensors")
     with pytest.raises(CheckpointError, match=rf"Delete {directory} .*built again"):
+        load_model()
+
+
+@pytest.mark.usefixtures("toy_parts")
+@pytest.mark.parametrize(
+    "lack",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+    ids=lambda lack: type(lack).__name__,
+)
+def test_lack_of_memory_is_no_damage(lack: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advice was once to delete a cache that was whole."""
+    default.default_model_directory()
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise lack
+
+    monkeypatch.setattr(backbone.AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(CheckpointError, match="^The model in .* does not fit into memory"):
         load_model()
 
 
