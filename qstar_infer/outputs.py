@@ -27,7 +27,7 @@ class Thought:
     token: str
     """The visible token's text on its own; half a character shows as U+FFFD."""
     thought: str
-    thought_token_ids: tuple[int, ...]
+    thought_token_ids: list[int]
     """The sampled tokens; the two delimiters are not among them."""
     mixing_weight: float
     """Share of the thought in the mixed logits (paper, section 4.3; may leave [0, 1])."""

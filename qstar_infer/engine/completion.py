@@ -95,7 +95,7 @@ class Completion:
             token_id=choice.token_id,
             token=self._token_text.of_token(choice.token_id),
             thought=self._token_text.of_piece(lane.thought),
-            thought_token_ids=tuple(lane.thought),
+            thought_token_ids=list(lane.thought),
             mixing_weight=choice.mixing_weight,
             logprob=choice.logprob,
             base_logprob=choice.base_logprob,

@@ -19,7 +19,7 @@ def _make_thought(token: str, thought: str = "", weight: float = 0.0) -> Thought
         token_id=len(token),
         token=token,
         thought=thought,
-        thought_token_ids=tuple(range(len(thought.split()))),
+        thought_token_ids=list(range(len(thought.split()))),
         mixing_weight=weight,
         logprob=-0.5,
         base_logprob=-0.75,

@@ -77,7 +77,7 @@ def test_no_text_and_no_token_is_ever_lost(deltas: list[tuple[str, str]]) -> Non
             token_id=0,
             token=token,
             thought="",
-            thought_token_ids=(),
+            thought_token_ids=[],
             mixing_weight=0.0,
             logprob=0.0,
             base_logprob=0.0,

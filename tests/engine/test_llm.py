@@ -30,6 +30,14 @@ def test_there_is_one_thought_for_each_token(llm: LLM) -> None:
     assert output.finish_reason == "length"
 
 
+def test_thoughts_are_written_as_those_of_a_trace(llm: LLM) -> None:
+    """A tuple, which equals no list, once stood beside the visible tokens' list."""
+    output = llm.generate([PROMPT], greedy())[0].outputs[0]
+    trace = llm.model.think(torch.tensor([PROMPT + output.token_ids[:-1]]))
+    thoughts = [thought.thought_token_ids for thought in output.thoughts]
+    assert thoughts == trace.thought_ids[0, len(PROMPT) - 1 :].tolist()
+
+
 def test_a_text_prompt_is_tokenised(llm: LLM) -> None:
     from_text = llm.generate("Hi!", greedy())[0]
     assert from_text.prompt == "Hi!"

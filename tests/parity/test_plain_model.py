@@ -50,5 +50,5 @@ def test_a_skipped_thought_costs_no_row_and_leaves_the_base_token() -> None:
     llm = LLM(model=toy.model)
     output = llm.generate([PROMPTS[0]], params)[0].outputs[0]
     assert output.token_ids == transformers_greedy(toy, PROMPTS[0], 12)
-    assert all(thought.thought_token_ids == () for thought in output.thoughts)
+    assert all(thought.thought_token_ids == [] for thought in output.thoughts)
     assert llm.stats().thought_tokens == 0

@@ -120,7 +120,7 @@ def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> No
         assert count == len(want.token_ids)
         assert got.finish_reason is not None
     assert got.token_ids == want.token_ids[:count]
-    assert [list(t.thought_token_ids) for t in got.thoughts] == want.thoughts[:count]
+    assert [t.thought_token_ids for t in got.thoughts] == want.thoughts[:count]
     for thought, weight, logprob, base_logprob in zip(
         got.thoughts, want.mixing_weights, want.logprobs, want.base_logprobs, strict=False
     ):

@@ -132,7 +132,7 @@ class FakeSequence:
             token_id=token_id,
             token=one(token_id),
             thought=thought,
-            thought_token_ids=tuple(thought.encode()),
+            thought_token_ids=list(thought.encode()),
             mixing_weight=0.5 if num_thought_tokens else 0.0,
             logprob=logprob_of(token_id, self.index),
             base_logprob=logprob_of(token_id, self.index) - 0.5,
