@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from qstar_infer.errors import RequestError
 
@@ -25,8 +27,10 @@ class SamplingParams:
     penalties, temperature, `top_k`, `top_p`, `min_p`. Reported log-probabilities are those of the
     model's own distribution, before all of these.
 
+    Any kind of number is taken, a NumPy scalar for example, and kept as Python's own.
+
     Raises:
-        RequestError: a field is out of range; `param` names it.
+        RequestError: a field is out of range or of a wrong type; `param` names it.
     """
 
     n: int = 1
@@ -78,57 +82,58 @@ class SamplingParams:
     """
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
-        object.__setattr__(self, "stop", tuple(self.stop or ()))
-        object.__setattr__(self, "stop_token_ids", tuple(self.stop_token_ids or ()))
         self._check_sampling()
         self._check_stopping()
         self._check_thinking()
 
     def _check_sampling(self) -> None:
-        _check_int("n", self.n, 1, MAX_NUM_SEQUENCES)
-        _check_float("temperature", self.temperature, 0.0, 2.0)
-        _check_int("top_k", self.top_k, -1, MAX_INTEGER)
-        _check_float("top_p", self.top_p, 0.0, 1.0, low_is_open=True)
-        _check_float("min_p", self.min_p, 0.0, 1.0)
-        _check_float("repetition_penalty", self.repetition_penalty, 0.0, 10.0, low_is_open=True)
-        _check_float("presence_penalty", self.presence_penalty, -2.0, 2.0)
-        _check_float("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
-        for token_id, bias in (self.logit_bias or {}).items():
-            _check_int("logit_bias", token_id, 0, MAX_INTEGER)
-            _check_float("logit_bias", bias, -100.0, 100.0)
+        self._check_int("n", 1, MAX_NUM_SEQUENCES)
+        self._check_float("temperature", 0.0, 2.0)
+        self._check_int("top_k", -1, MAX_INTEGER)
+        self._check_float("top_p", 0.0, 1.0, low_is_open=True)
+        self._check_float("min_p", 0.0, 1.0)
+        self._check_float("repetition_penalty", 0.0, 10.0, low_is_open=True)
+        self._check_float("presence_penalty", -2.0, 2.0)
+        self._check_float("frequency_penalty", -2.0, 2.0)
+        self._set("logit_bias", _checked_biases(self.logit_bias))
         if self.seed is not None:
-            _check_int("seed", self.seed, -MAX_SEED - 1, MAX_SEED)
+            self._check_int("seed", -MAX_SEED - 1, MAX_SEED)
         for name in ("logprobs", "prompt_logprobs"):
             if getattr(self, name) is not None:
-                _check_int(name, getattr(self, name), 0, MAX_LOGPROBS)
+                self._check_int(name, 0, MAX_LOGPROBS)
 
     def _check_stopping(self) -> None:
         if self.max_tokens is not None:
-            _check_int("max_tokens", self.max_tokens, 0, MAX_INTEGER)
-        most = MAX_INTEGER if self.max_tokens is None else self.max_tokens
-        _check_int("min_tokens", self.min_tokens, 0, most)
-        for token_id in self.stop_token_ids:
-            _check_int("stop_token_ids", token_id, 0, MAX_INTEGER)
-        if len(self.stop) > MAX_STOP_STRINGS:
-            raise RequestError(
-                f"stop has {len(self.stop)} strings; the most is {MAX_STOP_STRINGS}", param="stop"
-            )
-        for text in self.stop:
-            if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARS:
-                raise RequestError(
-                    f"each stop must be a string of 1 to {MAX_STOP_CHARS} characters",
-                    param="stop",
-                )
+            self._check_int("max_tokens", 0, MAX_INTEGER)
+        self._check_int(
+            "min_tokens", 0, MAX_INTEGER if self.max_tokens is None else self.max_tokens
+        )
+        token_ids = _as_tuple("stop_token_ids", self.stop_token_ids)
+        self._set(
+            "stop_token_ids",
+            tuple(checked_int("stop_token_ids", each, 0, MAX_INTEGER) for each in token_ids),
+        )
+        self._set("stop", _checked_stop(self.stop))
 
     def _check_thinking(self) -> None:
         if self.num_thought_tokens is not None:
-            _check_int("num_thought_tokens", self.num_thought_tokens, 0, MAX_INTEGER)
+            self._check_int("num_thought_tokens", 0, MAX_INTEGER)
         if self.thought_temperature is not None:
-            _check_float("thought_temperature", self.thought_temperature, 0.0, 2.0)
+            self._check_float("thought_temperature", 0.0, 2.0)
         if self.think_threshold is not None:
-            _check_float("think_threshold", self.think_threshold, 0.0, 1.0)
+            self._check_float("think_threshold", 0.0, 1.0)
+
+    def _check_int(self, name: str, low: int, high: int) -> None:
+        self._set(name, checked_int(name, getattr(self, name), low, high))
+
+    def _check_float(
+        self, name: str, low: float, high: float, *, low_is_open: bool = False
+    ) -> None:
+        value = getattr(self, name)
+        self._set(name, checked_float(name, value, low, high, low_is_open=low_is_open))
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # frozen only once it is constructed
 
     @property
     def resolved_thought_temperature(self) -> float:
@@ -138,25 +143,76 @@ class SamplingParams:
         return 0.0 if self.temperature < MIN_TEMPERATURE else 1.0
 
 
-def _check_int(name: str, value: object, low: int, high: int) -> None:
-    is_int = isinstance(value, int) and not isinstance(value, bool)
-    if not is_int or not low <= value <= high:  # type: ignore[operator]
-        raise RequestError(
-            f"{name} must be an integer in {low}..{high}, got {shown(value)}", param=name
-        )
+def checked_int(name: str, value: object, low: int, high: int) -> int:
+    """The value as Python's own integer.
+
+    Raises:
+        RequestError: it is no integer in `low..high`.
+    """
+    # A bool is an integer in Python, but True is no count.
+    is_int = isinstance(value, Integral) and not isinstance(value, bool)
+    if is_int and low <= value <= high:  # type: ignore[operator]
+        return int(value)  # type: ignore[call-overload,no-any-return]
+    raise RequestError(
+        f"{name} must be an integer in {low}..{high}, got {shown(value)}", param=name
+    )
 
 
-def _check_float(
+def checked_float(
     name: str, value: object, low: float, high: float, *, low_is_open: bool = False
-) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    is_inside = is_number and low <= value <= high  # type: ignore[operator]  # false for NaN
-    if is_inside and not (low_is_open and value == low):
-        return
+) -> float:
+    """The value as Python's own float.
+
+    Raises:
+        RequestError: it is no number in `[low, high]`, or in `(low, high]` if `low_is_open`.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and low <= value <= high:  # type: ignore[operator]  # false for NaN
+        number = float(value)  # type: ignore[arg-type]
+        if number > low or not low_is_open:
+            return number
     bracket = "(" if low_is_open else "["
     raise RequestError(
         f"{name} must be a number in {bracket}{low:g}, {high:g}], got {shown(value)}", param=name
     )
+
+
+def _checked_biases(biases: object) -> dict[int, float] | None:
+    if biases is None:
+        return None
+    if not isinstance(biases, Mapping):
+        raise RequestError(
+            f"logit_bias must map token ids to numbers, got {shown(biases)}", param="logit_bias"
+        )
+    return {
+        checked_int("logit_bias", token_id, 0, MAX_INTEGER): checked_float(
+            "logit_bias", bias, -100.0, 100.0
+        )
+        for token_id, bias in biases.items()
+    }
+
+
+def _checked_stop(stop: object) -> tuple[str, ...]:
+    texts = (stop,) if isinstance(stop, str) else _as_tuple("stop", stop)
+    if len(texts) > MAX_STOP_STRINGS:
+        raise RequestError(
+            f"stop has {len(texts)} strings; the most is {MAX_STOP_STRINGS}", param="stop"
+        )
+    for text in texts:
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARS:
+            raise RequestError(
+                f"each stop must be a string of 1 to {MAX_STOP_CHARS} characters", param="stop"
+            )
+    return texts
+
+
+def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
+    if values is None:
+        return ()
+    try:
+        return tuple(values)
+    except TypeError:
+        raise RequestError(f"{name} must be a list, got {shown(values)}", param=name) from None
 
 
 def shown(value: object) -> str:

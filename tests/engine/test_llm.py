@@ -275,12 +275,22 @@ def test_a_huge_integer_is_refused_in_a_short_message(
         {"min_tokens": 20},
         {"stop": ("",)},
         {"stop": ("x",) * 33},
+        {"stop": 5},
+        {"stop": False},
+        {"stop_token_ids": 5},
+        {"stop_token_ids": (True,)},
         {"repetition_penalty": 0.0},
         {"presence_penalty": 2.1},
         {"logit_bias": {1: float("inf")}},
         {"logit_bias": {-1: 0.0}},
+        {"logit_bias": {True: 0.0}},
+        {"logit_bias": [1]},
         {"logprobs": 21},
         {"seed": 2**63},
+        {"seed": np.float64(3.0)},
+        {"seed": np.bool_(True)},
+        {"n": np.int64(0)},
+        {"top_p": np.float32(1.5)},
         {"think_threshold": 1.5},
         {"thought_temperature": -1.0},
         {"num_thought_tokens": -1},
@@ -290,6 +300,28 @@ def test_settings_out_of_range_name_themselves(fields: dict[str, object]) -> Non
     with pytest.raises(RequestError) as caught:
         SamplingParams(**fields)
     assert caught.value.param in fields
+
+
+def test_numbers_of_numpy_are_taken(llm: LLM) -> None:
+    """`seed must be an integer in ..., got np.int64(3)` was once the answer."""
+    given: dict[str, Any] = {
+        "seed": np.int64(3),
+        "max_tokens": np.int32(4),
+        "temperature": np.float32(0.5),
+        "logit_bias": {np.int64(65): np.float32(2.0)},
+        "stop_token_ids": np.array([66, 67]),
+    }
+    plain: dict[str, Any] = {
+        "seed": 3,
+        "max_tokens": 4,
+        "temperature": 0.5,
+        "logit_bias": {65: 2.0},
+        "stop_token_ids": (66, 67),
+    }
+    params = SamplingParams(**given)
+    assert repr(params) == repr(SamplingParams(**plain))
+    assert params == SamplingParams(**plain)
+    assert llm.generate([PROMPT], params)[0].finished
 
 
 @pytest.mark.parametrize(
