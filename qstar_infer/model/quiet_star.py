@@ -9,7 +9,10 @@ from qstar_infer.errors import RequestError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.thinking import ThoughtTrace, check_batch, think_everywhere
 from qstar_infer.model.thought_parts import ThoughtParts
-from qstar_infer.sampling_params import MAX_SEED
+from qstar_infer.sampling_params import MAX_INTEGER, MAX_SEED, checked_float, checked_int
+
+MAX_TEMPERATURE = torch.finfo(torch.float32).max
+"""The highest `temperature` of `think`: it is held in float32."""
 
 
 class QuietStarModel(nn.Module):
@@ -140,14 +143,11 @@ class QuietStarModel(nn.Module):
         is_real = check_batch(
             input_ids, attention_mask, vocab_size=self.vocab_size, delimiter_ids=self.delimiter_ids
         )
-        if num_thought_tokens < 0 or (num_thought_tokens > 0 and not self.can_think):
+        checked_int("num_thought_tokens", num_thought_tokens, 0, MAX_INTEGER)
+        if num_thought_tokens > 0 and not self.can_think:
             raise RequestError(
-                f"num_thought_tokens={num_thought_tokens} is not possible here: "
-                + (
-                    "it must be at least 0"
-                    if num_thought_tokens < 0
-                    else "the model has no thought parts"
-                ),
+                f"num_thought_tokens={num_thought_tokens} is not possible here: the model has no "
+                "thought parts. Leave it out or give 0",
                 param="num_thought_tokens",
             )
         seq = input_ids.shape[1]
@@ -183,17 +183,13 @@ class QuietStarModel(nn.Module):
         """
         length = self.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
         is_real = self.check_batch(input_ids, attention_mask, length)
-        if not 0 <= temperature < float("inf"):
-            raise RequestError(
-                f"temperature must be at least 0 and finite, got {temperature}", param="temperature"
-            )
-        if not -MAX_SEED - 1 <= seed <= MAX_SEED:
-            raise RequestError(f"seed must fit 64 bits, got {seed}", param="seed")
+        temperature = checked_float("temperature", temperature, 0.0, MAX_TEMPERATURE)
+        seed = checked_int("seed", seed, -MAX_SEED - 1, MAX_SEED)
         return think_everywhere(
             self,
             input_ids.to(self.device),
             attention_mask=is_real.to(self.device),
-            num_thought_tokens=length,
+            num_thought_tokens=int(length),
             temperature=temperature,
             seed=seed,
         )

@@ -1,5 +1,7 @@
 """`QuietStarModel.think` against the definition, for every architecture and thought length."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -79,3 +81,36 @@ def test_a_batch_that_makes_no_sense_is_refused(ids: object, mask: object, param
     with pytest.raises(RequestError) as caught:
         model.think(given, None if mask is None else torch.tensor(mask))
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seed": 1.5},
+        {"seed": True},
+        {"seed": 2**63},
+        {"num_thought_tokens": True},
+        {"num_thought_tokens": 1.5},
+        {"num_thought_tokens": -1},
+        {"temperature": "1"},
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"temperature": 1e39},
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+    """A fraction was once taken for a seed, and True for a thought of one token."""
+    ids, _ = padded([PROMPTS[1]])
+    with pytest.raises(RequestError, match=f"^{next(iter(fields))} must be a") as caught:
+        make_toy().model.think(ids, **fields)
+    assert caught.value.param in fields
+
+
+def test_settings_may_be_numbers_of_numpy() -> None:
+    model = make_toy().model
+    ids, _ = padded([PROMPTS[0]])
+    settings: dict[str, Any] = {"num_thought_tokens": 2, "temperature": 0.5, "seed": 7}
+    plain = model.think(ids, **settings)
+    given = model.think(ids, **{name: np.array(value)[()] for name, value in settings.items()})
+    assert torch.equal(given.thought_ids, plain.thought_ids)
+    assert torch.equal(given.logits, plain.logits)
