@@ -16,10 +16,10 @@ from qstar_infer.checkpoint.published import ThoughtVectors
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo
-from qstar_infer.errors import RequestError
+from qstar_infer.errors import ConfigError, RequestError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import SamplingParams, shown
 
 Prompt = str | Sequence[int]
 
@@ -39,7 +39,7 @@ class LLM:
         self,
         source: str | Path | None = None,
         *,
-        model: QuietStarModel | None = None,
+        model: QuietStarModel | str | Path | None = None,
         dtype: str | torch.dtype = "auto",
         device: str | torch.device = "auto",
         quantization: str = "none",
@@ -51,7 +51,8 @@ class LLM:
         """
         Args:
             source: as `load_model` takes it; None is the default model.
-            model: a model already loaded, in place of `source` and how to load it.
+            model: a model already loaded, in place of `source` and how to load it; or vLLM's word
+                for `source`.
             dtype, device, quantization, thought_vectors, num_thought_tokens: as for `load_model`.
             served_model_name: the name the model goes by; None takes its source's.
             **engine: fields of `EngineConfig`, such as `speculation` ("auto", "off" or a depth).
@@ -59,6 +60,7 @@ class LLM:
         Raises:
             CheckpointError, ConfigError: as `load_model` and `EngineConfig`.
         """
+        model, source = _model_or_source(model, source)
         if model is None:
             model = load_model(
                 source,
@@ -173,20 +175,13 @@ class LLM:
         params: SamplingParams | Sequence[SamplingParams] | None,
     ) -> tuple[list[EngineRequest], list[str | None]]:
         each = _as_list(prompts)
-        if params is None or isinstance(params, SamplingParams):
-            params = [params or SamplingParams()] * len(each)
-        if len(params) != len(each):
-            raise RequestError(
-                f"{len(each)} prompts, but {len(params)} sampling params; give one or as many",
-                param="sampling_params",
-            )
         requests = [
             EngineRequest(
                 request_id=uuid4().hex,
                 prompt_token_ids=self._token_ids(prompt),
                 params=settings,
             )
-            for prompt, settings in zip(each, params, strict=True)
+            for prompt, settings in zip(each, _params_of_each(params, len(each)), strict=True)
         ]
         return requests, [prompt if isinstance(prompt, str) else None for prompt in each]
 
@@ -199,6 +194,42 @@ class LLM:
             raise RequestError(
                 f"a prompt must be a text or a list of integer token ids: {error}", param="prompt"
             ) from error
+
+
+def _model_or_source(
+    model: QuietStarModel | str | Path | None, source: str | Path | None
+) -> tuple[QuietStarModel | None, str | Path | None]:
+    """The model already loaded, else what to load."""
+    if model is not None and source is not None:
+        raise ConfigError("source and model were both given, and one model is served; give one")
+    if isinstance(model, str | Path):
+        return None, model
+    if model is not None and not isinstance(model, QuietStarModel):
+        raise ConfigError(
+            "model must be what load_model returns, or the path or name of a checkpoint, got a "
+            f"{type(model).__name__}"
+        )
+    return model, source
+
+
+def _params_of_each(
+    params: SamplingParams | Sequence[SamplingParams] | None, num_prompts: int
+) -> Sequence[SamplingParams]:
+    if params is None or isinstance(params, SamplingParams):
+        return [params or SamplingParams()] * num_prompts
+    is_list = isinstance(params, Sequence)
+    if not is_list or not all(isinstance(settings, SamplingParams) for settings in params):
+        raise RequestError(
+            "sampling_params must be SamplingParams(...), or a list with one for each prompt, got "
+            f"{shown(params)}",
+            param="sampling_params",
+        )
+    if len(params) != num_prompts:
+        raise RequestError(
+            f"{num_prompts} prompts, but {len(params)} sampling params; give one or as many",
+            param="sampling_params",
+        )
+    return params
 
 
 def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:

@@ -1,5 +1,7 @@
 """What a user of `LLM` sees: shapes, stops, limits, refusals."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from qstar_infer.errors import ConfigError
 
 from ..parity.toy import END_ID, EOS, START_ID, make_toy
 
+GOLDEN_A = Path(__file__).parents[1] / "golden" / "A" / "checkpoint"
 PROMPT = [72, 105, 33, 1, 200, 14, 9]
 
 
@@ -322,6 +325,34 @@ def test_numbers_of_numpy_are_taken(llm: LLM) -> None:
     assert repr(params) == repr(SamplingParams(**plain))
     assert params == SamplingParams(**plain)
     assert llm.generate([PROMPT], params)[0].finished
+
+
+@pytest.mark.parametrize("params", [{"max_tokens": 2}, [{"max_tokens": 2}], 5, "x", [None]])
+def test_what_are_no_sampling_params_is_said(llm: LLM, params: Any) -> None:
+    """The answer was once an AttributeError: 'str' object has no attribute 'logit_bias'."""
+    with pytest.raises(RequestError, match="must be SamplingParams") as caught:
+        llm.generate(["a"], params)
+    assert caught.value.param == "sampling_params"
+
+
+@pytest.mark.parametrize("as_given", [str, Path])
+def test_model_may_name_what_to_load(as_given: Callable[[Path], Any]) -> None:
+    """vLLM's spelling; an AttributeError once."""
+    llm = LLM(model=as_given(GOLDEN_A), dtype="float32", device="cpu")
+    assert llm.model_info.name == "checkpoint"
+    assert llm.model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"source": "a", "model": "b"}, "both given"),
+        ({"model": torch.nn.Linear(1, 1)}, "load_model returns.*got a Linear"),
+    ],
+)
+def test_a_model_that_cannot_be_told_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        LLM(**arguments)
 
 
 @pytest.mark.parametrize(
