@@ -21,7 +21,7 @@ ADAPTER_TENSORS = "adapter_model.safetensors"
 
 
 def base_of_adapter(directory: Path) -> tuple[str, str | None]:
-    """Source and revision of the model that an adapter belongs to.
+    """Source and revision of the model that an adapter belongs to; a local one has no revision.
 
     A relative path is looked up beside the adapter first, so that both can be moved together.
 
@@ -40,7 +40,8 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
     beside = directory / base
     # os.path, since pathlib raises for a name too long to be a path.
     source = str(beside) if not Path(base).is_absolute() and os.path.exists(beside) else base
-    return source, revision if isinstance(revision, str) else None
+    is_local = os.path.exists(os.path.expanduser(source))
+    return source, revision if isinstance(revision, str) and not is_local else None
 
 
 def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel:

@@ -58,7 +58,7 @@ def load_model(
         num_thought_tokens: overrides the checkpoint's thought length.
         thought_vectors: "kept", or "literal" to feed what the published evaluation script feeds;
             published checkpoints only.
-        revision: a branch, tag or commit of a hub repository.
+        revision: a branch, tag or commit; hub repositories only.
 
     Returns:
         The model in eval mode; `thought_parts` is None where the checkpoint has none. Thought
@@ -76,6 +76,11 @@ def load_model(
             num_thought_tokens=num_thought_tokens,
             thought_vectors=thought_vectors,
             revision=revision,
+        )
+    if revision is not None:
+        raise ConfigError(
+            f"revision={revision!r} was given without a model; the default model comes with this "
+            "program. Leave it out, or name a hub repository."
         )
     from qstar_infer.checkpoint import default  # it loads its base from here
 

@@ -23,7 +23,7 @@ from qstar_infer.checkpoint.safety import (
     refuse_pickles,
 )
 from qstar_infer.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, ConfigError
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
@@ -77,14 +77,18 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is of no known or of an unsafe kind.
+        ConfigError: a revision of what is no hub repository.
     """
     label = str(source)
     # By os.path, as pathlib raises for an unknown user and for a name too long.
     path = Path(os.path.expanduser(source))
-    if label and os.path.isdir(path):
-        return _directory(path, label, revision=None)
     if label and os.path.exists(path):
-        return _file(path, label)
+        if revision is not None:
+            raise ConfigError(
+                f"revision={revision!r} was given, but {label} is on this machine; only a hub "
+                "repository has revisions. Leave it out."
+            )
+        return _directory(path, label, revision=None) if path.is_dir() else _file(path, label)
     if isinstance(source, str) and _HUB_ID.match(source):
         snapshot = _download(source, revision=revision)
         # The hub client names a snapshot's directory after its commit.

@@ -58,7 +58,7 @@ def test_adapter_without_thought_parts_is_a_plain_model(adapted: Path) -> None:
 
 def test_base_by_absolute_path(adapted: Path, edit_json: JsonEditor) -> None:
     base = str(adapted.parent / "plain")
-    edit_json(adapted / "adapter_config.json", base_model_name_or_path=base)
+    edit_json(adapted / "adapter_config.json", base_model_name_or_path=base, revision="main")
     assert load_model(adapted).can_think
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qstar_infer.checkpoint import describe, init_model, load_model, source
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
 
@@ -21,6 +21,13 @@ def test_unreachable_hub() -> None:
 def test_unreachable_hub_names_the_revision() -> None:
     with pytest.raises(CheckpointError, match="at revision 'abc'"):
         load_model("nobody/nothing-here", revision="abc")
+
+
+@pytest.mark.parametrize("kind", ["directory", "default"])
+def test_a_revision_of_what_has_none_is_refused(make_plain: ToyMaker, kind: str) -> None:
+    """It was once ignored, and whatever lay there was loaded."""
+    with pytest.raises(ConfigError, match="revision='v1' was given.*Leave it out"):
+        load_model(None if kind == "default" else make_plain(), revision="v1")
 
 
 def test_a_local_directory_wins(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
