@@ -71,6 +71,9 @@ def load_backbone(
             ignore_mismatched_sizes=True,  # reported, and refused below in our own words
             **options.from_pretrained_arguments(),
         )
+    if options.quantization == "int8":
+        # It would say at each call of each layer that it computes in float16.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
     _judge(report, directory, ignored_tensors)
     return finish(backbone)

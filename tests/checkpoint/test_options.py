@@ -91,7 +91,9 @@ def test_output_embedding_is_never_quantised(
 @needs_bitsandbytes
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
-def test_quantised_model_thinks(golden: Path, tmp_path: Path, quantization: str) -> None:
+def test_quantised_model_thinks(
+    golden: Path, tmp_path: Path, quantization: str, caplog: pytest.LogCaptureFixture
+) -> None:
     source = golden / "A" / "checkpoint"
     exact = load_model(source, device="cpu")
     model = load_model(source, device="cpu", quantization=quantization)
@@ -103,5 +105,6 @@ def test_quantised_model_thinks(golden: Path, tmp_path: Path, quantization: str)
     assert {p.dtype for p in model.thinking_parts.parameters()} == {torch.float32}
     assert type(model.backbone.lm_head) is torch.nn.Linear
     assert f"(138K parameters, {quantization}, computed in" in describe(model)
+    assert "inputs will be cast" not in caplog.text, "one line for each call of each layer"
     with pytest.raises(CheckpointError, match="quantised model cannot be saved"):
         save_model(model, tmp_path / "saved")
