@@ -45,6 +45,7 @@ class LLM:
         quantization: str = "none",
         thought_vectors: ThoughtVectors = "kept",
         num_thought_tokens: int | None = None,
+        revision: str | None = None,
         served_model_name: str | None = None,
         **engine: Any,
     ) -> None:
@@ -53,7 +54,8 @@ class LLM:
             source: as `load_model` takes it; None is the default model.
             model: a model already loaded, in place of `source` and how to load it; or vLLM's word
                 for `source`.
-            dtype, device, quantization, thought_vectors, num_thought_tokens: as for `load_model`.
+            dtype, device, quantization, thought_vectors, num_thought_tokens, revision: as for
+                `load_model`.
             served_model_name: the name the model goes by; None takes its source's.
             **engine: fields of `EngineConfig`, such as `speculation` ("auto", "off" or a depth).
 
@@ -69,6 +71,7 @@ class LLM:
                 quantization=quantization,
                 thought_vectors=thought_vectors,
                 num_thought_tokens=num_thought_tokens,
+                revision=revision,
             )
         self.model = model
         self._engine = LLMEngine(model, EngineConfig(**engine), name=served_model_name)

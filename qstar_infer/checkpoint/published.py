@@ -158,8 +158,8 @@ def _thought_length(values: dict[str, Any], path: Path, asked: int | None) -> tu
         raise CheckpointError(
             f"{path} has max_thoughts = {max_thoughts!r}, from which no thought length follows "
             f"(an integer of at least {smallest} is needed). The checkpoint stores its length "
-            "nowhere else: pass num_thought_tokens to load_model, or store it with "
-            "`qstar convert --num-thought-tokens N`."
+            "nowhere else: pass num_thought_tokens to load_model or LLM, or --num-thought-tokens N "
+            "to `qstar serve`, or store it with `qstar convert --num-thought-tokens N`."
         )
     n_ahead = max_thoughts - _TRAINING_TALK_TOKENS - 1
     return n_ahead - 3, [

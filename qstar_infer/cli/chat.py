@@ -40,6 +40,8 @@ def chat(
     speculation: options.Speculation = "auto",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",
+    quantization: options.Quantization = "none",
+    revision: options.Revision = None,
     show_thoughts: Annotated[
         bool | None,
         typer.Option(
@@ -58,7 +60,14 @@ def chat(
         num_thought_tokens=num_thought_tokens,
         think_threshold=think_threshold,
     )
-    with options.open_llm(model, dtype=dtype, device=device, speculation=speculation) as llm:
+    with options.open_llm(
+        model,
+        dtype=dtype,
+        device=device,
+        quantization=quantization,
+        revision=revision,
+        speculation=speculation,
+    ) as llm:
         conversation = Conversation(llm, params, system=system, show_thoughts=show_thoughts)
         conversation.run()
 

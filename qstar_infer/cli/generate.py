@@ -34,6 +34,8 @@ def generate(
     speculation: options.Speculation = "auto",
     dtype: options.Dtype = "auto",
     device: options.Device = "auto",
+    quantization: options.Quantization = "none",
+    revision: options.Revision = None,
     show_thoughts: Annotated[
         bool | None,
         typer.Option(
@@ -56,7 +58,14 @@ def generate(
         num_thought_tokens=num_thought_tokens,
         think_threshold=think_threshold,
     )
-    with options.open_llm(model, dtype=dtype, device=device, speculation=speculation) as llm:
+    with options.open_llm(
+        model,
+        dtype=dtype,
+        device=device,
+        quantization=quantization,
+        revision=revision,
+        speculation=speculation,
+    ) as llm:
         if as_json:
             _print_json(llm.generate([text], params)[0], with_thoughts=show_thoughts is not False)
         else:

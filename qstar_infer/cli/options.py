@@ -18,7 +18,9 @@ DEFAULT_TEMPERATURE = 0.7
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Checkpoint directory; without it, the default model."),
+    typer.Option(
+        "--model", "-m", help="Checkpoint directory or hub id; without it, the default model."
+    ),
 ]
 MaxTokens = Annotated[int, typer.Option(help="Most visible tokens.", min=1)]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.", min=0.0, max=2.0)]
@@ -39,17 +41,34 @@ Speculation = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Quantization = Annotated[str, typer.Option(help="none, int8 or nf4.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub repository.")]
 
 
 @contextmanager
-def open_llm(model: str | None, *, dtype: str, device: str, speculation: str) -> Iterator["LLM"]:
+def open_llm(
+    model: str | None,
+    *,
+    dtype: str,
+    device: str,
+    quantization: str,
+    revision: str | None,
+    speculation: str,
+) -> Iterator["LLM"]:
     """The model ready to answer, with a spinner on stderr while it loads; closed at the end."""
     depth = parse_speculation(speculation)
     console = Console(stderr=True)
     with console.status("Loading the model"):
         from qstar_infer import LLM  # torch: only now, after the arguments are known to be right
 
-        llm = LLM(model, dtype=dtype, device=device, speculation=depth)
+        llm = LLM(
+            model,
+            dtype=dtype,
+            device=device,
+            quantization=quantization,
+            revision=revision,
+            speculation=depth,
+        )
     try:
         if console.is_terminal and not llm.model_info.is_trained:
             console.print(Text(llm.model_info.description, style="dim"), soft_wrap=True)

@@ -11,6 +11,9 @@ def start_engine(
     *,
     dtype: str = "auto",
     device: str = "auto",
+    quantization: str = "none",
+    revision: str | None = None,
+    num_thought_tokens: int | None = None,
     speculation: Speculation = "auto",
     served_model_name: str | None = None,
     max_model_len: int | None = None,
@@ -20,7 +23,7 @@ def start_engine(
     """Load a model and start its engine.
 
     Args:
-        source, dtype, device: as for `load_model`.
+        source, dtype, device, quantization, revision, num_thought_tokens: as for `load_model`.
         speculation, max_model_len, max_num_seqs, max_queue: fields of `EngineConfig`; None is its
             default.
 
@@ -34,5 +37,12 @@ def start_engine(
     }
     limits = {name: value for name, value in given.items() if value is not None}
     config = EngineConfig(speculation=speculation, **limits)
-    model = load_model(source, dtype=dtype, device=device)
+    model = load_model(
+        source,
+        dtype=dtype,
+        device=device,
+        quantization=quantization,
+        revision=revision,
+        num_thought_tokens=num_thought_tokens,
+    )
     return EngineThread(LLMEngine(model, config, name=served_model_name))

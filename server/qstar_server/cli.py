@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(help="Checkpoint directory or name; without it the default model."),
+        typer.Argument(help="Checkpoint directory or hub id; without it the default model."),
     ] = None,
     host: Annotated[
         str | None,
@@ -39,6 +39,14 @@ def serve(
     ] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<n>.")] = "auto",
+    quantization: Annotated[str, typer.Option(help="none, int8 or nf4.")] = "none",
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub repository.")
+    ] = None,
+    num_thought_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens per thought, in place of the checkpoint's number."),
+    ] = None,
     speculation: Annotated[
         str, typer.Option(help="How far drafts run ahead: auto, off or a number of tokens.")
     ] = "auto",
@@ -74,6 +82,9 @@ def serve(
             model,
             dtype=dtype,
             device=device,
+            quantization=quantization,
+            revision=revision,
+            num_thought_tokens=num_thought_tokens,
             speculation=depth,
             served_model_name=served_model_name,
             max_model_len=max_model_len,

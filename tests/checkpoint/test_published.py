@@ -105,7 +105,9 @@ def test_length_that_cannot_be_inferred_is_asked_for(
     published: Path, edit_json: JsonEditor, hint: Any
 ) -> None:
     edit_json(published / "config.json", max_thoughts=hint)
-    with pytest.raises(CheckpointError, match="pass num_thought_tokens"):
+    with pytest.raises(
+        CheckpointError, match="pass num_thought_tokens.*--num-thought-tokens N to `qstar serve`"
+    ):
         load_model(published)
     model = load_model(published, num_thought_tokens=7)
     assert model.num_thought_tokens == 7

@@ -27,6 +27,19 @@ def test_answers_each_line_and_remembers(fake_llm: Any) -> None:
     assert fake_llm.is_closed
 
 
+def test_options_reach_the_model(fake_llm: Any) -> None:
+    line = "chat --model org/name --quantization int8 --revision v1 --device cpu"
+    runner.invoke(app, line.split(), input="/quit\n")
+    assert fake_llm.arguments == {
+        "source": "org/name",
+        "dtype": "auto",
+        "device": "cpu",
+        "quantization": "int8",
+        "revision": "v1",
+        "speculation": "auto",
+    }
+
+
 @pytest.mark.usefixtures("fake_llm")
 def test_thoughts_toggle() -> None:
     result = runner.invoke(app, ["chat"], input="a\n/thoughts\nb\n")

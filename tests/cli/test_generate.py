@@ -72,13 +72,16 @@ def test_json_without_thoughts() -> None:
 def test_options_reach_the_model_and_the_request(fake_llm: Any) -> None:
     line = (
         "generate Hi --model /m --max-tokens 3 --temperature 0 --top-p 0.5 --top-k 4 --seed 7 "
-        "--num-thought-tokens 2 --think-threshold 0.9 --speculation 3 --dtype float32 --device cpu"
+        "--num-thought-tokens 2 --think-threshold 0.9 --speculation 3 --dtype float32 --device cpu "
+        "--quantization nf4 --revision v1"
     )
     runner.invoke(app, line.split())
     assert fake_llm.arguments == {
         "source": "/m",
         "dtype": "float32",
         "device": "cpu",
+        "quantization": "nf4",
+        "revision": "v1",
         "speculation": 3,
     }
     params = fake_llm.params

@@ -343,6 +343,11 @@ def test_model_may_name_what_to_load(as_given: Callable[[Path], Any]) -> None:
     assert llm.model.dtype == torch.float32
 
 
+def test_a_revision_reaches_the_loader() -> None:
+    with pytest.raises(ConfigError, match="revision='v1' was given"):
+        LLM(GOLDEN_A, revision="v1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -48,6 +48,9 @@ def test_without_options_the_default_model_is_served_locally(
         "source": None,
         "dtype": "auto",
         "device": "auto",
+        "quantization": "none",
+        "revision": None,
+        "num_thought_tokens": None,
         "speculation": "auto",
         "served_model_name": None,
         "max_model_len": None,
@@ -60,7 +63,7 @@ def test_without_options_the_default_model_is_served_locally(
 def test_options_reach_the_engine_and_the_settings(app: tuple[typer.Typer, list[Run]]) -> None:
     arguments = "path --port 9 --host 0.0.0.0 --dtype float32 --device cpu --speculation 3"
     arguments += " --served-model-name m --max-model-len 64 --max-num-seqs 2 --max-queue 0"
-    arguments += " --no-allow-thoughts"
+    arguments += " --no-allow-thoughts --quantization int8 --revision v1 --num-thought-tokens 6"
     result = CliRunner().invoke(app[0], arguments.split())
     assert result.exit_code == 0, result.output
     options, settings = app[1][0]
@@ -68,6 +71,9 @@ def test_options_reach_the_engine_and_the_settings(app: tuple[typer.Typer, list[
         "source": "path",
         "dtype": "float32",
         "device": "cpu",
+        "quantization": "int8",
+        "revision": "v1",
+        "num_thought_tokens": 6,
         "speculation": 3,
         "served_model_name": "m",
         "max_model_len": 64,
