@@ -64,7 +64,7 @@ def quiet_star_attention(
     assert isinstance(layer, int)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = attention_state.attend(layer, query, key, value, scale=scale, window=sliding_window)
-    return output, None
+    return output.contiguous(), None  # some layers take a view of it
 
 
 AttentionInterface.register(ATTENTION_NAME, quiet_star_attention)
@@ -118,11 +118,15 @@ def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
     """
     backbone.set_attn_implementation(ATTENTION_NAME)
     probe = _Probe()
-    token = torch.zeros(1, 1, dtype=torch.long, device=backbone.device)
+    # Two texts of three tokens: of one token, every layout of the output is contiguous.
+    positions = torch.arange(3, device=backbone.device).expand(2, 3)
     try:
         with torch.inference_mode():
             backbone.base_model(
-                input_ids=token, position_ids=token, use_cache=False, attention_state=probe
+                input_ids=torch.zeros_like(positions),
+                position_ids=positions,
+                use_cache=False,
+                attention_state=probe,
             )
     except TypeError as error:
         raise _not_routed(backbone, str(error)) from error

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from qstar_infer import LLM, SamplingParams
 from qstar_infer.checkpoint import init_model, load_model
 from qstar_infer.checkpoint.architecture import require_supported_config, require_supported_model
 from qstar_infer.errors import CheckpointError
@@ -18,6 +19,12 @@ ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
 
 _ROPE = {"rope_theta": 10000.0}
+_EXPERTS = {"num_experts": 2, "num_local_experts": 2, "num_experts_per_tok": 1}
+TAKES_VIEWS: dict[str, dict[str, Any]] = {
+    "afmoe": {**_EXPERTS, "moe_intermediate_size": 16, "num_dense_layers": 1, "sliding_window": 3},
+    "jetmoe": {**_EXPERTS, "kv_channels": 8},
+}
+"""Architectures whose layers take a view of what attention gives them, and their settings."""
 
 
 @pytest.mark.parametrize(
@@ -104,15 +111,37 @@ def test_model_type(
         load_model(directory)
 
 
-@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text"])
+@pytest.mark.parametrize(
+    "model_type", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", *TAKES_VIEWS]
+)
 def test_fresh_parts_leave_the_model_as_it_was(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
     """Mixing weight 0: the logits are those of the stock model, whatever its architecture."""
-    model = init_model(make_plain(model_type), num_thought_tokens=2, device="cpu")
+    settings = TAKES_VIEWS.get(model_type, {})
+    model = init_model(make_plain(model_type, **settings), num_thought_tokens=2, device="cpu")
     ids = torch.tensor([[1, 40, 300, 7, 99]])
     with torch.no_grad():
-        expected = toy_backbone(model_type).eval()(input_ids=ids).logits
+        expected = toy_backbone(model_type, **settings).eval()(input_ids=ids).logits
         trace = model.think(ids)
     # float32 sums in another order.
     torch.testing.assert_close(trace.logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model_type", TAKES_VIEWS)
+def test_layers_that_view_the_output_of_attention(
+    make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
+) -> None:
+    """Such a model was loaded, and then failed at its first request or in `think`."""
+    settings = TAKES_VIEWS[model_type]
+    model = init_model(make_plain(model_type, **settings), num_thought_tokens=2, device="cpu")
+    stock = toy_backbone(model_type, **settings).eval()
+    ids = [1, 40, 300, 7, 99]
+    params = SamplingParams(temperature=0.0, max_tokens=4, ignore_eos=True)
+    (output,) = LLM(model=model).generate(ids, params)
+    for token_id in output.outputs[0].token_ids:
+        with torch.no_grad():
+            logits = stock(input_ids=torch.tensor([ids])).logits[0, -1]
+        logits[list(model.delimiter_ids)] = float("-inf")
+        assert token_id == int(logits.argmax())
+        ids = [*ids, token_id]
