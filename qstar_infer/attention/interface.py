@@ -6,12 +6,13 @@ engine's paged batch, the oracle's parallel thoughts, or a probe. The state owns
 query sees; the backbone knows nothing of thoughts, lanes or blocks.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from qstar_infer.errors import CheckpointError
 
@@ -81,10 +82,10 @@ class LayerShape:
 
 
 class _Probe:
-    """An attention state that only notes the shape of what it is given."""
+    """An attention state that only notes which layer called it, with which shapes."""
 
     def __init__(self) -> None:
-        self.layers: dict[int, LayerShape] = {}
+        self.calls: list[tuple[int, LayerShape]] = []
 
     def attend(
         self,
@@ -97,12 +98,13 @@ class _Probe:
         window: int | None,
     ) -> Tensor:
         del scale
-        self.layers[layer] = LayerShape(
+        shape = LayerShape(
             num_kv_heads=key.shape[1],
             key_dim=key.shape[-1],
             value_dim=value.shape[-1],
             window=window,
         )
+        self.calls.append((layer, shape))
         return query.new_zeros(*query.shape[:3], value.shape[-1]).transpose(1, 2)
 
 
@@ -114,7 +116,7 @@ def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
 
     Raises:
         CheckpointError: the architecture does not route its attention through transformers'
-            interface.
+            interface, once in each layer, or hides keys by its mask alone.
     """
     backbone.set_attn_implementation(ATTENTION_NAME)
     probe = _Probe()
@@ -128,17 +130,46 @@ def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
                 use_cache=False,
                 attention_state=probe,
             )
-    except TypeError as error:
-        raise _not_routed(backbone, str(error)) from error
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise  # says nothing about the architecture
+    except Exception as error:
+        raise _refusal(
+            backbone, f"its forward pass fails there: {type(error).__name__}: {error}"
+        ) from error
+    shapes = dict(probe.calls)
     num_layers = backbone.config.get_text_config().num_hidden_layers
-    if sorted(probe.layers) != list(range(num_layers)):
-        raise _not_routed(backbone, f"{len(probe.layers)} of {num_layers} layers called it")
-    return [probe.layers[layer] for layer in range(num_layers)]
+    if sorted(layer for layer, _ in probe.calls) != list(range(num_layers)):
+        detail = f"{len(shapes)} of {num_layers} layers called it, {len(probe.calls)} times in all"
+        raise _refusal(backbone, detail)
+    layers = [shapes[layer] for layer in range(num_layers)]
+    _require_windows(backbone, layers)
+    return layers
 
 
-def _not_routed(backbone: PreTrainedModel, detail: str) -> CheckpointError:
+def _require_windows(backbone: PreTrainedModel, layers: list[LayerShape]) -> None:
+    """Refuse a sliding window that is in the mask alone, which the attention state replaces."""
+    window = _window_in_use(backbone.config.get_text_config())
+    if window is not None and all(layer.window is None for layer in layers):
+        raise _refusal(backbone, f"no layer passes on the sliding window of {window} tokens")
+
+
+def _window_in_use(config: PreTrainedConfig) -> int | None:
+    """The sliding window of some layer, in tokens; None where nothing is hidden by one."""
+    if not hasattr(type(config), "sliding_window") or not config.sliding_window:
+        return None  # a field that the class does not know is one that its model ignores
+    window = int(config.sliding_window)
+    layer_types = getattr(config, "layer_types", None)
+    is_used = (
+        getattr(config, "use_sliding_window", True)
+        and (not layer_types or "sliding_attention" in layer_types)
+        and window < getattr(config, "max_position_embeddings", math.inf)
+    )
+    return window if is_used else None
+
+
+def _refusal(backbone: PreTrainedModel, detail: str) -> CheckpointError:
     return CheckpointError(
-        f"{type(backbone).__name__} does not pass every layer's attention through transformers' "
-        f"AttentionInterface ({detail}). Thoughts need that; use a decoder such as Llama, Mistral "
-        "or Qwen, or a newer transformers."
+        f"{type(backbone).__name__} does not hand each layer's attention, once and whole, to "
+        f"transformers' AttentionInterface ({detail}). Thoughts need that; use a decoder such as "
+        "Llama, Mistral or Qwen, or a newer transformers."
     )

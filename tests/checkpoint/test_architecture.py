@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from qstar_infer import LLM, SamplingParams
+from qstar_infer.attention.interface import install_attention
 from qstar_infer.checkpoint import init_model, load_model
 from qstar_infer.checkpoint.architecture import require_supported_config, require_supported_model
 from qstar_infer.errors import CheckpointError
@@ -145,3 +146,58 @@ def test_layers_that_view_the_output_of_attention(
         logits[list(model.delimiter_ids)] = float("-inf")
         assert token_id == int(logits.argmax())
         ids = [*ids, token_id]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "message"),
+    [
+        ("diffllama", {}, "2 of 2 layers called it, 4 times in all"),
+        ("phimoe", {**_EXPERTS, "sliding_window": 5}, "no layer passes on .* window of 5 tokens"),
+        ("doge", {}, "its forward pass fails there: AssertionError: transformers built a mask"),
+    ],
+)
+def test_attention_that_the_interface_does_not_carry_is_refused(
+    toy_backbone: Callable[..., PreTrainedModel],
+    model_type: str,
+    settings: dict[str, Any],
+    message: str,
+) -> None:
+    """The first two once wrote another text than transformers does, the third was a traceback."""
+    with pytest.raises(CheckpointError, match=f"{message}.*use a decoder such as"):
+        install_attention(toy_backbone(model_type, **settings))
+
+
+def test_layer_that_fails_on_several_tokens_is_refused_at_load(
+    toy_backbone: Callable[..., PreTrainedModel],
+) -> None:
+    """The probe once fed a single token, for which every output can be viewed in any way."""
+
+    class Views(nn.Module):
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            return states.transpose(1, 2).view(states.shape)
+
+    backbone = toy_backbone()
+    backbone.model.layers[1].mlp = Views()
+    with pytest.raises(CheckpointError, match="its forward pass fails there: RuntimeError: view"):
+        install_attention(backbone)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "windows"),
+    [
+        ("mistral", {"sliding_window": 5}, [5, 5]),
+        ("qwen2", {"sliding_window": 5, "use_sliding_window": False}, [None, None]),
+        ("gemma3_text", {"sliding_window": 5, "layer_types": ["full_attention"] * 2}, [None, None]),
+        ("llama", {"sliding_window": 5}, [None, None]),
+        ("phimoe", {**_EXPERTS, "sliding_window": 256}, [None, None]),
+    ],
+    ids=["passed on", "switched off", "of no layer", "stray field", "as long as the context"],
+)
+def test_window_that_is_no_reason_to_refuse(
+    toy_backbone: Callable[..., PreTrainedModel],
+    model_type: str,
+    settings: dict[str, Any],
+    windows: list[int | None],
+) -> None:
+    layers = install_attention(toy_backbone(model_type, **settings))
+    assert [layer.window for layer in layers] == windows
