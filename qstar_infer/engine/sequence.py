@@ -103,8 +103,8 @@ class Sequence:
 
     @property
     def num_feedable(self) -> int:
-        """Tokens that may be fed: without output to produce, the last prompt token need not be."""
-        return len(self.token_ids) - (self.max_tokens == 0)
+        """Tokens that may be fed: nothing comes after the last token that `max_tokens` allows."""
+        return min(len(self.token_ids), self.num_prompt_tokens + self.max_tokens - 1)
 
     @property
     def is_prefilling(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from qstar_infer import LLM, ContextLengthError, RequestError, SamplingParams
+from qstar_infer.config import Speculation
 from qstar_infer.errors import ConfigError
 
 from ..parity.toy import END_ID, EOS, START_ID, make_toy
@@ -184,6 +185,18 @@ def test_without_max_tokens_the_output_fills_the_context() -> None:
     output = llm.generate([PROMPT], greedy(max_tokens=None))[0].outputs[0]
     assert len(output.token_ids) == 20 - len(PROMPT)
     assert output.finish_reason == "length"
+
+
+def test_no_draft_is_fed_beyond_the_end() -> None:
+    """Drafts after the last token cost rows and blocks: 23 rows, not 9, with thoughts of 4."""
+
+    def rows(speculation: Speculation) -> int:
+        one = LLM(model=make_toy().model, speculation=speculation)
+        one.generate([PROMPT], greedy(max_tokens=1))
+        assert one.stats().drafted == 0
+        return one.stats().rows
+
+    assert rows("auto") == rows("off")
 
 
 @pytest.mark.parametrize(
