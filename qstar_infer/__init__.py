@@ -19,6 +19,7 @@ from qstar_infer.errors import (
     QStarError,
     QueueFullError,
     RequestError,
+    RequestFailedError,
 )
 from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput, Thought
 from qstar_infer.sampling_params import SamplingParams
@@ -43,6 +44,7 @@ __all__ = [
     "QueueFullError",
     "QuietStarModel",
     "RequestError",
+    "RequestFailedError",
     "RequestOutput",
     "SamplingParams",
     "Thought",

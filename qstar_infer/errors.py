@@ -6,6 +6,7 @@
     +-- RequestError        one request asks for something impossible (also a ValueError)
     |   +-- ContextLengthError
     +-- QueueFullError      the server holds as many requests as it may; try again later
+    +-- RequestFailedError  the engine failed at a request; others go on
     +-- EngineDeadError     the engine stopped; nothing will answer until a restart
         +-- EngineClosedError   it was told to stop
 
@@ -56,6 +57,10 @@ class QueueFullError(QStarError):
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class RequestFailedError(QStarError):
+    """An error of the engine's own ended this request; its cause is the exception's cause."""
 
 
 class EngineDeadError(QStarError):

@@ -15,6 +15,7 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.published import ThoughtVectors
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.failure import RequestFailure
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo
 from qstar_infer.errors import ConfigError, RequestError
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -75,7 +76,7 @@ class LLM:
             )
         self.model = model
         self._engine = LLMEngine(model, EngineConfig(**engine), name=served_model_name)
-        self._deltas: dict[str, deque[RequestOutput]] = {}
+        self._deltas: dict[str, deque[RequestOutput | RequestFailure]] = {}
         """What each open request has been given and not yet taken."""
 
     @property
@@ -106,6 +107,7 @@ class LLM:
 
         Raises:
             RequestError: a prompt or setting makes no sense; nothing is generated then.
+            RequestFailedError: the engine failed at one of them; all are dropped.
         """
         requests, texts = self._requests(prompts, sampling_params)
         for request in requests:
@@ -129,6 +131,7 @@ class LLM:
 
         Raises:
             RequestError: as `generate`, on the first step.
+            RequestFailedError: the engine failed at this request.
         """
         (request,), (text,) = self._requests([prompt], sampling_params)
         self._open(request)
@@ -162,15 +165,19 @@ class LLM:
 
         Raises:
             RequestError: the request was dropped by `close`.
+            RequestFailedError: the engine failed at the request.
         """
         while True:
             waiting = self._deltas.get(request_id)
             if waiting is None:
                 raise RequestError("the request was dropped: its LLM has been closed")
             if waiting:
-                return waiting.popleft()
-            for delta in self._engine.step():
-                self._deltas[delta.request_id].append(delta)
+                news = waiting.popleft()
+                if isinstance(news, RequestFailure):
+                    raise news.error
+                return news
+            for news in self._engine.step():
+                self._deltas[news.request_id].append(news)
 
     def _requests(
         self,

@@ -1,12 +1,16 @@
 """The engine: requests in, one step at a time, deltas out. One thread; no clock, no HTTP."""
 
 import secrets
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Items
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.admission import Admission
 from qstar_infer.engine.choosing import is_confident
 from qstar_infer.engine.completion import Completion, logprob_entry
+from qstar_infer.engine.failure import RequestFailure, is_device_lost, request_failed
 from qstar_infer.engine.model_info import eos_token_ids, model_info
 from qstar_infer.engine.model_runner import ModelRunner, StepResults
 from qstar_infer.engine.protocol import EngineRequest
@@ -38,7 +42,10 @@ class LLMEngine:
     """Continuous batching of thinking sequences over one model.
 
     Each step is schedule, run, record: the scheduler picks rows, the runner computes them, and what
-    was decided moves the sequences on.
+    was decided moves the sequences on. An error in that ends the requests that it concerns.
+
+    Attributes:
+        num_failed_steps: passes in a row, up to now, of which nothing could be recorded.
     """
 
     def __init__(
@@ -66,6 +73,8 @@ class LLMEngine:
         )
         self._runner = ModelRunner(model, num_blocks=num_blocks, block_size=self.config.block_size)
         self._requests: dict[str, _OpenRequest] = {}
+        self._failures: list[RequestFailure] = []
+        self.num_failed_steps = 0
         self._steps = 0
         self._rows = 0
         self._tokens = 0
@@ -76,7 +85,7 @@ class LLMEngine:
         return bool(self._requests)
 
     def add_request(self, request: EngineRequest) -> None:
-        """Queue a request.
+        """Queue a request, or leave everything as it was.
 
         Raises:
             RequestError: it could never be served.
@@ -90,7 +99,8 @@ class LLMEngine:
         for index in range(request.params.n):
             seq = self.admission.sequence(request, index=index, seed=derive_seed(seed, index))
             completions.append(Completion(seq, self.token_text))
-            self._scheduler.add(seq)
+        for completion in completions:
+            self._scheduler.add(completion.seq)
         self._requests[request.request_id] = _OpenRequest(request, completions)
 
     def abort(self, request_id: str) -> None:
@@ -100,19 +110,23 @@ class LLMEngine:
             if completion.seq.status is not SequenceStatus.FINISHED:
                 self._scheduler.finish(completion.seq)
 
-    def step(self) -> list[RequestOutput]:
-        """One forward pass; returns what is new for each request that has news."""
+    def step(self) -> list[RequestOutput | RequestFailure]:
+        """One forward pass; returns what is new for each request that has news.
+
+        Raises:
+            Exception: the device is lost or the accounts are wrong; the engine is of no more use.
+        """
         self._finish_without_output()
         steps = self._scheduler.schedule()
         if steps:
-            results = self._runner.run(steps)
-            self._steps += 1
-            for rows in steps:
-                self._rows += rows.num_rows
-                self._record(rows, results)
+            self.num_failed_steps += 1  # until something is recorded
+            with self._ending(rows.seq.request_id for rows in steps):
+                self._record(steps, self._runner.run(steps))
         else:
             assert not self._scheduler.has_work, "work is left, but nothing could be scheduled"
-        return self._take_deltas()
+        news: list[RequestOutput | RequestFailure] = [*self._take_deltas(), *self._failures]
+        self._failures.clear()
+        return news
 
     def stats(self) -> EngineStats:
         scheduler = self._scheduler
@@ -137,7 +151,17 @@ class LLMEngine:
 
     # --- what a step decided --------------------------------------------------------------------
 
-    def _record(self, rows: SequenceRows, results: StepResults) -> None:
+    def _record(self, steps: Items[SequenceRows], results: StepResults) -> None:
+        self._steps += 1
+        for rows in steps:
+            if rows.seq.status is SequenceStatus.FINISHED:
+                continue  # another completion of its request failed
+            self._rows += rows.num_rows
+            with self._ending([rows.seq.request_id]):
+                self._record_sequence(rows, results)
+                self.num_failed_steps = 0
+
+    def _record_sequence(self, rows: SequenceRows, results: StepResults) -> None:
         """Move one sequence on: thoughts, drafts, decisions, then the verified tokens."""
         seq = rows.seq
         for thought in rows.thought_jobs:
@@ -179,33 +203,40 @@ class LLMEngine:
     def _finish_without_output(self) -> None:
         """End the sequences that are to produce no token and have no prompt left to score."""
         for seq in [*self._scheduler.running, *self._scheduler.waiting]:
-            if seq.max_tokens == 0 and seq.is_prompt_scored:
-                self._requests[seq.request_id].completions[seq.index].end_by_length()
-                self._scheduler.finish(seq)
+            is_open = seq.status is not SequenceStatus.FINISHED
+            if is_open and seq.max_tokens == 0 and seq.is_prompt_scored:
+                with self._ending([seq.request_id]):
+                    self._requests[seq.request_id].completions[seq.index].end_by_length()
+                    self._scheduler.finish(seq)
 
     def _take_deltas(self) -> list[RequestOutput]:
         outputs = []
         for request_id, opened in list(self._requests.items()):
-            if not opened.completions[0].seq.is_prompt_scored:
-                continue  # the scores of the prompt come with the first delta
-            deltas = [completion.take_delta() for completion in opened.completions]
-            news = [delta for delta in deltas if delta is not None]
-            if not news:
-                continue
-            outputs.append(
-                RequestOutput(
-                    request_id=request_id,
-                    prompt_token_ids=opened.request.prompt_token_ids,
-                    outputs=news,
-                    finished=opened.is_finished,
-                )
-            )
-            if opened.is_first_delta:
-                self._add_prompt_scores(outputs[-1], opened)
-            opened.is_first_delta = False
-            if opened.is_finished:
-                del self._requests[request_id]
+            with self._ending([request_id]):
+                output = self._take_delta(opened)
+                if output is not None:
+                    outputs.append(output)
+                    if output.finished:
+                        del self._requests[request_id]
         return outputs
+
+    def _take_delta(self, opened: _OpenRequest) -> RequestOutput | None:
+        if not opened.completions[0].seq.is_prompt_scored:
+            return None  # the scores of the prompt come with the first delta
+        deltas = [completion.take_delta() for completion in opened.completions]
+        news = [delta for delta in deltas if delta is not None]
+        if not news:
+            return None
+        output = RequestOutput(
+            request_id=opened.request.request_id,
+            prompt_token_ids=opened.request.prompt_token_ids,
+            outputs=news,
+            finished=opened.is_finished,
+        )
+        if opened.is_first_delta:
+            self._add_prompt_scores(output, opened)
+        opened.is_first_delta = False
+        return output
 
     def _add_prompt_scores(self, output: RequestOutput, opened: _OpenRequest) -> None:
         seq = opened.completions[0].seq
@@ -214,3 +245,24 @@ class LLMEngine:
         entries = [logprob_entry(choice, self.token_text) for choice in seq.prompt_choices]
         output.prompt_logprobs = [None, *entries]
         output.num_prompt_thought_tokens = opened.prompt_thought_tokens
+
+    # --- what an error ends ---------------------------------------------------------------------
+
+    @contextmanager
+    def _ending(self, request_ids: Iterable[str]) -> Iterator[None]:
+        """An error within ends these requests, and no others.
+
+        A pass writes keys and values only into blocks of its own sequences. These end with it, so
+        that the others have lost nothing.
+        """
+        try:
+            yield
+        except Exception as cause:
+            if is_device_lost(cause):
+                raise
+            error = request_failed(cause)
+            for request_id in dict.fromkeys(request_ids):
+                self.abort(request_id)
+                self._failures.append(RequestFailure(request_id=request_id, error=error))
+            self._scheduler.check_integrity()
+            self._runner.release_unused_memory()

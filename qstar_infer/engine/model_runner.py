@@ -71,6 +71,11 @@ class ModelRunner:
             targets={job.lane: choices[base_end + i] for i, (_, job) in enumerate(jobs.targets)},
         )
 
+    def release_unused_memory(self) -> None:
+        """Give back what a pass that ran out of memory had taken."""
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _forward(self, step: StepTensors) -> Tensor:
         """`[rows, hidden]`: last-layer states."""
         model = self._model

@@ -194,8 +194,17 @@ class Scheduler:
     def check_idle(self) -> None:
         """Without work, everything has come back."""
         assert not self.has_work, "the scheduler still has work"
-        assert self.blocks.num_free == self.blocks.num_blocks, "blocks are missing"
-        assert self.buffer_slots.num_in_use == 0, "buffer slots are missing"
+        self.check_integrity()
+
+    def check_integrity(self) -> None:
+        """Recount: every block and buffer slot in use is held, once, by a running sequence."""
+        lanes = [lane for seq in self.running for lane in (*seq.lanes, *seq.scoring_lanes)]
+        tables = [*(seq.block_table for seq in self.running), *(lane.blocks for lane in lanes)]
+        held = [block for table in tables for block in table]
+        assert len(set(held)) == len(held), "a block is held twice"
+        assert len(held) + self.blocks.num_free == self.blocks.num_blocks, "blocks are missing"
+        num_slots = sum(lane.buffer_slot is not None for lane in lanes)
+        assert self.buffer_slots.num_in_use == num_slots, "buffer slots are missing"
         self.blocks.check_integrity()
 
     # --- blocks and lanes ---------------------------------------------------------------------

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.failure import RequestFailure, request_failed
 from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
 from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
 from qstar_infer.outputs import EngineStats, RequestOutput
 
 _log = logging.getLogger(__name__)
+
+MAX_FAILED_STEPS = 3
+"""In a row, each with other requests: then the engine is taken for broken."""
 
 
 class EngineThread:
@@ -77,7 +81,7 @@ class EngineThread:
                     )
             for request in requests:
                 self._listeners[request.request_id] = (listener, request.params.n)
-                self._inbox.append(partial(self._engine.add_request, request))
+                self._inbox.append(partial(self._add, request))
             self._changed.notify()
 
     def abort(self, request_id: str) -> None:
@@ -102,10 +106,9 @@ class EngineThread:
         try:
             while self._drain_inbox():
                 if self._engine.has_work:
-                    for output in self._engine.step():
-                        self._deliver(output)
+                    self._step()
         except Exception as cause:
-            # Not knowing what the step left behind, going on could corrupt other requests.
+            # Not knowing what was left behind, going on could corrupt other requests.
             _log.exception("the engine loop ended by an error")
             error = EngineDeadError(f"the engine stopped by an error: {type(cause).__name__}")
         self._end(error)
@@ -121,13 +124,33 @@ class EngineThread:
             command()
         return not is_closing
 
-    def _deliver(self, output: RequestOutput) -> None:
+    def _add(self, request: EngineRequest) -> None:
+        try:
+            self._engine.add_request(request)
+        except Exception as cause:
+            failure = RequestFailure(request_id=request.request_id, error=request_failed(cause))
+            self._deliver_all([failure])
+
+    def _step(self) -> None:
+        self._deliver_all(self._engine.step())
+        num_failed = self._engine.num_failed_steps
+        if num_failed >= MAX_FAILED_STEPS:
+            raise RuntimeError(f"{num_failed} steps failed in a row, each with other requests")
+
+    def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
+        failures = [item for item in news if isinstance(item, RequestFailure)]
+        for error in dict.fromkeys(failure.error for failure in failures):
+            _log.error("an error ended requests; the others go on", exc_info=error)
+        for item in news:
+            self._deliver(item)
+
+    def _deliver(self, news: RequestOutput | RequestFailure) -> None:
         with self._changed:
-            listener, _ = self._listeners.get(output.request_id, (None, 0))
-            if output.finished:
-                self._listeners.pop(output.request_id, None)
+            listener, _ = self._listeners.get(news.request_id, (None, 0))
+            if isinstance(news, RequestFailure) or news.finished:
+                self._listeners.pop(news.request_id, None)
         if listener is not None:
-            self._tell(listener, output)
+            self._tell(listener, news.error if isinstance(news, RequestFailure) else news)
 
     def _end(self, error: EngineDeadError) -> None:
         with self._changed:

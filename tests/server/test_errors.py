@@ -6,7 +6,7 @@ import logging
 import httpx
 import pytest
 
-from qstar_infer.errors import EngineDeadError
+from qstar_infer.errors import EngineDeadError, RequestFailedError
 from tests.server.fake_engine import FakeEngine
 from tests.server.wire import body, error_of, refused
 
@@ -122,6 +122,21 @@ async def test_an_unexpected_exception_is_500_and_keeps_its_words_to_the_log(
     assert "tokenizer" not in error_of(response)["message"]
     assert "the tokenizer broke" in caplog.text
     assert "r-1" in caplog.text
+
+
+async def test_a_request_that_the_engine_failed_at_is_500(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    engine.step_s = 0.05
+    sending = asyncio.create_task(client.post("/v1/completions", json=body(max_tokens=400)))
+    while engine.num_open == 0:
+        await asyncio.sleep(0.01)
+    engine.die(RequestFailedError("OutOfMemoryError; thought was zqzqzq"))
+    response = await sending
+    assert response.status_code == 500
+    assert error_of(response)["code"] == "internal_error"
+    assert "zqzq" not in response.text
+    assert "Memory" not in response.text
 
 
 @pytest.mark.parametrize("request_id", ["abc", "x" * 128, "with space"])

@@ -1,0 +1,259 @@
+"""An error in a step ends the requests it concerns; the others get what they would have got."""
+
+import queue
+import weakref
+from collections.abc import Iterable, Iterator
+
+import pytest
+import torch
+
+from qstar_infer import LLM, EngineDeadError, RequestFailedError, RequestOutput, SamplingParams
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.completion import Completion
+from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.failure import RequestFailure, request_failed
+from qstar_infer.engine.model_runner import ModelRunner, StepResults
+from qstar_infer.engine.protocol import EngineRequest
+from qstar_infer.engine.rows import SequenceRows
+from qstar_infer.engine.thread import MAX_FAILED_STEPS, EngineThread
+
+from ..parity.toy import make_toy
+
+Texts = dict[tuple[str, int], list[int]]
+News = queue.Queue[RequestOutput | Exception]
+
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory.")
+DEVICE_LOST = torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+
+def request(name: str, length: int = 3, **fields: object) -> EngineRequest:
+    settings = {"max_tokens": 5, "seed": length, "ignore_eos": True, **fields}
+    return EngineRequest(
+        request_id=name,
+        prompt_token_ids=list(range(1, length + 1)),
+        params=SamplingParams(**settings),
+    )
+
+
+class FailingPasses:
+    """Passes that do all their work, and fail then: the first is number 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        self.error = error
+        self.numbers: set[int] = set()
+        self.requests: set[str] = set()
+        """Who was in a pass that failed."""
+        self.done = 0
+        run = ModelRunner.run
+
+        def fail(runner: ModelRunner, steps: list[SequenceRows]) -> StepResults:
+            results = run(runner, steps)
+            self.done += 1
+            if self.done in self.numbers:
+                self.requests |= {rows.seq.request_id for rows in steps}
+                raise self.error
+            return results
+
+        monkeypatch.setattr(ModelRunner, "run", fail)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> FailingPasses:
+    return FailingPasses(monkeypatch, OUT_OF_MEMORY)
+
+
+@pytest.fixture
+def thread() -> Iterator[EngineThread]:
+    thread = EngineThread(LLMEngine(make_toy().model, EngineConfig(max_num_seqs=1)))
+    yield thread
+    thread.close()
+
+
+def run(requests: Iterable[EngineRequest], **config: object) -> tuple[Texts, set[str]]:
+    """The tokens of the requests that came to their end, and the names of those that failed."""
+    engine = LLMEngine(make_toy().model, EngineConfig(**config))
+    for one in requests:
+        engine.add_request(one)
+    texts: Texts = {}
+    failed: list[str] = []
+    while engine.has_work:
+        for news in engine.step():
+            if isinstance(news, RequestFailure):
+                failed.append(news.request_id)
+                continue
+            for output in news.outputs:
+                texts.setdefault((news.request_id, output.index), []).extend(output.token_ids)
+    engine.check_idle()
+    assert len(set(failed)) == len(failed), "told once"
+    return {key: text for key, text in texts.items() if key[0] not in failed}, set(failed)
+
+
+def submit(thread: EngineThread, names: str) -> dict[str, News]:
+    """Each on its own, before the engine takes a step."""
+    news: dict[str, News] = {name: queue.Queue() for name in names}
+    with thread._changed:
+        for name, inbox in news.items():
+            thread.submit([request(name)], inbox.put)
+    return news
+
+
+def last(news: News) -> RequestOutput | Exception:
+    while True:
+        item = news.get(timeout=30)
+        if isinstance(item, Exception) or item.finished:
+            return item
+
+
+@pytest.mark.parametrize("number", range(1, 14))
+def test_who_is_not_in_the_failed_pass_goes_on_as_if_nothing_had_been(
+    number: int, passes: FailingPasses
+) -> None:
+    requests = [
+        request("long", 20, max_tokens=9),
+        request("scored", 8, prompt_logprobs=0),
+        request("pair", 5, n=2),
+        request("short", 2),
+    ]
+    want, _ = run(requests, speculation="off", num_blocks=100)
+    passes.done, passes.numbers = 0, {number}
+    got, failed = run(requests, max_rows=5, max_num_seqs=3, num_blocks=14, block_size=4)
+    assert failed == passes.requests
+    assert 0 < len(failed) < 4
+    assert got == {key: text for key, text in want.items() if key[0] not in failed}
+
+
+@pytest.mark.parametrize(
+    ("method", "max_tokens"), [("add", 5), ("take_delta", 5), ("end_by_length", 0)]
+)
+def test_a_text_that_cannot_be_written_ends_its_own_request(
+    method: str, max_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a tokenizer that knows fewer ids than the model has rows."""
+    fields = {"max_tokens": max_tokens}
+    requests = [request("a"), request("bad", n=2, **fields), request("b", n=2, **fields)]
+    want, _ = run(requests)
+    whole = getattr(Completion, method)
+
+    def fail(completion: Completion, *args: object) -> object:
+        if completion.seq.request_id == "bad":
+            raise IndexError("piece id is out of range")
+        return whole(completion, *args)
+
+    monkeypatch.setattr(Completion, method, fail)
+    got, failed = run(requests)
+    assert failed == {"bad"}
+    assert got == {key: text for key, text in want.items() if key[0] != "bad"}
+
+
+def test_an_engine_goes_on_after_want_of_memory(
+    thread: EngineThread, passes: FailingPasses, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It once ended every request and the server, of which a restart was the only way out."""
+    passes.numbers = {1}
+    news = submit(thread, "abc")
+    told = last(news["a"])
+    assert isinstance(told, RequestFailedError)
+    assert told.__cause__ is OUT_OF_MEMORY
+    assert all(isinstance(last(news[name]), RequestOutput) for name in "bc")
+    assert thread.is_alive
+    assert "CUDA out of memory" in caplog.text
+
+
+def test_a_request_that_cannot_be_queued_ends_alone(
+    thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence = thread._engine.admission.sequence
+
+    def fail(one: EngineRequest, *, index: int, seed: int) -> object:
+        if one.request_id == "a" and index == 1:
+            raise IndexError("piece id is out of range")
+        return sequence(one, index=index, seed=seed)
+
+    monkeypatch.setattr(thread._engine.admission, "sequence", fail)
+    bad: News = queue.Queue()
+    thread.submit([request("a", n=2)], bad.put)
+    assert isinstance(last(bad), RequestFailedError)
+    assert isinstance(last(submit(thread, "b")["b"]), RequestOutput)
+    assert thread.stats().num_free_blocks == thread.stats().num_blocks
+
+
+def test_failed_steps_apart_from_each_other_do_not_add_up(
+    thread: EngineThread, passes: FailingPasses
+) -> None:
+    passes.numbers = {number for number in range(1, 40) if number % MAX_FAILED_STEPS != 0}
+    news = submit(thread, "abcdefgh")
+    assert all(isinstance(last(inbox), RequestFailedError) for inbox in news.values())
+    assert thread.is_alive
+
+
+def test_an_engine_of_which_every_step_fails_dies(
+    thread: EngineThread, passes: FailingPasses
+) -> None:
+    passes.numbers = set(range(1, 9))
+    news = submit(thread, "abcde")
+    told = [type(last(inbox)) for inbox in news.values()]
+    assert told == [RequestFailedError] * MAX_FAILED_STEPS + [EngineDeadError] * 2
+    assert_dead(thread)
+
+
+@pytest.mark.parametrize(
+    "error", [DEVICE_LOST, RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")]
+)
+def test_a_lost_device_ends_everything(
+    error: Exception, thread: EngineThread, passes: FailingPasses
+) -> None:
+    passes.error, passes.numbers = error, {1}
+    news = submit(thread, "abc")
+    assert all(isinstance(last(inbox), EngineDeadError) for inbox in news.values())
+    assert_dead(thread)
+
+
+def test_accounts_that_are_wrong_end_everything(
+    thread: EngineThread, passes: FailingPasses
+) -> None:
+    passes.numbers = {1}
+    thread._engine._scheduler.blocks.allocate(1)  # held by nobody
+    news = submit(thread, "ab")
+    assert all(isinstance(last(inbox), EngineDeadError) for inbox in news.values())
+    assert_dead(thread)
+
+
+def test_a_failure_does_not_keep_the_tensors_of_its_pass() -> None:
+    """What waits for its answer would hold the memory that the next pass needs."""
+
+    def fail() -> None:
+        logits = torch.zeros(3)
+        kept.append(weakref.ref(logits))
+        raise OUT_OF_MEMORY
+
+    kept: list[weakref.ref[torch.Tensor]] = []
+    try:
+        fail()
+    except torch.OutOfMemoryError as cause:
+        error = request_failed(cause)
+    assert error.__cause__ is OUT_OF_MEMORY
+    assert kept[0]() is None
+
+
+def assert_dead(thread: EngineThread) -> None:
+    thread._thread.join(timeout=30)
+    assert not thread.is_alive
+    with pytest.raises(EngineDeadError):
+        thread.submit([request("late")], lambda _: None)
+
+
+@pytest.mark.parametrize("fails_first", ["first", "second"])
+def test_every_stream_of_a_failed_step_is_told(fails_first: str, passes: FailingPasses) -> None:
+    """One that another stream's step had ended would wait for ever."""
+    llm = LLM(model=make_toy().model)
+    streams = {name: llm.stream([1, 2, 3]) for name in ("first", "second")}
+    for stream in streams.values():
+        next(stream)
+    passes.numbers = set(range(passes.done + 1, passes.done + 3))
+    for name in sorted(streams, key=lambda name: name != fails_first):
+        with pytest.raises(RequestFailedError) as caught:
+            list(streams[name])
+        assert caught.value.__cause__ is OUT_OF_MEMORY
+    passes.numbers = set()
+    assert llm.generate([1, 2, 3])[0].finished
+    llm.close()
