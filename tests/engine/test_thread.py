@@ -9,7 +9,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.engine.thread import EngineThread
-from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
+from qstar_infer.errors import EngineClosedError, QueueFullError, RequestError
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 
