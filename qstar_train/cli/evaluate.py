@@ -1,28 +1,18 @@
 """`qstar eval`: what thinking is worth, for one checkpoint or several."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
 from rich.text import Text
 
+from qstar_train.cli.evaluate_progress import shown_on
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.settings import load_settings
 
 if TYPE_CHECKING:
     from qstar_train.evaluator.report import Report
-    from qstar_train.evaluator.runner import Progress
 
 
 def evaluate(
@@ -65,35 +55,10 @@ def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Repo
         LoadOptions.resolve(dtype=settings.dtype, device=settings.device, quantization="none")
         tasks = make_tasks(settings)
         found = find_checkpoints(checkpoints)
-    with _progress_bar(console) as on_progress:
+    with shown_on(console) as on_progress:
         cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
     with console.status("Summarising"):
         return write_output(settings, cells, out)
-
-
-@contextmanager
-def _progress_bar(console: Console) -> "Iterator[Callable[[Progress], None]]":
-    """One bar on stderr, for the records of one checkpoint, task and way of thinking at a time."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console, transient=True) as bar:
-        shown = bar.add_task("", total=None)
-
-        def on_progress(progress: "Progress") -> None:
-            what = f"{progress.task} {progress.variant}" if progress.task else "loading"
-            description = f"{progress.label}: {what}"
-            if description != bar.tasks[0].description:
-                bar.reset(shown, completed=progress.num_done, description=description)
-            total = progress.num_units if progress.task else None
-            bar.update(shown, completed=progress.num_done, total=total)
-
-        yield on_progress
 
 
 def _print(report: "Report", out: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run shows while it goes: a progress bar, thoughts, log lines, a tracker."""
+"""What a run shows while it goes: a progress bar or lines, thoughts, a tracker."""
 
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,10 @@ from qstar_train.trainer.samples import ThoughtSample
 
 
 class Reporter:
-    """Shows a run on stderr and keeps it in its directory. Silent but on the main process."""
+    """Shows a run on stderr and keeps it in its directory. Silent but on the main process.
+
+    A terminal gets a progress bar, anything else (a log file) a line for each logged step.
+    """
 
     def __init__(
         self, accelerator: Accelerator, directory: RunDirectory, *, num_steps: int
@@ -21,14 +24,16 @@ class Reporter:
         self._accelerator = accelerator
         self._directory = directory
         self._is_main = accelerator.is_main_process
+        self._num_steps = num_steps
+        self._console = Console(stderr=True)
+        # Fits a terminal of 80 columns.
         self._progress = Progress(
-            TextColumn("step"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=8),
             TextColumn("{task.description}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not self._is_main,
+            console=self._console,
+            disable=not (self._is_main and self._console.is_terminal),
         )
         self._task = self._progress.add_task("loss ...", total=num_steps)
 
@@ -49,10 +54,12 @@ class Reporter:
         line = (
             f"loss {metrics['mixed_loss']:.3f} base {metrics['base_loss']:.3f} "
             f"reward {metrics['reward']:+.3f} weight {metrics['mixing_weight']:.3f} "
-            f"{metrics['tokens_per_s']:.0f} tokens/s"
+            f"{metrics['tokens_per_s']:.0f} tok/s"
         )
         self._progress.update(self._task, completed=step, description=line)
         if self._is_main:
+            if self._progress.disable:
+                self._console.print(f"step {step}/{self._num_steps} {line}", soft_wrap=True)
             self._directory.append(self._directory.metrics, {"step": step, **metrics})
         self._accelerator.log(metrics, step=step)
 
@@ -68,7 +75,7 @@ class Reporter:
                 (_one_line(sample.next_token), "bold"),
                 (f"  gain {sample.gain:+.3f}, weight {sample.mixing_weight:.3f}", "dim"),
             )
-            self._progress.console.print(line, soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
 
 
 def _one_line(text: str) -> str:

@@ -62,6 +62,14 @@ def test_a_run_prints_tables_and_writes_all(config: Path) -> None:
     assert len((out / "units" / "toy" / "news" / "3-random.jsonl").read_text().splitlines()) == 4
 
 
+def test_a_log_file_gets_lines(config: Path) -> None:
+    save_model(make_toy().model, config.parent / "toy")
+    result = invoke(config, str(config.parent / "toy"))
+    ways = ("0", "3-sampled", "3-random")
+    expected = [f"toy: news {way} {count}/4" for way in ways for count in (0, 4)]
+    assert result.stderr.splitlines()[:-1] == ["toy: loading", *expected]
+
+
 def test_questions_are_measured_beside_text(config: Path) -> None:
     """Exact match is left out for random thoughts, which the engine does not have."""
     save_model(make_toy().model, config.parent / "toy")

@@ -1,5 +1,6 @@
 """`qstar train`: what a user types, and what a mistake is answered with."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,9 @@ def test_it_trains_a_checkpoint_that_thinks(config: Path, tmp_path: Path) -> Non
     result = RUNNER.invoke(app, command)
     assert result.exit_code == 0, result.exception
     assert load_model(output / "model", device="cpu").can_think
+    assert re.search(
+        r"^step 1/1 loss \S+ base \S+ reward \S+ weight \S+ \d+ tok/s$", result.stderr, re.M
+    )
 
 
 def test_the_default_base_is_not_quantised(config: Path) -> None:
