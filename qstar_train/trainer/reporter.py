@@ -26,10 +26,10 @@ class Reporter:
         self._is_main = accelerator.is_main_process
         self._num_steps = num_steps
         self._console = Console(stderr=True)
-        # Fits a terminal of 80 columns.
+        spare = self._console.width - 76  # beside numbers
         self._progress = Progress(
             MofNCompleteColumn(),
-            BarColumn(bar_width=8),
+            BarColumn(bar_width=max(4, min(spare, 20))),
             TextColumn("{task.description}"),
             TimeRemainingColumn(),
             console=self._console,
