@@ -7,6 +7,8 @@ query sees; the backbone knows nothing of thoughts, lanes or blocks.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -123,7 +125,7 @@ def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
     # Two texts of three tokens: of one token, every layout of the output is contiguous.
     positions = torch.arange(3, device=backbone.device).expand(2, 3)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), _with_quantised_layers_in_training(backbone):
             backbone.base_model(
                 input_ids=torch.zeros_like(positions),
                 position_ids=positions,
@@ -144,6 +146,25 @@ def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
     layers = [shapes[layer] for layer in range(num_layers)]
     _require_windows(backbone, layers)
     return layers
+
+
+@contextmanager
+def _with_quantised_layers_in_training(backbone: PreTrainedModel) -> Iterator[None]:
+    """In the first pass outside training, bitsandbytes lays 4-bit weights out, for good, for a CPU
+    kernel that has no gradients; adapters over them would hardly learn, and nothing would say so.
+    """
+    layers = [
+        layer
+        for layer in backbone.modules()
+        if type(layer).__module__.startswith("bitsandbytes") and not layer.training
+    ]
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
 
 
 def _require_windows(backbone: PreTrainedModel, layers: list[LayerShape]) -> None:
