@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 COVERAGE = 0.95
+_Z = 1.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,19 @@ class Bootstrap:
         """Mean of `[units]`."""
         array = _floats(values)
         return self.ratio(array, np.ones_like(array))
+
+    def share(self, is_so: ArrayLike) -> Estimate:
+        """Share of `[units]` that are 1; the others are 0.
+
+        Where all are the same, no resample differs from them, though another unit might: the
+        interval is then Wilson's (1927), of the normal quantile 1.96.
+        """
+        array = _floats(is_so)
+        if array.min() < array.max():
+            return self.mean(array)
+        width = _Z**2 / (len(array) + _Z**2)
+        low, high = (0.0, width) if array[0] == 0 else (1 - width, 1.0)
+        return Estimate(value=float(array[0]), low=low, high=high)
 
     def ratio(self, numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
         """Sum of numerators over sum of denominators: a loss for each token, by document.

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's: told apart with any kind of colour vision."""
-MARKERS = "osD^vPX"
 MAX_LABEL = 28
 """Characters of a label in a legend."""
 INK, PALE = "#222222", "#dddddd"
@@ -76,7 +75,7 @@ def chart(
 def legend(axes: "Axes", handles: Sequence[Any]) -> None:
     """A legend beside the axes, where it covers nothing."""
     # Labels are given beside their handles: by itself matplotlib leaves out those with a leading _.
-    labels = [shortened(str(handle.get_label())) for handle in handles]
+    labels = [str(handle.get_label()) for handle in handles]
     axes.figure.legend(handles, labels, loc="outside right upper")
 
 

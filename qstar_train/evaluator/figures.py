@@ -6,8 +6,10 @@ from typing import Any
 
 from qstar_train.evaluator.comparisons import against_random
 from qstar_train.evaluator.held_out import HeldOutTask
-from qstar_train.evaluator.page import ShadedDocument, ShadedToken, write_page
+from qstar_train.evaluator.page import ShadedDocument, ShadedToken, reach_of, write_page
 from qstar_train.evaluator.plots import (
+    GainCurve,
+    Interval,
     LossCurve,
     plot_gain_by_difficulty,
     plot_loss_against_thought_length,
@@ -16,6 +18,7 @@ from qstar_train.evaluator.plots import (
 from qstar_train.evaluator.report import Report
 from qstar_train.evaluator.runner import Cell
 from qstar_train.evaluator.task import Record
+from qstar_train.scoring import ThoughtKind
 
 PAGE_DOCUMENTS = 20
 """Of a page of shaded text: what one reads."""
@@ -24,37 +27,38 @@ PAGE_DOCUMENTS = 20
 def write_plots(report: Report, cells: Sequence[Cell], directory: Path) -> None:
     """For each text set `<task>-loss.svg`, `-difficulty.svg` and `-mixing.svg`.
 
-    The last two show one way of thinking of each checkpoint; nothing is drawn where none thinks.
+    Of the checkpoints that think, in the same colours; the last two show one way of thinking of
+    each. Nothing is drawn where none thinks.
 
     Raises:
         ConfigError: matplotlib is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name, shown in _shown_by_task(cells):
-        results = [item for item in report["results"] if item["task"] == name]
-        plot_loss_against_thought_length(_curves(results), directory / f"{name}-loss.svg")
         if not shown:
             continue
-        groups = {
-            _title(cell): [_triple(group["gain"]) for group in _difficulty(cell, results)["groups"]]
-            for cell in _with_controls(shown, cells)
-        }
-        plot_gain_by_difficulty(groups, directory / f"{name}-difficulty.svg")
+        results = [item for item in report["results"] if item["task"] == name]
+        labels = [cell.checkpoint.label for cell in shown]
+        curves = _curves([item for item in results if item["checkpoint"] in labels])
+        plot_loss_against_thought_length(curves, directory / f"{name}-loss.svg")
+        gains = [_gains(cell, results) for cell in _with_controls(shown, cells)]
+        plot_gain_by_difficulty(gains, directory / f"{name}-difficulty.svg")
         weights = {_title(cell): _mixing_weights(cell) for cell in shown}
         plot_mixing_weights(weights, directory / f"{name}-mixing.svg")
 
 
 def write_pages(cells: Sequence[Cell], directory: Path) -> None:
-    """For each text set and thinking checkpoint `<task>-<label>.html`: shaded text."""
+    """For each text set and thinking checkpoint `<task>-<label>.html`: shaded text, on one scale
+    for each text set."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, shown in _shown_by_task(cells):
-        for cell in shown:
-            records = cell.file.records()[:PAGE_DOCUMENTS]
-            write_page(
-                [_document(record) for record in records],
-                directory / f"{name}-{cell.checkpoint.label}.html",
-                f"{name}: {_title(cell)}",
-            )
+        pages = [
+            [_document(record) for record in cell.file.records()[:PAGE_DOCUMENTS]] for cell in shown
+        ]
+        reach = reach_of(document for page in pages for document in page)
+        for cell, documents in zip(shown, pages, strict=True):
+            path = directory / f"{name}-{cell.checkpoint.label}.html"
+            write_page(documents, path, f"{name}: {_title(cell)}", reach=reach)
 
 
 def _shown_by_task(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
@@ -92,22 +96,27 @@ def _title(cell: Cell) -> str:
 
 def _curves(results: Sequence[dict[str, Any]]) -> list[LossCurve]:
     """One for each checkpoint and kind; thoughts of length 0 begin the one of sampled thoughts."""
-    points: dict[tuple[str, str], list[tuple[int, float, float, float]]] = {}
+    changes: dict[tuple[str, ThoughtKind], list[tuple[int, Interval]]] = {}
     bases = {}
     for result in results:
-        kind = "random" if result["thoughts"] == "random" else "sampled"
-        point = (result["num_thought_tokens"], *_triple(result["figures"]["loss_mixed"]))
-        points.setdefault((result["checkpoint"], kind), []).append(point)
+        kind: ThoughtKind = "random" if result["thoughts"] == "random" else "sampled"
+        gain, low, high = _triple(result["figures"]["gain"])
+        point = (result["num_thought_tokens"], (-gain, -high, -low))
+        changes.setdefault((result["checkpoint"], kind), []).append(point)
         bases[result["checkpoint"]] = result["figures"]["loss_base"]["value"]
     return [
-        LossCurve(
-            label=label,
-            kind="random" if kind == "random" else "sampled",
-            points=curve,
-            base=bases[label],
-        )
-        for (label, kind), curve in points.items()
+        LossCurve(label=label, kind=kind, base=bases[label], changes=points)
+        for (label, kind), points in changes.items()
     ]
+
+
+def _gains(cell: Cell, results: Sequence[dict[str, Any]]) -> GainCurve:
+    return GainCurve(
+        label=cell.checkpoint.label,
+        variant=cell.variant,
+        kind=cell.thinking.kind,
+        gains=[_triple(group["gain"]) for group in _difficulty(cell, results)["groups"]],
+    )
 
 
 def _difficulty(cell: Cell, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -120,7 +129,7 @@ def _difficulty(cell: Cell, results: Sequence[dict[str, Any]]) -> dict[str, Any]
     raise AssertionError("every cell has its result")
 
 
-def _triple(figure: dict[str, float]) -> tuple[float, float, float]:
+def _triple(figure: dict[str, float]) -> Interval:
     return figure["value"], figure["low"], figure["high"]
 
 

@@ -5,7 +5,7 @@ and script are `page.html` beside this module.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -57,10 +57,16 @@ class ShadedDocument:
     heading: str = ""
 
 
-def write_page(documents: Sequence[ShadedDocument], path: Path, title: str) -> None:
-    """Write the page. All documents share one colour scale."""
+def write_page(
+    documents: Sequence[ShadedDocument], path: Path, title: str, *, reach: float | None = None
+) -> None:
+    """Write the page.
+
+    Args:
+        reach: see `reach_of`; None: of these documents. Pages with the same one can be compared.
+    """
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    reach = scale_reach([token.gain for document in documents for token in document.tokens])
+    reach = reach_of(documents) if reach is None else reach
     page = Template(template).substitute(
         title=escape(visible(title)),
         reach=f"{reach:.2f}",
@@ -69,11 +75,11 @@ def write_page(documents: Sequence[ShadedDocument], path: Path, title: str) -> N
     path.write_text(page, encoding="utf-8")
 
 
-def scale_reach(gains: Sequence[float]) -> float:
-    """The gain, in nats, at which the strongest shade starts."""
-    if not gains:
+def reach_of(documents: Iterable[ShadedDocument]) -> float:
+    """The gain, in nats, at which the strongest shade starts: one scale for all the documents."""
+    sizes = sorted(abs(token.gain) for document in documents for token in document.tokens)
+    if not sizes:
         return MIN_REACH
-    sizes = sorted(abs(gain) for gain in gains)
     return max(MIN_REACH, sizes[int(REACH_QUANTILE * (len(sizes) - 1))])
 
 

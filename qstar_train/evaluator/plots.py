@@ -1,14 +1,16 @@
 """The evaluator's charts: plain numbers in, SVG files out."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qstar_train.evaluator.chart import INK, MARKERS, chart, colour_of, legend
+from qstar_train.evaluator.chart import INK, chart, colour_of, legend, shortened
+from qstar_train.scoring import ThoughtKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,36 +22,52 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossCurve:
-    """Loss of one checkpoint, in nats per token, with thoughts of several lengths."""
+    """What one checkpoint's loss becomes with thoughts of several lengths."""
 
     label: str
     """The checkpoint; curves of the same one share a colour."""
-    kind: Literal["sampled", "random"]
-    """Whether it thought, or had random tokens in the thoughts' place."""
-    points: Sequence[tuple[int, float, float, float]]
-    """`(num_thought_tokens, value, low, high)`."""
-    base: float | None = None
-    """Its loss without thoughts."""
+    kind: ThoughtKind
+    base: float
+    """Its loss without thoughts, in nats per token."""
+    changes: Sequence[tuple[int, Interval]]
+    """`(num_thought_tokens, mixed loss less base loss)`, paired, in nats per token."""
 
 
-def plot_loss_against_thought_length(series: Sequence[LossCurve], path: Path) -> None:
-    """Loss over the number of thought tokens; intervals are bands, base losses dashed lines."""
-    labels = list(dict.fromkeys(curve.label for curve in series))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainCurve:
+    """What one checkpoint's thoughts gain on easy and on hard tokens."""
+
+    label: str
+    """The checkpoint; curves of the same one share a colour."""
+    variant: str
+    """Its way of thinking."""
+    kind: ThoughtKind
+    gains: Sequence[Interval]
+    """In nats per token for each group of tokens, the easiest first."""
+
+
+def plot_loss_against_thought_length(curves: Sequence[LossCurve], path: Path) -> None:
+    """Loss over the number of thought tokens, as its change from the loss without thoughts.
+
+    Losses of documents differ a hundred times more among each other than thoughts change them:
+    only the paired change has an interval that says something of the thoughts.
+    """
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    lengths = sorted({length for curve in curves for length, _ in curve.changes})
     with chart(path) as (axes,):
-        for curve in series:
-            colour = colour_of(labels.index(curve.label))
-            x, value, low, high = np.array(sorted(curve.points)).T
-            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(x, value, color=colour, **_line_of(curve.kind))
-            if curve.base is not None:
-                axes.axhline(curve.base, color=colour, **_line_of("base"))
-        lengths = sorted({int(point[0]) for curve in series for point in curve.points})
+        axes.axhline(0, **_BASE_LINE)
+        for index, curve in enumerate(curves):
+            x, changes = zip(*sorted(curve.changes), strict=True)
+            shift = _shift(index, len(curves)) * max(lengths[-1] - lengths[0], 1) / 4
+            _draw_intervals(axes, np.array(x) + shift, changes, labels.index(curve.label), curve)
         axes.set_xticks(lengths)
-        axes.set_title("Held-out loss against thought length")
+        axes.set_xlim(lengths[0] - 0.5, lengths[-1] + 0.5)
+        axes.set_title("Loss against thought length, with 95 % intervals")
         axes.set_xlabel("Length of a thought (tokens)")
-        axes.set_ylabel("Loss (nats per token)")
+        axes.set_ylabel("Mixed loss - base loss (nats per token)")
         axes.grid(axis="y")
-        _add_loss_legend(axes, labels, series)
+        bases = {curve.label: f"base loss {curve.base:.3f}" for curve in curves}
+        _add_legend(axes, bases, {curve.kind for curve in curves})
 
 
 def plot_mixing_weights(weights: Mapping[str, Sequence[float]], path: Path) -> None:
@@ -76,84 +94,90 @@ def plot_mixing_weights(weights: Mapping[str, Sequence[float]], path: Path) -> N
         rows[-1].set_xlabel(f"Mixing weight (0: base only, 1: thought only{note})")
 
 
-def plot_gain_by_difficulty(groups: Mapping[str, Sequence[Interval]], path: Path) -> None:
-    """Base minus mixed loss for groups of tokens from easy to hard.
-
-    Args:
-        groups: by checkpoint, one value in nats per token for each group, the easiest first.
-    """
+def plot_gain_by_difficulty(curves: Sequence[GainCurve], path: Path) -> None:
+    """Base minus mixed loss for groups of tokens from easy to hard."""
+    labels = list(dict.fromkeys(curve.label for curve in curves))
     with chart(path) as (axes,):
-        axes.axhline(0, color="#777777", linewidth=1)
-        handles = []
-        for index, (label, points) in enumerate(groups.items()):
-            value, low, high = np.array(points).T
-            # Side by side, so that one interval does not hide another.
-            shift = 0.12 * (index - (len(groups) - 1) / 2)
-            drawn = axes.errorbar(
-                np.arange(1, len(value) + 1) + shift,
-                value,
-                yerr=[value - low, high - value],
-                color=colour_of(index),
-                marker=MARKERS[index % len(MARKERS)],
-                markersize=5,
-                linewidth=0.8,
-                elinewidth=1.6,
-                label=label,
-            )
-            handles.append(drawn)
-        axes.set_xticks(range(1, 1 + max(map(len, groups.values()))))
+        axes.axhline(0, **_BASE_LINE)
+        for index, curve in enumerate(curves):
+            x = np.arange(1.0, len(curve.gains) + 1) + _shift(index, len(curves))
+            _draw_intervals(axes, x, curve.gains, labels.index(curve.label), curve)
+        axes.set_xticks(range(1, 1 + max(len(curve.gains) for curve in curves)))
         axes.set_title("Gain by difficulty of the token, with 95 % intervals")
         axes.set_xlabel("Tokens in groups of equal size by their base loss (1: easiest)")
         axes.set_ylabel("Base loss - mixed loss (nats per token)")
         axes.grid(axis="y")
-        legend(axes, handles)
+        lengths = {curve.label: curve.variant for curve in curves if curve.kind == "sampled"}
+        _add_legend(axes, dict.fromkeys(labels, "") | lengths, {curve.kind for curve in curves})
 
 
-def _line_of(kind: Literal["sampled", "random", "base"]) -> dict[str, Any]:
-    """How a line looks: the same three in every colour."""
-    if kind == "sampled":
-        return {"linewidth": 1.8, "marker": "o", "markersize": 5}
-    if kind == "random":
-        return {
-            "linewidth": 1.2,
-            "linestyle": ":",
-            "marker": "s",
-            "markersize": 5,
-            "markerfacecolor": "white",
-        }
-    return {"linewidth": 1.2, "linestyle": (0, (6, 3))}
+_BASE_LINE: dict[str, Any] = {"color": "#777777", "linewidth": 1.2, "linestyle": (0, (6, 3))}
+_LINES: dict[ThoughtKind, dict[str, Any]] = {
+    "sampled": {"linewidth": 1.2, "marker": "o", "markersize": 5},
+    "random": {
+        "linewidth": 1.2,
+        "linestyle": ":",
+        "marker": "s",
+        "markersize": 5,
+        "markerfacecolor": "white",
+    },
+}
+"""How a line looks: the same in every colour."""
+_KINDS: dict[ThoughtKind, str] = {"sampled": "thoughts", "random": "random tokens"}
 
 
-def _add_loss_legend(axes: "Axes", labels: Sequence[str], series: Sequence[LossCurve]) -> None:
-    """First what the colours mean, then what the lines mean."""
+def _shift(index: int, count: int) -> float:
+    """Puts curves side by side, so that one interval does not hide another."""
+    return 0.12 * (index - (count - 1) / 2)
+
+
+def _draw_intervals(
+    axes: "Axes",
+    x: Floats,
+    points: Sequence[Interval],
+    colour: int,
+    curve: LossCurve | GainCurve,
+) -> None:
+    value, low, high = np.array(points).T
+    axes.errorbar(
+        x,
+        value,
+        yerr=[value - low, high - value],
+        color=colour_of(colour),
+        elinewidth=1.6,
+        **_LINES[curve.kind],
+    )
+
+
+def _add_legend(axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[ThoughtKind]) -> None:
+    """First what the colours mean, with a note on each, then what the lines mean."""
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
-    handles: list[Any] = [
-        Line2D([], [], color=colour_of(index), linewidth=5, label=label)
-        for index, label in enumerate(labels)
+    handles = [
+        Line2D([], [], color=colour_of(index), linewidth=5, label=shortened(label) + note)
+        for index, (label, note) in enumerate(
+            (label, f"\n({note})" if note else "") for label, note in notes.items()
+        )
     ]
-    names: dict[Literal["sampled", "random", "base"], str] = {
-        "sampled": "thoughts",
-        "random": "random tokens",
-        "base": "no thoughts",
-    }
-    shown = {curve.kind for curve in series} | {"base" for c in series if c.base is not None}
     handles += [
-        Line2D([], [], color=INK, label=name, **_line_of(kind))
-        for kind, name in names.items()
-        if kind in shown
+        Line2D([], [], color=INK, label=name, **_LINES[kind])
+        for kind, name in _KINDS.items()
+        if kind in kinds
     ]
-    handles.append(Patch(color=INK, alpha=0.15, linewidth=0, label="95 % interval"))
+    handles.append(Line2D([], [], label="no thoughts", **_BASE_LINE))
     legend(axes, handles)
 
 
 def _draw_histogram(axes: "Axes", values: Floats, *, bins: Floats, colour: str) -> None:
     inside = np.clip(values, bins[0], bins[-1])
     shares = np.histogram(inside, bins)[0] / len(values) * 100
-    axes.stairs(shares, bins, fill=True, color=colour, alpha=0.75)
+    # Most weights lie in a few bins: only a logarithmic axis shows the tails as well.
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    least = 50 / len(values)  # half a token
+    axes.stairs(shares, bins, baseline=least, fill=True, color=colour, alpha=0.75)
     axes.axvline(0, color="#777777", linewidth=1)
-    axes.set_ylim(0, 1.3 * float(shares.max()))  # room for the words above the bars
+    axes.set_ylim(least, 5 * float(shares.max()))  # room for the words above the bars
     median = float(np.median(values))
     axes.axvline(median, color=INK, linewidth=1.2, linestyle=(0, (6, 3)))
     is_at_right = median > bins[len(bins) * 3 // 4]

@@ -9,7 +9,7 @@ from typing import Any
 from qstar_infer.bench.hardware import describe_device, versions
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_train.evaluator.bootstrap import Bootstrap
-from qstar_train.evaluator.comparisons import against_first, against_random, compare
+from qstar_train.evaluator.comparisons import compare, compared_with
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.difficulty import difficulty_groups
 from qstar_train.evaluator.held_out import HeldOutTask
@@ -83,8 +83,7 @@ def _result(cell: Cell, cells: Sequence[Cell], bootstrap: Bootstrap) -> dict[str
 
 def _comparisons(cells: Sequence[Cell], bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:
     for cell in cells:
-        random = against_random(cell, cells)
-        for other in [*against_first(cell, cells), *([random] if random else [])]:
+        for other in compared_with(cell, cells):
             figures = compare(cell, other, bootstrap)
             yield {
                 "task": cell.task.name,

@@ -76,13 +76,17 @@ def _versions(report: Report) -> str:
 def _figures(name: str, results: Sequence[dict[str, Any]]) -> Cells:
     names = tuple(dict.fromkeys(figure for result in results for figure in result["figures"]))
     return Cells(
-        title=f"{name} ({results[0]['num_units']} units; 95 % intervals)",
+        title=f"{name} ({_units(results[0]['num_units'])})",
         headings=(*_WHO, *(figure.replace("_", " ") for figure in names)),
         rows=[
             (*_who(result), *(_estimate(result["figures"].get(figure)) for figure in names))
             for result in results
         ],
     )
+
+
+def _units(number: int) -> str:
+    return f"{number} units; 95 % intervals" if number > 1 else "1 unit: no intervals"
 
 
 def _difficulty(name: str, results: Sequence[dict[str, Any]]) -> Cells:
@@ -108,7 +112,7 @@ def _comparisons(name: str, comparisons: Sequence[dict[str, Any]]) -> Cells:
         sides = (" ".join(_who(item[side])) for side in ("this", "other"))
         figures = [_estimate(item["figures"].get(figure)) for figure in names]
         if not item["figures"]:
-            figures = ["tokens differ", *figures[1:]]
+            figures = ["nothing in common", *figures[1:]]
         rows.append((*sides, *figures))
     return Cells(
         title=f"{name}: differences, paired by unit",

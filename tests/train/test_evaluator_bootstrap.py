@@ -45,3 +45,11 @@ def test_the_same_numbers_give_the_same_interval() -> None:
 
 def test_a_single_unit_has_no_width() -> None:
     assert Bootstrap().mean([0.25]) == Estimate(value=0.25, low=0.25, high=0.25)
+
+
+def test_a_share_of_none_or_of_all_is_not_certain() -> None:
+    """0 right of 5 was printed as exactly 0. Wilson's interval for it ends at 0.434."""
+    none, everyone = Bootstrap().share([0.0] * 5), Bootstrap().share([1.0] * 5)
+    assert (none.value, none.low, none.high) == pytest.approx((0.0, 0.0, 0.4345), abs=1e-4)
+    assert (everyone.value, everyone.low, everyone.high) == pytest.approx((1, 0.5655, 1), abs=1e-4)
+    assert Bootstrap().share([0.0, 1.0, 1.0]) == Bootstrap().mean([0.0, 1.0, 1.0])

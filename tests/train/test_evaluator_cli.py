@@ -86,8 +86,12 @@ def test_questions_are_measured_beside_text(config: Path) -> None:
         *(("sums-probability", kind) for kind in ("none", "sampled", "random")),
         *(("sums-exact_match", kind) for kind in ("none", "sampled")),
     ]
-    (comparison,) = report["comparisons"]
-    assert {"base_probability", "mixed_probability"} <= set(comparison["figures"])
+    with_random, with_silence = report["comparisons"]
+    assert {"base_probability", "mixed_probability"} <= set(with_random["figures"])
+    assert with_silence["task"] == "sums-exact_match", "its records have no base beside them"
+    assert with_silence["this"]["thoughts"] == "sampled"
+    assert with_silence["other"]["thoughts"] == "none"
+    assert "exact_match" in with_silence["figures"]
 
 
 def test_plots_are_drawn_where_matplotlib_is(config: Path) -> None:

@@ -10,7 +10,7 @@ from qstar_train.evaluator.page import (
     MIN_REACH,
     ShadedDocument,
     ShadedToken,
-    scale_reach,
+    reach_of,
     shade,
     visible,
     write_page,
@@ -113,8 +113,27 @@ def test_documents_without_tokens_make_a_page(tmp_path: Path) -> None:
 
 
 def test_extreme_tokens_do_not_wash_out_the_others() -> None:
-    assert scale_reach([0.1] * 99 + [50.0]) == 0.1
-    assert scale_reach([]) == scale_reach([0.0, 1e-9]) == MIN_REACH
+    assert reach_of([of_gains([0.1] * 99), of_gains([50.0])]) == 0.1
+    assert reach_of([]) == reach_of([of_gains([0.0, 1e-9])]) == MIN_REACH
+
+
+def test_pages_with_the_same_reach_shade_the_same_gain_alike(tmp_path: Path) -> None:
+    """Each page had a scale of its own: two checkpoints could not be compared by eye."""
+    weak, strong = of_gains([0.25] * 9), of_gains([1.0] * 90)
+    shades = []
+    for reach in (None, reach_of([weak, strong])):
+        write_page([weak], tmp_path / "page.html", "weak", reach=reach)
+        page = (tmp_path / "page.html").read_text()
+        shades.append(set(re.findall(r'<span tabindex="-1" class="(\w+)"', page)))
+    assert shades == [{"p4"}, {"p1"}]
+
+
+def of_gains(gains: list[float]) -> ShadedDocument:
+    tokens = [
+        ShadedToken(text="a", base_loss=gain, mixed_loss=0.0, mixing_weight=0.5, thought="")
+        for gain in gains
+    ]
+    return ShadedDocument(tokens=tokens)
 
 
 def test_shades_are_even_on_both_sides_and_stop_at_the_last() -> None:
