@@ -27,8 +27,9 @@ class Settings(BaseModel):
     @classmethod
     def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         """pydantic takes true for 1."""
+        items = value if isinstance(value, list) else [value]
         if (
-            isinstance(value, bool)
+            any(isinstance(item, bool) for item in items)
             and cls.model_fields[str(info.field_name)].annotation is not bool
         ):
             raise ValueError("true and false are no value of this setting")

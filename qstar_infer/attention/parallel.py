@@ -6,6 +6,8 @@ made again when gradients need them.
 Legend: batch, heads, kv_heads, groups (heads = kv_heads * groups), seq, anchors, chunk, head_dim.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -104,48 +106,69 @@ class ParallelPass:
         outputs = []
         for first in range(0, query.shape[3], QUERIES_AT_ONCE):
             rows = slice(first, min(first + QUERIES_AT_ONCE, query.shape[3]))
-            keys, sees = self._visible(rows, window)
+            keys = self._keys(rows, window)
+            hiding = self._hiding(rows, keys, window)
             chunk = (
                 query[:, :, :, rows],
                 *(states[:, :, keys] for states in base),
-                sees,
                 *(states[:, :, rows] for pair in own for states in pair),
             )
             outputs.append(
-                checkpoint(_attend, *chunk, use_reentrant=False, preserve_rng_state=False)
+                checkpoint(_attend, hiding, *chunk, use_reentrant=False, preserve_rng_state=False)
                 if torch.is_grad_enabled()
-                else _attend(*chunk)
+                else _attend(hiding, *chunk)
             )
         return torch.cat(outputs, dim=3)
 
-    def _visible(self, rows: slice, window: int | None) -> tuple[slice, Tensor]:
-        """The base keys that some row of a chunk sees, and which row sees which.
+    def _keys(self, rows: slice, window: int | None) -> slice:
+        """The base keys that some row of a chunk may see."""
+        if not self._is_sorted:
+            return slice(0, self._thoughts.everywhere.shape[1])
+        return slice(0 if window is None else max(0, rows.start - window + 1), rows.stop)
 
-        Returns:
-            A slice of the base, and `[batch, 1, 1, chunk, keys]`, bool.
-        """
-        everywhere = self._thoughts.everywhere
-        keys = slice(0, everywhere.shape[1])
-        if self._is_sorted:
-            keys = slice(0 if window is None else max(0, rows.start - window + 1), rows.stop)
-        distance = self._positions[:, rows, None] - everywhere[:, None, keys]
-        sees = distance >= 0
-        if window is not None:
-            sees = sees & (distance < window)
+    def _hiding(self, rows: slice, keys: slice, window: int | None) -> "_Hiding":
+        batch = slice(0, 1) if self._is_sorted else slice(None)
+        return _Hiding(
+            rows=self._positions[batch, rows, None],
+            keys=self._thoughts.everywhere[batch, None, keys],
+            is_real=self._thoughts.is_real[:, None, keys],
+            window=window,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hiding:
+    """What a mask is made from, each time anew: kept for the gradients, the masks of all chunks
+    would grow with the square of the sequence.
+    """
+
+    rows: Tensor
+    """`[batch or 1, chunk, 1]`, int64: positions."""
+    keys: Tensor
+    """`[batch or 1, 1, keys]`, int64: positions."""
+    is_real: Tensor
+    """`[batch, 1, keys]`, bool."""
+    window: int | None
+
+    def mask(self) -> Tensor:
+        """Which keys a row does not see: `[batch, 1, 1, chunk, keys]`, bool."""
+        is_hidden = self.keys > self.rows
+        if self.window is not None:
+            is_hidden |= self.keys <= self.rows - self.window
         # A padded row keeps itself, so that its (ignored) softmax is never over nothing.
-        sees = (sees & self._thoughts.is_real[:, None, keys]) | (distance == 0)
-        return keys, sees[:, None, None]
+        is_padding = ~self.is_real & (self.keys != self.rows)
+        return (is_hidden | is_padding)[:, None, None]
 
 
 def _attend(
-    query: Tensor, base_keys: Tensor, base_values: Tensor, sees: Tensor, *own: Tensor
+    hiding: _Hiding, query: Tensor, base_keys: Tensor, base_values: Tensor, *own: Tensor
 ) -> Tensor:
     """Softmax attention of a chunk of rows over base keys and each row's own thought.
 
     Args:
+        hiding: of base keys.
         query: `[batch, kv_heads, groups, chunk, head_dim]`, scaled.
         base_keys, base_values: `[batch, kv_heads, keys, head_dim]`.
-        sees: `[batch, 1, 1, chunk, keys]`, bool.
         own: keys and values in turn, `[batch, kv_heads, chunk, head_dim]` each: row i's thought.
 
     Returns:
@@ -154,7 +177,7 @@ def _attend(
     num_keys = base_keys.shape[2]
     # Groups and rows together are the rows of one matrix product.
     scores = (query.flatten(2, 3) @ base_keys.transpose(-1, -2)).view(*query.shape[:4], num_keys)
-    scores = scores.masked_fill(~sees, float("-inf"))
+    scores.masked_fill_(hiding.mask(), float("-inf"))
     if own:
         # Products and sums: one key for each row makes too small a matrix product.
         own_scores = [(query * keys.unsqueeze(2)).sum(-1, keepdim=True) for keys in own[::2]]

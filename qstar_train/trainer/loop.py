@@ -214,6 +214,7 @@ def _require_finite(metrics: dict[str, float], step: int) -> None:
     odd = [name for name, value in metrics.items() if not math.isfinite(value)]
     if odd:
         raise TrainingError(
-            f"Step {step + 1}: {odd[0]} is {metrics[odd[0]]}. Nothing was updated with it. Resume "
-            "from the last state with a smaller learning rate, a longer warm-up, or float32."
+            f"Step {step + 1}: {odd[0]} is {metrics[odd[0]]}. Nothing was updated with it. Go on "
+            "from the last state with a smaller learning rate (--resume --set "
+            "optimizer.learning_rate=...), or start anew with dtype=float32."
         )

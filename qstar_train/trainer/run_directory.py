@@ -1,6 +1,7 @@
 """The files of a run: settings, inputs, metrics, samples, states, and the model at the end."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import yaml
 from qstar_infer.errors import ConfigError
 from qstar_train.settings import differences
 from qstar_train.trainer.config import TrainSettings
-from qstar_train.trainer.state import saved_states
+from qstar_train.trainer.state import saved_states, state_step
+
+logger = logging.getLogger(__name__)
 
 MAY_CHANGE = {
     "gradient_checkpointing",
@@ -21,6 +24,8 @@ MAY_CHANGE = {
     "tracker",
 }
 """Settings that do not enter a run's result, so that a resumed run may have others."""
+MAY_GO_ON_OTHERWISE = {"optimizer", "steps"}
+"""Settings that a resumed run may have others of from there on, and says so."""
 
 
 class RunDirectory:
@@ -54,14 +59,13 @@ class RunDirectory:
                 f"{self.path} holds a run already. Continue it with --resume, or give another "
                 "directory: --set output=..."
             )
-        before = {key: v for key, v in self._started_with().items() if key not in MAY_CHANGE}
-        changed = list(differences(before, settings.model_dump(mode="json", exclude=MAY_CHANGE)))
-        if changed:
-            raise ConfigError(
-                f"{self.path} was started with other settings: {'; '.join(changed)}. Resume with "
-                "those it was started with."
-            )
+        self._require_fitting(settings)
         states = saved_states(self.states)
+        if states and state_step(states[-1]) > settings.steps:
+            raise ConfigError(
+                f"steps = {settings.steps}, but {self.path} has made {state_step(states[-1])} "
+                "updates already. Give at least as many."
+            )
         return states[-1] if states else None
 
     def begin(self, settings: TrainSettings, inputs: dict[str, str], step: int) -> None:
@@ -87,6 +91,19 @@ class RunDirectory:
         """Add one line to the metrics or samples."""
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+    def _require_fitting(self, settings: TrainSettings) -> None:
+        before, now = self._started_with(), settings.model_dump(mode="json")
+        free = MAY_CHANGE | MAY_GO_ON_OTHERWISE
+        changed = list(differences(_without(before, free), _without(now, free)))
+        if changed:
+            raise ConfigError(
+                f"{self.path} was started with other settings: {'; '.join(changed)}. Resume with "
+                "those it was started with."
+            )
+        changed = list(differences(_without(before, MAY_CHANGE), _without(now, MAY_CHANGE)))
+        if changed:
+            logger.warning("%s goes on with other settings: %s", self.path, "; ".join(changed))
 
     def _require_same(self, inputs: dict[str, str]) -> None:
         if not self.inputs.exists():
@@ -124,6 +141,10 @@ class RunDirectory:
                 "another directory: --set output=..."
             )
         return settings
+
+
+def _without(settings: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

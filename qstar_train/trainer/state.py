@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
-    get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -38,11 +38,10 @@ def save_state(
     removed.
     """
     gathered = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-    weights = get_model_state_dict(module, options=gathered)
+    weights = _gathered(module)
     moments = get_optimizer_state_dict(module, optimizer, options=gathered)
     if not is_main:  # only the main process has been given anything
         return
-    weights = {name: weights[name] for name in _learning(module)}
     target = directory / f"step-{step:06d}"
     temporary = directory / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -54,6 +53,16 @@ def save_state(
     temporary.rename(target)
     for old in saved_states(directory)[:-NUM_KEPT]:
         shutil.rmtree(old)
+
+
+def _gathered(module: nn.Module) -> dict[str, Tensor]:
+    """What learns, whole and on the CPU. Not by torch's own function, which asks frozen layers for
+    buffers that quantised ones have not.
+    """
+    return {
+        name: (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu()
+        for name, tensor in _learning(module).items()
+    }
 
 
 def load_state(directory: Path, module: nn.Module, optimizer: Optimizer) -> int:
@@ -81,7 +90,7 @@ def load_weights(directory: Path, module: nn.Module) -> None:
     """
     weights: dict[str, Any] = _read(directory / WEIGHTS)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
-    expected = _learning(module)
+    expected = set(_learning(module))
     if set(weights) != expected:
         odd = sorted(set(weights) ^ expected)
         raise ConfigError(
@@ -101,10 +110,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _learning(module: nn.Module) -> set[str]:
-    """Names of what learns, of tied weights one, without what DDP puts before them."""
+def _learning(module: nn.Module) -> dict[str, Tensor]:
+    """What learns, of tied weights one, by names without what DDP puts before them."""
     return {
-        name.removeprefix("module.")
+        name.removeprefix("module."): parameter.detach()
         for name, parameter in module.named_parameters()
         if parameter.requires_grad
     }
@@ -112,12 +121,17 @@ def _learning(module: nn.Module) -> set[str]:
 
 def saved_states(directory: Path) -> list[Path]:
     """The states of a run, oldest first."""
-    states = {
-        int(number): path
+    states = [
+        path
         for path in directory.glob("step-*")
-        if (number := path.name.removeprefix("step-")).isdecimal() and (path / STATE).is_file()
-    }
-    return [states[step] for step in sorted(states)]
+        if path.name.removeprefix("step-").isdecimal() and (path / STATE).is_file()
+    ]
+    return sorted(states, key=state_step)
+
+
+def state_step(state: Path) -> int:
+    """How many updates a saved state has behind it, by its name."""
+    return int(state.name.removeprefix("step-"))
 
 
 def _flatten(optimizer_state: dict[str, Any]) -> dict[str, Tensor]:

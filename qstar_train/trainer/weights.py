@@ -48,6 +48,7 @@ def model_to_train(settings: TrainSettings, *, device: str | torch.device) -> Qu
         scale_vectors(model.thinking_parts, settings.objective.embedding_scale)
     if settings.gradient_checkpointing:
         _checkpoint_layers(model.backbone)
+    _silence_noise(model.backbone)
     return model.train()
 
 
@@ -67,6 +68,18 @@ def teacher_of(settings: TrainSettings, model: QuietStarModel) -> QuietStarModel
             f"{model.vocab_size}. Give a teacher of the same vocabulary."
         )
     return teacher.requires_grad_(False)
+
+
+def _silence_noise(backbone: PreTrainedModel) -> None:
+    """No dropout, no jitter of routers. The noise of a run is a function of its seed; theirs is
+    not, and would enter the rewards: the same text with and without a thought under other masks.
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        for name, value in list(vars(module).items()):
+            if isinstance(value, float) and ("drop" in name or "jitter" in name):
+                setattr(module, name, 0.0)
 
 
 def _checkpoint_layers(backbone: PreTrainedModel) -> None:

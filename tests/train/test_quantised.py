@@ -1,6 +1,7 @@
 """Adapters over a quantised base: their gradients are those over the same weights, written out."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.trainer.loop import train
 from qstar_train.trainer.module import ObjectiveModule
 from qstar_train.trainer.weights import model_to_train
 
@@ -36,6 +38,25 @@ def test_gradients_over_4_bits_are_those_over_the_same_weights(tmp_path: Path) -
     assert all(gradient.abs().max() > 0 for name, gradient in got.items() if "lora_B" in name)
     for name, gradient in wanted.items():
         torch.testing.assert_close(got[name], gradient, rtol=1e-3, atol=1e-3 * gradient.abs().max())
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_a_run_over_a_quantised_base_is_saved_and_resumed(
+    tmp_path: Path, quantization: str
+) -> None:
+    """Over 8 bits the first state ended the run: torch's own gathering asked for a buffer that
+    is not there.
+    """
+    config = write_config(tmp_path)
+    lora = LORA | {"quantization": quantization}
+    whole = settings_of(config, model=str(GOLDEN), lora=lora, steps=4, output=str(tmp_path / "a"))
+    train(whole)
+    states = tmp_path / "a" / "states"
+    weights = (states / "step-000004" / "weights.safetensors").read_bytes()
+    shutil.rmtree(states / "step-000004")
+    train(whole, resume=True)
+    assert (states / "step-000004" / "weights.safetensors").read_bytes() == weights
 
 
 def write_out_4_bits(quantised: QuietStarModel, plain: QuietStarModel) -> None:

@@ -30,6 +30,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("optimizer.warmup=3", r"optimizer.warmup is not a setting; did you mean warmup_steps"),
         ("data.window=8.5", r"data.window = 8.5: should be a valid integer"),
         ("data.sources.0.path=nowhere.txt", r"nowhere.txt"),
+        ("thought_lengths=[true]", r"thought_lengths = \[True\]: true and false are no value"),
         ("micro_batch_size=3", r"micro_batch_size = 3 does not divide"),
         ("tracker=wandb", r"tracker = wandb, but its package is not installed"),
         ("objective.num_talk_tokens=23", r"data.window = 24 must be at least"),

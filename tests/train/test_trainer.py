@@ -168,6 +168,23 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     run(config, directory, steps=1, gradient_checkpointing=True, resume=True)
 
 
+def test_a_run_goes_on_with_other_rates_and_for_longer(
+    config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that stopped at NaN was told to go on with a smaller rate, and then refused that."""
+    directory = run(config, tmp_path / "run", steps=2)
+    changes = {"optimizer.learning_rate": 1e-4, "optimizer.schedule": "constant"}
+    run(config, directory, steps=3, **changes, resume=True)
+    assert (
+        "goes on with other settings: optimizer.learning_rate was 0.001 and is 0.0001"
+        in caplog.text
+    )
+    assert [line["step"] for line in metrics_of(directory)] == [1, 2, 3]
+    assert metrics_of(directory)[-1]["learning_rate"] == 1e-4
+    with pytest.raises(ConfigError, match=r"steps = 2, but .* has made 3 updates already"):
+        run(config, directory, steps=2, **changes, resume=True)
+
+
 def test_a_run_goes_on_with_the_models_and_text_that_it_began_with(
     config: Path, tmp_path: Path
 ) -> None:
@@ -301,6 +318,16 @@ def test_a_window_with_its_thoughts_fits_the_positions(config: Path, tmp_path: P
         model_to_train(too_long, device="cpu")
     silent = settings_of(config, **changes, **{"data.window": 30, "num_thought_tokens": 0})
     assert model_to_train(silent, device="cpu").num_positions == 30
+
+
+def test_dropout_is_off(config: Path, tmp_path: Path) -> None:
+    """Its noise was of no seed: no two runs were the same, nor was one that was resumed."""
+    sizes = {"vocab_size": 260, "n_positions": 64, "n_embd": 32, "n_layer": 1, "n_head": 2}
+    backbone = GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.5, embd_pdrop=0.5))
+    save_model(QuietStarModel(backbone, byte_tokenizer()), tmp_path / "gpt2")
+    changes = {"model": str(tmp_path / "gpt2"), "thought_lengths": [2], "steps": 2}
+    first, second = (run(config, tmp_path / name, **changes) for name in "ab")
+    assert metrics_of(first) == metrics_of(second)
 
 
 def test_samples_show_thoughts_in_their_place(config: Path, tmp_path: Path) -> None:
