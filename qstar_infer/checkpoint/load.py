@@ -52,7 +52,7 @@ def load_model(
         source: a directory (native, adapter, published or plain), a `.gguf` file or a directory
             with one, a hub id `org/name`, or None for the default model.
         dtype: "auto" (the checkpoint's), "float32", "bfloat16", "float16", or a torch dtype.
-        device: "auto" (CUDA where there is one), or a torch device.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N", or such a torch device.
         quantization: "none", "int8" or "nf4", by bitsandbytes; thought parts and the output
             embedding are never quantised.
         num_thought_tokens: overrides the checkpoint's thought length.

@@ -119,6 +119,7 @@ def test_without_matplotlib_the_rest_is_written(
         ("batch_size=0", "batch_size = 0"),
         ("bootstrap_resamples=5", "greater than or equal to 100"),
         ("device=tpu", "device='tpu' is unknown"),
+        ("device=meta", "device='meta' is unknown"),
         ("texts=[]", "nothing to measure"),
         ("texts.0.name=a/b", "texts.0.name = 'a/b'"),
         ("texts.0.weight=2", "weight is for training"),
