@@ -98,6 +98,22 @@ def test_plots_are_drawn_where_matplotlib_is(config: Path) -> None:
     assert plots == ["news-difficulty.svg", "news-loss.svg", "news-mixing.svg"]
 
 
+def test_plots_and_pages_of_an_earlier_call_do_not_stay(config: Path) -> None:
+    """Those of a checkpoint that was left out lay beside a report without it."""
+    pytest.importorskip("matplotlib")
+    out = config.parent / "out"
+    for name in ("one", "two"):
+        save_model(make_toy().model, config.parent / name)
+    assert invoke(config, str(config.parent / "one"), str(config.parent / "two")).exit_code == 0
+    (out / "pages" / "notes.txt").write_text("not ours")
+    arguments = (str(config.parent / "one"), "--set", "thought_lengths=[0, 3]")
+    assert invoke(config, *arguments).exit_code == 0
+    assert sorted(path.name for path in (out / "pages").iterdir()) == ["news-one.html", "notes.txt"]
+    assert invoke(config, *arguments[:2], "thought_lengths=[0]").exit_code == 0
+    assert "news-difficulty.svg" not in {path.name for path in (out / "plots").iterdir()}
+    assert [path.name for path in (out / "pages").iterdir()] == ["notes.txt"]
+
+
 def test_without_matplotlib_the_rest_is_written(
     config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
