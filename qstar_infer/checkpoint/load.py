@@ -103,6 +103,24 @@ def load_model(
     return model
 
 
+def find_base(adapter: Source) -> Source:
+    """The plain language model under an adapter, found and not yet loaded.
+
+    Raises:
+        CheckpointError: it is not to be found, or is itself an adapter or has thought parts.
+    """
+    base, revision = base_of_adapter(adapter.directory)
+    if base == BASE_MODEL and revision is None:
+        base = base_source()  # adapters for the default model's base are trained on that file
+    found = find_source(base, revision=revision)
+    if found.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or found.is_adapter:
+        raise CheckpointError(
+            f"The adapter in {adapter.label} names the base {base}, which is itself an adapter or "
+            "has thought parts. Name the plain language model it was trained on."
+        )
+    return found
+
+
 def _load_named(
     source: str | Path,
     options: LoadOptions,
@@ -179,16 +197,7 @@ def _load_adapted(
             f"quantization={options.quantization!r} with an adapter would merge into rounded "
             f"weights. Run `qstar convert {found.label} DST` first and load DST quantised."
         )
-    base, revision = base_of_adapter(found.directory)
-    if base == BASE_MODEL and revision is None:
-        base = base_source()  # adapters for the default model's base are trained on that file
-    found_base = find_source(base, revision=revision)
-    if found_base.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or found_base.is_adapter:
-        raise CheckpointError(
-            f"The adapter in {found.label} names the base {base}, which is itself an adapter or "
-            "has thought parts. Name the plain language model it was trained on."
-        )
-    backbone, tokenizer = _load_backbone_and_tokenizer(found_base, options)
+    backbone, tokenizer = _load_backbone_and_tokenizer(find_base(found), options)
     if has_tokenizer(found.directory):
         tokenizer = load_tokenizer(found.directory)
     return merge_adapter(backbone, found.directory), tokenizer

@@ -62,8 +62,8 @@ def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None
         if then["checkpoints"].get(label, fingerprint) != fingerprint:
             raise ConfigError(
                 f"--out {directory} holds records of another checkpoint called {label!r}: its "
-                "content has changed. Give this one another label (`label=path`), or another "
-                "directory."
+                "content has changed, or that of the base of its adapter. Give this one another "
+                "label (`label=path`), or another directory."
             )
     for name, digest in now["data"].items():
         if then["data"].get(name, digest) != digest:
