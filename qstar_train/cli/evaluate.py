@@ -48,6 +48,7 @@ def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Repo
     with console.status("Looking at checkpoints and data"):
         from qstar_infer.checkpoint.options import LoadOptions  # torch: only when needed
         from qstar_train.evaluator.checkpoints import find_checkpoints
+        from qstar_train.evaluator.directory import claimed
         from qstar_train.evaluator.output import write_output
         from qstar_train.evaluator.runner import Evaluation
         from qstar_train.evaluator.tasks import make_tasks
@@ -55,10 +56,11 @@ def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Repo
         LoadOptions.resolve(dtype=settings.dtype, device=settings.device, quantization="none")
         tasks = make_tasks(settings)
         found = find_checkpoints(checkpoints)
-    with shown_on(console) as on_progress:
-        cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
-    with console.status("Summarising"):
-        return write_output(settings, cells, out)
+    with claimed(out):
+        with shown_on(console) as on_progress:
+            cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
+        with console.status("Summarising"):
+            return write_output(settings, cells, out)
 
 
 def _print(report: "Report", out: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from qstar_infer.errors import ConfigError
 from qstar_train.evaluator.checkpoints import Checkpoint
 from qstar_train.evaluator.config import EvaluateSettings
+from qstar_train.evaluator.directory import SETTINGS, require_ours
 from qstar_train.evaluator.task import Task
 from qstar_train.settings import differences
 
-FILE = "settings.json"
 _FREE = {"thought_lengths", "thoughts", "batch_size", "bootstrap_resamples"}
 """Settings that change which records there are, or what is made of them, but no record: a run may
 go on with others. The same goes for further checkpoints."""
@@ -29,7 +29,7 @@ def guard(
         ConfigError: it holds records of other settings, checkpoints or data (named), or other
             things.
     """
-    path = directory / FILE
+    path = directory / SETTINGS
     now = {
         "settings": settings.model_dump(mode="json", exclude=_FREE),
         "checkpoints": {item.label: item.fingerprint for item in checkpoints},
@@ -41,7 +41,7 @@ def guard(
         now["checkpoints"] = then["checkpoints"] | now["checkpoints"]
         now["data"] = then["data"] | now["data"]
     else:
-        _require_empty(directory)
+        require_ours(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
@@ -82,12 +82,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read: {error!r}. Give another --out.") from error
     raise ConfigError(f"{path} is not of an evaluation. Give another --out.")
-
-
-def _require_empty(directory: Path) -> None:
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"--out {directory} is a file. Give a directory.")
-    if directory.is_dir() and any(directory.iterdir()):
-        raise ConfigError(
-            f"--out {directory} holds other things than an evaluation. Give an empty directory."
-        )

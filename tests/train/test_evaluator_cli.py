@@ -12,6 +12,7 @@ from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.cli.evaluate import evaluate
 from qstar_train.evaluator import output, runner
+from qstar_train.evaluator.directory import claimed
 
 from ..parity.toy import make_toy
 from .evaluator_toys import TEXTS
@@ -164,6 +165,17 @@ def test_a_missing_checkpoint_is_named_before_another_is_loaded(
     result = invoke(config, str(config.parent / "toy"), str(config.parent / "none"))
     assert isinstance(result.exception, CheckpointError)
     assert "none" in str(result.exception)
+
+
+def test_two_evaluations_in_one_directory_are_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    save_model(make_toy().model, config.parent / "toy")
+    with claimed(config.parent / "out"):
+        result = invoke(config, str(config.parent / "toy"))
+    assert isinstance(result.exception, ConfigError)
+    assert "another evaluation is running" in str(result.exception)
 
 
 def test_a_missing_config_is_named(tmp_path: Path) -> None:
