@@ -121,6 +121,29 @@ def find_base(adapter: Source) -> Source:
     return found
 
 
+def load_tokenizer_of(source: str | Path | None) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model that `load_model` loads, without its weights.
+
+    Args:
+        source: as `load_model` takes it.
+
+    Raises:
+        CheckpointError: the checkpoint, an adapter's base or the tokenizer is missing or malformed.
+    """
+    if source is None:
+        from qstar_infer.checkpoint import default  # it loads its base from here
+
+        source = default.default_model_directory()
+    found = find_source(source)
+    if found.is_adapter and not has_tokenizer(found.directory):
+        found = find_base(found)
+    if found.gguf_file is not None:
+        return load_gguf_tokenizer(found.directory / found.gguf_file)
+    if not found.is_adapter and found.kind is not SourceKind.PUBLISHED:
+        read_config(found.directory)  # refuses before the tokenizer's loader reads it as well
+    return load_tokenizer(found.directory)
+
+
 def _load_named(
     source: str | Path,
     options: LoadOptions,

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
@@ -165,6 +166,49 @@ def test_a_missing_checkpoint_is_named_before_another_is_loaded(
     result = invoke(config, str(config.parent / "toy"), str(config.parent / "none"))
     assert isinstance(result.exception, CheckpointError)
     assert "none" in str(result.exception)
+
+
+@pytest.mark.parametrize("measure", ["probability", "exact_match"])
+def test_a_tokenizer_that_cannot_be_measured_is_named_before_anything_is(
+    config: Path, monkeypatch: pytest.MonkeyPatch, measure: str
+) -> None:
+    """It ended the run where its checkpoint came, hours after it had begun, without a report."""
+    for name in ("one", "two"):
+        save_model(make_toy().model, config.parent / name)
+    tokenizer = config.parent / "two" / "tokenizer.json"
+    values = json.loads(tokenizer.read_text())
+    values["normalizer"] = {"type": "Replace", "pattern": {"String": "1"}, "content": "2"}
+    tokenizer.write_text(json.dumps(values))
+    questions = config.parent / "questions.jsonl"
+    questions.write_text(json.dumps({"question": "What is 1 and 1?", "answer": "2"}) + "\n")
+    setting = f"[{{name: sums, kind: gsm8k, path: {questions}, max_new_tokens: 2, "
+    setting += f"measures: [{measure}]}}]"
+    paths = [str(config.parent / name) for name in ("one", "two")]
+    line = (*paths, "--set", f"questions={setting}", "--set", "texts=[]")
+    if measure == "exact_match":  # which any tokenizer can write
+        assert invoke(config, *line).exit_code == 0
+        return
+    monkeypatch.setattr(runner, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    result = invoke(config, *line)
+    assert isinstance(result.exception, ConfigError)
+    message = "two cannot be measured by sums-probability: the probability measure needs one token"
+    assert message in str(result.exception)
+    assert not (config.parent / "out").exists()
+
+
+def test_a_broken_checkpoint_leaves_what_was_measured(config: Path) -> None:
+    """Only its weights show it, when all before it is measured; that was said to be impossible."""
+    toy = make_toy().model
+    save_model(toy, config.parent / "one")
+    with torch.no_grad():
+        toy.backbone.model.norm.weight.fill_(1e38)
+    save_model(toy, config.parent / "two")
+    paths = [str(config.parent / name) for name in ("one", "two")]
+    result = invoke(config, *paths)
+    assert isinstance(result.exception, CheckpointError)
+    assert "not finite" in str(result.exception)
+    assert "is kept: the same command without two" in str(result.exception)
+    assert invoke(config, paths[0]).exit_code == 0
 
 
 def test_two_evaluations_in_one_directory_are_refused(
