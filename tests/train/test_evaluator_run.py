@@ -160,6 +160,17 @@ def test_more_checkpoints_and_lengths_may_be_added(directory: Path, tmp_path: Pa
     assert names(cells)[-3:] == ["one texts 0", "one texts 3-sampled", "one texts 3-random"]
 
 
+def test_a_task_is_added_without_measuring_the_others_again(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, [directory / "one"])
+    monkeypatch.setattr(HeldOutTask, "measure", lambda *_: pytest.fail("measured again"))
+    more = {"texts": [*SETTINGS["texts"], {"name": "more", "path": "unread.jsonl"}]}
+    cells = run(tmp_path, [directory / "one"], tasks=[Answers(), held_out()], **more)
+    assert names(cells)[:3] == ["one answers 0", "one answers 2-sampled", "one texts 0"]
+    assert not any(cell.missing for cell in cells)
+
+
 def test_other_settings_are_refused_by_name(directory: Path, tmp_path: Path) -> None:
     run(tmp_path, [directory / "one"])
     texts = [{"name": "texts", "path": "unread.jsonl", "max_tokens": 9}]
