@@ -52,7 +52,7 @@ def load_model(
         source: a directory (native, adapter, published or plain), a `.gguf` file or a directory
             with one, a hub id `org/name`, or None for the default model.
         dtype: "auto" (the checkpoint's), "float32", "bfloat16", "float16", or a torch dtype.
-        device: "auto" (CUDA where there is one), or a torch device.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N", or such a torch device.
         quantization: "none", "int8" or "nf4", by bitsandbytes; thought parts and the output
             embedding are never quantised.
         num_thought_tokens: overrides the checkpoint's thought length.
@@ -101,6 +101,47 @@ def load_model(
         ) from error
     _name_model(model, BASE_MODEL)
     return model
+
+
+def find_base(adapter: Source) -> Source:
+    """The plain language model under an adapter, found and not yet loaded.
+
+    Raises:
+        CheckpointError: it is not to be found, or is itself an adapter or has thought parts.
+    """
+    base, revision = base_of_adapter(adapter.directory)
+    if base == BASE_MODEL and revision is None:
+        base = base_source()  # adapters for the default model's base are trained on that file
+    found = find_source(base, revision=revision)
+    if found.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or found.is_adapter:
+        raise CheckpointError(
+            f"The adapter in {adapter.label} names the base {base}, which is itself an adapter or "
+            "has thought parts. Name the plain language model it was trained on."
+        )
+    return found
+
+
+def load_tokenizer_of(source: str | Path | None) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model that `load_model` loads, without its weights.
+
+    Args:
+        source: as `load_model` takes it.
+
+    Raises:
+        CheckpointError: the checkpoint, an adapter's base or the tokenizer is missing or malformed.
+    """
+    if source is None:
+        from qstar_infer.checkpoint import default  # it loads its base from here
+
+        source = default.default_model_directory()
+    found = find_source(source)
+    if found.is_adapter and not has_tokenizer(found.directory):
+        found = find_base(found)
+    if found.gguf_file is not None:
+        return load_gguf_tokenizer(found.directory / found.gguf_file)
+    if not found.is_adapter and found.kind is not SourceKind.PUBLISHED:
+        read_config(found.directory)  # refuses before the tokenizer's loader reads it as well
+    return load_tokenizer(found.directory)
 
 
 def _load_named(
@@ -179,16 +220,7 @@ def _load_adapted(
             f"quantization={options.quantization!r} with an adapter would merge into rounded "
             f"weights. Run `qstar convert {found.label} DST` first and load DST quantised."
         )
-    base, revision = base_of_adapter(found.directory)
-    if base == BASE_MODEL and revision is None:
-        base = base_source()  # adapters for the default model's base are trained on that file
-    found_base = find_source(base, revision=revision)
-    if found_base.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or found_base.is_adapter:
-        raise CheckpointError(
-            f"The adapter in {found.label} names the base {base}, which is itself an adapter or "
-            "has thought parts. Name the plain language model it was trained on."
-        )
-    backbone, tokenizer = _load_backbone_and_tokenizer(found_base, options)
+    backbone, tokenizer = _load_backbone_and_tokenizer(find_base(found), options)
     if has_tokenizer(found.directory):
         tokenizer = load_tokenizer(found.directory)
     return merge_adapter(backbone, found.directory), tokenizer

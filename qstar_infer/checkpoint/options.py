@@ -101,13 +101,28 @@ def _resolve_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
 def _resolve_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    unknown = ConfigError(f"device={str(device)!r} is unknown; use auto, cpu, cuda or cuda:N.")
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device={device!r} is unknown; use auto, cpu or cuda.") from error
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise unknown from error
+    # torch knows many more, such as meta, on which models of ours do not run.
+    if resolved.type not in ("cpu", "cuda"):
+        raise unknown
+    if resolved.type == "cuda":
+        _require_cuda(resolved)
+    return resolved
+
+
+def _require_cuda(device: torch.device) -> None:
+    if not torch.cuda.is_available():
         raise ConfigError(
             f"device={str(device)!r} was asked for, but this torch sees no CUDA device; "
             "use device='cpu' or install a CUDA build of torch."
         )
-    return resolved
+    there = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if device.index is not None and str(device) not in there:
+        raise ConfigError(
+            f"device={str(device)!r} was asked for, but this torch sees only {', '.join(there)}; "
+            "use one of those."
+        )

@@ -43,11 +43,16 @@ def evaluate(
 
 
 def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Report":
-    """Every mistake in files and settings comes out before a model is loaded."""
+    """Mistakes in settings, files and tokenizers come out before a model is loaded.
+
+    What only its weights show ends the run at that checkpoint. The records are kept.
+    """
     console = Console(stderr=True)
     with console.status("Looking at checkpoints and data"):
         from qstar_infer.checkpoint.options import LoadOptions  # torch: only when needed
         from qstar_train.evaluator.checkpoints import find_checkpoints
+        from qstar_train.evaluator.directory import claimed
+        from qstar_train.evaluator.measurable import require_measurable
         from qstar_train.evaluator.output import write_output
         from qstar_train.evaluator.runner import Evaluation
         from qstar_train.evaluator.tasks import make_tasks
@@ -55,10 +60,12 @@ def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Repo
         LoadOptions.resolve(dtype=settings.dtype, device=settings.device, quantization="none")
         tasks = make_tasks(settings)
         found = find_checkpoints(checkpoints)
-    with shown_on(console) as on_progress:
-        cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
-    with console.status("Summarising"):
-        return write_output(settings, cells, out)
+        require_measurable(found, tasks)
+    with claimed(out):
+        with shown_on(console) as on_progress:
+            cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
+        with console.status("Summarising"):
+            return write_output(settings, cells, out)
 
 
 def _print(report: "Report", out: Path) -> None:

@@ -1,20 +1,32 @@
-"""Keeps one directory for one set of settings: records of different ones must not mix."""
+"""Keeps records of different settings, checkpoints and data from mixing in one directory.
+
+Each task's records hang on what all of them hang on, on its own settings and on its own data alone:
+other tasks come and go in the same directory.
+"""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.errors import ConfigError
+from qstar_train.data.config import SourceSettings
 from qstar_train.evaluator.checkpoints import Checkpoint
 from qstar_train.evaluator.config import EvaluateSettings
+from qstar_train.evaluator.directory import SETTINGS, require_ours
 from qstar_train.evaluator.task import Task
 from qstar_train.settings import differences
 
-FILE = "settings.json"
-_FREE = {"thought_lengths", "thoughts", "batch_size", "bootstrap_resamples"}
-"""Settings that change which records there are, or what is made of them, but no record: a run may
-go on with others. The same goes for further checkpoints."""
+_PARTS = ("settings", "checkpoints", "tasks")
+_CHOOSE_UNITS = {*SourceSettings.model_fields, "max_questions"}
+"""Settings of a set that only say which units it has: its digest tells whether those are others."""
+_READ_BY = {
+    "num_samples": {"majority"},
+    "sample_temperature": {"majority"},
+    "max_new_tokens": {"exact_match", "majority"},
+}
+"""Settings of a question set that only some measures read; all other settings shape every one."""
 
 
 def guard(
@@ -23,25 +35,27 @@ def guard(
     checkpoints: Sequence[Checkpoint],
     tasks: Sequence[Task],
 ) -> None:
-    """Claim a directory for these settings, or check that it was.
+    """Note what the records of a directory are measured with, or check that it is the same.
 
     Raises:
         ConfigError: it holds records of other settings, checkpoints or data (named), or other
             things.
     """
-    path = directory / FILE
+    path = directory / SETTINGS
+    own = _settings_by_task(settings)
     now = {
-        "settings": settings.model_dump(mode="json", exclude=_FREE),
+        "settings": _shared(settings),
         "checkpoints": {item.label: item.fingerprint for item in checkpoints},
-        "data": {task.name: task.digest for task in tasks},
+        "tasks": {
+            task.name: {"digest": task.digest, "settings": own.get(task.name, {})} for task in tasks
+        },
     }
     if path.exists():
-        then = _read(path)
+        then = _read(directory)
         _compare(directory, then, now)
-        now["checkpoints"] = then["checkpoints"] | now["checkpoints"]
-        now["data"] = then["data"] | now["data"]
+        now = {part: then[part] | now[part] for part in _PARTS}
     else:
-        _require_empty(directory)
+        require_ours(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
@@ -49,6 +63,24 @@ def guard(
         temporary.replace(path)
     except OSError as error:
         raise ConfigError(f"--out {directory} cannot be written: {error}.") from error
+
+
+def _shared(settings: EvaluateSettings) -> dict[str, Any]:
+    """What every record hangs on. A device goes by its kind: `auto` and `cpu` may be the same."""
+    device = LoadOptions.resolve(dtype="auto", device=settings.device, quantization="none").device
+    return settings.model_dump(include={"seed", "temperature", "dtype"}) | {"device": device.type}
+
+
+def _settings_by_task(settings: EvaluateSettings) -> dict[str, dict[str, Any]]:
+    """For each task those settings of its set that it reads."""
+    found = {text.name: text.model_dump(mode="json", exclude={"name"}) for text in settings.texts}
+    for questions in settings.questions:
+        for measure in questions.measures:
+            unread = {name for name, measures in _READ_BY.items() if measure not in measures}
+            found[f"{questions.name}-{measure}"] = questions.model_dump(
+                mode="json", exclude={"name", "measures", *unread}
+            )
+    return found
 
 
 def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -62,32 +94,45 @@ def _compare(directory: Path, then: dict[str, Any], now: dict[str, Any]) -> None
         if then["checkpoints"].get(label, fingerprint) != fingerprint:
             raise ConfigError(
                 f"--out {directory} holds records of another checkpoint called {label!r}: its "
-                "content has changed. Give this one another label (`label=path`), or another "
-                "directory."
+                "content has changed, or that of the base of its adapter. Give this one another "
+                "label (`label=path`), or another directory."
             )
-    for name, digest in now["data"].items():
-        if then["data"].get(name, digest) != digest:
-            raise ConfigError(
-                f"--out {directory} holds records of other data called {name!r}: its content has "
-                "changed. Bring the old content back, or give another directory."
-            )
+    changed = [
+        f"{name!r}: {', '.join(found)}"
+        for name, task in now["tasks"].items()
+        if (found := _task_differences(then["tasks"].get(name, task), task))
+    ]
+    if changed:
+        raise ConfigError(
+            f"--out {directory} holds other records of {'; '.join(changed)}. Bring that back, or "
+            "give the set another name, or another directory."
+        )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _task_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Why records of the one are not records of the other; empty where they are."""
+    is_same_data = then["digest"] == now["digest"]
+    ignored = _CHOOSE_UNITS if is_same_data else set()
+    before, after = (
+        {name: value for name, value in task["settings"].items() if name not in ignored}
+        for task in (then, now)
+    )
+    found = list(differences(before, after))
+    return found if found or is_same_data else ["its content has changed"]
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    path = directory / SETTINGS
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        content = {"data": {}} | content  # directories of before there was a digest
-        if all(isinstance(content[key], dict) for key in ("settings", "checkpoints", "data")):
-            return dict(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error!r}. Give another --out.") from error
-    raise ConfigError(f"{path} is not of an evaluation. Give another --out.")
-
-
-def _require_empty(directory: Path) -> None:
-    if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"--out {directory} is a file. Give a directory.")
-    if directory.is_dir() and any(directory.iterdir()):
+    parts = content if isinstance(content, dict) else {}
+    if all(isinstance(parts.get(part), dict) for part in _PARTS):
+        return parts
+    if all(isinstance(parts.get(part), dict) for part in ("settings", "checkpoints")):
         raise ConfigError(
-            f"--out {directory} holds other things than an evaluation. Give an empty directory."
+            f"--out {directory} holds records of an older version of this program, which did not "
+            "note what each was measured with. Give another directory."
         )
+    raise ConfigError(f"{path} is not of an evaluation. Give another --out.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from qstar_infer.checkpoint import load_model
+from qstar_infer.errors import CheckpointError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.evaluator.checkpoints import Checkpoint, CheckpointFacts
@@ -88,7 +89,18 @@ class Evaluation:
         Raises:
             CheckpointError, ConfigError, RequestError: as loading and the tasks raise them.
         """
-        return [cell for item in self._checkpoints for cell in self._measured(item)]
+        return [cell for item in self._checkpoints for cell in self._measured_or_named(item)]
+
+    def _measured_or_named(self, checkpoint: Checkpoint) -> list[Cell]:
+        try:
+            return self._measured(checkpoint)
+        except CheckpointError as error:
+            if len(self._checkpoints) == 1:
+                raise
+            raise CheckpointError(
+                f"{error} What was measured is kept: the same command without {checkpoint.label} "
+                "goes on with the others."
+            ) from error
 
     def _measured(self, checkpoint: Checkpoint) -> list[Cell]:
         path = self._units(checkpoint) / "checkpoint.json"

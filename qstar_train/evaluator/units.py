@@ -27,8 +27,11 @@ class UnitFile:
         """Of the units that have their record."""
 
     def records(self) -> list[Record]:
-        """Read the file: its records, sorted by index."""
-        return sorted(self._read(), key=lambda record: int(record["index"]))
+        """Read the file: one record of each unit, the first written, sorted by index."""
+        first: dict[int, Record] = {}
+        for record in self._read():
+            first.setdefault(int(record["index"]), record)
+        return [first[index] for index in sorted(first)]
 
     def append(self, records: Sequence[Record]) -> None:
         """Write records through to the disk's driver, so that a killed process keeps them."""

@@ -115,8 +115,8 @@ class RunDirectory:
         for name, digest in inputs.items():
             if before.get(name, digest) != digest:
                 raise ConfigError(
-                    f"{self.path} was started with other content of {name}. Bring the old content "
-                    "back, or start anew in another directory: --set output=..."
+                    f"{self.path} was started with other content of {_in_words(name)}. Bring the "
+                    "old content back, or start anew in another directory: --set output=..."
                 )
 
     def _make(self) -> None:
@@ -164,3 +164,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             raise ConfigError(f"{path}, line {number} is of no step. Delete that line.")
         lines.append(line)
     return lines
+
+
+def _in_words(name: str) -> str:
+    """An input as an error names it: a model's digest is of an adapter's base as well."""
+    base = "or of the base of its adapter (which older versions did not look at)"
+    return f"{name}, {base}" if name in ("model", "teacher") else name

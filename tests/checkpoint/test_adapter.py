@@ -56,6 +56,19 @@ def test_adapter_without_thought_parts_is_a_plain_model(adapted: Path) -> None:
     assert not load_model(adapted).can_think
 
 
+def test_the_tokenizer_by_itself_is_the_models(adapted: Path) -> None:
+    """The base's, or the adapter's own where it has one."""
+    for _ in range(2):
+        model, tokenizer = load_model(adapted), load.load_tokenizer_of(adapted)
+        assert tokenizer.get_vocab() == model.tokenizer.get_vocab()
+        tokenizer.add_tokens(["another"])
+        tokenizer.save_pretrained(adapted)
+    assert "another" in load.load_tokenizer_of(adapted).get_vocab()
+    (adapted.parent / "plain" / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load.load_tokenizer_of(adapted.parent / "plain")
+
+
 def test_base_by_absolute_path(adapted: Path, edit_json: JsonEditor) -> None:
     base = str(adapted.parent / "plain")
     edit_json(adapted / "adapter_config.json", base_model_name_or_path=base, revision="main")

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint import init_model, load_model, save_model
+from qstar_infer.checkpoint.load import load_tokenizer_of
 from qstar_infer.errors import CheckpointError, ConfigError
 
 _LAYER = {
@@ -92,6 +93,7 @@ def test_gguf_is_the_model_it_was_made_from(
     for name, tensor in toy.state_dict().items():
         assert torch.equal(loaded[name], tensor), name
     assert "Converting" not in capfd.readouterr().err
+    assert load_tokenizer_of(source).get_vocab() == model.tokenizer.get_vocab()
 
 
 def test_gguf_to_native(toy_gguf: Path, tmp_path: Path) -> None:

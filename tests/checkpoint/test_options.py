@@ -45,7 +45,9 @@ def test_dtype(asked: Any, resolved: torch.dtype | None) -> None:
     [
         ({"dtype": "int8"}, "dtype='int8' is unknown; use auto, float32"),
         ({"dtype": torch.float64}, "dtype=torch.float64 cannot be computed in"),
-        ({"device": "gpu"}, "device='gpu' is unknown"),
+        ({"device": "gpu"}, "device='gpu' is unknown; use auto, cpu, cuda or cuda:N"),
+        ({"device": "meta"}, "device='meta' is unknown; use auto, cpu, cuda or cuda:N"),
+        ({"device": torch.device("xpu:0")}, "device='xpu:0' is unknown"),
         ({"quantization": "int4"}, "quantization='int4' is unknown; use one of none, int8, nf4"),
     ],
 )
@@ -59,6 +61,15 @@ def test_absent_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _resolve(device="auto").device == torch.device("cpu")
     with pytest.raises(ConfigError, match="sees no CUDA device"):
         _resolve(device="cuda:1")
+
+
+def test_an_absent_one_of_several_cuda_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was named after the whole checkpoint had been read, by a traceback."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert _resolve(device="cuda:1").device == torch.device("cuda:1")
+    with pytest.raises(ConfigError, match=r"device='cuda:2'.*sees only cuda:0, cuda:1; use"):
+        _resolve(device="cuda:2")
 
 
 def test_options_are_checked_first(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from click.testing import Result
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.cli.evaluate import evaluate
 from qstar_train.evaluator import output, runner
+from qstar_train.evaluator.directory import claimed
 
 from ..parity.toy import make_toy
 from .evaluator_toys import TEXTS
@@ -102,6 +104,22 @@ def test_plots_are_drawn_where_matplotlib_is(config: Path) -> None:
     assert plots == ["news-difficulty.svg", "news-loss.svg", "news-mixing.svg"]
 
 
+def test_plots_and_pages_of_an_earlier_call_do_not_stay(config: Path) -> None:
+    """Those of a checkpoint that was left out lay beside a report without it."""
+    pytest.importorskip("matplotlib")
+    out = config.parent / "out"
+    for name in ("one", "two"):
+        save_model(make_toy().model, config.parent / name)
+    assert invoke(config, str(config.parent / "one"), str(config.parent / "two")).exit_code == 0
+    (out / "pages" / "notes.txt").write_text("not ours")
+    arguments = (str(config.parent / "one"), "--set", "thought_lengths=[0, 3]")
+    assert invoke(config, *arguments).exit_code == 0
+    assert sorted(path.name for path in (out / "pages").iterdir()) == ["news-one.html", "notes.txt"]
+    assert invoke(config, *arguments[:2], "thought_lengths=[0]").exit_code == 0
+    assert "news-difficulty.svg" not in {path.name for path in (out / "plots").iterdir()}
+    assert [path.name for path in (out / "pages").iterdir()] == ["notes.txt"]
+
+
 def test_without_matplotlib_the_rest_is_written(
     config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,6 +141,7 @@ def test_without_matplotlib_the_rest_is_written(
         ("batch_size=0", "batch_size = 0"),
         ("bootstrap_resamples=5", "greater than or equal to 100"),
         ("device=tpu", "device='tpu' is unknown"),
+        ("device=meta", "device='meta' is unknown"),
         ("texts=[]", "nothing to measure"),
         ("texts.0.name=a/b", "texts.0.name = 'a/b'"),
         ("texts.0.weight=2", "weight is for training"),
@@ -151,6 +170,60 @@ def test_a_missing_checkpoint_is_named_before_another_is_loaded(
     result = invoke(config, str(config.parent / "toy"), str(config.parent / "none"))
     assert isinstance(result.exception, CheckpointError)
     assert "none" in str(result.exception)
+
+
+@pytest.mark.parametrize("measure", ["probability", "exact_match"])
+def test_a_tokenizer_that_cannot_be_measured_is_named_before_anything_is(
+    config: Path, monkeypatch: pytest.MonkeyPatch, measure: str
+) -> None:
+    """It ended the run where its checkpoint came, hours after it had begun, without a report."""
+    for name in ("one", "two"):
+        save_model(make_toy().model, config.parent / name)
+    tokenizer = config.parent / "two" / "tokenizer.json"
+    values = json.loads(tokenizer.read_text())
+    values["normalizer"] = {"type": "Replace", "pattern": {"String": "1"}, "content": "2"}
+    tokenizer.write_text(json.dumps(values))
+    questions = config.parent / "questions.jsonl"
+    questions.write_text(json.dumps({"question": "What is 1 and 1?", "answer": "2"}) + "\n")
+    setting = f"[{{name: sums, kind: gsm8k, path: {questions}, max_new_tokens: 2, "
+    setting += f"measures: [{measure}]}}]"
+    paths = [str(config.parent / name) for name in ("one", "two")]
+    line = (*paths, "--set", f"questions={setting}", "--set", "texts=[]")
+    if measure == "exact_match":  # which any tokenizer can write
+        assert invoke(config, *line).exit_code == 0
+        return
+    monkeypatch.setattr(runner, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    result = invoke(config, *line)
+    assert isinstance(result.exception, ConfigError)
+    message = "two cannot be measured by sums-probability: the probability measure needs one token"
+    assert message in str(result.exception)
+    assert not (config.parent / "out").exists()
+
+
+def test_a_broken_checkpoint_leaves_what_was_measured(config: Path) -> None:
+    """Only its weights show it, when all before it is measured; that was said to be impossible."""
+    toy = make_toy().model
+    save_model(toy, config.parent / "one")
+    with torch.no_grad():
+        toy.backbone.model.norm.weight.fill_(1e38)
+    save_model(toy, config.parent / "two")
+    paths = [str(config.parent / name) for name in ("one", "two")]
+    result = invoke(config, *paths)
+    assert isinstance(result.exception, CheckpointError)
+    assert "not finite" in str(result.exception)
+    assert "is kept: the same command without two" in str(result.exception)
+    assert invoke(config, paths[0]).exit_code == 0
+
+
+def test_two_evaluations_in_one_directory_are_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    save_model(make_toy().model, config.parent / "toy")
+    with claimed(config.parent / "out"):
+        result = invoke(config, str(config.parent / "toy"))
+    assert isinstance(result.exception, ConfigError)
+    assert "another evaluation is running" in str(result.exception)
 
 
 def test_a_missing_config_is_named(tmp_path: Path) -> None:
