@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from qstar_infer.llm import LLM
-from qstar_infer.outputs import CompletionOutput, RequestOutput
+from qstar_infer.outputs import CompletionOutput, FinishReason, RequestOutput
 from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.sampling_params import SamplingParams
 from qstar_train.evaluator.bootstrap import Bootstrap
@@ -35,6 +35,7 @@ class ScriptedLLM:
 
     replies: dict[str, list[str]]
     """For each prompt, the texts of its samples."""
+    finish_reason: FinishReason = "stop"
     asked: list[tuple[list[str], list[SamplingParams]]] = field(default_factory=list)
 
     def generate(
@@ -46,7 +47,8 @@ class ScriptedLLM:
             texts = self.replies[prompt]
             assert len(texts) == settings.n
             completions = [
-                CompletionOutput(index=index, text=text) for index, text in enumerate(texts)
+                CompletionOutput(index=index, text=text, finish_reason=self.finish_reason)
+                for index, text in enumerate(texts)
             ]
             outputs.append(RequestOutput(request_id="", prompt_token_ids=[], outputs=completions))
         return outputs
@@ -83,15 +85,30 @@ def test_exact_match_reads_the_last_number() -> None:
         {
             "Q: Eggs?\nA:": [" 16 - 3 - 4 = 9, so $18.00."],
             "Q: Days?\nA:": [" I do not know."],
-        }
+        },
+        finish_reason="length",
     )
     task = exact_match(EGGS, DAYS)
     records = task.measure(scripted(llm), [1, 0])
     assert records == [
-        {"index": 1, "text": " I do not know.", "parsed": None, "correct": False},
-        {"index": 0, "text": " 16 - 3 - 4 = 9, so $18.00.", "parsed": "18", "correct": True},
+        {
+            "index": 1,
+            "text": " I do not know.",
+            "finish_reason": "length",
+            "parsed": None,
+            "correct": False,
+        },
+        {
+            "index": 0,
+            "text": " 16 - 3 - 4 = 9, so $18.00.",
+            "finish_reason": "length",
+            "parsed": "18",
+            "correct": True,
+        },
     ]
-    assert task.summarise(records[::-1], Bootstrap())["exact_match"].value == 0.5
+    found = task.summarise([*records[::-1], records[0] | {"index": 2}], Bootstrap())
+    assert found["exact_match"].value == pytest.approx(1 / 3)
+    assert found["no_answer"].value == pytest.approx(2 / 3)
 
 
 def test_exact_match_reads_the_first_letter() -> None:
@@ -131,6 +148,7 @@ def test_majority_votes_over_the_conclusions_of_chains() -> None:
     assert record == {
         "index": 0,
         "chains": [" nine. ", " ten", " one", ""],
+        "finish_reasons": ["stop"] * 4,
         "answers": ["18", "20", "18", None],
         "voted": "18",
         "correct": True,
@@ -140,6 +158,7 @@ def test_majority_votes_over_the_conclusions_of_chains() -> None:
     assert {name: estimate.value for name, estimate in found.items()} == {
         "majority": 0.5,
         "single_sample": 0.5,
+        "no_answer": 0.25,
         "num_left_out": 0,
     }
 

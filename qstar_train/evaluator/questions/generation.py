@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qstar_infer.errors import ContextLengthError
+from qstar_infer.outputs import CompletionOutput
 from qstar_infer.sampling_params import SamplingParams
 from qstar_train.evaluator.questions.answers import last_answer
 from qstar_train.evaluator.questions.base import QuestionTask, question_seed
@@ -54,7 +55,8 @@ class GenerationTask(QuestionTask):
 class ExactMatchTask(GenerationTask):
     """Whether a greedy zero-shot answer is right.
 
-    Records: `text`, `parsed` (None where the text holds no answer) and `correct`.
+    Records: `text`, `finish_reason` (as the engine's), `parsed` (None where the text holds no
+    answer) and `correct`.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class ExactMatchTask(GenerationTask):
 
     def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
         """As `GenerationTask.answer`."""
-        texts = generate_texts(
+        completions = generate(
             subject,
             [direct_prompt(self.questions[index]) for index in indices],
             seeds=[question_seed(subject, index) for index in indices],
@@ -79,25 +81,38 @@ class ExactMatchTask(GenerationTask):
             max_tokens=self.max_new_tokens,
             stop=ANSWER_STOPS,
         )
-        return [self._record(index, text) for index, (text,) in zip(indices, texts, strict=True)]
+        return [
+            self._record(index, one) for index, (one,) in zip(indices, completions, strict=True)
+        ]
 
     def figures(self, record: Record) -> dict[str, float]:
-        """1 for a right answer; nothing where the question was left out."""
+        """`exact_match`: 1 for a right answer. `no_answer`: 1 for a text that holds none.
+
+        Nothing where the question was left out.
+        """
         if "left_out" in record:
             return {}
-        return {"exact_match": float(record["correct"])}
+        return {
+            "exact_match": float(record["correct"]),
+            "no_answer": float(record["parsed"] is None),
+        }
 
-    def _record(self, index: int, text: str) -> Record:
+    def _record(self, index: int, completion: CompletionOutput) -> Record:
         question = self.questions[index]
-        parsed = last_answer(text, question)
-        correct = parsed == question.answer
-        return {"index": index, "text": text, "parsed": parsed, "correct": correct}
+        parsed = last_answer(completion.text, question)
+        return {
+            "index": index,
+            "text": completion.text,
+            "finish_reason": completion.finish_reason,
+            "parsed": parsed,
+            "correct": parsed == question.answer,
+        }
 
 
-def generate_texts(
+def generate(
     subject: Subject, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any
-) -> list[list[str]]:
-    """The texts of every prompt's completions, in one batch, by the subject's way of thinking.
+) -> list[list[CompletionOutput]]:
+    """Every prompt's completions, in one batch, by the subject's way of thinking.
 
     Args:
         seeds: one for each prompt; completion i has `derive_seed(seed, i)`.
@@ -114,4 +129,4 @@ def generate_texts(
         for seed in seeds
     ]
     outputs = subject.llm.generate(list(prompts), params)
-    return [[completion.text for completion in output.outputs] for output in outputs]
+    return [output.outputs for output in outputs]
