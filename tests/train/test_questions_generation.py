@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
+from qstar_infer.engine.stop_strings import StopStrings
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import CompletionOutput, FinishReason, RequestOutput
 from qstar_infer.sampling.noise import derive_seed
@@ -47,11 +48,19 @@ class ScriptedLLM:
             texts = self.replies[prompt]
             assert len(texts) == settings.n
             completions = [
-                CompletionOutput(index=index, text=text, finish_reason=self.finish_reason)
+                CompletionOutput(
+                    index=index, text=cut(text, settings.stop), finish_reason=self.finish_reason
+                )
                 for index, text in enumerate(texts)
             ]
             outputs.append(RequestOutput(request_id="", prompt_token_ids=[], outputs=completions))
         return outputs
+
+
+def cut(text: str, stop: tuple[str, ...]) -> str:
+    """As the engine does: the text before the first stop string."""
+    stops = StopStrings(stop, is_kept=False)
+    return stops.push(text)[0] + stops.flush()
 
 
 def scripted(llm: ScriptedLLM, thinking: Thinking = THINKING) -> Subject:
@@ -127,7 +136,30 @@ def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
     for settings in params:
         assert (settings.n, settings.temperature, settings.max_tokens) == (1, 0.0, 40)
         assert (settings.num_thought_tokens, settings.thought_temperature) == (2, 0.5)
-        assert {"\nQ:", "\n\n"} <= set(settings.stop)
+
+
+@pytest.mark.parametrize(
+    ("behind", "parsed"),
+    [
+        ("\n\nThen 13 - 4 = 9.\n\nThat makes 9 * 2 = 18 dollars.", "18"),
+        ("\nQ: How many are 5 and 6?\nA: 11", "13"),
+        ("\n\n\nTable 7", "13"),
+        ("\nB: 4", "13"),
+    ],
+    ids=["paragraphs", "another question", "two free lines", "a list of answers"],
+)
+def test_a_worked_answer_may_have_paragraphs(behind: str, parsed: str) -> None:
+    """It was cut after its first paragraph, and a number from its middle was scored."""
+    llm = ScriptedLLM({"Q: Eggs?\nA:": [f" 16 - 3 = 13.{behind}"]})
+    (record,) = exact_match(EGGS).measure(scripted(llm), [0])
+    assert record["parsed"] == parsed
+
+
+def test_the_letter_is_in_the_first_paragraph() -> None:
+    prompt = "Q: Where?\n(A) bank\n(B) mall\n(C) c\n(D) d\n(E) e\nA:"
+    llm = ScriptedLLM({prompt: [" I do not know.\n\n(B) is a letter."]})
+    (record,) = exact_match(WHERE).measure(scripted(llm), [0])
+    assert (record["text"], record["parsed"]) == (" I do not know.", None)
 
 
 CHAIN = "Q: Eggs?\nA: Let's think step by step."

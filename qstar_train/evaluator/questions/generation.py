@@ -15,9 +15,16 @@ from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Record
 from qstar_train.scoring import Thinking
 
-ANSWER_STOPS = ("\nQ:", "\nA:", "\nB:", "\n\n")
-"""A base model goes on with a question of its own, with an empty line and something else, or, if it
-is small, with `B:` and `C:`, as though `A:` had been the first of a list."""
+_NEXT = ("\nQ:", "\nA:", "\nB:")
+"""A base model goes on with a question of its own, or, if it is small, with `B:` and `C:`, as
+though `A:` had been the first of a list."""
+ANSWER_STOPS: dict[QuestionKind, tuple[str, ...]] = {
+    "gsm8k": (*_NEXT, "\n\n\n"),
+    "commonsense_qa": (*_NEXT, "\n\n"),
+}
+"""What ends an answer. The last number of a worked answer is read, so it may have paragraphs, and
+ends with two free lines, as the chains of `majority` do. The first letter is read, so what comes
+behind a free line is another text. All of them are ours, not the paper's."""
 
 
 class GenerationTask(QuestionTask):
@@ -79,7 +86,7 @@ class ExactMatchTask(GenerationTask):
             seeds=[question_seed(subject, index) for index in indices],
             temperature=0.0,
             max_tokens=self.max_new_tokens,
-            stop=ANSWER_STOPS,
+            stop=ANSWER_STOPS[self.kind],
         )
         return [
             self._record(index, one) for index, (one,) in zip(indices, completions, strict=True)
