@@ -75,6 +75,12 @@ GOOD: dict[QuestionKind, dict[str, Any]] = {
         ("gsm8k", {"answer": None}, r"row 2: answer .* got None"),
         ("gsm8k", {"answer": True}, r"row 2: answer .* got True"),
         ("gsm8k", {"question": "  "}, r"row 2: question .* got '  '"),
+        ("gsm8k", {"question": "a\ud800b"}, r"row 2: question holds '\\ud800', .* take it out"),
+        (
+            "commonsense_qa",
+            {"choices": [*CHOICES[:4], "\udfff"]},
+            r"row 2: choices\[4\] holds '\\udfff'",
+        ),
         ("commonsense_qa", {"choices": CHOICES[:4]}, r"row 2: choices must be 5 texts"),
         ("commonsense_qa", {"choices": [*CHOICES[:4], ""]}, r"row 2: choices must be 5 texts"),
         ("commonsense_qa", {"choices": "abcde"}, r"row 2: choices must be 5 texts"),
