@@ -78,7 +78,8 @@ class EvaluateSettings(Settings):
     """Of sampled thoughts; 0 is greedy. 1 as in training."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     batch_size: int = Field(default=4, ge=1, le=4096)
-    """Documents or questions at once. Changes speed and memory, not results."""
+    """Documents, or questions of `probability`, at once. Changes speed and memory, not results. For
+    answers that are generated the engine chooses."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""

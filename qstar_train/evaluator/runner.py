@@ -22,7 +22,10 @@ from qstar_train.scoring import Thinking
 
 _PROMPT_TOKENS = 1024
 """Room for a question beside its answer, in the engine's context."""
-_MAX_SEQUENCES = 64
+_CPU_SEQUENCES = 8
+_GPU_SEQUENCES = 32
+"""Answers written at once. More are no faster on a CPU (the default model); on a GPU the oracle
+needs memory beside their keys and values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,16 +179,15 @@ class Evaluation:
 
 
 def open_engine(model: QuietStarModel, settings: EvaluateSettings) -> LLM:
-    """An engine as large as the questions need it: the oracle needs memory beside its pool."""
+    """An engine for the answers of the run's questions; one of a single sequence without any."""
     questions = [item for item in settings.questions if set(item.measures) - {"probability"}]
     longest = max((item.max_new_tokens for item in questions), default=0) + _PROMPT_TOKENS
     limit = getattr(model.backbone.config.get_text_config(), "max_position_embeddings", longest)
-    most = settings.batch_size * max((item.num_samples for item in questions), default=1)
+    most = _CPU_SEQUENCES if model.device.type == "cpu" else _GPU_SEQUENCES
     lengths = [length for length in settings.thought_lengths if length is not None]
     return LLM(
         model=model,
         max_model_len=min(longest, int(limit)),
-        max_num_seqs=min(most, _MAX_SEQUENCES) if questions else 1,
-        max_queue=most,
+        max_num_seqs=most if questions else 1,
         max_thought_tokens=max([model.num_thought_tokens, *lengths]),
     )

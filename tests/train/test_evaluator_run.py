@@ -15,6 +15,7 @@ from qstar_train.evaluator.bootstrap import Bootstrap, Estimate
 from qstar_train.evaluator.checkpoints import CheckpointFacts, find_checkpoints
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.held_out import HeldOutTask
+from qstar_train.evaluator.questions import question_tasks
 from qstar_train.evaluator.report import make_report
 from qstar_train.evaluator.runner import Cell, Evaluation, Progress
 from qstar_train.evaluator.subject import Subject
@@ -141,6 +142,40 @@ def test_an_interrupted_run_goes_on(directory: Path, tmp_path: Path, num_batches
         file.write('{"index": 4, "base_lo')
     resumed = run(tmp_path / "cut", sources, batch_size=1)
     assert [cell.file.records() for cell in resumed] == whole
+
+
+def test_the_batch_size_is_the_oracles_alone(directory: Path, tmp_path: Path) -> None:
+    """The engine was handed so few questions at once, too, and ran empty behind each few."""
+    path = tmp_path / "questions.jsonl"
+    rows = [{"question": f"{n} and {n}?", "answer": str(2 * n)} for n in range(5)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    questions = {"name": "q", "kind": "gsm8k", "path": str(path), "max_new_tokens": 3}
+    changes: dict[str, Any] = {
+        "texts": [],
+        "questions": [questions | {"measures": ["probability", "exact_match"]}],
+        "thoughts": ["sampled"],
+        "thought_lengths": [2],
+    }
+    (settings,) = EvaluateSettings.model_validate(changes).questions
+
+    def measured(size: int) -> tuple[list[list[Record]], list[int]]:
+        done: list[Progress] = []
+        cells = run(
+            tmp_path / str(size),
+            [directory / "one"],
+            tasks=question_tasks(settings, batch_size=size),
+            on_progress=done.append,
+            batch_size=size,
+            **changes,
+        )
+        counts = [item.num_done for item in done if item.task == "q-exact_match"]
+        return [cell.file.records() for cell in cells], counts
+
+    (one_by_one, written), (together, _) = measured(1), measured(5)
+    assert written[-2:] == [0, 5]
+    assert one_by_one[1:] == together[1:]
+    for first, second in zip(one_by_one[0], together[0], strict=True):
+        assert first == pytest.approx(second, rel=1e-4)
 
 
 def test_what_is_done_is_neither_measured_nor_loaded(

@@ -12,6 +12,7 @@ from qstar_train.evaluator.config import QuestionSetSettings
 from qstar_train.evaluator.questions import question_tasks
 from qstar_train.evaluator.questions.data import Question, QuestionKind
 from qstar_train.evaluator.questions.files import read_questions
+from qstar_train.evaluator.questions.generation import SEQUENCES_PER_CALL
 
 CHOICES = ["bank", "library", "department store", "mall", "new york"]
 
@@ -165,4 +166,6 @@ def test_a_task_for_each_measure(tmp_path: Path) -> None:
     )
     tasks = question_tasks(settings, batch_size=3)
     assert [task.name for task in tasks] == ["gsm-majority", "gsm-probability", "gsm-exact_match"]
-    assert {(task.num_units, task.batch_size) for task in tasks} == {(2, 3)}
+    assert [task.num_units for task in tasks] == [2, 2, 2]
+    num_samples, at_once = settings.num_samples, [task.batch_size for task in tasks]
+    assert at_once == [SEQUENCES_PER_CALL // num_samples, 3, SEQUENCES_PER_CALL]

@@ -69,22 +69,22 @@ def scripted(llm: ScriptedLLM, thinking: Thinking = THINKING) -> Subject:
     )
 
 
-def writing(*, max_model_len: int | None = None) -> Subject:
-    """A toy that writes by itself."""
+def writing(**engine: Any) -> Subject:
+    """A toy that writes by itself, on an engine of these settings."""
     model = make_toy().model
-    llm = LLM(model=model, max_model_len=max_model_len)
+    llm = LLM(model=model, **engine)
     return Subject(label="toy", model=model, llm=llm, thinking=THINKING, seed=3)
 
 
 def exact_match(*questions: Question, **changes: Any) -> ExactMatchTask:
     kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
-    settings: dict[str, Any] = {"name": "m", "kind": kind, "batch_size": 8, "max_new_tokens": 40}
+    settings: dict[str, Any] = {"name": "m", "kind": kind, "max_new_tokens": 40}
     return ExactMatchTask(questions=questions, **settings | changes)
 
 
 def majority(*questions: Question, num_samples: int = 3, **changes: Any) -> MajorityTask:
     kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
-    settings: dict[str, Any] = {"name": "m", "kind": kind, "batch_size": 8, "max_new_tokens": 40}
+    settings: dict[str, Any] = {"name": "m", "kind": kind, "max_new_tokens": 40}
     settings |= {"temperature": 0.9, "num_samples": num_samples}
     return MajorityTask(questions=questions, **settings | changes)
 
@@ -246,9 +246,12 @@ def test_a_run_that_could_generate_nothing_is_refused() -> None:
     ],
     ids=["exact", "majority"],
 )
-def test_neither_batch_nor_order_changes_a_record(task: QuestionTask) -> None:
-    subject = writing()
-    together = task.measure(subject, [0, 1, 2])
+@pytest.mark.parametrize("max_num_seqs", [1, 2, 64])
+def test_neither_batch_nor_order_changes_a_record(task: QuestionTask, max_num_seqs: int) -> None:
+    """Nor how many the engine writes at once."""
+    together = task.measure(writing(), [0, 1, 2])
+    subject = writing(max_num_seqs=max_num_seqs)
+    assert task.measure(subject, [0, 1, 2]) == together
     assert task.measure(subject, [1]) == [together[1]]
     assert task.measure(subject, [2, 0]) == [together[2], together[0]]
     subject.llm.close()
@@ -277,6 +280,23 @@ def test_a_question_longer_than_the_context_is_left_out(task: QuestionTask) -> N
     assert found["num_left_out"].value == 1
     assert len(found) > 1
     assert "num_left_out" not in task.compare(records, records, Bootstrap())
+
+
+def test_one_that_is_too_long_does_not_part_all_others() -> None:
+    """Each was then measured by itself, while the engine's other places stayed empty."""
+    questions = [EGGS, DAYS, LONG, *[EGGS] * 13]
+    task, subject = exact_match(*questions, max_new_tokens=2), writing(max_model_len=112)
+    calls: list[int] = []
+    generate = subject.llm.generate
+
+    def counted(prompts: list[str], params: list[SamplingParams]) -> list[RequestOutput]:
+        outputs = generate(prompts, params)
+        calls.append(len(outputs))
+        return outputs
+
+    subject.llm.generate = counted  # type: ignore[assignment, method-assign]
+    assert len(task.measure(subject, range(16))) == 16
+    assert sorted(calls) == [1, 2, 4, 8]
 
 
 def test_equal_questions_are_sampled_apart() -> None:

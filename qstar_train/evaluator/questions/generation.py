@@ -26,12 +26,27 @@ ANSWER_STOPS: dict[QuestionKind, tuple[str, ...]] = {
 ends with two free lines, as the chains of `majority` do. The first letter is read, so what comes
 behind a free line is another text. All of them are ours, not the paper's."""
 
+SEQUENCES_PER_CALL = 128
+"""Handed to the engine at once: several times what it writes at once, since it fills each place as
+it falls free, and has empty ones only at a call's end. Records are kept after each call."""
+
 
 class GenerationTask(QuestionTask):
     """A task that writes text.
 
     Records of questions that do not fit the model's context have `left_out`, the reason.
     """
+
+    def __init__(
+        self, *, name: str, kind: QuestionKind, questions: Sequence[Question], num_samples: int = 1
+    ) -> None:
+        """
+        Args:
+            num_samples: sequences written for each question.
+        """
+        batch_size = max(1, SEQUENCES_PER_CALL // num_samples)
+        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
+        self.num_samples = num_samples
 
     def supports(self, thinking: Thinking) -> bool:
         """False for random thoughts: the engine samples thoughts, and puts none in their place."""
@@ -47,8 +62,10 @@ class GenerationTask(QuestionTask):
         except ContextLengthError as error:
             if len(indices) == 1:
                 return [{"index": indices[0], "left_out": str(error)}]
-        # One of them is too long; which one, each tells by itself.
-        return [record for index in indices for record in self.measure(subject, [index])]
+        # One of them is too long. Halves, not one by one: the engine is to write many at once.
+        middle = len(indices) // 2
+        halves = indices[:middle], indices[middle:]
+        return [record for half in halves for record in self.measure(subject, half)]
 
     @abstractmethod
     def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
@@ -72,10 +89,9 @@ class ExactMatchTask(GenerationTask):
         name: str,
         kind: QuestionKind,
         questions: Sequence[Question],
-        batch_size: int,
         max_new_tokens: int,
     ) -> None:
-        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
+        super().__init__(name=name, kind=kind, questions=questions)
         self.max_new_tokens = max_new_tokens
 
     def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:

@@ -40,13 +40,11 @@ class MajorityTask(GenerationTask):
         name: str,
         kind: QuestionKind,
         questions: Sequence[Question],
-        batch_size: int,
         num_samples: int,
         temperature: float,
         max_new_tokens: int,
     ) -> None:
-        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
-        self.num_samples = num_samples
+        super().__init__(name=name, kind=kind, questions=questions, num_samples=num_samples)
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
 
