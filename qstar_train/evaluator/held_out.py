@@ -15,6 +15,7 @@ from qstar_train import scoring
 from qstar_train.evaluator.bootstrap import Bootstrap, Estimate, Floats
 from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Record, digest_of
+from qstar_train.evaluator.text_ids import encode_text
 
 
 class HeldOutTask:
@@ -111,11 +112,9 @@ class HeldOutTask:
         }
 
     def _encode(self, model: QuietStarModel, index: int) -> list[int]:
-        """At most `max_tokens` ids. A text cannot spell the delimiters."""
-        ids = model.tokenizer(self._documents[index][1], verbose=False).input_ids
-        return [token_id for token_id in ids if token_id not in model.delimiter_ids][
-            : self._max_tokens
-        ]
+        """At most `max_tokens` ids. A text cannot spell special tokens."""
+        text = self._documents[index][1]
+        return encode_text(model.tokenizer, text, model.delimiter_ids)[: self._max_tokens]
 
     def _record(
         self, label: str, text: TokenText, index: int, ids: list[int], lists: Record

@@ -21,12 +21,13 @@ from qstar_train.evaluator.questions.majority import MajorityTask
 from qstar_train.evaluator.subject import Subject
 from qstar_train.scoring import Thinking
 
-from ..parity.toy import make_toy
+from ..parity.toy import byte_tokenizer, make_toy
 
 EGGS = Question(question="Eggs?", answer="18")
 DAYS = Question(question="Days?", answer="365")
 WHERE = Question(question="Where?", choices=("bank", "mall", "c", "d", "e"), answer="B")
 THINKING = Thinking(num_thought_tokens=2, temperature=0.5)
+TOKENIZER = byte_tokenizer()
 SO = "\nTherefore, the answer (arabic numerals) is"
 
 
@@ -40,11 +41,12 @@ class ScriptedLLM:
     asked: list[tuple[list[str], list[SamplingParams]]] = field(default_factory=list)
 
     def generate(
-        self, prompts: Sequence[str], params: Sequence[SamplingParams]
+        self, prompts: Sequence[list[int]], params: Sequence[SamplingParams]
     ) -> list[RequestOutput]:
-        self.asked.append((list(prompts), list(params)))
+        asked = [str(TOKENIZER.decode(prompt)) for prompt in prompts]
+        self.asked.append((asked, list(params)))
         outputs = []
-        for prompt, settings in zip(prompts, params, strict=True):
+        for prompt, settings in zip(asked, params, strict=True):
             texts = self.replies[prompt]
             assert len(texts) == settings.n
             completions = [
@@ -282,6 +284,13 @@ def test_a_question_longer_than_the_context_is_left_out(task: QuestionTask) -> N
     assert "num_left_out" not in task.compare(records, records, Bootstrap())
 
 
+def test_a_question_may_spell_a_delimiter() -> None:
+    """The engine refused the prompt, which ended the evaluation."""
+    question = Question(question="What does <|startthought|> do?", answer="1")
+    (record,) = exact_match(question, max_new_tokens=1).measure(writing(), [0])
+    assert "left_out" not in record
+
+
 def test_one_that_is_too_long_does_not_part_all_others() -> None:
     """Each was then measured by itself, while the engine's other places stayed empty."""
     questions = [EGGS, DAYS, LONG, *[EGGS] * 13]
@@ -289,7 +298,7 @@ def test_one_that_is_too_long_does_not_part_all_others() -> None:
     calls: list[int] = []
     generate = subject.llm.generate
 
-    def counted(prompts: list[str], params: list[SamplingParams]) -> list[RequestOutput]:
+    def counted(prompts: list[list[int]], params: list[SamplingParams]) -> list[RequestOutput]:
         outputs = generate(prompts, params)
         calls.append(len(outputs))
         return outputs

@@ -13,6 +13,7 @@ from qstar_train.evaluator.questions.data import Question, QuestionKind
 from qstar_train.evaluator.questions.prompts import direct_prompt
 from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Record
+from qstar_train.evaluator.text_ids import encode_text
 from qstar_train.scoring import Thinking
 
 _NEXT = ("\nQ:", "\nA:", "\nB:")
@@ -151,5 +152,7 @@ def generate(
         )
         for seed in seeds
     ]
-    outputs = subject.llm.generate(list(prompts), params)
+    model = subject.model
+    prompt_ids = [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts]
+    outputs = subject.llm.generate(prompt_ids, params)
     return [output.outputs for output in outputs]
