@@ -123,6 +123,13 @@ def test_a_text_cannot_spell_a_special_token() -> None:
     assert max(record["token_ids"]) < 256
 
 
+def test_a_piece_of_a_character_shows_its_bytes() -> None:
+    """On the page it was U+FFFD, whichever it was."""
+    (record,) = held_out(["Grüße"]).measure(subject_of(make_toy().model), [0])
+    assert record["tokens"] == ["G", "r", "<C3>", "<BC>", "<C3>", "<9F>", "e"]
+    assert not any("\ufffd" in thought for thought in record["thoughts"])
+
+
 def test_a_loss_that_is_not_finite_is_refused() -> None:
     model = make_toy().model
     with torch.no_grad():
