@@ -110,6 +110,21 @@ def test_every_checkpoint_thinks_in_every_way_once(directory: Path, tmp_path: Pa
     assert by_name["2-sampled"][0]["base_losses"] == by_name["2-random"][0]["base_losses"]
 
 
+def test_what_has_no_random_thoughts_is_said_once(
+    directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The control was left out without a word."""
+    sources = [directory / "one", directory / "two"]
+    run(tmp_path / "both", sources, tasks=[held_out(), Answers()])
+    (said,) = caplog.messages
+    assert said.startswith("No random thoughts for answers: ")
+    caplog.clear()
+    run(tmp_path / "sampled", sources, tasks=[held_out(), Answers()], thoughts=["sampled"])
+    run(tmp_path / "short", sources, tasks=[held_out(), Answers()], thought_lengths=[0])
+    run(tmp_path / "text", sources)
+    assert not caplog.messages
+
+
 def test_lengths_as_trained_and_doubles() -> None:
     facts = CheckpointFacts(description="", num_thought_tokens=5, can_think=True)
     lengths = {"thought_lengths": [None, 5, 0], "temperature": 0.5}
