@@ -52,7 +52,7 @@ class QuestionSetSettings(Settings):
     exact_match: of a greedy answer; majority: the most frequent of `num_samples` answers, each
     after a chain of thought."""
     num_samples: int = Field(default=8, ge=1, le=128)
-    """Answers of each question for `majority`."""
+    """Answers of each question for `majority`; its figure is named by them, `maj@8`."""
     sample_temperature: float = Field(default=0.9, gt=0, le=2)
     """Of the visible tokens for `majority`. 0.9 in the paper's script."""
     max_new_tokens: int = Field(default=384, ge=1, le=32768)

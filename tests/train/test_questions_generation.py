@@ -190,7 +190,7 @@ def test_majority_votes_over_the_conclusions_of_chains() -> None:
     }
     found = task.summarise([record, record | {"correct": False}], Bootstrap())
     assert {name: estimate.value for name, estimate in found.items()} == {
-        "majority": 0.5,
+        "maj@4": 0.5,
         "single_sample": 0.5,
         "no_answer": 0.25,
         "num_left_out": 0,

@@ -66,7 +66,9 @@ class MajorityTask(GenerationTask):
         ]
 
     def figures(self, record: Record) -> dict[str, float]:
-        """1 for a right vote; the shares of samples that are right and that hold no answer.
+        """`maj@8`: 1 for a right vote of 8; the number is in the name, as those of other numbers
+        are another measure. `single_sample`: the share of samples that are right by themselves.
+        `no_answer`: that of samples without an answer.
 
         Nothing where the question was left out.
         """
@@ -74,7 +76,7 @@ class MajorityTask(GenerationTask):
             return {}
         answers = record["answers"]
         return {
-            "majority": float(record["correct"]),
+            f"maj@{self.num_samples}": float(record["correct"]),
             "single_sample": record["single_sample"],
             "no_answer": answers.count(None) / len(answers),
         }
