@@ -71,9 +71,11 @@ class EvaluateSettings(Settings):
     questions: list[QuestionSetSettings] = []
     thought_lengths: list[ThoughtLength | None] = Field(default=[None], min_length=1)
     """Sampled tokens of a thought; null is as each checkpoint was trained, 0 does not think. A
-    checkpoint that cannot think is measured with 0 alone."""
+    checkpoint that cannot think is measured with 0 alone; `exact_match` and `majority` are always
+    measured with 0 too, since it is what their thinking is compared with."""
     thoughts: list[Literal["sampled", "random"]] = Field(default=["sampled"], min_length=1)
-    """`random` puts random tokens in the thoughts' place: the control."""
+    """`random` puts random tokens in the thoughts' place: the control. `exact_match` and `majority`
+    do without it: the engine writes their answers, and samples thoughts itself."""
     temperature: float = Field(default=1.0, ge=0, le=2)
     """Of sampled thoughts; 0 is greedy. 1 as in training."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)

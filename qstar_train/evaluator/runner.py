@@ -15,6 +15,7 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.evaluator.checkpoints import Checkpoint, CheckpointFacts
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.guard import guard
+from qstar_train.evaluator.questions.generation import GenerationTask
 from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Task
 from qstar_train.evaluator.units import UnitFile
@@ -127,12 +128,6 @@ class Evaluation:
         return cells
 
     def _cells(self, checkpoint: Checkpoint, facts: CheckpointFacts) -> list[Cell]:
-        ways = variants(
-            facts,
-            thought_lengths=self._settings.thought_lengths,
-            thoughts=self._settings.thoughts,
-            temperature=self._settings.temperature,
-        )
         return [
             Cell(
                 checkpoint=checkpoint,
@@ -144,9 +139,22 @@ class Evaluation:
                 ),
             )
             for task in self._tasks
-            for thinking in ways
-            if task.supports(thinking)
+            for thinking in self._ways(task, facts)
         ]
+
+    def _ways(self, task: Task, facts: CheckpointFacts) -> list[Thinking]:
+        """The variants of a checkpoint that a task measures, in the order of the settings."""
+        lengths = self._settings.thought_lengths
+        if isinstance(task, GenerationTask) and 0 not in lengths:
+            # Records of text and probabilities hold the base figure; a written answer has none.
+            lengths = [0, *lengths]
+        found = variants(
+            facts,
+            thought_lengths=lengths,
+            thoughts=self._settings.thoughts,
+            temperature=self._settings.temperature,
+        )
+        return [thinking for thinking in found if task.supports(thinking)]
 
     def _measure(self, cell: Cell, llm: LLM) -> None:
         subject = Subject(
