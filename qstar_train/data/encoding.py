@@ -39,7 +39,7 @@ class PlainEncoder:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise ConfigError(
-                f"Training text needs a tokenizer of the `tokenizers` library, "
+                f"Text needs a tokenizer of the `tokenizers` library, "
                 f"not a {type(tokenizer).__name__}; give a model that has a tokenizer.json."
             )
         text = _as_plain_text(backend, excluded_ids)
@@ -73,6 +73,13 @@ class PlainEncoder:
                 encoded.append(np.array(ids + self._end if ids else ids, dtype=np.int32))
         self._require_allowed(encoded, where)
         return encoded
+
+    def encode_alone(self, text: str) -> list[int]:
+        """Encode one text as the tokenizer itself does: with what it begins (or ends) a text with.
+
+        Excluded ids are not refused here.
+        """
+        return list(self._tokenizer.encode(text).ids)
 
     def _require_allowed(self, encoded: Sequence[TokenIds], where: str) -> None:
         if not self._excluded_ids.size:

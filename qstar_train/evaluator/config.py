@@ -52,7 +52,7 @@ class QuestionSetSettings(Settings):
     exact_match: of a greedy answer; majority: the most frequent of `num_samples` answers, each
     after a chain of thought."""
     num_samples: int = Field(default=8, ge=1, le=128)
-    """Answers of each question for `majority`."""
+    """Answers of each question for `majority`; its figure is named by them, `maj@8`."""
     sample_temperature: float = Field(default=0.9, gt=0, le=2)
     """Of the visible tokens for `majority`. 0.9 in the paper's script."""
     max_new_tokens: int = Field(default=384, ge=1, le=32768)
@@ -71,18 +71,21 @@ class EvaluateSettings(Settings):
     questions: list[QuestionSetSettings] = []
     thought_lengths: list[ThoughtLength | None] = Field(default=[None], min_length=1)
     """Sampled tokens of a thought; null is as each checkpoint was trained, 0 does not think. A
-    checkpoint that cannot think is measured with 0 alone."""
+    checkpoint that cannot think is measured with 0 alone; `exact_match` and `majority` are always
+    measured with 0 too, since it is what their thinking is compared with."""
     thoughts: list[Literal["sampled", "random"]] = Field(default=["sampled"], min_length=1)
-    """`random` puts random tokens in the thoughts' place: the control."""
+    """`random` puts random tokens in the thoughts' place: the control. `exact_match` and `majority`
+    do without it: the engine writes their answers, and samples thoughts itself."""
     temperature: float = Field(default=1.0, ge=0, le=2)
     """Of sampled thoughts; 0 is greedy. 1 as in training."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     batch_size: int = Field(default=4, ge=1, le=4096)
-    """Documents or questions at once. Changes speed and memory, not results."""
+    """Documents, or questions of `probability`, at once. Changes speed and memory, not results. For
+    answers that are generated the engine chooses."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    bootstrap_resamples: int = Field(default=1000, ge=100, le=100_000)
+    bootstrap_resamples: int = Field(default=1000, ge=100, le=20_000)
     """Behind each 95 % interval."""
 
     @model_validator(mode="after")

@@ -13,8 +13,10 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import derive_seed
 from qstar_train import scoring
 from qstar_train.evaluator.bootstrap import Bootstrap, Estimate, Floats
+from qstar_train.evaluator.byte_text import with_bytes
 from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Record, digest_of
+from qstar_train.evaluator.text_ids import encode_text
 
 
 class HeldOutTask:
@@ -22,7 +24,8 @@ class HeldOutTask:
 
     A record's lists `base_losses`, `mixed_losses` (nats), `mixing_weights`, `thought_ids` and
     `thoughts` (their text) say of entry p what predicts token p + 1 of `token_ids` and `tokens`.
-    They are empty where a document is a single token for a checkpoint's tokenizer.
+    They are empty where a document is a single token for a checkpoint's tokenizer. In `tokens` and
+    `thoughts` a piece of a character is its bytes, `<E2>`.
     """
 
     def __init__(
@@ -73,8 +76,7 @@ class HeldOutTask:
                 measured[place] = _lists(scores, row, length=len(rows[place]) - 1)
         text = TokenText(subject.model.tokenizer)
         return [
-            self._record(subject.label, text, *item)
-            for item in zip(indices, rows, measured, strict=True)
+            self._record(subject, text, *item) for item in zip(indices, rows, measured, strict=True)
         ]
 
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
@@ -111,24 +113,24 @@ class HeldOutTask:
         }
 
     def _encode(self, model: QuietStarModel, index: int) -> list[int]:
-        """At most `max_tokens` ids. A text cannot spell the delimiters."""
-        ids = model.tokenizer(self._documents[index][1], verbose=False).input_ids
-        return [token_id for token_id in ids if token_id not in model.delimiter_ids][
-            : self._max_tokens
-        ]
+        """At most `max_tokens` ids. A text cannot spell special tokens."""
+        text = self._documents[index][1]
+        return encode_text(model.tokenizer, text, model.delimiter_ids)[: self._max_tokens]
 
     def _record(
-        self, label: str, text: TokenText, index: int, ids: list[int], lists: Record
+        self, subject: Subject, text: TokenText, index: int, ids: list[int], lists: Record
     ) -> Record:
+        tokenizer = subject.model.tokenizer
         empty: Record = {name: [] for name in _LISTS}
         record: Record = {"index": index, "document": self._documents[index][0], "token_ids": ids}
-        record["tokens"] = [text.of_token(token_id) for token_id in ids]
+        record["tokens"] = [with_bytes(tokenizer, [each], text.of_token(each)) for each in ids]
         record |= empty | lists
-        record["thoughts"] = [text.of_piece(thought) for thought in record["thought_ids"]]
+        thoughts = record["thought_ids"]
+        record["thoughts"] = [with_bytes(tokenizer, each, text.of_piece(each)) for each in thoughts]
         if not all(np.isfinite(record[name]).all() for name in _LISTS[:3]):
             raise CheckpointError(
-                f"{label}: document {record['document']} of {self.name} has a loss that is not "
-                "finite. Its weights are broken, or its dtype is too narrow: try dtype=float32."
+                f"{subject.label}: document {record['document']} of {self.name} has a loss that is "
+                "not finite. Its weights are broken, or its dtype is too narrow: try dtype=float32."
             )
         return record
 

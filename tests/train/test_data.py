@@ -310,6 +310,7 @@ def test_what_is_wrong_with_a_source(
         ("a.csv", b"text\na\n", r"a\.csv is of no known kind"),
         ("a.parquet.gz", b"", "of no known kind"),
         ("a.jsonl", b'{"text": "a"}\n{oops\n', "cannot be read: JSON parse error"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud800"}\n', "surrogate pair"),
         ("a.txt", b"\xff\xfe\x00", "cannot be read: 'utf-8' codec can't decode"),
         ("a.parquet", b"not parquet", "cannot be read"),
     ],

@@ -61,6 +61,7 @@ def test_a_run_prints_tables_and_writes_all(config: Path) -> None:
     assert [item["num_units"] for item in report["results"]] == [4, 4, 4]
     assert (out / "report.md").read_text().startswith("# Evaluation")
     assert sorted(path.name for path in (out / "pages").iterdir()) == ["news-toy.html"]
+    assert "&lt;C3&gt;" in (out / "pages" / "news-toy.html").read_text(encoding="utf-8")
     assert len((out / "units" / "toy" / "news" / "3-random.jsonl").read_text().splitlines()) == 4
 
 

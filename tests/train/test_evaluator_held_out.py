@@ -115,10 +115,19 @@ def test_other_tokens_are_not_compared() -> None:
     assert held_out().compare(records, others, Bootstrap()) == {}
 
 
-def test_a_text_cannot_spell_a_delimiter() -> None:
-    task = held_out(["say <|startthought|> now"])
-    (record,) = task.measure(subject_of(make_toy().model), [0])
-    assert "".join(record["tokens"]) == "say  now"
+def test_a_text_cannot_spell_a_special_token() -> None:
+    """As in training: `<eos>` became the token, and a delimiter was cut out of the text."""
+    text = "<eos> say <|startthought|> now"
+    (record,) = held_out([text], max_tokens=99).measure(subject_of(make_toy().model), [0])
+    assert "".join(record["tokens"]) == text
+    assert max(record["token_ids"]) < 256
+
+
+def test_a_piece_of_a_character_shows_its_bytes() -> None:
+    """On the page it was U+FFFD, whichever it was."""
+    (record,) = held_out(["Grüße"]).measure(subject_of(make_toy().model), [0])
+    assert record["tokens"] == ["G", "r", "<C3>", "<BC>", "<C3>", "<9F>", "e"]
+    assert not any("\ufffd" in thought for thought in record["thoughts"])
 
 
 def test_a_loss_that_is_not_finite_is_refused() -> None:

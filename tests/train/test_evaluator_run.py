@@ -15,6 +15,7 @@ from qstar_train.evaluator.bootstrap import Bootstrap, Estimate
 from qstar_train.evaluator.checkpoints import CheckpointFacts, find_checkpoints
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.held_out import HeldOutTask
+from qstar_train.evaluator.questions import question_tasks
 from qstar_train.evaluator.report import make_report
 from qstar_train.evaluator.runner import Cell, Evaluation, Progress
 from qstar_train.evaluator.subject import Subject
@@ -88,6 +89,21 @@ def run(
     return Evaluation(settings, checkpoints, tasks, out, on_progress=on_progress).run()
 
 
+def sums(tmp_path: Path, measures: list[str], **changes: Any) -> tuple[dict[str, Any], list[Task]]:
+    """Settings for five questions, and their tasks."""
+    path = tmp_path / "questions.jsonl"
+    rows = [{"question": f"{n} and {n}?", "answer": str(2 * n)} for n in range(5)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    questions = {"name": "q", "kind": "gsm8k", "path": str(path), "max_new_tokens": 3}
+    settings: dict[str, Any] = {
+        "texts": [],
+        "questions": [questions | {"measures": measures}],
+        "thoughts": ["sampled"],
+    } | changes
+    checked = EvaluateSettings.model_validate(settings)
+    return settings, list(question_tasks(checked.questions[0], batch_size=checked.batch_size))
+
+
 def names(cells: Sequence[Cell]) -> list[str]:
     return [f"{cell.checkpoint.label} {cell.task.name} {cell.variant}" for cell in cells]
 
@@ -107,6 +123,46 @@ def test_every_checkpoint_thinks_in_every_way_once(directory: Path, tmp_path: Pa
     by_name = {cell.variant: cell.file.records() for cell in cells[:3]}
     assert by_name["2-sampled"][0]["thought_ids"] != by_name["2-random"][0]["thought_ids"]
     assert by_name["2-sampled"][0]["base_losses"] == by_name["2-random"][0]["base_losses"]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "written"),
+    [
+        ([2], ["0", "2-sampled"]),
+        ([2, 3], ["0", "2-sampled", "3-sampled"]),
+        ([2, 0], ["2-sampled", "0"]),
+        ([0], ["0"]),
+    ],
+)
+def test_answers_are_written_without_thoughts_too(
+    directory: Path, tmp_path: Path, lengths: list[int], written: list[str]
+) -> None:
+    """Else there was nothing to compare thinking with: their records hold no base figure."""
+    settings, tasks = sums(tmp_path, ["probability", "exact_match"])
+    sources = [directory / "one", directory / "plain"]
+    cells = run(tmp_path / "out", sources, tasks=tasks, **settings | {"thought_lengths": lengths})
+    measured = [f"{length}-sampled" if length else "0" for length in lengths]
+    assert names(cells) == [
+        *(f"one q-probability {variant}" for variant in measured),
+        *(f"one q-exact_match {variant}" for variant in written),
+        "plain q-probability 0",
+        "plain q-exact_match 0",
+    ]
+
+
+def test_what_has_no_random_thoughts_is_said_once(
+    directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The control was left out without a word."""
+    sources = [directory / "one", directory / "two"]
+    run(tmp_path / "both", sources, tasks=[held_out(), Answers()])
+    (said,) = caplog.messages
+    assert said.startswith("No random thoughts for answers: ")
+    caplog.clear()
+    run(tmp_path / "sampled", sources, tasks=[held_out(), Answers()], thoughts=["sampled"])
+    run(tmp_path / "short", sources, tasks=[held_out(), Answers()], thought_lengths=[0])
+    run(tmp_path / "text", sources)
+    assert not caplog.messages
 
 
 def test_lengths_as_trained_and_doubles() -> None:
@@ -141,6 +197,25 @@ def test_an_interrupted_run_goes_on(directory: Path, tmp_path: Path, num_batches
         file.write('{"index": 4, "base_lo')
     resumed = run(tmp_path / "cut", sources, batch_size=1)
     assert [cell.file.records() for cell in resumed] == whole
+
+
+def test_the_batch_size_is_the_oracles_alone(directory: Path, tmp_path: Path) -> None:
+    """The engine was handed so few questions at once, too, and ran empty behind each few."""
+
+    def measured(size: int) -> tuple[list[list[Record]], list[int]]:
+        done: list[Progress] = []
+        measures = ["probability", "exact_match"]
+        settings, tasks = sums(tmp_path, measures, batch_size=size, thought_lengths=[2])
+        out, sources = tmp_path / str(size), [directory / "one"]
+        cells = run(out, sources, tasks=tasks, on_progress=done.append, **settings)
+        counts = [item.num_done for item in done if item.task == "q-exact_match"]
+        return [cell.file.records() for cell in cells], counts
+
+    (one_by_one, written), (together, _) = measured(1), measured(5)
+    assert written[-2:] == [0, 5]
+    assert one_by_one[1:] == together[1:]
+    for first, second in zip(one_by_one[0], together[0], strict=True):
+        assert first == pytest.approx(second, rel=1e-4)
 
 
 def test_what_is_done_is_neither_measured_nor_loaded(

@@ -31,6 +31,13 @@ CHOICE = Question(question="Where?", answer="B", choices=CHOICES)
         ("1,2,345", ["1", "2345"]),
         ("20% of 50kg", ["20", "50"]),
         ("a2b has no number", []),
+        ("So it is...18", ["18"]),
+        ("16 .. 18...", ["16", "18"]),
+        ("The total is.18", ["18"]),
+        ("1.2.3", ["1.2"]),
+        ("_18_, __19__ and **20**", ["18", "19", "20"]),
+        ("x_1 = 7", ["7"]),
+        ("\u22125, \u2212$3 and 16\u22123", ["-5", "-3", "16", "3"]),
         ("9" * 5000, ["9" * 5000]),
     ],
 )
@@ -39,7 +46,8 @@ def test_numbers_in_text(text: str, numbers: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [(" 1,000 ", "1000"), ("5 apples", None), ("", None), ("1.", None)]
+    ("text", "number"),
+    [(" 1,000 ", "1000"), ("\u22125", "-5"), ("5 apples", None), ("", None), ("1.", None)],
 )
 def test_a_text_that_is_a_number(text: str, number: str | None) -> None:
     assert plain_number(text) == number
@@ -68,12 +76,35 @@ def test_a_free_reply_ends_with_its_answer_and_a_conclusion_begins_with_it() -> 
         ("Bank", "A"),
         ("the store room", "C"),
         ("New York or B", "E"),
+        ("The answer is: b", "B"),
+        ("The correct answer is **c**.", "C"),
+        ("Answer:\nD", "D"),
+        ("A is wrong, so the answer is E.", "E"),
+        ("Money lies in a bank, so the answer is D", "D"),
+        ("The answer is A because of the name", "A"),
+        ("The answer is a mall", "D"),
+        ("b)", "B"),
+        (" b. It is", "B"),
+        ("b", "B"),
+        ("c) store room", "C"),
+        ("b is what I would say", None),
+        ("a.m. is before noon", None),
+        ("plan b) or plan c)", None),
+        ("Vitamin C helps, so (B)", "B"),
+        ("The answer is New York, E. coli or not", "E"),
+        ("B, since (A) is wrong", "B"),
+        ("I take B since a mall is far", "B"),
+        ("E. coli", None),
+        ("E. coli lives in a mall", "D"),
+        ("E. coli, so (A)", "A"),
+        ("B. store", "B"),
+        ("B. The store", "B"),
         ("BE AN ABLE CAT'S", None),
         ("banks and malls", None),
         ("", None),
     ],
 )
-def test_the_first_letter_or_choice(text: str, letter: str | None) -> None:
+def test_the_letter_or_choice(text: str, letter: str | None) -> None:
     assert letter_in(text, CHOICES) == letter
     assert last_answer(text, CHOICE) == letter
     assert first_answer(text, CHOICE) == letter

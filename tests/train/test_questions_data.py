@@ -12,6 +12,7 @@ from qstar_train.evaluator.config import QuestionSetSettings
 from qstar_train.evaluator.questions import question_tasks
 from qstar_train.evaluator.questions.data import Question, QuestionKind
 from qstar_train.evaluator.questions.files import read_questions
+from qstar_train.evaluator.questions.generation import SEQUENCES_PER_CALL
 
 CHOICES = ["bank", "library", "department store", "mall", "new york"]
 
@@ -75,6 +76,12 @@ GOOD: dict[QuestionKind, dict[str, Any]] = {
         ("gsm8k", {"answer": None}, r"row 2: answer .* got None"),
         ("gsm8k", {"answer": True}, r"row 2: answer .* got True"),
         ("gsm8k", {"question": "  "}, r"row 2: question .* got '  '"),
+        ("gsm8k", {"question": "a\ud800b"}, r"row 2: question holds '\\ud800', .* take it out"),
+        (
+            "commonsense_qa",
+            {"choices": [*CHOICES[:4], "\udfff"]},
+            r"row 2: choices\[4\] holds '\\udfff'",
+        ),
         ("commonsense_qa", {"choices": CHOICES[:4]}, r"row 2: choices must be 5 texts"),
         ("commonsense_qa", {"choices": [*CHOICES[:4], ""]}, r"row 2: choices must be 5 texts"),
         ("commonsense_qa", {"choices": "abcde"}, r"row 2: choices must be 5 texts"),
@@ -159,4 +166,6 @@ def test_a_task_for_each_measure(tmp_path: Path) -> None:
     )
     tasks = question_tasks(settings, batch_size=3)
     assert [task.name for task in tasks] == ["gsm-majority", "gsm-probability", "gsm-exact_match"]
-    assert {(task.num_units, task.batch_size) for task in tasks} == {(2, 3)}
+    assert [task.num_units for task in tasks] == [2, 2, 2]
+    num_samples, at_once = settings.num_samples, [task.batch_size for task in tasks]
+    assert at_once == [SEQUENCES_PER_CALL // num_samples, 3, SEQUENCES_PER_CALL]

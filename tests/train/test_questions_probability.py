@@ -129,6 +129,15 @@ def test_what_cannot_be_measured_is_left_out_and_counted() -> None:
     assert list(task.summarise(records[1:], Bootstrap())) == ["num_left_out"]
 
 
+def test_a_question_cannot_spell_a_special_token() -> None:
+    question = Question(question="What is <eos> and <|startthought|>?", answer="1")
+    model = make_toy().model
+    tokens = answer_tokens(model.tokenizer, "gsm8k")
+    encoded = encode_question(question, tokens, model.tokenizer, model.delimiter_ids)
+    assert max(encoded.prompt_ids) < 256
+    assert "left_out" not in make_task([question]).measure(subject_of(model), [0])[0]
+
+
 def test_subjects_are_compared_over_the_questions_that_both_have() -> None:
     task = make_task(NUMBERS)
     ours: list[Record] = [

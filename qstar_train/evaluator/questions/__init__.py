@@ -20,7 +20,8 @@ def question_tasks(settings: QuestionSetSettings, *, batch_size: int) -> list[Qu
     here: questions are encoded as they are measured, with their subject's.
 
     Args:
-        batch_size: questions at once; `majority` has `num_samples` sequences for each of them.
+        batch_size: questions at once for `probability`. How many the engine is handed at once does
+            not depend on it.
 
     Raises:
         ConfigError: the questions cannot be read.
@@ -42,10 +43,9 @@ def _task(
         "name": f"{settings.name}-{measure}",
         "kind": settings.kind,
         "questions": questions,
-        "batch_size": batch_size,
     }
     if measure == "probability":
-        return ProbabilityTask(**common)
+        return ProbabilityTask(**common, batch_size=batch_size)
     if measure == "exact_match":
         return ExactMatchTask(**common, max_new_tokens=settings.max_new_tokens)
     return MajorityTask(
@@ -62,4 +62,3 @@ class _Common(TypedDict):
     name: str
     kind: QuestionKind
     questions: list[Question]
-    batch_size: int

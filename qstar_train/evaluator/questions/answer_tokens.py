@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from qstar_infer.errors import ConfigError
 from qstar_train.evaluator.questions.data import LETTERS, QuestionKind
 from qstar_train.evaluator.questions.prompts import ANSWER_MARKER
+from qstar_train.evaluator.text_ids import encode_text
 
 DIGITS = "0123456789"
 _PROBE = f"Q: ?{ANSWER_MARKER}"
@@ -55,7 +56,7 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, kind: QuestionKind) -> Ans
         ConfigError: it does not give each character of an answer a token of its own.
     """
     characters = DIGITS if kind == "gsm8k" else LETTERS
-    prompt_ids = encode(tokenizer, _PROBE)
+    prompt_ids = encode_text(tokenizer, _PROBE)
     behind = {
         character: _behind(tokenizer, prompt_ids, f"{_PROBE} {character}")
         for character in characters
@@ -72,15 +73,9 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, kind: QuestionKind) -> Ans
     )
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """A prompt's ids, with the special tokens that the tokenizer begins a text with."""
-    ids: list[int] = tokenizer(text).input_ids
-    return ids
-
-
 def _behind(tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], text: str) -> list[int]:
     """What the encoding of a text has after the prompt it begins with; at least one token."""
-    ids = encode(tokenizer, text)
+    ids = encode_text(tokenizer, text)
     length = len(prompt_ids)
     if ids[:length] != prompt_ids or len(ids) == length:
         raise _unusable(f"does not encode {text!r} as its prompt and then the answer")
@@ -89,7 +84,7 @@ def _behind(tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], text: str
 
 def _bare_ids(tokenizer: PreTrainedTokenizerBase, characters: str) -> dict[str, int]:
     """Each character without a space: last behind a newline, with which no tokenizer joins it."""
-    found = {character: encode(tokenizer, f"\n{character}")[-1] for character in characters}
+    found = {character: encode_text(tokenizer, f"\n{character}")[-1] for character in characters}
     for character, token_id in found.items():
         if tokenizer.decode([token_id]) != character:
             raise _unusable(f"has no token that is {character!r} alone")

@@ -20,6 +20,9 @@ _QUESTION_ROLE = -2
 class QuestionTask(ABC):
     """A `Task` whose unit i is question i."""
 
+    shares: tuple[str, ...] = ()
+    """Figures that are 0 or 1 for a question, so that their mean is a share of the questions."""
+
     def __init__(
         self, *, name: str, kind: QuestionKind, questions: Sequence[Question], batch_size: int
     ) -> None:
@@ -47,7 +50,12 @@ class QuestionTask(ABC):
         """Means of the figures over the questions that have them, and how many were left out."""
         rows = [found for record in records if (found := self.figures(record))]
         names = rows[0] if rows else {}
-        means = {name: bootstrap.mean([row[name] for row in rows]) for name in names}
+        means = {
+            name: (bootstrap.share if name in self.shares else bootstrap.mean)(
+                [row[name] for row in rows]
+            )
+            for name in names
+        }
         num_left_out = float(sum("left_out" in record for record in records))
         exact = Estimate(value=num_left_out, low=num_left_out, high=num_left_out)
         return {**means, "num_left_out": exact}

@@ -91,14 +91,26 @@ def _choices(row: Mapping[str, Any]) -> tuple[str, ...]:
             raise _RowError(f"choices.label must be {list(LETTERS)}, got {_shown(labels)}.")
     if not _is_texts(choices) or len(choices) != len(LETTERS):
         raise _RowError(f"choices must be {len(LETTERS)} texts, got {_shown(choices)}.")
-    return tuple(choices)
+    return tuple(_encodable(text, f"choices[{place}]") for place, text in enumerate(choices))
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise _RowError(f"{key} must be a text that is not empty, got {_shown(value)}.")
-    return value
+    return _encodable(value, key)
+
+
+def _encodable(text: str, key: str) -> str:
+    """A text that tokenizers take: JSON can hold half a surrogate pair, UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _RowError(
+            f"{key} holds {text[error.start]!r}, which is half a character; take it out, or write "
+            "the whole character."
+        ) from None
+    return text
 
 
 def _is_texts(value: Any) -> TypeGuard[Sequence[str]]:

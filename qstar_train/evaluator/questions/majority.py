@@ -10,11 +10,12 @@ answer has no vote.
 from collections import Counter
 from collections.abc import Sequence
 
+from qstar_infer.outputs import CompletionOutput
 from qstar_infer.sampling.noise import derive_seed
 from qstar_train.evaluator.questions.answers import first_answer
 from qstar_train.evaluator.questions.base import question_seed
 from qstar_train.evaluator.questions.data import Question, QuestionKind
-from qstar_train.evaluator.questions.generation import GenerationTask, generate_texts
+from qstar_train.evaluator.questions.generation import GenerationTask, generate
 from qstar_train.evaluator.questions.prompts import chain_prompt, conclusion_prompt
 from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Record
@@ -28,8 +29,9 @@ MAX_CONCLUSION_TOKENS = 12
 class MajorityTask(GenerationTask):
     """Whether the vote of `num_samples` chains of thought is right.
 
-    Records: `chains`, `answers` (None where a sample has none), `voted`, `correct`, and
-    `single_sample`, the share of samples that are right by themselves.
+    Records: `chains` and their `finish_reasons` (as the engine's), `answers` (None where a sample
+    has none), `voted`, `correct`, and `single_sample`, the share of samples that are right by
+    themselves.
     """
 
     def __init__(
@@ -38,19 +40,18 @@ class MajorityTask(GenerationTask):
         name: str,
         kind: QuestionKind,
         questions: Sequence[Question],
-        batch_size: int,
         num_samples: int,
         temperature: float,
         max_new_tokens: int,
     ) -> None:
-        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
-        self.num_samples = num_samples
+        super().__init__(name=name, kind=kind, questions=questions, num_samples=num_samples)
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
+        self.shares = (f"maj@{num_samples}",)
 
     def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
         """As `GenerationTask.answer`; a chain and its conclusion must fit as well."""
-        chains = generate_texts(
+        chains = generate(
             subject,
             [chain_prompt(self.questions[index]) for index in indices],
             seeds=[question_seed(subject, index) for index in indices],
@@ -61,25 +62,32 @@ class MajorityTask(GenerationTask):
         )
         conclusions = self._conclude(subject, indices, chains)
         return [
-            self._record(index, *texts)
-            for index, *texts in zip(indices, chains, conclusions, strict=True)
+            self._record(index, samples, texts)
+            for index, samples, texts in zip(indices, chains, conclusions, strict=True)
         ]
 
     def figures(self, record: Record) -> dict[str, float]:
-        """1 for a right vote; the share of right samples; nothing of a question left out."""
+        """`maj@8`: 1 for a right vote of 8; the number is in the name, as those of other numbers
+        are another measure. `single_sample`: the share of samples that are right by themselves.
+        `no_answer`: that of samples without an answer.
+
+        Nothing where the question was left out.
+        """
         if "left_out" in record:
             return {}
+        answers = record["answers"]
         return {
-            "majority": float(record["correct"]),
+            f"maj@{self.num_samples}": float(record["correct"]),
             "single_sample": record["single_sample"],
+            "no_answer": answers.count(None) / len(answers),
         }
 
     def _conclude(
-        self, subject: Subject, indices: Sequence[int], chains: list[list[str]]
+        self, subject: Subject, indices: Sequence[int], chains: list[list[CompletionOutput]]
     ) -> list[list[str]]:
         """The short greedy text behind each chain."""
         prompts = [
-            conclusion_prompt(self.questions[index], chain, self.kind)
+            conclusion_prompt(self.questions[index], chain.text, self.kind)
             for index, samples in zip(indices, chains, strict=True)
             for chain in samples
         ]
@@ -89,7 +97,7 @@ class MajorityTask(GenerationTask):
             for index in indices
             for sample in range(self.num_samples)
         ]
-        texts = generate_texts(
+        completions = generate(
             subject,
             prompts,
             seeds=sample_seeds,
@@ -97,16 +105,17 @@ class MajorityTask(GenerationTask):
             max_tokens=MAX_CONCLUSION_TOKENS,
             stop=CONCLUSION_STOPS,
         )
-        return _grouped([text for (text,) in texts], self.num_samples)
+        return _grouped([one.text for (one,) in completions], self.num_samples)
 
-    def _record(self, index: int, chains: list[str], conclusions: list[str]) -> Record:
+    def _record(self, index: int, chains: list[CompletionOutput], conclusions: list[str]) -> Record:
         question = self.questions[index]
         answers = [first_answer(text, question) for text in conclusions]
         voted = majority_vote(answers)
         num_correct = answers.count(question.answer)
         return {
             "index": index,
-            "chains": chains,
+            "chains": [chain.text for chain in chains],
+            "finish_reasons": [chain.finish_reason for chain in chains],
             "answers": answers,
             "voted": voted,
             "correct": voted == question.answer,

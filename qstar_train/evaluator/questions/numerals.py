@@ -4,11 +4,12 @@ import re
 
 _NUMBER = re.compile(
     r"""
-    (?<![\w.])                                  # not within a word or another number
-    (-?)\$?                                     # a minus after a digit is a subtraction
-    ((?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)
+    (?<![A-Za-z0-9])                            # not within a word or another number, nor in x_1;
+    (?<![A-Za-z0-9]_)(?<![0-9]\.)               # but 18 is a number in _18_ and in ...18
+    ([-\u2212]?)\$?                             # a minus after a digit is a subtraction
+    ((?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)
     """,
-    re.VERBOSE | re.ASCII,
+    re.VERBOSE,
 )
 
 
@@ -19,7 +20,7 @@ def plain_number(text: str) -> str | None:
 
 
 def numbers_in(text: str) -> list[str]:
-    """Every number in a text, each in its one spelling. A `-` between numbers is no sign."""
+    """Every number in a text, each in its one spelling. A minus between numbers is no sign."""
     return [_spelled(match) for match in _NUMBER.finditer(text)]
 
 
@@ -28,4 +29,4 @@ def _spelled(match: re.Match[str]) -> str:
     whole, _, fraction = match[2].replace(",", "").partition(".")
     whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
     number = f"{whole}.{fraction}" if fraction else whole
-    return number if number == "0" else match[1] + number
+    return f"-{number}" if match[1] and number != "0" else number

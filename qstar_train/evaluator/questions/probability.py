@@ -19,13 +19,15 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.errors import CheckpointError
+from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train import scoring
-from qstar_train.evaluator.questions.answer_tokens import AnswerTokens, answer_tokens, encode
+from qstar_train.evaluator.questions.answer_tokens import AnswerTokens, answer_tokens
 from qstar_train.evaluator.questions.base import QuestionTask, question_seed
 from qstar_train.evaluator.questions.data import Question
 from qstar_train.evaluator.questions.prompts import direct_prompt
 from qstar_train.evaluator.subject import Subject
 from qstar_train.evaluator.task import Record
+from qstar_train.evaluator.text_ids import encode_text
 
 MAX_TOKENS = 256
 """Most tokens of a question with its answer; the public evaluation's `max_length`."""
@@ -53,12 +55,16 @@ class EncodedQuestion:
 
 
 def encode_question(
-    question: Question, tokens: AnswerTokens, tokenizer: PreTrainedTokenizerBase
+    question: Question,
+    tokens: AnswerTokens,
+    tokenizer: PreTrainedTokenizerBase,
+    delimiter_ids: Sequence[int] = (),
 ) -> EncodedQuestion:
     """A question whose answer the restricted tokens can write."""
     answer_ids = tokens.answer_ids(question.answer)
+    prompt_ids = encode_text(tokenizer, direct_prompt(question), delimiter_ids)
     return EncodedQuestion(
-        prompt_ids=[*encode(tokenizer, direct_prompt(question)), *tokens.lead_ids],
+        prompt_ids=[*prompt_ids, *tokens.lead_ids],
         answer_ids=answer_ids,
         allowed_ids=[tokens.allowed_ids(place) for place in range(len(answer_ids))],
     )
@@ -90,12 +96,11 @@ class ProbabilityTask(QuestionTask):
             ConfigError: the subject's tokenizer cannot write answers digit by digit.
             CheckpointError: a probability is not finite.
         """
-        tokenizer = subject.model.tokenizer
-        tokens = answer_tokens(tokenizer, self.kind)
+        tokens = answer_tokens(subject.model.tokenizer, self.kind)
         records: dict[int, Record] = {}
         encoded: dict[int, EncodedQuestion] = {}
         for index in indices:
-            found = _encode_or_reason(self.questions[index], tokens, tokenizer)
+            found = _encode_or_reason(self.questions[index], tokens, subject.model)
             if isinstance(found, str):
                 records[index] = {"index": index, "left_out": found}
             else:
@@ -139,12 +144,12 @@ class ProbabilityTask(QuestionTask):
 
 
 def _encode_or_reason(
-    question: Question, tokens: AnswerTokens, tokenizer: PreTrainedTokenizerBase
+    question: Question, tokens: AnswerTokens, model: QuietStarModel
 ) -> EncodedQuestion | str:
     """A question to measure, or why it is left out."""
     if question.choices is None and not question.answer.isdigit():
         return f"the answer {question.answer} is not a whole number of at least 0"
-    found = encode_question(question, tokens, tokenizer)
+    found = encode_question(question, tokens, model.tokenizer, model.delimiter_ids)
     num_tokens = len(found.prompt_ids) + len(found.answer_ids)
     if num_tokens > MAX_TOKENS:
         return f"{num_tokens} tokens with the answer; the most is {MAX_TOKENS}"
