@@ -2,9 +2,9 @@
 
     python -m qstar_train.parity DIRECTORY
 
-The directory has a `checkpoint/`, `train.json` and `train.safetensors`. Prints the largest relative
-deviation of each quantity over all cases; exits with 1 past the tolerance, with 2 where there is
-nothing to compare with.
+The directory has the layout of `tests/golden/A`. Prints the largest relative deviation of each
+quantity over all cases; exits with 1 past the tolerance, with 2 where there is nothing to compare
+with.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from rich.console import Console
@@ -21,18 +21,14 @@ from rich.text import Text
 from torch import Tensor
 
 from qstar_infer.checkpoint import load_model
-from qstar_infer.checkpoint.reading import read_json
-from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.golden import Stored, TrainingCase, read_cases
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.objective.vectors import scale_vectors
 from qstar_train.sampling import Pick
 
 TOLERANCE = 1e-4
-Pair = tuple[str, Tensor, Tensor]
-"""A quantity's name, ours, and the paper's."""
 _STORED_GRADIENTS = (
     "start_embedding",
     "end_embedding",
@@ -42,11 +38,14 @@ _STORED_GRADIENTS = (
 """The gradients that are kept whole; of the others there are norms."""
 
 
-class _Values(dict[str, Any]):
-    """What was stored; what is missing is named, so that no quantity goes uncompared."""
+class Pair(NamedTuple):
+    """Two of one quantity."""
 
-    def __missing__(self, key: str) -> Any:
-        raise ConfigError(f"The training vectors lack {key}. Give a whole directory of them.")
+    quantity: str
+    ours: Tensor
+    theirs: Tensor
+    is_compared: Tensor | None = None
+    """bool, of their shape; None for everywhere."""
 
 
 def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
@@ -62,75 +61,73 @@ def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
     return pick
 
 
-def load_case_model(directory: Path, case: dict[str, Any]) -> QuietStarModel:
+def load_case_model(case: TrainingCase) -> QuietStarModel:
     """The checkpoint as the case trained it, with gradients."""
-    is_fresh = case["fresh_first_step"]
+    is_fresh = case.values["fresh_first_step"]
     model = load_model(
-        directory / "checkpoint",
+        case.checkpoint,
         dtype="float32",
         device="cpu",
+        num_thought_tokens=case.num_thought_tokens,
         thought_vectors="literal" if is_fresh else "kept",
     )
     if is_fresh:  # the literal first step also zeroes the talk head's last layer
         torch.nn.init.zeros_(model.thinking_parts.talk_head[4].weight)  # type: ignore[arg-type]
-    scale_vectors(model.thinking_parts, ObjectiveSettings().embedding_scale)
+    scale_vectors(model.thinking_parts, case.settings.embedding_scale)
     return model.requires_grad_(True)
 
 
-def compare_case(directory: Path, name: str, case: dict[str, Any]) -> Iterator[Pair]:
-    """Every quantity of one case, ours beside the paper's."""
-    vectors = _Values(read_tensors(directory / "train.safetensors"))
-    prefix = f"{name}."
-    want = _Values(
-        (key.removeprefix(prefix), value)
-        for key, value in vectors.items()
-        if key.startswith(prefix)
-    )
-    model = load_case_model(directory, case)
-    config = ObjectiveSettings(num_talk_tokens=case["n_ahead_talk"], num_passes=case["n_passes"])
+def compare_case(case: TrainingCase) -> Iterator[Pair]:
+    """Every quantity of one case, ours beside the paper's.
+
+    Raises:
+        CheckpointError, ConfigError: the checkpoint cannot be loaded, or a quantity is missing.
+        RequestError: the input ids or their mask make no sense.
+    """
+    model = load_case_model(case)
+    is_real = model.check_batch(case.input_ids, case.attention_mask, case.num_thought_tokens)
     got = evaluate_objective(
         model,
-        vectors["input_ids"].long(),
-        vectors["attention_mask"],
-        config,
-        pick=ranked_choice(config.num_passes, by_rank=case["thought_rule"] == "rank"),
+        case.input_ids,
+        is_real,
+        case.settings,
+        pick=ranked_choice(case.settings.num_passes, by_rank=case.values["thought_rule"] == "rank"),
     )
-    yield from _compare_values(got, want, case, model.num_thought_tokens)
-    yield from _compare_gradients(model, got.language, "ce_only", want, case)
-    yield from _compare_gradients(model, got.total, "total", want, case)
+    yield from _compare_values(got, case)
+    yield from _compare_gradients(model, got.language, "ce_only", case)
+    yield from _compare_gradients(model, got.total, "total", case)
 
 
-def _compare_values(
-    got: Objective, want: dict[str, Tensor], case: dict[str, Any], num_thought_tokens: int
-) -> Iterator[Pair]:
-    end = num_thought_tokens + 2  # the paper's index of the end vector
-    yield "base loss", got.base_losses, want["loss_list.00"]
+def _compare_values(got: Objective, case: TrainingCase) -> Iterator[Pair]:
+    want, values = case.tensors, case.values
+    end = case.n_ahead - 1  # the paper's index of the end vector
+    yield Pair("base loss", got.base_losses, want["loss_list.00"])
     for s, losses in enumerate(got.talk_losses):
-        yield "talk loss", losses, want[f"loss_list.{end + s:02d}"]
-    yield "reward", got.rewards, want["policy_reward"]
-    is_real = want["loss_list.00"] != 0
+        yield Pair("talk loss", losses, want[f"loss_list.{end + s:02d}"])
+    yield Pair("reward", got.rewards, want["policy_reward"])
+    is_real = case.attention_mask.bool().repeat_interleave(case.settings.num_passes, dim=0)
     for k, loglik in enumerate(got.loglikelihoods):
         theirs = want[f"action_loglikelihoods.{k:02d}"]
-        yield "log-likelihood", (loglik[:, :-1] * is_real), theirs * is_real
-    yield "policy loss", got.policy, torch.tensor(case["dqn_loss_list"])
-    yield "language loss", got.language, torch.tensor(case["loss_ce_only"])
-    yield "total loss", got.total, torch.tensor(case["loss_total"])
+        yield Pair("log-likelihood", loglik[:, :-1], theirs, is_real[:, :-1])
+    yield Pair("policy loss", got.policy, torch.tensor(values["dqn_loss_list"]))
+    yield Pair("language loss", got.language, torch.tensor(values["loss_ce_only"]))
+    yield Pair("total loss", got.total, torch.tensor(values["loss_total"]))
 
 
 def _compare_gradients(
-    model: QuietStarModel, loss: Tensor, kind: str, want: dict[str, Tensor], case: dict[str, Any]
+    model: QuietStarModel, loss: Tensor, kind: str, case: TrainingCase
 ) -> Iterator[Pair]:
     model.zero_grad()
     loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
-    norms = _Values(case[f"grad_norms_{kind}"])
+    norms = Stored(f"{case.name}.grad_norms_{kind}.", case.values[f"grad_norms_{kind}"])
     for name, gradient in ours.items():
-        yield f"gradient norm, {kind}", gradient.norm(), torch.tensor(norms[name])
+        yield Pair(f"gradient norm, {kind}", gradient.norm(), torch.tensor(norms[name]))
     for name in _STORED_GRADIENTS:
-        theirs = want[f"grad_{kind}.{name}"]
+        theirs = case.tensors[f"grad_{kind}.{name}"]
         # The stored vectors have a second row, a spread that the code leaves unused.
         is_vector = name.endswith("_embedding")
-        yield f"gradient, {kind}", ours[name], theirs[0] if is_vector else theirs
+        yield Pair(f"gradient, {kind}", ours[name], theirs[0] if is_vector else theirs)
 
 
 def _paper_name(name: str) -> str:
@@ -158,19 +155,29 @@ def compare_golden(directory: Path) -> dict[str, tuple[float, str]]:
 
     Raises:
         CheckpointError: a file is missing or damaged.
-        ConfigError: there are no cases, or one lacks a quantity.
+        ConfigError: there are no cases, or one lacks a quantity, holds one of another shape or is
+            not supported.
+        RequestError: the input ids or their mask make no sense.
     """
-    path = directory / "train.json"
-    cases = read_json(path).get("cases")
-    if not isinstance(cases, dict) or not cases:
-        raise ConfigError(f"{path} holds no cases. Give a directory of training vectors.")
     worst: dict[str, tuple[float, str]] = {}
-    for name, case in cases.items():
-        for quantity, ours, theirs in compare_case(directory, name, _Values(case)):
-            deviation = relative_deviation(ours, theirs)
-            if deviation > worst.get(quantity, (-1.0, ""))[0]:
-                worst[quantity] = (deviation, name)
+    for case in read_cases(directory):
+        for pair in compare_case(case):
+            deviation = _deviation(pair, case.name)
+            if deviation > worst.get(pair.quantity, (-1.0, ""))[0]:
+                worst[pair.quantity] = (deviation, case.name)
     return worst
+
+
+def _deviation(pair: Pair, name: str) -> float:
+    if pair.ours.shape != pair.theirs.shape:
+        raise ConfigError(
+            f"{name}: {pair.quantity} has shape {list(pair.theirs.shape)} in the vectors, "
+            f"{list(pair.ours.shape)} here. n_ahead, n_ahead_talk and n_passes of train.json must "
+            "be those that the vectors were made with."
+        )
+    if pair.is_compared is None:
+        return relative_deviation(pair.ours, pair.theirs)
+    return relative_deviation(pair.ours[pair.is_compared], pair.theirs[pair.is_compared])
 
 
 def main() -> int:

@@ -1,0 +1,147 @@
+"""Training vectors of the paper's own code: reading a directory of them, and checking it.
+
+A directory has a `checkpoint/`, `train.json` and `train.safetensors`; `tests/golden/README.md` says
+what each holds.
+
+Legend: rows are examples times passes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from qstar_infer.checkpoint.reading import read_json
+from qstar_infer.checkpoint.tensors import read_tensors
+from qstar_infer.errors import ConfigError
+from qstar_train.objective.config import ObjectiveSettings
+
+_SMALLEST_N_AHEAD = 4
+"""The base call, start, one sampled token, end."""
+
+
+class Stored(dict[str, Any]):
+    """What was stored; what is missing is named, so that no quantity goes uncompared."""
+
+    def __init__(self, place: str, content: Any) -> None:
+        """
+        Args:
+            place: comes before a key in the error of a missing one.
+        """
+        super().__init__(content)
+        self._place = place
+
+    def __missing__(self, key: str) -> Any:
+        raise ConfigError(
+            f"The training vectors lack {self._place}{key}. Give a whole directory of them."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCase:
+    """One call of the paper's training code, and all that was stored of it."""
+
+    checkpoint: Path
+    name: str
+    values: Stored
+    """From `train.json`."""
+    tensors: Stored
+    """From `train.safetensors`, without the case's name."""
+    input_ids: Tensor
+    """`[examples, seq]`, int64."""
+    attention_mask: Tensor
+    """`[examples, seq]`, 0 at padding."""
+    n_ahead: int
+    """The paper's: the base call, start, the sampled tokens, end."""
+    settings: ObjectiveSettings
+
+    @property
+    def num_thought_tokens(self) -> int:
+        return self.n_ahead - 3
+
+
+def read_cases(directory: Path) -> list[TrainingCase]:
+    """Every case of a directory, checked as far as that goes without the model.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        ConfigError: there are no cases, or one lacks something, contradicts its tensors or is not
+            supported.
+    """
+    path = directory / "train.json"
+    content = read_json(path)
+    cases = content.get("cases")
+    if not isinstance(cases, dict) or not cases:
+        raise ConfigError(f"{path} holds no cases. Give a directory of training vectors.")
+    tensors = read_tensors(directory / "train.safetensors")
+    return [_read_case(directory, content, tensors, name) for name in cases]
+
+
+def _read_case(
+    directory: Path, content: dict[str, Any], tensors: dict[str, Tensor], name: str
+) -> TrainingCase:
+    prefix, everywhere = f"{name}.", Stored("", tensors)
+    values = Stored(prefix, content["cases"][name])
+    own = Stored(
+        prefix,
+        {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)},
+    )
+    settings = _settings(name, values)
+    case = TrainingCase(
+        checkpoint=directory / "checkpoint",
+        name=name,
+        values=values,
+        tensors=own,
+        input_ids=everywhere["input_ids"].long(),
+        attention_mask=everywhere["attention_mask"],
+        n_ahead=_n_ahead(content, name, own["token_history"], settings),
+        settings=settings,
+    )
+    _require_fit(case)
+    return case
+
+
+def _settings(name: str, values: Stored) -> ObjectiveSettings:
+    numbers = {"num_talk_tokens": values["n_ahead_talk"], "num_passes": values["n_passes"]}
+    try:
+        return ObjectiveSettings(**numbers)
+    except ValidationError as error:
+        raise ConfigError(f"train.json, case {name}: {error}") from error
+
+
+def _n_ahead(
+    content: dict[str, Any], name: str, history: Tensor, settings: ObjectiveSettings
+) -> int:
+    """As `train.json` has it, else by the width of the token history.
+
+    The checkpoint stores it nowhere: its `max_thoughts` also counts talk tokens, not always 4.
+    """
+    n_ahead = content.get("n_ahead", history.shape[-1] - settings.num_talk_tokens + 1)
+    if type(n_ahead) is not int or n_ahead < _SMALLEST_N_AHEAD:
+        raise ConfigError(
+            f"Case {name} has n_ahead = {n_ahead!r}, which is not supported: models here sample at "
+            f"least one thought token between start and end, an integer n_ahead of at least "
+            f"{_SMALLEST_N_AHEAD}. Give training vectors that do."
+        )
+    return n_ahead
+
+
+def _require_fit(case: TrainingCase) -> None:
+    """Refuse a thought length or talk length that the tensors were not made with."""
+    examples, seq = case.input_ids.shape
+    talk, passes = case.settings.num_talk_tokens, case.settings.num_passes
+    if seq < talk + 2:
+        raise ConfigError(
+            f"Case {case.name}: rows of {seq} tokens are too short for n_ahead_talk = {talk}, of "
+            f"which no reward follows. At least {talk + 2} are needed."
+        )
+    shape = [examples * passes, seq, case.n_ahead + talk - 1]
+    found = list(case.tensors["token_history"].shape)
+    if found != shape:
+        raise ConfigError(
+            f"Case {case.name}: token_history has shape {found}; n_ahead = {case.n_ahead}, "
+            f"n_ahead_talk = {talk} and n_passes = {passes} in train.json mean {shape}. Correct "
+            "them to those that the vectors were made with."
+        )

@@ -1,0 +1,148 @@
+"""`python -m qstar_train.parity`: what passes, what fails, and what each failure says."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from qstar_train import parity
+from qstar_train.parity import TOLERANCE, compare_golden
+
+from .paper_vectors import GOLDEN, Recipe, padded_rows, write_vectors
+
+CASES = ["talk1_pass2_argmax", "talk1_pass2_rank"]
+Spoil = Callable[[dict[str, Tensor], dict[str, Any]], None]
+
+
+def run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr(sys, "argv", ["parity", str(directory)])
+    return parity.main()
+
+
+def assert_agrees(directory: Path) -> None:
+    for quantity, (deviation, case) in compare_golden(directory).items():
+        assert deviation <= TOLERANCE, (quantity, case)
+
+
+def copy_golden(directory: Path, names: list[str], spoil: Spoil) -> None:
+    """Some cases of golden A, after `spoil` changed the tensors or the JSON object."""
+    content = json.loads((GOLDEN / "train.json").read_text())
+    content["cases"] = {name: content["cases"][name] for name in names}
+    vectors = load_file(GOLDEN / "train.safetensors")
+    spoil(vectors, content)
+    (directory / "train.json").write_text(json.dumps(content))
+    save_file(vectors, directory / "train.safetensors")
+    (directory / "checkpoint").symlink_to(GOLDEN / "checkpoint")
+
+
+def test_every_golden_training_case_agrees() -> None:
+    assert {"reward", "policy loss", "total loss", "gradient, total"} <= set(compare_golden(GOLDEN))
+    assert_agrees(GOLDEN)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(n_ahead=4, n_ahead_talk=1),
+        Recipe(n_ahead=6, n_ahead_talk=2, n_passes=3, window=4),
+        Recipe(n_ahead=5, n_ahead_talk=5, n_passes=1, rule="argmax"),
+    ],
+    ids=lambda recipe: f"{recipe.n_ahead}_{recipe.name}",
+)
+def test_thoughts_talk_and_passes_of_any_number_agree(tmp_path: Path, recipe: Recipe) -> None:
+    """`max_thoughts` is n_ahead + n_ahead_talk + 1: no length follows from it alone."""
+    write_vectors(tmp_path, recipe, *padded_rows([8, 5, 1], seed=0))
+    assert_agrees(tmp_path)
+
+
+def _poison(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    vectors[f"{CASES[0]}.policy_reward"].fill_(float("nan"))
+
+
+def _drop_gradients(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    for key in [key for key in vectors if ".grad_" in key]:
+        del vectors[key]
+
+
+def _drop_norms(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["cases"][CASES[0]]["grad_norms_total"] = {}
+
+
+def _drop_cases(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["cases"] = {}
+
+
+def _drop_all(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content.clear()
+
+
+def _claim_another_length(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["n_ahead"] = 6
+
+
+def _claim_no_sampled_token(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["n_ahead"] = 3
+
+
+def _claim_no_number(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["n_ahead"] = "8"
+
+
+def _cut_rewards(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    key = f"{CASES[0]}.policy_reward"
+    vectors[key] = vectors[key][:, 1:].contiguous()
+
+
+def _lengthen_talk(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["cases"][CASES[0]]["n_ahead_talk"] = 26
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "message"),
+    [
+        (_poison, 1, ""),
+        (_drop_gradients, 2, f"lack {CASES[0]}.grad_ce_only.start_embedding"),
+        (_drop_norms, 2, f"lack {CASES[0]}.grad_norms_total.model.embed_tokens.weight"),
+        (_drop_cases, 2, "train.json holds no cases"),
+        (_drop_all, 2, "train.json holds no cases"),
+        (_claim_another_length, 2, "token_history has shape [4, 27, 8]; n_ahead = 6"),
+        (_claim_no_sampled_token, 2, "n_ahead = 3"),
+        (_claim_no_number, 2, "n_ahead = '8'"),
+        (_cut_rewards, 2, f"{CASES[0]}: reward has shape [4, 24] in the vectors, [4, 25] here"),
+        (_lengthen_talk, 2, "rows of 27 tokens are too short for n_ahead_talk = 26"),
+    ],
+)
+def test_parity_fails_where_nothing_was_compared(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Spoil,
+    code: int,
+    message: str,
+) -> None:
+    """NaN in one case was overwritten by the next; what was missing left no row, and passed."""
+    copy_golden(tmp_path, CASES, spoil)
+    assert run(tmp_path, monkeypatch) == code
+    assert message in capsys.readouterr().err
+
+
+def test_the_thought_length_is_read_off_the_tokens_where_the_json_lacks_it(tmp_path: Path) -> None:
+    write_vectors(tmp_path, Recipe(n_ahead=4), *padded_rows([6], seed=0))
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    del content["n_ahead"]
+    path.write_text(json.dumps(content))
+    assert_agrees(tmp_path)
+
+
+def test_parity_names_a_directory_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(Path("/nonexistent"), monkeypatch) == 2
+    assert "error: /nonexistent/train.json does not exist" in capsys.readouterr().err
