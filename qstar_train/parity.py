@@ -77,6 +77,19 @@ def load_case_model(case: TrainingCase) -> QuietStarModel:
     return model.requires_grad_(True)
 
 
+def trained_labels(model: QuietStarModel, input_ids: Tensor) -> Tensor:
+    """The tokens whose prediction has a loss in the paper's code: all but the pad id, which is eos.
+
+    It never learns to end a text. Training here does: windows are full, their eos are text.
+
+    Returns:
+        bool, of the shape of `input_ids`.
+    """
+    tokenizer = model.tokenizer
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return torch.ones_like(input_ids).bool() if pad is None else input_ids.ne(pad)
+
+
 def compare_case(case: TrainingCase) -> Iterator[Pair]:
     """Every quantity of one case, ours beside the paper's.
 
@@ -92,6 +105,7 @@ def compare_case(case: TrainingCase) -> Iterator[Pair]:
         is_real,
         case.settings,
         pick=ranked_choice(case.settings.num_passes, by_rank=case.values["thought_rule"] == "rank"),
+        is_label=trained_labels(model, case.input_ids),
     )
     yield from _compare_values(got, case)
     yield from _compare_gradients(model, got.language, "ce_only", case)

@@ -49,6 +49,33 @@ def test_policy_loss_pushes_up_what_was_better() -> None:
     assert losses.tolist() == [1.0]  # -(2 * -1 + 0 * -2) / 2
 
 
+def test_what_is_no_label_is_attended_to_and_not_predicted() -> None:
+    model = make_toy().model
+    ids = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(0))
+    settings = ObjectiveSettings(num_talk_tokens=2, foresight_loss_weight=0.5)
+    is_label = torch.ones_like(ids).bool()
+    is_label[0, 6] = False
+    pick = ranked_choice(2, by_rank=True)
+    with torch.no_grad():
+        every, got = (
+            evaluate_objective(
+                model, ids, torch.ones_like(ids), settings, pick=pick, is_label=labels
+            )
+            for labels in (None, is_label)
+        )
+    for ours, full, ahead in zip(
+        [got.base_losses, *got.talk_losses],
+        [every.base_losses, *every.talk_losses],
+        [1, 1, 2],
+        strict=True,
+    ):
+        assert torch.equal(ours, full * is_label[:, ahead:])
+    # Position p is rewarded for the labels p + 1 and p + 2.
+    changed = (got.rewards != every.rewards).any(0).nonzero().flatten()
+    assert changed.tolist() == [4, 5]
+    assert got.foresight != every.foresight
+
+
 def test_every_parameter_learns() -> None:
     model = make_toy().model.requires_grad_(True)
     ids = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(0))

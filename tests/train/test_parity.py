@@ -13,7 +13,7 @@ from torch import Tensor
 from qstar_train import parity
 from qstar_train.parity import TOLERANCE, compare_golden
 
-from .paper_vectors import GOLDEN, Recipe, padded_rows, write_vectors
+from .paper_vectors import GOLDEN, PAD_ID, Recipe, padded_rows, write_vectors
 
 CASES = ["talk1_pass2_argmax", "talk1_pass2_rank"]
 Spoil = Callable[[dict[str, Tensor], dict[str, Any]], None]
@@ -58,6 +58,15 @@ def test_every_golden_training_case_agrees() -> None:
 def test_thoughts_talk_and_passes_of_any_number_agree(tmp_path: Path, recipe: Recipe) -> None:
     """`max_thoughts` is n_ahead + n_ahead_talk + 1: no length follows from it alone."""
     write_vectors(tmp_path, recipe, *padded_rows([8, 5, 1], seed=0))
+    assert_agrees(tmp_path)
+
+
+def test_an_eos_inside_a_row_is_no_label(tmp_path: Path) -> None:
+    """The paper pads with eos and gives labels of that id no loss; they are attended to all the
+    same. Here one is a talk token, one the last token, one has padding behind it."""
+    ids, mask = padded_rows([9, 6], seed=0)
+    ids[0, 4] = ids[0, 8] = ids[1, 5] = PAD_ID
+    write_vectors(tmp_path, Recipe(n_ahead_talk=3), ids, mask)
     assert_agrees(tmp_path)
 
 
