@@ -18,6 +18,8 @@ from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
 from qstar_train.objective.config import ObjectiveSettings
 
+RULES = {"argmax": False, "rank": True}
+"""How thought tokens were chosen: the top one, or in pass p the (p + 1)-th."""
 _SMALLEST_N_AHEAD = 4
 """The base call, start, one sampled token, end."""
 
@@ -60,6 +62,27 @@ class TrainingCase:
     @property
     def num_thought_tokens(self) -> int:
         return self.n_ahead - 3
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """The ids, and which are real (bool): `[rows, seq]` each, the passes of an example beside
+        each other."""
+        passes = self.settings.num_passes
+        return (
+            self.input_ids.repeat_interleave(passes, dim=0),
+            self.attention_mask.bool().repeat_interleave(passes, dim=0),
+        )
+
+    def notes(self) -> list[str]:
+        """What of the case is compared in another way than the rest, a sentence each."""
+        notes = []
+        rule = self.values["thought_rule"]
+        if rule not in RULES:
+            notes.append(
+                f"{self.name}: the rule {rule!r} is unknown; its thought tokens were taken as they "
+                "are, without a look at how they were chosen."
+            )
+        return notes
 
 
 def read_cases(directory: Path) -> list[TrainingCase]:

@@ -10,7 +10,7 @@ with.
 import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +23,14 @@ from torch import Tensor
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.golden import Stored, TrainingCase, read_cases
+from qstar_train.golden import RULES, Stored, TrainingCase, read_cases
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.objective.vectors import scale_vectors
 from qstar_train.sampling import Pick
 
 TOLERANCE = 1e-4
+ROUNDING = 1e-5
+"""A difference of numbers that is a smaller share of them says nothing in float32."""
 _STORED_GRADIENTS = (
     "start_embedding",
     "end_embedding",
@@ -46,6 +48,8 @@ class Pair(NamedTuple):
     theirs: Tensor
     is_compared: Tensor | None = None
     """bool, of their shape; None for everywhere."""
+    scale: float = 0.0
+    """What a deviation is relative to where the paper's are smaller."""
 
 
 def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
@@ -59,6 +63,49 @@ def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
         return ranked[rows, :, ranks]
 
     return pick
+
+
+class Replay:
+    """Picks the stored thought tokens, and remembers where the case's rule picks another.
+
+    So all else is compared over the same thoughts, whatever chose them.
+    """
+
+    def __init__(self, case: TrainingCase) -> None:
+        self.history: Tensor = case.tensors["token_history"].long()
+        """`[rows, seq, n_ahead + num_talk_tokens - 1]`: what each iteration gave the next."""
+        self.differs = torch.zeros(*self.history.shape[:2], case.num_thought_tokens).bool()
+        """`[rows, seq, num_thought_tokens]`; nowhere where the rule is unknown."""
+        self._name = case.name
+        by_rank = RULES.get(case.values["thought_rule"])
+        self._rule = (
+            None if by_rank is None else ranked_choice(case.settings.num_passes, by_rank=by_rank)
+        )
+
+    def require_ids_below(self, vocab_size: int) -> None:
+        """
+        Raises:
+            ConfigError: the history holds an id that there is not.
+        """
+        for found in (int(self.history.min()), int(self.history.max())):
+            if not 0 <= found < vocab_size:
+                raise ConfigError(
+                    f"{self._name}: token_history holds the id {found}; the checkpoint has ids 0 "
+                    f"to {vocab_size - 1}. Give vectors with the checkpoint they were made with."
+                )
+
+    def __call__(self, logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+        """See `Pick`."""
+        stored: Tensor = self.history[:, :, role].gather(1, anchors)
+        if self._rule is not None:
+            chosen = self._rule(logits, role, anchors)
+            of_stored, of_chosen = (
+                logits.gather(-1, ids.unsqueeze(-1)).squeeze(-1) for ids in (stored, chosen)
+            )
+            # A gap that rounding makes or unmakes is a tie, of which either token is right.
+            differs = (of_chosen - of_stored).abs() > ROUNDING * of_chosen.abs()
+            self.differs[:, :, role - 1].scatter_(1, anchors, differs)
+        return stored
 
 
 def load_case_model(case: TrainingCase) -> QuietStarModel:
@@ -99,17 +146,38 @@ def compare_case(case: TrainingCase) -> Iterator[Pair]:
     """
     model = load_case_model(case)
     is_real = model.check_batch(case.input_ids, case.attention_mask, case.num_thought_tokens)
+    replay = Replay(case)
+    replay.require_ids_below(model.vocab_size)
     got = evaluate_objective(
         model,
         case.input_ids,
         is_real,
         case.settings,
-        pick=ranked_choice(case.settings.num_passes, by_rank=case.values["thought_rule"] == "rank"),
+        pick=replay,
         is_label=trained_labels(model, case.input_ids),
     )
+    yield _compare_tokens(model, case, replay)
     yield from _compare_values(got, case)
     yield from _compare_gradients(model, got.language, "ce_only", case)
     yield from _compare_gradients(model, got.total, "total", case)
+
+
+def _compare_tokens(model: QuietStarModel, case: TrainingCase, replay: Replay) -> Pair:
+    """1 where a fed token is not the delimiter, the rule's choice or the true token it should be.
+
+    The last iteration's token is not fed, and nothing depends on those past the end of the row.
+    """
+    ids, is_real = case.rows
+    end = case.n_ahead - 2
+    want = replay.history.clone()
+    want[:, :, 0], want[:, :, end] = model.delimiter_ids
+    for m in range(1, case.settings.num_talk_tokens):
+        want[:, :-m, end + m] = ids[:, m:]
+    differs = replay.history != want
+    differs[:, :, 1:end] = replay.differs
+    is_compared = is_real.unsqueeze(-1).expand_as(differs)
+    zeros = torch.zeros(differs.shape)
+    return Pair("thought and talk tokens", differs.float(), zeros, is_compared, scale=1.0)
 
 
 def _compare_values(got: Objective, case: TrainingCase) -> Iterator[Pair]:
@@ -119,7 +187,7 @@ def _compare_values(got: Objective, case: TrainingCase) -> Iterator[Pair]:
     for s, losses in enumerate(got.talk_losses):
         yield Pair("talk loss", losses, want[f"loss_list.{end + s:02d}"])
     yield Pair("reward", got.rewards, want["policy_reward"])
-    is_real = case.attention_mask.bool().repeat_interleave(case.settings.num_passes, dim=0)
+    _, is_real = case.rows
     for k, loglik in enumerate(got.loglikelihoods):
         theirs = want[f"action_loglikelihoods.{k:02d}"]
         yield Pair("log-likelihood", loglik[:, :-1], theirs, is_real[:, :-1])
@@ -154,32 +222,40 @@ def _paper_name(name: str) -> str:
     return name
 
 
-def relative_deviation(ours: Tensor, theirs: Tensor) -> float:
-    """Largest deviation over the largest magnitude of what is compared.
+def relative_deviation(ours: Tensor, theirs: Tensor, scale: float = 0.0) -> float:
+    """Largest deviation over the largest magnitude of theirs, or over `scale` if that is larger.
 
     Infinite where a number is not finite: NaN is neither more nor less than a tolerance.
     """
-    scale = max(float(theirs.abs().max()), 1e-12)
+    scale = max(float(theirs.abs().max()), scale, 1e-12)
     deviation = float((ours.detach() - theirs).abs().max()) / scale
     return deviation if math.isfinite(deviation) else math.inf
 
 
-def compare_golden(directory: Path) -> dict[str, tuple[float, str]]:
+def compare_cases(cases: Sequence[TrainingCase]) -> dict[str, tuple[float, str]]:
     """The largest relative deviation of each quantity over all cases, and the case it was in.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
-        ConfigError: there are no cases, or one lacks a quantity, holds one of another shape or is
-            not supported.
+        CheckpointError: the checkpoint is missing or damaged.
+        ConfigError: a quantity is missing or has another shape.
         RequestError: the input ids or their mask make no sense.
     """
     worst: dict[str, tuple[float, str]] = {}
-    for case in read_cases(directory):
+    for case in cases:
         for pair in compare_case(case):
             deviation = _deviation(pair, case.name)
             if deviation > worst.get(pair.quantity, (-1.0, ""))[0]:
                 worst[pair.quantity] = (deviation, case.name)
     return worst
+
+
+def compare_golden(directory: Path) -> dict[str, tuple[float, str]]:
+    """`compare_cases` of a directory.
+
+    Raises:
+        CheckpointError, ConfigError, RequestError: as `read_cases` and `compare_cases`.
+    """
+    return compare_cases(read_cases(directory))
 
 
 def _deviation(pair: Pair, name: str) -> float:
@@ -189,9 +265,10 @@ def _deviation(pair: Pair, name: str) -> float:
             f"{list(pair.ours.shape)} here. n_ahead, n_ahead_talk and n_passes of train.json must "
             "be those that the vectors were made with."
         )
-    if pair.is_compared is None:
-        return relative_deviation(pair.ours, pair.theirs)
-    return relative_deviation(pair.ours[pair.is_compared], pair.theirs[pair.is_compared])
+    ours, theirs = pair.ours, pair.theirs
+    if pair.is_compared is not None:
+        ours, theirs = ours[pair.is_compared], theirs[pair.is_compared]
+    return relative_deviation(ours, theirs, pair.scale)
 
 
 def main() -> int:
@@ -202,14 +279,18 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory
     try:
-        worst = compare_golden(directory)
+        cases = read_cases(directory)
+        worst = compare_cases(cases)
     except QStarError as error:
         Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 2
     table = Table("quantity", "largest relative deviation", "in case")
     for quantity, (deviation, name) in worst.items():
         table.add_row(quantity, f"{deviation:.1e}", name)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for note in (note for case in cases for note in case.notes()):
+        console.print(Text(note))
     return int(not all(deviation <= TOLERANCE for deviation, _ in worst.values()))
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qstar_train import parity
-from qstar_train.parity import TOLERANCE, compare_golden
+from qstar_train.golden import read_cases
+from qstar_train.parity import TOLERANCE, Replay, compare_golden
 
 from .paper_vectors import GOLDEN, PAD_ID, Recipe, padded_rows, write_vectors
 
@@ -70,6 +72,39 @@ def test_an_eos_inside_a_row_is_no_label(tmp_path: Path) -> None:
     assert_agrees(tmp_path)
 
 
+def test_thoughts_of_an_unknown_rule_are_taken_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_vectors(tmp_path, Recipe(rule="sample"), *padded_rows([8, 5], seed=0))
+    assert run(tmp_path, monkeypatch) == 0
+    assert "the rule 'sample' is unknown" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("column", [0, 2, 6, 8], ids=["start", "sampled", "end", "forced"])
+def test_a_token_that_should_not_be_there_fails(tmp_path: Path, column: int) -> None:
+    def change(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+        vectors["talk4_pass2_argmax.token_history"][1, 3, column] -= 1
+
+    copy_golden(tmp_path, ["talk4_pass2_argmax"], change)
+    assert compare_golden(tmp_path)["thought and talk tokens"][0] == 1
+
+
+def test_of_two_tokens_as_likely_the_rule_picks_either(tmp_path: Path) -> None:
+    write_vectors(tmp_path, Recipe(), *padded_rows([5], seed=0))
+    (case,) = read_cases(tmp_path)
+    replay = Replay(case)
+    anchors = torch.arange(5).expand(2, 5)
+    stored = replay.history[:, :, 1]
+    logits = torch.zeros(2, 5, 502)
+    logits.scatter_(-1, stored.unsqueeze(-1), 10.0)
+    logits[..., 7] = 10.0 + 1e-6  # pass 0 takes the first, pass 1 the second
+    assert torch.equal(replay(logits, 1, anchors), stored)
+    assert not replay.differs.any()
+    logits[..., 7] += 0.01
+    replay(logits, 1, anchors)
+    assert replay.differs[..., 0].tolist() == [[True] * 5, [False] * 5]
+
+
 def _poison(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
     vectors[f"{CASES[0]}.policy_reward"].fill_(float("nan"))
 
@@ -103,6 +138,10 @@ def _claim_no_number(_: dict[str, Tensor], content: dict[str, Any]) -> None:
     content["n_ahead"] = "8"
 
 
+def _invent_token(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    vectors[f"{CASES[0]}.token_history"][0, 0, 1] = 502
+
+
 def _cut_rewards(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
     key = f"{CASES[0]}.policy_reward"
     vectors[key] = vectors[key][:, 1:].contiguous()
@@ -123,6 +162,7 @@ def _lengthen_talk(_: dict[str, Tensor], content: dict[str, Any]) -> None:
         (_claim_another_length, 2, "token_history has shape [4, 27, 8]; n_ahead = 6"),
         (_claim_no_sampled_token, 2, "n_ahead = 3"),
         (_claim_no_number, 2, "n_ahead = '8'"),
+        (_invent_token, 2, "token_history holds the id 502"),
         (_cut_rewards, 2, f"{CASES[0]}: reward has shape [4, 24] in the vectors, [4, 25] here"),
         (_lengthen_talk, 2, "rows of 27 tokens are too short for n_ahead_talk = 26"),
     ],
