@@ -17,7 +17,10 @@ from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
 from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.objective.losses import advantages
 
+ROUNDING = 1e-5
+"""A difference of numbers that is a smaller share of them says nothing in float32."""
 RULES = {"argmax": False, "rank": True}
 """How thought tokens were chosen: the top one, or in pass p the (p + 1)-th."""
 _SMALLEST_N_AHEAD = 4
@@ -73,6 +76,40 @@ class TrainingCase:
             self.attention_mask.bool().repeat_interleave(passes, dim=0),
         )
 
+    @property
+    def loss_scale(self) -> float:
+        """The largest loss of a token, whose rounding is also that of rewards."""
+        return float(self.tensors["loss_list.00"].abs().max())
+
+    @property
+    def rewards_are_rounding(self) -> bool:
+        return self._is_rounding(self.tensors["policy_reward"])
+
+    @property
+    def advantages_are_rounding(self) -> bool:
+        """Whether nothing but rounding sets the passes apart (or, of one pass, its rewards from 0).
+
+        The weight of the policy loss, 1e6, makes that a part of the total that no other
+        implementation can have.
+        """
+        return self._is_rounding(self._advantages())
+
+    @property
+    def has_total_gradients(self) -> bool:
+        """Whether the gradients of the total are more than such rounding."""
+        share = self.settings.policy_weight * self.values["dqn_loss"]
+        return not self.advantages_are_rounding or abs(share) <= 1e-7 * self.values["loss_ce_only"]
+
+    def _advantages(self) -> Tensor:
+        return advantages(
+            self.tensors["policy_reward"],
+            num_passes=self.settings.num_passes,
+            drops_negative=self.settings.drops_negative_rewards,
+        )
+
+    def _is_rounding(self, rewards: Tensor) -> bool:
+        return bool(rewards.abs().max() <= ROUNDING * self.loss_scale)
+
     def notes(self) -> list[str]:
         """What of the case is compared in another way than the rest, a sentence each."""
         notes = []
@@ -81,6 +118,14 @@ class TrainingCase:
             notes.append(
                 f"{self.name}: the rule {rule!r} is unknown; its thought tokens were taken as they "
                 "are, without a look at how they were chosen."
+            )
+        if self.advantages_are_rounding:
+            left_out = "" if self.has_total_gradients else "; the total's gradients are left out"
+            notes.append(
+                f"{self.name}: its advantages are 0 but for rounding (at most "
+                f"{float(self._advantages().abs().max()):.1e}, of losses up to "
+                f"{self.loss_scale:.1e}). The policy loss is compared on the scale of losses times "
+                f"log-likelihoods, the total loss without it{left_out}."
             )
         return notes
 

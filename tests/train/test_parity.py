@@ -89,6 +89,43 @@ def test_a_token_that_should_not_be_there_fails(tmp_path: Path, column: int) -> 
     assert compare_golden(tmp_path)["thought and talk tokens"][0] == 1
 
 
+def test_passes_that_are_the_same_leave_rounding_in_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reward minus the mean of three like it is 0 but for rounding, times 1e6 in the total."""
+    recipe = Recipe(n_passes=3, rule="argmax")
+    write_vectors(tmp_path, recipe, *padded_rows([9, 6], seed=0))
+    content = json.loads((tmp_path / "train.json").read_text())
+    (values,) = content["cases"].values()
+    # What three float32 passes may leave, on whatever machine this runs.
+    values["dqn_loss_list"], values["dqn_loss"] = [3e-7, 1e-7], 2e-7
+    values["loss_total"] = values["loss_ce_only"] + 0.2
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert run(tmp_path, monkeypatch) == 0
+    assert "its advantages are 0 but for rounding" in " ".join(capsys.readouterr().out.split())
+    worst = compare_golden(tmp_path)
+    assert "total loss" in worst
+    assert "gradient, total" not in worst
+
+
+@pytest.mark.parametrize("name", ["talk4_pass2_argmax", "talk4_pass2_rank_fresh"])
+@pytest.mark.parametrize(
+    "quantity", ["policy loss", "total loss", "gradient, total", "gradient norm, total"]
+)
+def test_where_advantages_are_rounding_a_real_deviation_still_fails(
+    tmp_path: Path, name: str, quantity: str
+) -> None:
+    def change(vectors: dict[str, Tensor], content: dict[str, Any]) -> None:
+        values = content["cases"][name]
+        values["loss_total"] *= 1.0005
+        values["grad_norms_total"]["lm_head.weight"] *= 1.0005
+        values["dqn_loss_list"][1] += 0.1
+        vectors[f"{name}.grad_total.model.norm.weight"] *= 1.0005
+
+    copy_golden(tmp_path, [name], change)
+    assert compare_golden(tmp_path)[quantity][0] > TOLERANCE
+
+
 def test_of_two_tokens_as_likely_the_rule_picks_either(tmp_path: Path) -> None:
     write_vectors(tmp_path, Recipe(), *padded_rows([5], seed=0))
     (case,) = read_cases(tmp_path)
