@@ -1,15 +1,17 @@
-"""Training vectors of the paper's own code: reading a directory of them, and checking it.
+"""Training vectors of the paper's own code: reading and checking a directory of them.
 
-A directory has a `checkpoint/`, `train.json` and `train.safetensors`; `tests/golden/README.md` says
+It has a `checkpoint/`, `train.json` and `train.safetensors`; `tests/golden/README.md` says
 what each holds.
 
 Legend: rows are examples times passes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -18,11 +20,19 @@ from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import advantages
+from qstar_train.sampling import Pick
 
 ROUNDING = 1e-5
 """A difference of numbers that is a smaller share of them says nothing in float32."""
 RULES = {"argmax": False, "rank": True}
 """How thought tokens were chosen: the top one, or in pass p the (p + 1)-th."""
+_SETTINGS = {
+    "policy_loss_beta": "policy_weight",
+    "reinforce_temperature": "reinforce_temperature",
+    "remove_negative_rewards": "drops_negative_rewards",
+}
+"""Constants of the paper's code, and what they are called here."""
+_UNCHANGEABLE = {"embedding_scale": 100, "trice_mode": True, "first_and_last_mode": True}
 _SMALLEST_N_AHEAD = 4
 """The base call, start, one sampled token, end."""
 
@@ -34,7 +44,15 @@ class Stored(dict[str, Any]):
         """
         Args:
             place: comes before a key in the error of a missing one.
+
+        Raises:
+            ConfigError: the content is no mapping.
         """
+        if not isinstance(content, Mapping):
+            raise ConfigError(
+                f"train.json has {place.removesuffix('.')} = {content!r}, which is no object. Give "
+                "a whole directory of training vectors."
+            )
         super().__init__(content)
         self._place = place
 
@@ -42,6 +60,20 @@ class Stored(dict[str, Any]):
         raise ConfigError(
             f"The training vectors lack {self._place}{key}. Give a whole directory of them."
         )
+
+    def numbers(self, key: str) -> Tensor:
+        """A number, `[]`, or a list of them, `[count]`, float32.
+
+        Raises:
+            ConfigError: it is missing, or something else.
+        """
+        try:
+            return torch.tensor(self[key], dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"train.json has {self._place}{key} = {self[key]!r}, which is no number or list of "
+                "numbers. Give what the paper's code gave."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +129,9 @@ class TrainingCase:
     @property
     def has_total_gradients(self) -> bool:
         """Whether the gradients of the total are more than such rounding."""
-        share = self.settings.policy_weight * self.values["dqn_loss"]
-        return not self.advantages_are_rounding or abs(share) <= 1e-7 * self.values["loss_ce_only"]
+        share = self.settings.policy_weight * float(self.values.numbers("dqn_loss"))
+        language = float(self.values.numbers("loss_ce_only"))
+        return not self.advantages_are_rounding or abs(share) <= 1e-7 * language
 
     def _advantages(self) -> Tensor:
         return advantages(
@@ -130,6 +163,46 @@ class TrainingCase:
         return notes
 
 
+class Replay:
+    """A `Pick` of the stored thought tokens, which remembers where the case's rule picks another.
+
+    So all else is compared over the same thoughts, whatever chose them.
+    """
+
+    def __init__(self, case: TrainingCase, rule: Pick | None) -> None:
+        self.history: Tensor = case.tensors["token_history"].long()
+        """`[rows, seq, n_ahead + num_talk_tokens - 1]`: what each iteration gave the next."""
+        self.differs = torch.zeros(*self.history.shape[:2], case.num_thought_tokens).bool()
+        """`[rows, seq, num_thought_tokens]`; nowhere where the rule is unknown."""
+        self._name = case.name
+        self._rule = rule
+
+    def require_ids_below(self, vocab_size: int) -> None:
+        """
+        Raises:
+            ConfigError: the history holds an id that there is not.
+        """
+        for found in (int(self.history.min()), int(self.history.max())):
+            if not 0 <= found < vocab_size:
+                raise ConfigError(
+                    f"{self._name}: token_history holds the id {found}; the checkpoint has ids 0 "
+                    f"to {vocab_size - 1}. Give vectors with the checkpoint they were made with."
+                )
+
+    def __call__(self, logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+        """See `Pick`."""
+        stored: Tensor = self.history[:, :, role].gather(1, anchors)
+        if self._rule is not None:
+            chosen = self._rule(logits, role, anchors)
+            of_stored, of_chosen = (
+                logits.gather(-1, ids.unsqueeze(-1)).squeeze(-1) for ids in (stored, chosen)
+            )
+            # A gap that rounding makes or unmakes is a tie, of which either token is right.
+            differs = (of_chosen - of_stored).abs() > ROUNDING * of_chosen.abs()
+            self.differs[:, :, role - 1].scatter_(1, anchors, differs)
+        return stored
+
+
 def read_cases(directory: Path) -> list[TrainingCase]:
     """Every case of a directory, checked as far as that goes without the model.
 
@@ -156,7 +229,8 @@ def _read_case(
         prefix,
         {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)},
     )
-    settings = _settings(name, values)
+    constants = Stored("constants.", content.get("constants", {}))
+    settings = _settings(name, values, constants)
     case = TrainingCase(
         checkpoint=directory / "checkpoint",
         name=name,
@@ -171,10 +245,31 @@ def _read_case(
     return case
 
 
-def _settings(name: str, values: Stored) -> ObjectiveSettings:
-    numbers = {"num_talk_tokens": values["n_ahead_talk"], "num_passes": values["n_passes"]}
+def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings:
+    """The objective as the constants have it, or as the case has it; what they lack is the default.
+
+    Raises:
+        ConfigError: a number makes no sense, or is of an objective that there is not here.
+    """
+    for key, supported in _UNCHANGEABLE.items():
+        if constants.get(key, supported) != supported:
+            raise ConfigError(
+                f"train.json has the constant {key} = {constants[key]!r}; only {supported} can be "
+                "compared. Give training vectors made with it."
+            )
+    known = {ours: constants[key] for key, ours in _SETTINGS.items() if key in constants}
+    if "policy_loss_beta" in values:
+        known["policy_weight"] = values["policy_loss_beta"]
+    scale = float(constants.numbers("base_loss_beta")) if "base_loss_beta" in constants else 1.0
+    if "original_loss_weight" in constants:
+        # In the paper's code the weights of base and talk tokens are shares of one.
+        share = float(constants.numbers("original_loss_weight"))
+    else:
+        share = 0.5
+    known |= {"base_loss_weight": scale * share, "talk_loss_weight": scale * (1 - share)}
+    known |= {"num_talk_tokens": values["n_ahead_talk"], "num_passes": values["n_passes"]}
     try:
-        return ObjectiveSettings(**numbers)
+        return ObjectiveSettings(**known)
     except ValidationError as error:
         raise ConfigError(f"train.json, case {name}: {error}") from error
 

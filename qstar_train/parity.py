@@ -2,9 +2,14 @@
 
     python -m qstar_train.parity DIRECTORY
 
-The directory has the layout of `tests/golden/A`. Prints the largest relative deviation of each
-quantity over all cases; exits with 1 past the tolerance, with 2 where there is nothing to compare
-with.
+The directory has the layout of `tests/golden/A`; its cases may be of any n_ahead from 4 on, any
+n_ahead_talk, n_passes and thought rule. Prints the largest relative deviation of each quantity over
+all cases; exits with 1 past the tolerance, with 2 where there is nothing to compare with.
+
+Compared is all that is stored, but for numbers of padded positions, on which nothing depends; the
+last iteration's token, which is not fed; and, by its size, the policy loss of a case whose
+advantages are only rounding (`TrainingCase.advantages_are_rounding`). What the objective does not
+compute itself, the middle losses, their weights and the logits, comes of the same parts.
 """
 
 import argparse
@@ -20,12 +25,16 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.golden import ROUNDING, RULES, Stored, TrainingCase, read_cases
+from qstar_infer.model.thinking import mix_states
+from qstar_train.golden import RULES, Replay, Stored, TrainingCase, read_cases
+from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.objective.vectors import scale_vectors
+from qstar_train.objective.vocabulary import token_losses
 from qstar_train.sampling import Pick
 
 TOLERANCE = 1e-4
@@ -45,7 +54,7 @@ class Pair(NamedTuple):
     ours: Tensor
     theirs: Tensor
     is_compared: Tensor | None = None
-    """bool, of their shape; None for everywhere."""
+    """bool, of their shape or its first dimensions; None for everywhere."""
     scale: float = 0.0
     """What a deviation is relative to where the paper's are smaller."""
 
@@ -63,47 +72,10 @@ def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
     return pick
 
 
-class Replay:
-    """Picks the stored thought tokens, and remembers where the case's rule picks another.
-
-    So all else is compared over the same thoughts, whatever chose them.
-    """
-
-    def __init__(self, case: TrainingCase) -> None:
-        self.history: Tensor = case.tensors["token_history"].long()
-        """`[rows, seq, n_ahead + num_talk_tokens - 1]`: what each iteration gave the next."""
-        self.differs = torch.zeros(*self.history.shape[:2], case.num_thought_tokens).bool()
-        """`[rows, seq, num_thought_tokens]`; nowhere where the rule is unknown."""
-        self._name = case.name
-        by_rank = RULES.get(case.values["thought_rule"])
-        self._rule = (
-            None if by_rank is None else ranked_choice(case.settings.num_passes, by_rank=by_rank)
-        )
-
-    def require_ids_below(self, vocab_size: int) -> None:
-        """
-        Raises:
-            ConfigError: the history holds an id that there is not.
-        """
-        for found in (int(self.history.min()), int(self.history.max())):
-            if not 0 <= found < vocab_size:
-                raise ConfigError(
-                    f"{self._name}: token_history holds the id {found}; the checkpoint has ids 0 "
-                    f"to {vocab_size - 1}. Give vectors with the checkpoint they were made with."
-                )
-
-    def __call__(self, logits: Tensor, role: int, anchors: Tensor) -> Tensor:
-        """See `Pick`."""
-        stored: Tensor = self.history[:, :, role].gather(1, anchors)
-        if self._rule is not None:
-            chosen = self._rule(logits, role, anchors)
-            of_stored, of_chosen = (
-                logits.gather(-1, ids.unsqueeze(-1)).squeeze(-1) for ids in (stored, chosen)
-            )
-            # A gap that rounding makes or unmakes is a tie, of which either token is right.
-            differs = (of_chosen - of_stored).abs() > ROUNDING * of_chosen.abs()
-            self.differs[:, :, role - 1].scatter_(1, anchors, differs)
-        return stored
+def rule_of(case: TrainingCase) -> Pick | None:
+    """How the case's thought tokens were chosen; None where that is unknown."""
+    by_rank = RULES.get(case.values["thought_rule"])
+    return None if by_rank is None else ranked_choice(case.settings.num_passes, by_rank=by_rank)
 
 
 def load_case_model(case: TrainingCase) -> QuietStarModel:
@@ -144,7 +116,7 @@ def compare_case(case: TrainingCase) -> Iterator[Pair]:
     """
     model = load_case_model(case)
     is_real = model.check_batch(case.input_ids, case.attention_mask, case.num_thought_tokens)
-    replay = Replay(case)
+    replay = Replay(case, rule_of(case))
     replay.require_ids_below(model.vocab_size)
     got = evaluate_objective(
         model,
@@ -155,7 +127,8 @@ def compare_case(case: TrainingCase) -> Iterator[Pair]:
         is_label=trained_labels(model, case.input_ids),
     )
     yield _compare_tokens(model, case, replay)
-    yield from _compare_values(got, case)
+    yield from _compare_steps(model, got, case)
+    yield from _compare_policy(got, case)
     yield from _compare_gradients(model, got.language, "ce_only", case)
     if case.has_total_gradients:
         yield from _compare_gradients(model, _reproducible_total(got, case), "total", case)
@@ -179,14 +152,78 @@ def _compare_tokens(model: QuietStarModel, case: TrainingCase, replay: Replay) -
     return Pair("thought and talk tokens", differs.float(), zeros, is_compared, scale=1.0)
 
 
-def _compare_values(got: Objective, case: TrainingCase) -> Iterator[Pair]:
+@torch.no_grad()
+def _steps(model: QuietStarModel, case: TrainingCase) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every iteration that feeds a token, from the paper's 1 on, over the stored tokens.
+
+    The objective needs the last ones alone; these are also the middle ones.
+
+    Yields:
+        With m true tokens fed behind the thought, the mixed states `[rows, seq - m, hidden]` and
+        the mixing weights `[rows, seq - m]`.
+    """
+    ids, is_real = case.rows
+    history, parts = case.tensors["token_history"].long(), model.thinking_parts
+    vectors = {1: parts.start_thought, case.n_ahead - 1: parts.end_thought}
+    attention = ParallelThoughts(is_real)
+    base = model.hidden(model.embed(ids), attention.everywhere, attention.next_pass())
+    for i in range(1, case.n_ahead + case.settings.num_talk_tokens - 1):
+        fed = vectors[i].expand_as(base) if i in vectors else model.embed(history[:, :, i - 1])
+        thought = model.hidden(fed, attention.anchors + i, attention.next_pass())
+        m = max(0, i - case.n_ahead + 1)
+        yield mix_states(model, base[:, m:], thought[:, : ids.shape[1] - m])
+
+
+def _compare_steps(model: QuietStarModel, got: Objective, case: TrainingCase) -> Iterator[Pair]:
+    """Losses, mixing weights and logits of each iteration."""
+    want, end = case.tensors, case.n_ahead - 1  # the paper's index of the end vector
+    ids, is_real = case.rows
+    is_label = is_real & trained_labels(model, ids)
+    steps = list(_steps(model, case))
+    middle = [
+        token_losses(model, mixed[:, :-1], ids[:, 1:], is_label[:, 1:])
+        for mixed, _ in steps[: end - 1]
+    ]
+    kinds = {"base loss": [got.base_losses], "middle loss": middle, "talk loss": got.talk_losses}
+    losses = [(kind, tensor) for kind, tensors in kinds.items() for tensor in tensors]
+    for i, (kind, tensor) in enumerate(losses):
+        yield Pair(kind, tensor, want[f"loss_list.{i:02d}"])
+    means = torch.stack([mean_counted(tensor) for _, tensor in losses])
+    yield from _one_by_one("mean loss", means, case.values.numbers("loss_mean_per_index"))
+
+    seq, theirs = ids.shape[1], want["mixing_weights"]
+    weights = torch.stack([_padded(weight, seq) for _, weight in steps], -1)
+    # A weight behind m true tokens is of the base state at the last of them.
+    mixed_with = [_padded(is_real[:, seq - weight.shape[1] :], seq) for _, weight in steps]
+    is_compared = torch.stack(mixed_with, -1)
+    yield Pair("mixing weight", weights, theirs, is_compared)
+    for s, weight in enumerate(got.mixing_weights):
+        yield Pair("mixing weight", weight, theirs[:, : -1 - s, end - 1 + s], is_real[:, s:-1])
+    if "logits_last" in want:
+        logits = _padded(model.logits(steps[-1][0]), seq)
+        yield Pair("logits", logits, want["logits_last"], is_compared[..., -1])
+
+
+def _padded(rows: Tensor, seq: int) -> Tensor:
+    """`[rows, positions, ...]` to `[rows, seq, ...]`, with zeros."""
+    padding = rows.new_zeros(rows.shape[0], seq - rows.shape[1], *rows.shape[2:])
+    return torch.cat([rows, padding], dim=1)
+
+
+def _one_by_one(quantity: str, ours: Tensor, theirs: Tensor, scale: float = 0.0) -> Iterator[Pair]:
+    """Numbers, each relative to itself."""
+    if ours.shape != theirs.shape:
+        yield Pair(quantity, ours, theirs)
+    yield from (Pair(quantity, *both, scale=scale) for both in zip(ours, theirs, strict=True))
+
+
+def _compare_policy(got: Objective, case: TrainingCase) -> Iterator[Pair]:
+    """What the reinforcement is made of, and the scalars."""
     want, values = case.tensors, case.values
-    end = case.n_ahead - 1  # the paper's index of the end vector
-    yield Pair("base loss", got.base_losses, want["loss_list.00"])
-    for s, losses in enumerate(got.talk_losses):
-        yield Pair("talk loss", losses, want[f"loss_list.{end + s:02d}"])
     reward_scale = case.loss_scale if case.rewards_are_rounding else 0.0
     yield Pair("reward", got.rewards, want["policy_reward"], scale=reward_scale)
+    mean_reward = values.numbers("policy_reward_mean")
+    yield Pair("mean reward", got.rewards.mean(), mean_reward, scale=reward_scale)
     _, is_real = case.rows
     for k, loglik in enumerate(got.loglikelihoods):
         theirs = want[f"action_loglikelihoods.{k:02d}"]
@@ -195,10 +232,13 @@ def _compare_values(got: Objective, case: TrainingCase) -> Iterator[Pair]:
     if case.advantages_are_rounding:
         loglik_scale = max(float(loglik.detach().abs().max()) for loglik in got.loglikelihoods)
         policy_scale = case.loss_scale * loglik_scale
-        policy_share = case.settings.policy_weight * values["dqn_loss"]
-    yield Pair("policy loss", got.policy, torch.tensor(values["dqn_loss_list"]), scale=policy_scale)
-    yield Pair("language loss", got.language, torch.tensor(values["loss_ce_only"]))
-    theirs = torch.tensor(values["loss_total"] - policy_share)
+        policy_share = case.settings.policy_weight * float(values.numbers("dqn_loss"))
+    each = values.numbers("dqn_loss_list")
+    yield from _one_by_one("policy loss", got.policy, each, policy_scale)
+    mean_loss = values.numbers("dqn_loss")
+    yield Pair("mean policy loss", got.policy.mean(), mean_loss, scale=policy_scale)
+    yield Pair("language loss", got.language, values.numbers("loss_ce_only"))
+    theirs = values.numbers("loss_total") - policy_share
     yield Pair("total loss", _reproducible_total(got, case), theirs)
 
 
@@ -212,17 +252,23 @@ def _reproducible_total(got: Objective, case: TrainingCase) -> Tensor:
 def _compare_gradients(
     model: QuietStarModel, loss: Tensor, kind: str, case: TrainingCase
 ) -> Iterator[Pair]:
+    """Every gradient that either has; one that is missing here is 0."""
     model.zero_grad()
     loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
     norms = Stored(f"{case.name}.grad_norms_{kind}.", case.values[f"grad_norms_{kind}"])
-    for name, gradient in ours.items():
-        yield Pair(f"gradient norm, {kind}", gradient.norm(), torch.tensor(norms[name]))
-    for name in _STORED_GRADIENTS:
-        theirs = case.tensors[f"grad_{kind}.{name}"]
-        # The stored vectors have a second row, a spread that the code leaves unused.
-        is_vector = name.endswith("_embedding")
-        yield Pair(f"gradient, {kind}", ours[name], theirs[0] if is_vector else theirs)
+    for name in dict.fromkeys([*ours, *norms]):
+        norm = ours[name].norm() if name in ours else torch.tensor(0.0)
+        yield Pair(f"gradient norm, {kind}", norm, norms.numbers(name))
+    prefix = f"grad_{kind}."
+    stored = (key.removeprefix(prefix) for key in case.tensors if key.startswith(prefix))
+    for name in dict.fromkeys([*_STORED_GRADIENTS, *stored]):
+        theirs = case.tensors[prefix + name]
+        gradient = ours.get(name, torch.zeros_like(theirs))
+        if name.endswith("_embedding") and name in ours:
+            # The second row is a spread that the code leaves unused.
+            gradient = torch.stack([gradient, torch.zeros_like(gradient)])
+        yield Pair(f"gradient, {kind}", gradient, theirs)
 
 
 def _paper_name(name: str) -> str:
@@ -280,6 +326,8 @@ def _deviation(pair: Pair, name: str) -> float:
         )
     ours, theirs = pair.ours, pair.theirs
     if pair.is_compared is not None:
+        if not pair.is_compared.any():  # rows that end before the last talk token
+            return 0.0
         ours, theirs = ours[pair.is_compared], theirs[pair.is_compared]
     return relative_deviation(ours, theirs, pair.scale)
 

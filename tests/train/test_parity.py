@@ -1,6 +1,7 @@
 """`python -m qstar_train.parity`: what passes, what fails, and what each failure says."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qstar_train import parity
-from qstar_train.golden import read_cases
-from qstar_train.parity import TOLERANCE, Replay, compare_golden
+from qstar_train.golden import Replay, read_cases
+from qstar_train.parity import TOLERANCE, compare_golden, ranked_choice
 
-from .paper_vectors import GOLDEN, PAD_ID, Recipe, padded_rows, write_vectors
+from .paper_vectors import GOLDEN, KEPT_GRADIENTS, PAD_ID, Recipe, padded_rows, write_vectors
 
 CASES = ["talk1_pass2_argmax", "talk1_pass2_rank"]
 Spoil = Callable[[dict[str, Tensor], dict[str, Any]], None]
@@ -43,8 +44,88 @@ def copy_golden(directory: Path, names: list[str], spoil: Spoil) -> None:
     (directory / "checkpoint").symlink_to(GOLDEN / "checkpoint")
 
 
+def compare_perturbed(directory: Path, key: str) -> float:
+    """The largest deviation after one thing of the only case was multiplied by 1.0005.
+
+    Args:
+        key: of a tensor, or of a value in the JSON, with `.3` or `.name` for a part of it.
+    """
+    content = json.loads((directory / "train.json").read_text())
+    vectors = load_file(directory / "train.safetensors")
+    ((name, values),) = content["cases"].items()
+    if f"{name}.{key}" in vectors:
+        vectors[f"{name}.{key}"] *= 1.0005
+        save_file(vectors, directory / "train.safetensors")
+    else:
+        head, _, part = key.partition(".")
+        holder, last = (values[head], part) if part else (values, head)
+        holder[int(last) if last.isdigit() else last] *= 1.0005
+        (directory / "train.json").write_text(json.dumps(content))
+    return max(deviation for deviation, _ in compare_golden(directory).values())
+
+
+@pytest.fixture(scope="module")
+def small_vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("vectors") / "small"
+    write_vectors(directory, Recipe(n_ahead=6), *padded_rows([6, 4], seed=0))
+    return directory
+
+
+STORED = [
+    *(f"loss_list.{i:02d}" for i in range(7)),
+    *(f"action_loglikelihoods.{k:02d}" for k in range(3)),
+    *("policy_reward", "mixing_weights", "logits_last"),
+    *(f"grad_{kind}.{name}" for kind in ("ce_only", "total") for name in KEPT_GRADIENTS),
+    *(f"grad_norms_{kind}.lm_head.weight" for kind in ("ce_only", "total")),
+    *(f"loss_mean_per_index.{i}" for i in range(7)),
+    *("policy_reward_mean", "dqn_loss_list.0", "dqn_loss_list.2", "dqn_loss"),
+    *("loss_ce_only", "loss_total", "policy_loss_beta"),
+]
+
+
+@pytest.mark.parametrize("key", STORED)
+def test_nothing_stored_may_be_off(small_vectors: Path, tmp_path: Path, key: str) -> None:
+    shutil.copytree(small_vectors, tmp_path, dirs_exist_ok=True)
+    assert compare_perturbed(tmp_path, key) > TOLERANCE
+
+
+def test_a_gradient_that_only_the_paper_has_fails(small_vectors: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_vectors, tmp_path, dirs_exist_ok=True)
+    content = json.loads((tmp_path / "train.json").read_text())
+    (values,) = content["cases"].values()
+    values["grad_norms_total"]["another.weight"] = 0.1
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert compare_golden(tmp_path)["gradient norm, total"][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("reinforce_temperature", 2, "log-likelihood"),
+        ("original_loss_weight", 0.25, "language loss"),
+        ("base_loss_beta", 2, "language loss"),
+        ("remove_negative_rewards", False, "policy loss"),
+    ],
+)
+def test_constants_are_read_and_not_assumed(
+    tmp_path: Path, name: str, value: float, what: str
+) -> None:
+    def change(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+        content["constants"][name] = value
+
+    copy_golden(tmp_path, ["talk1_pass2_rank"], change)
+    assert compare_golden(tmp_path)[what][0] > TOLERANCE
+
+
+def test_constants_that_say_what_is_the_default_may_be_left_out(tmp_path: Path) -> None:
+    def change(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+        del content["constants"]
+
+    copy_golden(tmp_path, ["talk1_pass2_rank"], change)
+    assert_agrees(tmp_path)
+
+
 def test_every_golden_training_case_agrees() -> None:
-    assert {"reward", "policy loss", "total loss", "gradient, total"} <= set(compare_golden(GOLDEN))
     assert_agrees(GOLDEN)
 
 
@@ -129,7 +210,7 @@ def test_where_advantages_are_rounding_a_real_deviation_still_fails(
 def test_of_two_tokens_as_likely_the_rule_picks_either(tmp_path: Path) -> None:
     write_vectors(tmp_path, Recipe(), *padded_rows([5], seed=0))
     (case,) = read_cases(tmp_path)
-    replay = Replay(case)
+    replay = Replay(case, ranked_choice(2, by_rank=True))
     anchors = torch.arange(5).expand(2, 5)
     stored = replay.history[:, :, 1]
     logits = torch.zeros(2, 5, 502)
@@ -175,6 +256,22 @@ def _claim_no_number(_: dict[str, Tensor], content: dict[str, Any]) -> None:
     content["n_ahead"] = "8"
 
 
+def _change_mode(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["constants"]["trice_mode"] = False
+
+
+def _spoil_case(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["cases"][CASES[0]] = 8
+
+
+def _spoil_weight(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["constants"]["original_loss_weight"] = "half"
+
+
+def _spoil_number(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["cases"][CASES[0]]["dqn_loss"] = None
+
+
 def _invent_token(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
     vectors[f"{CASES[0]}.token_history"][0, 0, 1] = 502
 
@@ -199,6 +296,10 @@ def _lengthen_talk(_: dict[str, Tensor], content: dict[str, Any]) -> None:
         (_claim_another_length, 2, "token_history has shape [4, 27, 8]; n_ahead = 6"),
         (_claim_no_sampled_token, 2, "n_ahead = 3"),
         (_claim_no_number, 2, "n_ahead = '8'"),
+        (_change_mode, 2, "trice_mode = False"),
+        (_spoil_case, 2, f"{CASES[0]} = 8"),
+        (_spoil_weight, 2, "original_loss_weight = 'half'"),
+        (_spoil_number, 2, f"{CASES[0]}.dqn_loss = None"),
         (_invent_token, 2, "token_history holds the id 502"),
         (_cut_rewards, 2, f"{CASES[0]}: reward has shape [4, 24] in the vectors, [4, 25] here"),
         (_lengthen_talk, 2, "rows of 27 tokens are too short for n_ahead_talk = 26"),
