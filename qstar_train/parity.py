@@ -222,8 +222,10 @@ def _compare_policy(got: Objective, case: TrainingCase) -> Iterator[Pair]:
     want, values = case.tensors, case.values
     reward_scale = case.loss_scale if case.rewards_are_rounding else 0.0
     yield Pair("reward", got.rewards, want["policy_reward"], scale=reward_scale)
-    mean_reward = values.numbers("policy_reward_mean")
-    yield Pair("mean reward", got.rewards.mean(), mean_reward, scale=reward_scale)
+    # Rewards of both signs cancel in their mean; what rounding does to them does not.
+    mean_scale = max(reward_scale, 0.05 * float(want["policy_reward"].abs().mean()))
+    theirs = values.numbers("policy_reward_mean")
+    yield Pair("mean reward", got.rewards.mean(), theirs, scale=mean_scale)
     _, is_real = case.rows
     for k, loglik in enumerate(got.loglikelihoods):
         theirs = want[f"action_loglikelihoods.{k:02d}"]

@@ -207,6 +207,19 @@ def test_where_advantages_are_rounding_a_real_deviation_still_fails(
     assert compare_golden(tmp_path)[quantity][0] > TOLERANCE
 
 
+def test_rewards_may_cancel_in_their_mean(tmp_path: Path) -> None:
+    """What rounding does to rewards is more than the tolerance of such a mean."""
+    write_vectors(tmp_path, Recipe(n_ahead=4, n_ahead_talk=1), *padded_rows([6, 4], seed=174))
+    content = json.loads((tmp_path / "train.json").read_text())
+    ((name, values),) = content["cases"].items()
+    rewards = load_file(tmp_path / "train.safetensors")[f"{name}.policy_reward"]
+    size = float(rewards.abs().mean())
+    assert abs(values["policy_reward_mean"]) < 0.01 * size
+    values["policy_reward_mean"] += 2e-6 * size
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert_agrees(tmp_path)
+
+
 def test_of_two_tokens_as_likely_the_rule_picks_either(tmp_path: Path) -> None:
     write_vectors(tmp_path, Recipe(), *padded_rows([5], seed=0))
     (case,) = read_cases(tmp_path)
