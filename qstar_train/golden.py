@@ -24,8 +24,7 @@ from qstar_train.sampling import Pick
 
 ROUNDING = 1e-5
 """A difference of numbers that is a smaller share of them says nothing in float32."""
-RULES = {"argmax": False, "rank": True}
-"""How thought tokens were chosen: the top one, or in pass p the (p + 1)-th."""
+_RULES = {"argmax": False, "rank": True}
 _SETTINGS = {
     "policy_loss_beta": "policy_weight",
     "reinforce_temperature": "reinforce_temperature",
@@ -75,6 +74,20 @@ class Stored(dict[str, Any]):
                 "numbers. Give what the paper's code gave."
             ) from error
 
+    def number(self, key: str) -> float:
+        """A single number.
+
+        Raises:
+            ConfigError: it is missing, or something else.
+        """
+        numbers = self.numbers(key)
+        if numbers.dim() > 0:
+            raise ConfigError(
+                f"train.json has {self._place}{key} = {self[key]!r}, which is no number. Give what "
+                "the paper's code gave."
+            )
+        return float(numbers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCase:
@@ -97,6 +110,13 @@ class TrainingCase:
     @property
     def num_thought_tokens(self) -> int:
         return self.n_ahead - 3
+
+    @property
+    def by_rank(self) -> bool | None:
+        """Whether pass p took the (p + 1)-th likeliest tokens, or each the likeliest; None: neither
+        is known."""
+        rule = self.values["thought_rule"]
+        return _RULES.get(rule) if isinstance(rule, str) else None
 
     @property
     def rows(self) -> tuple[Tensor, Tensor]:
@@ -129,8 +149,8 @@ class TrainingCase:
     @property
     def has_total_gradients(self) -> bool:
         """Whether the gradients of the total are more than such rounding."""
-        share = self.settings.policy_weight * float(self.values.numbers("dqn_loss"))
-        language = float(self.values.numbers("loss_ce_only"))
+        share = self.settings.policy_weight * self.values.number("dqn_loss")
+        language = self.values.number("loss_ce_only")
         return not self.advantages_are_rounding or abs(share) <= 1e-7 * language
 
     def _advantages(self) -> Tensor:
@@ -141,13 +161,13 @@ class TrainingCase:
         )
 
     def _is_rounding(self, rewards: Tensor) -> bool:
-        return bool(rewards.abs().max() <= ROUNDING * self.loss_scale)
+        return bool((rewards.abs() <= ROUNDING * self.loss_scale).all())
 
     def notes(self) -> list[str]:
         """What of the case is compared in another way than the rest, a sentence each."""
         notes = []
-        rule = self.values["thought_rule"]
-        if rule not in RULES:
+        if self.by_rank is None:
+            rule = self.values["thought_rule"]
             notes.append(
                 f"{self.name}: the rule {rule!r} is unknown; its thought tokens were taken as they "
                 "are, without a look at how they were chosen."
@@ -260,18 +280,22 @@ def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings
     known = {ours: constants[key] for key, ours in _SETTINGS.items() if key in constants}
     if "policy_loss_beta" in values:
         known["policy_weight"] = values["policy_loss_beta"]
-    scale = float(constants.numbers("base_loss_beta")) if "base_loss_beta" in constants else 1.0
-    if "original_loss_weight" in constants:
-        # In the paper's code the weights of base and talk tokens are shares of one.
-        share = float(constants.numbers("original_loss_weight"))
-    else:
-        share = 0.5
+    scale = constants.number("base_loss_beta") if "base_loss_beta" in constants else 1.0
+    # In the paper's code the weights of base and talk tokens are shares of one.
+    key = "original_loss_weight"
+    share = constants.number(key) if key in constants else 0.5
     known |= {"base_loss_weight": scale * share, "talk_loss_weight": scale * (1 - share)}
     known |= {"num_talk_tokens": values["n_ahead_talk"], "num_passes": values["n_passes"]}
     try:
         return ObjectiveSettings(**known)
     except ValidationError as error:
-        raise ConfigError(f"train.json, case {name}: {error}") from error
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
+            for problem in error.errors(include_url=False)
+        )
+        raise ConfigError(
+            f"train.json, case {name}: {problems}. Give what the paper's code ran with."
+        ) from error
 
 
 def _n_ahead(
@@ -293,6 +317,11 @@ def _n_ahead(
 
 def _require_fit(case: TrainingCase) -> None:
     """Refuse a thought length or talk length that the tensors were not made with."""
+    if case.input_ids.dim() != 2:
+        raise ConfigError(
+            f"input_ids has shape {list(case.input_ids.shape)}; rows of tokens, [examples, seq], "
+            "are needed."
+        )
     examples, seq = case.input_ids.shape
     talk, passes = case.settings.num_talk_tokens, case.settings.num_passes
     if seq < talk + 2:

@@ -30,7 +30,7 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_states
-from qstar_train.golden import RULES, Replay, Stored, TrainingCase, read_cases
+from qstar_train.golden import Replay, Stored, TrainingCase, read_cases
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.objective.vectors import scale_vectors
@@ -74,8 +74,9 @@ def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
 
 def rule_of(case: TrainingCase) -> Pick | None:
     """How the case's thought tokens were chosen; None where that is unknown."""
-    by_rank = RULES.get(case.values["thought_rule"])
-    return None if by_rank is None else ranked_choice(case.settings.num_passes, by_rank=by_rank)
+    if case.by_rank is None:
+        return None
+    return ranked_choice(case.settings.num_passes, by_rank=case.by_rank)
 
 
 def load_case_model(case: TrainingCase) -> QuietStarModel:
@@ -234,7 +235,7 @@ def _compare_policy(got: Objective, case: TrainingCase) -> Iterator[Pair]:
     if case.advantages_are_rounding:
         loglik_scale = max(float(loglik.detach().abs().max()) for loglik in got.loglikelihoods)
         policy_scale = case.loss_scale * loglik_scale
-        policy_share = case.settings.policy_weight * float(values.numbers("dqn_loss"))
+        policy_share = case.settings.policy_weight * values.number("dqn_loss")
     each = values.numbers("dqn_loss_list")
     yield from _one_by_one("policy loss", got.policy, each, policy_scale)
     mean_loss = values.numbers("dqn_loss")

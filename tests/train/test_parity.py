@@ -277,6 +277,22 @@ def _spoil_case(_: dict[str, Tensor], content: dict[str, Any]) -> None:
     content["cases"][CASES[0]] = 8
 
 
+def _flatten_ids(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    vectors["input_ids"] = vectors["input_ids"].flatten()
+
+
+def _empty_rewards(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
+    vectors[f"{CASES[0]}.policy_reward"] = torch.empty(0, 25)
+
+
+def _spoil_passes(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["cases"][CASES[0]]["n_passes"] = 0
+
+
+def _list_weight(_: dict[str, Tensor], content: dict[str, Any]) -> None:
+    content["constants"]["original_loss_weight"] = []
+
+
 def _spoil_weight(_: dict[str, Tensor], content: dict[str, Any]) -> None:
     content["constants"]["original_loss_weight"] = "half"
 
@@ -311,6 +327,10 @@ def _lengthen_talk(_: dict[str, Tensor], content: dict[str, Any]) -> None:
         (_claim_no_number, 2, "n_ahead = '8'"),
         (_change_mode, 2, "trice_mode = False"),
         (_spoil_case, 2, f"{CASES[0]} = 8"),
+        (_flatten_ids, 2, "input_ids has shape [54]"),
+        (_empty_rewards, 2, f"{CASES[0]}: reward has shape [0, 25]"),
+        (_spoil_passes, 2, "num_passes = 0: Input should be greater than or equal to 1"),
+        (_list_weight, 2, "original_loss_weight = [], which is no number"),
         (_spoil_weight, 2, "original_loss_weight = 'half'"),
         (_spoil_number, 2, f"{CASES[0]}.dqn_loss = None"),
         (_invent_token, 2, "token_history holds the id 502"),
