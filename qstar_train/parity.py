@@ -7,9 +7,10 @@ n_ahead_talk, n_passes and thought rule. Prints the largest relative deviation o
 all cases; exits with 1 past the tolerance, with 2 where there is nothing to compare with.
 
 Compared is all that is stored, but for numbers of padded positions, on which nothing depends; the
-last iteration's token, which is not fed; and, by its size, the policy loss of a case whose
-advantages are only rounding (`TrainingCase.advantages_are_rounding`). What the objective does not
-compute itself, the middle losses, their weights and the logits, comes of the same parts.
+last iteration's token, which is not fed; and the gap between the likeliest thought tokens, which
+is about the vectors. A case whose advantages are only rounding has its policy loss compared by its
+size (`TrainingCase.advantages_are_rounding`). What the objective does not compute itself, the
+middle losses, their weights and the logits, comes of the same parts in a pass of its own.
 """
 
 import argparse
