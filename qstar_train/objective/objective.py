@@ -62,6 +62,7 @@ def evaluate_objective(
     pick: Pick,
     num_thought_tokens: int | None = None,
     teacher: QuietStarModel | None = None,
+    is_label: Tensor | None = None,
 ) -> Objective:
     """The paper's loss on one batch. Differentiable.
 
@@ -71,13 +72,20 @@ def evaluate_objective(
         pick: samples the thoughts. Sees the rows in order, the passes of an example together.
         num_thought_tokens: None: as the model was trained.
         teacher: the base prediction is held to its prediction.
+        is_label: `[examples, seq]`, bool: the tokens whose prediction has a loss, among the real
+            ones. None: all of them, as in training, where an eos ends a document and is learned.
     """
     ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
+    is_counted = is_real
+    if is_label is not None:
+        is_counted = is_real & is_label.repeat_interleave(settings.num_passes, dim=0)
     length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
-    rollout, tokens, foresight_losses = _think(model, ids, is_real, settings, pick, length)
-    base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_real[:, 1:])
-    talk = _talk(model, rollout, ids, is_real, settings)
+    rollout, tokens, foresight_losses = _think(
+        model, ids, is_real, is_counted, settings, pick, length
+    )
+    base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_counted[:, 1:])
+    talk = _talk(model, rollout, ids, is_counted, settings)
     rewards = thought_rewards(base_losses, talk.losses)
     advantage = advantages(
         rewards, num_passes=settings.num_passes, drops_negative=settings.drops_negative_rewards
@@ -124,6 +132,7 @@ def _think(
     model: QuietStarModel,
     ids: Tensor,
     is_real: Tensor,
+    is_counted: Tensor,
     settings: ObjectiveSettings,
     pick: Pick,
     num_thought_tokens: int,
@@ -152,7 +161,7 @@ def _think(
         tokens.append(token)
         is_to_foresee = settings.foresight_loss_weight > 0 and role <= settings.num_foresight_tokens
         if is_to_foresee and role < ids.shape[1]:
-            ahead = (ids[:, role:], is_real[:, role:])
+            ahead = (ids[:, role:], is_counted[:, role:])
             foresight_losses.append(token_losses(model, hidden[:, :-role], *ahead))
         return token.ids
 
@@ -179,7 +188,7 @@ def _talk(
     model: QuietStarModel,
     rollout: Rollout,
     ids: Tensor,
-    is_real: Tensor,
+    is_counted: Tensor,
     settings: ObjectiveSettings,
 ) -> _Talk:
     """Feed the true tokens behind every thought and see how well each next one is predicted.
@@ -201,7 +210,7 @@ def _talk(
             hidden = model.hidden(model.embed(forced), anchors + first + s, attention)
         after = hidden[:, : seq - 1 - s]
         mixed, weight = mix_states(model, rollout.hidden_base[:, s : seq - 1], after)
-        target = (ids[:, s + 1 :], is_real[:, s + 1 :])
+        target = (ids[:, s + 1 :], is_counted[:, s + 1 :])
         talk.losses.append(token_losses(model, mixed, *target))
         if settings.thought_loss_weight > 0:
             talk.thought_losses.append(token_losses(model, after, *target))

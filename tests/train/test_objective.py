@@ -1,18 +1,9 @@
-"""The objective is the paper's: its training vectors, and each term by hand."""
+"""Each term of the objective, by hand; `test_parity.py` holds the whole to the paper's code."""
 
-import json
 import math
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from qstar_train import parity
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.losses import (
     advantages,
@@ -22,81 +13,9 @@ from qstar_train.objective.losses import (
 )
 from qstar_train.objective.objective import evaluate_objective
 from qstar_train.objective.vocabulary import token_losses
-from qstar_train.parity import compare_golden, ranked_choice, relative_deviation
+from qstar_train.parity import ranked_choice, relative_deviation
 
 from ..parity.toy import make_toy
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "A"
-
-
-def test_every_golden_training_case_agrees() -> None:
-    worst = compare_golden(GOLDEN)
-    assert {"reward", "policy loss", "total loss", "gradient, total"} <= set(worst)
-    for quantity, (deviation, case) in worst.items():
-        assert deviation <= 1e-4, (quantity, case)
-
-
-CASES = ["talk1_pass2_argmax", "talk1_pass2_rank"]
-
-
-def _poison(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
-    vectors[f"{CASES[0]}.policy_reward"].fill_(float("nan"))
-
-
-def _drop_gradients(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
-    for key in [key for key in vectors if ".grad_" in key]:
-        del vectors[key]
-
-
-def _drop_norms(_: dict[str, Tensor], content: dict[str, Any]) -> None:
-    content["cases"][CASES[0]]["grad_norms_total"] = {}
-
-
-def _drop_cases(_: dict[str, Tensor], content: dict[str, Any]) -> None:
-    content["cases"] = {}
-
-
-def _drop_all(_: dict[str, Tensor], content: dict[str, Any]) -> None:
-    content.clear()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "code", "message"),
-    [
-        (_poison, 1, ""),
-        (_drop_gradients, 2, "lack grad_ce_only.start_embedding"),
-        (_drop_norms, 2, "lack model.embed_tokens.weight"),
-        (_drop_cases, 2, "train.json holds no cases"),
-        (_drop_all, 2, "train.json holds no cases"),
-    ],
-)
-def test_parity_fails_where_nothing_was_compared(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    spoil: Callable[[dict[str, Tensor], dict[str, Any]], None],
-    code: int,
-    message: str,
-) -> None:
-    """NaN in one case was overwritten by the next; what was missing left no row, and passed."""
-    content = json.loads((GOLDEN / "train.json").read_text())
-    content["cases"] = {name: content["cases"][name] for name in CASES}
-    vectors = load_file(GOLDEN / "train.safetensors")
-    spoil(vectors, content)
-    (tmp_path / "train.json").write_text(json.dumps(content))
-    save_file(vectors, tmp_path / "train.safetensors")
-    (tmp_path / "checkpoint").symlink_to(GOLDEN / "checkpoint")
-    monkeypatch.setattr(sys, "argv", ["parity", str(tmp_path)])
-    assert parity.main() == code
-    assert message in capsys.readouterr().err
-
-
-def test_parity_names_a_directory_that_is_none(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["parity", "/nonexistent"])
-    assert parity.main() == 2
-    assert "error: /nonexistent/train.json does not exist" in capsys.readouterr().err
 
 
 def test_losses_are_zero_where_not_counted() -> None:
@@ -128,6 +47,33 @@ def test_policy_loss_pushes_up_what_was_better() -> None:
     loglik = torch.tensor([[-1.0, -2.0, -3.0]])
     losses = policy_losses(torch.tensor([[2.0, 0.0]]), [loglik])
     assert losses.tolist() == [1.0]  # -(2 * -1 + 0 * -2) / 2
+
+
+def test_what_is_no_label_is_attended_to_and_not_predicted() -> None:
+    model = make_toy().model
+    ids = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(0))
+    settings = ObjectiveSettings(num_talk_tokens=2, foresight_loss_weight=0.5)
+    is_label = torch.ones_like(ids).bool()
+    is_label[0, 6] = False
+    pick = ranked_choice(2, by_rank=True)
+    with torch.no_grad():
+        every, got = (
+            evaluate_objective(
+                model, ids, torch.ones_like(ids), settings, pick=pick, is_label=labels
+            )
+            for labels in (None, is_label)
+        )
+    for ours, full, ahead in zip(
+        [got.base_losses, *got.talk_losses],
+        [every.base_losses, *every.talk_losses],
+        [1, 1, 2],
+        strict=True,
+    ):
+        assert torch.equal(ours, full * is_label[:, ahead:])
+    # Position p is rewarded for the labels p + 1 and p + 2.
+    changed = (got.rewards != every.rewards).any(0).nonzero().flatten()
+    assert changed.tolist() == [4, 5]
+    assert got.foresight != every.foresight
 
 
 def test_every_parameter_learns() -> None:
