@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.objective.report import OURS, WAYS, ObjectiveReport
-from qstar_train.evaluator.chart import MARKERS, PALE, chart, colour_of, legend
+from qstar_train.evaluator.chart import PALE, chart, colour_of, legend
+
+MARKERS = "osD"
+"""Of the ways, in their order."""
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
