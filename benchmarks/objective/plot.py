@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.objective.report import OURS, WAYS, ObjectiveReport
 from qstar_train.evaluator.chart import PALE, chart, colour_of, legend
 
-MARKERS = "osD"
-"""Of the ways, in their order."""
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MARKERS = "osD"
+"""Of the ways, in their order."""
 
 
 def plot_report(report: ObjectiveReport, path: Path) -> None:
