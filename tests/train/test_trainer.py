@@ -1,5 +1,7 @@
 """The trainer: restarts, accumulation and checkpointing change nothing; bad numbers stop it."""
 
+import contextlib
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
@@ -153,6 +156,31 @@ def test_weights_that_are_not_finite_stop_before_the_update(
     with pytest.raises(TrainingError, match="total_loss is nan"):
         run(config, tmp_path / "run")
     assert not list((tmp_path / "run").glob("states/*"))
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_modules_are_gone_before_the_process_group_ends(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    """DDP as the last to hold gloo's group waited for its threads, and they for the interpreter."""
+    left: list[int] = []
+
+    def end(accelerator: Accelerator) -> None:
+        del accelerator
+        left.append(sum(type(item) is ObjectiveModule for item in gc.get_objects()))
+
+    monkeypatch.setattr(Accelerator, "end_training", end)
+    gc.collect()
+    before = sum(type(item) is ObjectiveModule for item in gc.get_objects())
+    if stops:
+        monkeypatch.setattr("qstar_train.trainer.loop._require_finite", fail)
+    with contextlib.suppress(TrainingError):
+        run(config, tmp_path / "run", steps=1)
+    assert left == [before]
+
+
+def fail(*_: object) -> None:
+    raise TrainingError("stopped")
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
