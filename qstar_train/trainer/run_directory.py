@@ -127,17 +127,17 @@ class RunDirectory:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log; a line torn by a crash is left out. Thoughts may hold characters
-    that end lines elsewhere, such as U+2028.
+    """The whole lines of a log; a line torn by a crash, be it within a character, is left out.
+    Thoughts may hold characters that end lines elsewhere, such as U+2028.
 
     Raises:
         ConfigError: a whole line is of no step.
     """
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or no UTF-8
             break
         if not isinstance(line, dict) or not isinstance(line.get("step"), int):
             raise ConfigError(f"{path}, line {number} is of no step. Delete that line.")
