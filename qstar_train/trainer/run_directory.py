@@ -10,6 +10,7 @@ from qstar_infer.errors import ConfigError
 from qstar_train.settings import differences
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.state import saved_states
+from qstar_train.trainer.writing import replace_text, written
 
 MAY_CHANGE = {
     "gradient_checkpointing",
@@ -67,25 +68,32 @@ class RunDirectory:
     def begin(self, settings: TrainSettings, inputs: dict[str, str], step: int) -> None:
         """Write settings and inputs down; drop log lines past `step`, to be written again.
 
+        A crash in here leaves every file as it was, or as it is to be.
+
         Args:
             inputs: digests of what the settings name but do not hold: models and text.
 
         Raises:
             ConfigError: the run was started with other inputs, or a log line is of no step.
+            CheckpointError: a file cannot be written.
         """
         if step:
             self._require_same(inputs)
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-        self.settings.write_text(text, encoding="utf-8")
-        self.inputs.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+        replace_text(self.settings, text)
+        replace_text(self.inputs, json.dumps(inputs, indent=2) + "\n")
         for path in (self.metrics, self.samples):
             if path.exists():
                 kept = [line for line in _lines(path) if line["step"] <= step]
-                path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+                replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, path: Path, values: dict[str, Any]) -> None:
-        """Add one line to the metrics or samples."""
-        with path.open("a", encoding="utf-8") as file:
+        """Add one line to the metrics or samples.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        with written(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
     def _require_same(self, inputs: dict[str, str]) -> None:

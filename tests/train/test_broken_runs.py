@@ -1,11 +1,15 @@
 """Runs whose files are torn, odd or cannot be written: each is named, and nothing more is lost."""
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qstar_infer.errors import CheckpointError
 from qstar_train.trainer.loop import train
 from qstar_train.trainer.run_directory import RunDirectory
 
@@ -22,6 +26,17 @@ def run(config: Path, directory: Path, *, resume: bool = False, **changes: Any) 
     return directory
 
 
+@contextmanager
+def full_disk(num_bytes: int) -> Iterator[None]:
+    """No file can grow past so many bytes: the writing fails in the middle, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_log_torn_within_a_character_is_cut_before_it(config: Path, tmp_path: Path) -> None:
     """It ended the resumed run with a UnicodeDecodeError."""
     directory = RunDirectory(tmp_path)
@@ -31,3 +46,17 @@ def test_a_log_torn_within_a_character_is_cut_before_it(config: Path, tmp_path: 
     directory.samples.write_bytes(whole[: whole.rindex("é".encode()) + 1])
     directory.begin(settings_of(config), {}, 2)
     assert json.loads(directory.samples.read_bytes()) == {"step": 1, "thought": "é"}
+
+
+def test_a_beginning_that_is_cut_off_leaves_the_run_as_it_was(config: Path, tmp_path: Path) -> None:
+    """It left half of settings.yaml, and a run that could not be resumed."""
+    directory = RunDirectory(tmp_path)
+    directory.append(directory.metrics, {"step": 1, "loss": "1.0" * 50})
+    directory.begin(settings_of(config), {"model": "1" * 100}, 1)
+    files = (directory.settings, directory.inputs, directory.metrics)
+    before = [path.read_bytes() for path in files]
+    with full_disk(60), pytest.raises(CheckpointError, match=r"settings\.yaml cannot be written"):
+        directory.begin(settings_of(config), {}, 1)
+    with full_disk(60), pytest.raises(CheckpointError, match=r"metrics\.jsonl cannot be written"):
+        directory.append(directory.metrics, {"step": 2})
+    assert [path.read_bytes() for path in files] == before
