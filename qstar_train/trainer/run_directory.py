@@ -47,14 +47,15 @@ class RunDirectory:
             ConfigError: there is a run here and it is not to be resumed, or its settings differ or
                 are damaged; or there can be no directory here.
         """
-        if not self.settings.exists():
-            self._make()
-            return None
-        if not resume:
+        is_begun = self.settings.exists()
+        if is_begun and not resume:
             raise ConfigError(
                 f"{self.path} holds a run already. Continue it with --resume, or give another "
                 "directory: --set output=..."
             )
+        self._make()
+        if not is_begun:
+            return None
         before = {key: v for key, v in self._started_with().items() if key not in MAY_CHANGE}
         changed = list(differences(before, settings.model_dump(mode="json", exclude=MAY_CHANGE)))
         if changed:
@@ -112,10 +113,11 @@ class RunDirectory:
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.states.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"output = {self.path} cannot be made: {error}. Give another directory."
+                f"output = {self.path} cannot be made: {error}. Give another directory, "
+                "or remove what is in its place."
             ) from error
 
     def _started_with(self) -> dict[str, Any]:

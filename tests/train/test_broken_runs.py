@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.trainer.loop import train
 from qstar_train.trainer.run_directory import RunDirectory
 
@@ -60,3 +60,21 @@ def test_a_beginning_that_is_cut_off_leaves_the_run_as_it_was(config: Path, tmp_
     with full_disk(60), pytest.raises(CheckpointError, match=r"metrics\.jsonl cannot be written"):
         directory.append(directory.metrics, {"step": 2})
     assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_where_the_states_go_is_named_before_the_model_is_loaded(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
+) -> None:
+    """It ended in a NotADirectoryError, once the first steps had been made."""
+    directory = RunDirectory(tmp_path / "run")
+    directory.path.mkdir()
+    settings = settings_of(config, output=str(directory.path))
+    if resume:
+        directory.begin(settings, {}, 0)
+    directory.states.write_text("")
+    monkeypatch.setattr(
+        "qstar_train.trainer.loop.model_to_train", lambda *_, **__: pytest.fail("loaded")
+    )
+    with pytest.raises(ConfigError, match=r"output = .*run cannot be made: .*states'\. Give"):
+        train(settings, resume=resume)
