@@ -2,12 +2,15 @@
 
 import json
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.trainer.loop import train
@@ -78,3 +81,61 @@ def test_a_file_where_the_states_go_is_named_before_the_model_is_loaded(
     )
     with pytest.raises(ConfigError, match=r"output = .*run cannot be made: .*states'\. Give"):
         train(settings, resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "JSONDecodeError"),
+        ("\xff", "UnicodeDecodeError"),
+        ("[2]", "TypeError"),
+        ("{}", "KeyError: 'step'"),
+        ('{"step": "2"}', "ValueError"),
+        ('{"step": 1}', "it is of step 1"),
+    ],
+)
+def test_a_state_without_its_step_is_named(
+    config: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    """Each ended in a traceback, or in a run at another step."""
+    directory = run(config, tmp_path / "run", steps=2, save_every=1)
+    state = directory / "states" / "step-000002"
+    (state / "state.json").write_bytes(text.encode("latin-1"))
+    pattern = rf"state\.json does not say that its state is step-000002 .*{message}.*\. Delete"
+    with pytest.raises(CheckpointError, match=pattern):
+        run(config, directory, steps=2, save_every=1, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "shape", "message"),
+    [
+        ("weights", "talk_head.0.weight", None, r"is not there in the file and has shape \[\d"),
+        ("weights", "talk_head.0.weight", [3, 2], r"has shape \[3, 2\] in the file and has shape"),
+        ("weights", "odd", [1], r"odd has shape \[1\] in the file and is not there in the model"),
+        ("optimizer", "talk_head.0.weight/exp_avg", None, "exp_avg is not there in the file"),
+        ("optimizer", "talk_head.0.weight/exp_avg", [3, 2], r"exp_avg has shape \[3, 2\] in the"),
+    ],
+)
+def test_a_state_of_another_model_is_named(
+    config: Path, tmp_path: Path, file: str, name: str, shape: list[int] | None, message: str
+) -> None:
+    """Each ended in a RuntimeError: at loading, or at the first update after it."""
+    directory = run(config, tmp_path / "run", steps=1)
+    path = directory / "states" / "step-000001" / f"{file}.safetensors"
+    tensors = load_file(path)
+    key = next((key for key in tensors if key.endswith(name)), name)
+    tensors.pop(key, None)
+    save_file(tensors if shape is None else {**tensors, key: torch.zeros(shape)}, path)
+    pattern = rf"{file}\.safetensors does not fit the model: .*{message}.* Delete .*step-000001,"
+    with pytest.raises(CheckpointError, match=pattern):
+        run(config, directory, steps=1, resume=True)
+
+
+def test_a_damaged_state_can_be_deleted(config: Path, tmp_path: Path) -> None:
+    """What the errors advise: the run goes on from the one before it, to the same end."""
+    directory = run(config, tmp_path / "run", steps=2, save_every=1)
+    last = directory / "states" / "step-000002"
+    before = (last / "weights.safetensors").read_bytes()
+    shutil.rmtree(last)
+    run(config, directory, steps=2, save_every=1, resume=True)
+    assert (last / "weights.safetensors").read_bytes() == before
