@@ -23,6 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 
 from qstar_infer.errors import CheckpointError
+from qstar_train.trainer.writing import written
 
 WEIGHTS = "weights.safetensors"
 MOMENTS = "optimizer.safetensors"
@@ -37,6 +38,9 @@ def save_state(
 
     Every process takes part in gathering; the main one writes. Older states than the newest two are
     removed.
+
+    Raises:
+        CheckpointError: it cannot be written; the states before it are still there.
     """
     gathered = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights = get_model_state_dict(module, options=gathered)
@@ -44,15 +48,25 @@ def save_state(
     if not is_main:  # only the main process has been given anything
         return
     weights = {name: weights[name] for name in _learning(module)}
+    with written(directory):
+        _write(directory, step, weights, moments)
+
+
+def _write(
+    directory: Path, step: int, weights: dict[str, Any], optimizer_state: dict[str, Any]
+) -> None:
     target = directory / f"step-{step:06d}"
     temporary = directory / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_separate(weights), temporary / WEIGHTS)
-    save_file(_separate(_flatten(moments)), temporary / MOMENTS)
-    (temporary / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    try:
+        temporary.mkdir(parents=True)
+        save_file(_separate(weights), temporary / WEIGHTS)
+        save_file(_separate(_flatten(optimizer_state)), temporary / MOMENTS)
+        (temporary / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    finally:  # half a state on a full disk is in the way
+        shutil.rmtree(temporary, ignore_errors=True)
     for old in saved_states(directory)[:-NUM_KEPT]:
         shutil.rmtree(old)
 

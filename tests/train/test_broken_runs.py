@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_train.trainer import state
 from qstar_train.trainer.loop import train
 from qstar_train.trainer.run_directory import RunDirectory
 
@@ -99,8 +100,8 @@ def test_a_state_without_its_step_is_named(
 ) -> None:
     """Each ended in a traceback, or in a run at another step."""
     directory = run(config, tmp_path / "run", steps=2, save_every=1)
-    state = directory / "states" / "step-000002"
-    (state / "state.json").write_bytes(text.encode("latin-1"))
+    path = directory / "states" / "step-000002" / "state.json"
+    path.write_bytes(text.encode("latin-1"))
     pattern = rf"state\.json does not say that its state is step-000002 .*{message}.*\. Delete"
     with pytest.raises(CheckpointError, match=pattern):
         run(config, directory, steps=2, save_every=1, resume=True)
@@ -139,3 +140,27 @@ def test_a_damaged_state_can_be_deleted(config: Path, tmp_path: Path) -> None:
     shutil.rmtree(last)
     run(config, directory, steps=2, save_every=1, resume=True)
     assert (last / "weights.safetensors").read_bytes() == before
+
+
+def test_a_state_that_does_not_fit_the_disk_is_named_and_the_one_before_it_kept(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended in a SafetensorError, and left half a state on the full disk."""
+    whole = run(config, tmp_path / "whole", steps=2, save_every=1)
+    size = (whole / "states" / "step-000002" / "weights.safetensors").stat().st_size
+    cut = tmp_path / "cut"
+    save = state.save_state
+
+    def on_a_full_disk(directory: Path, step: int, *values: Any, **options: Any) -> None:
+        with full_disk(size - 1 if step == 2 else 1 << 30):
+            save(directory, step, *values, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qstar_train.trainer.loop.save_state", on_a_full_disk)
+        with pytest.raises(CheckpointError, match=r"states cannot be written: .*large.* --resume"):
+            run(config, cut, steps=2, save_every=1)
+    assert [path.name for path in (cut / "states").iterdir()] == ["step-000001"]
+    run(config, cut, steps=2, save_every=1, resume=True)
+    for file in ("weights", "optimizer"):
+        name = f"states/step-000002/{file}.safetensors"
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
