@@ -164,3 +164,24 @@ def test_a_state_that_does_not_fit_the_disk_is_named_and_the_one_before_it_kept(
     for file in ("weights", "optimizer"):
         name = f"states/step-000002/{file}.safetensors"
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("model", "model.safetensors"), ("adapter", "adapter_model.safetensors")],
+)
+def test_a_checkpoint_that_does_not_fit_the_disk_leaves_the_earlier_one(
+    config: Path, tmp_path: Path, name: str, file: str
+) -> None:
+    """The earlier one was deleted first, and the new one "could not be loaded"."""
+    changes = {"steps": 1, "model": str(config.parent / "plain"), "lora": {"rank": 2}}
+    directory = run(config, tmp_path / "run", **changes)
+    before = {path: path.read_bytes() for path in (directory / name).iterdir()}
+    message = rf"run/\.?{name} c.* be written: .*[Ll]arge.* Make room"
+    limit = len(before[directory / name / file]) - 1
+    with full_disk(limit), pytest.raises(CheckpointError, match=message):
+        run(config, directory, resume=True, **changes)
+    assert {path: path.read_bytes() for path in (directory / name).iterdir()} == before
+    assert not list(directory.glob(".*"))
+    run(config, directory, resume=True, **changes)
+    assert {path: path.read_bytes() for path in (directory / name).iterdir()} == before
