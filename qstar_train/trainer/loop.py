@@ -202,7 +202,16 @@ def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerato
             f"{started} processes were started, but each would train by itself. Without GPUs, set "
             "ACCELERATE_USE_CPU=true."
         )
-    accelerator.init_trackers("qstar")
+    try:
+        accelerator.init_trackers("qstar")
+    except Exception as error:  # a tracker may raise anything
+        how = (
+            "Log in (wandb login), set WANDB_MODE=offline," if tracker == "wandb" else "Mend that,"
+        )
+        raise ConfigError(
+            f"tracker = {tracker} cannot start: {type(error).__name__}: {error}. {how} or set "
+            "tracker=none; metrics.jsonl is written in any case."
+        ) from error
     return accelerator
 
 

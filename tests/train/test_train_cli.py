@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from accelerate.utils import LoggerType
 from typer.testing import CliRunner
 
 from qstar_infer.checkpoint import load_model
@@ -40,6 +41,25 @@ def test_a_mistake_is_named(config: Path, assignment: str, message: str) -> None
     assert isinstance(result.exception, ConfigError)
     with pytest.raises(ConfigError, match=message):
         raise result.exception
+
+
+def test_a_tracker_that_cannot_start_is_named(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """wandb without a key ended in its own UsageError."""
+    (tmp_path / "wandb.py").write_text(
+        "class UsageError(Exception): pass\n"
+        "def init(**_): raise UsageError('No API key configured')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    # Accelerate looks for trackers once, when it is imported.
+    monkeypatch.setattr("accelerate.tracking._available_trackers", [LoggerType.WANDB])
+    command = ["train", "--config", str(config), "--set", "tracker=wandb"]
+    result = RUNNER.invoke(app, [*command, "--set", f"output={tmp_path / 'run'}"])
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception).startswith(
+        "tracker = wandb cannot start: UsageError: No API key configured. Log in (wandb login), set"
+    )
 
 
 def test_a_config_is_needed(config: Path) -> None:
