@@ -71,12 +71,13 @@ class _LoadReportFilter(logging.Filter):
 
 
 @contextmanager
-def third_party(what: str, advice: str) -> Iterator[None]:
+def third_party(what: str, advice: str, *, done: str = "loaded") -> Iterator[None]:
     """Run third-party loading code quietly, and turn any error of it into a CheckpointError.
 
     Args:
         what: what is being loaded, for the message.
         advice: what to do when it fails.
+        done: "written" where it is not loaded but saved.
 
     Raises:
         CheckpointError: the code raised. It parses foreign files, so it may raise anything.
@@ -98,7 +99,7 @@ def third_party(what: str, advice: str) -> Iterator[None]:
             ) from error
         text = " ".join(str(error).split())
         raise CheckpointError(
-            f"{what} could not be loaded: {type(error).__name__}: {text[:600]}. {advice}"
+            f"{what} could not be {done}: {type(error).__name__}: {text[:600]}. {advice}"
         ) from error
     finally:
         logger.removeFilter(report_filter)

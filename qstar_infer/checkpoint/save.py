@@ -41,9 +41,11 @@ def save_model(
             "Load it with quantization='none' and save that."
         )
     temporary = _make_sibling(target)
+    advice = "Make room there, or give another directory; nothing is left of it."
     try:
-        _write(model, temporary, max_shard_size)
-        share_files(temporary)
+        with third_party(str(target), advice, done="written"):
+            _write(model, temporary, max_shard_size)
+            share_files(temporary)
         _move_into_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -94,9 +96,8 @@ def write_thought_parts(
 
 
 def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
-    with third_party(f"The checkpoint for {directory.parent}", "Nothing was written."):
-        model.backbone.save_pretrained(directory, max_shard_size=max_shard_size)
-        model.tokenizer.save_pretrained(directory)
+    model.backbone.save_pretrained(directory, max_shard_size=max_shard_size)
+    model.tokenizer.save_pretrained(directory)
     if model.can_think:
         write_thought_parts(model, directory)
 

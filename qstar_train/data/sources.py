@@ -4,20 +4,23 @@ Whatever `datasets` raises for a wrong path, split, field or file comes out as o
 """
 
 import glob
+import hashlib
 import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import datasets
 import httpx
-from datasets.exceptions import DatasetsError
+from datasets.exceptions import DatasetGenerationError, DatasetsError
 from datasets.utils import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
 )
+from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
 from qstar_train.data.config import SourceSettings
@@ -26,6 +29,16 @@ BUILDERS = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parq
 """Suffix of a local file -> how `datasets` reads it."""
 
 TEXT_TYPES = {"string", "large_string"}
+
+_READING_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    httpx.HTTPError,
+    DatasetsError,
+)
 
 
 def open_source(source: SourceSettings) -> Any:
@@ -37,14 +50,46 @@ def open_source(source: SourceSettings) -> Any:
     Raises:
         ConfigError: the source cannot be opened, is empty, or has no such field of text.
     """
-    arguments = _arguments(source)
     with explained(source), progress_bars():
-        dataset = datasets.load_dataset(**arguments, split=source.split, streaming=source.streaming)
-        _require_text(dataset, source)
-        dataset = dataset.select_columns([source.text_field])
+        dataset = _load(source)
         if source.max_documents is None:
             return dataset
         return dataset.take(source.max_documents)
+
+
+def _load(source: SourceSettings) -> Any:
+    """All documents of a source.
+
+    JSON files are opened one by one if the fields beside their text differ, which `datasets`
+    refuses to join: when that has failed, or, of a stream, always, because it would fail late.
+    """
+    arguments = _arguments(source)
+    files = local_files(source.path) or []
+    # A part of a split is one of all files together.
+    is_divisible = arguments["path"] == "json" and len(files) > 1 and source.split == "train"
+    if not (is_divisible and source.streaming):
+        try:
+            dataset = datasets.load_dataset(
+                **arguments, split=source.split, streaming=source.streaming
+            )
+            _require_text(dataset, source)
+            return dataset.select_columns([source.text_field])
+        except DatasetGenerationError:
+            if not is_divisible:
+                raise
+    return _one_by_one(source, files)
+
+
+def _one_by_one(source: SourceSettings, files: list[Path]) -> Any:
+    """The documents of files in their order; an error names the file."""
+    parts = []
+    for file in files:
+        with suppress(_NoDocumentsError):
+            one = {"path": str(file), "max_documents": None}
+            parts.append(open_source(source.model_copy(update=one)))
+    if not parts:
+        raise _empty(source)
+    return datasets.concatenate_datasets(parts)
 
 
 def documents(source: SourceSettings) -> Iterator[str]:
@@ -62,6 +107,23 @@ def documents(source: SourceSettings) -> Iterator[str]:
             yield text
 
 
+def digest_of_files(source: SourceSettings) -> str | None:
+    """Of what the files of a local source hold: 16 hexadecimal digits; None of one of the hub.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    with explained(source):
+        files = local_files(source.path)
+        if files is None:
+            return None
+        digest = hashlib.sha256()
+        for path in files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:16]
+
+
 def missing_text(source: SourceSettings, number: int, value: object) -> ConfigError:
     """The error of a document without text."""
     return ConfigError(
@@ -74,7 +136,8 @@ def missing_text(source: SourceSettings, number: int, value: object) -> ConfigEr
 def explained(source: SourceSettings) -> Iterator[None]:
     """Turn what reading a source raises into a ConfigError that names the source.
 
-    StopIteration is what `datasets` raises for a JSON file without a row.
+    StopIteration is what `datasets` raises for a JSON file without a row; EOFError and zlib.error
+    are those of a gzip file that is cut off or damaged.
     """
     try:
         yield
@@ -82,7 +145,7 @@ def explained(source: SourceSettings) -> Iterator[None]:
         raise
     except StopIteration as error:
         raise _empty(source) from error
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError, DatasetsError) as error:
+    except _READING_ERRORS as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
         if local_files(source.path) is not None:
             raise ConfigError(f"{source.path} cannot be read: {reason}.") from error
@@ -129,7 +192,11 @@ def local_files(path: str) -> list[Path] | None:
 
 
 def _arguments(source: SourceSettings) -> dict[str, Any]:
-    """What `datasets.load_dataset` is to be given."""
+    """What `datasets.load_dataset` is to be given.
+
+    Raises:
+        ConfigError: the local files cannot be read together, or hold nothing.
+    """
     files = local_files(source.path)
     if files is None:
         return {"path": source.path, "name": source.config, "revision": source.revision}
@@ -142,7 +209,12 @@ def _arguments(source: SourceSettings) -> dict[str, Any]:
     builder = _builder(source, files)
     # A file of prose is one document; the builder's default is one a line.
     whole = {"sample_by": "document"} if builder == "text" else {}
-    return {"path": builder, "data_files": {"train": [str(file) for file in files]}} | whole
+    if builder == "parquet":  # that builder fails at a file without rows
+        files = [file for file in files if parquet.read_metadata(file).num_rows]
+        if not files:
+            raise _empty(source)
+    names = [glob.escape(str(file)) for file in files]  # it takes names for patterns
+    return {"path": builder, "data_files": {"train": names}} | whole
 
 
 def _builder(source: SourceSettings, files: list[Path]) -> str:
@@ -188,5 +260,9 @@ def _require_text(dataset: Any, source: SourceSettings) -> None:
         raise missing_text(source, 0, row[source.text_field])
 
 
+class _NoDocumentsError(ConfigError):
+    pass
+
+
 def _empty(source: SourceSettings) -> ConfigError:
-    return ConfigError(f"{source.path} holds no documents (split {source.split!r}).")
+    return _NoDocumentsError(f"{source.path} holds no documents (split {source.split!r}).")

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ from qstar_train.trainer.module import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import load_weights
 from qstar_train.trainer.weights import adapter_source, model_to_train
+from qstar_train.trainer.writing import written
 
 
 def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: Path) -> None:
     """Write `model/` (and, with LoRA over a plain model, `adapter/`) from a saved state.
 
     The model is loaded anew on the CPU, not quantised: however a run was spread, it ends the same.
+    What an earlier end left there is replaced once the new files are whole.
 
     Raises:
         CheckpointError: the model cannot be loaded or the files not be written.
@@ -50,11 +54,30 @@ def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: P
     if settings.lora is not None:
         base = _plain_base_of(settings)
         if base is not None:
-            _write_adapter(model, settings.lora, directory.adapter, base=base)
+            with _replacing(directory.adapter) as new:
+                _write_adapter(model, settings.lora, new, base=base)
         merge_lora(model.backbone)
     model.backbone.to(getattr(torch, settings.dtype))
-    shutil.rmtree(directory.model, ignore_errors=True)
-    save_model(model, directory.model)
+    with _replacing(directory.model) as new:
+        save_model(model, new)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A directory beside the target, absent yet, that takes its place once it is written.
+
+    Raises:
+        CheckpointError: it cannot be written; the target is as it was.
+    """
+    new = target.with_name(f".{target.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        with written(target):
+            yield new
+            shutil.rmtree(target, ignore_errors=True)
+            new.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _unquantised(settings: TrainSettings) -> TrainSettings:
@@ -86,7 +109,6 @@ def _write_adapter(
     model: QuietStarModel, lora: LoraSettings, directory: Path, *, base: str
 ) -> None:
     """The trained parts alone, in bfloat16."""
-    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
     config["base_model_name_or_path"] = base

@@ -11,6 +11,7 @@ from qstar_infer.errors import ConfigError
 from qstar_train.settings import differences
 from qstar_train.trainer.config import TrainSettings
 from qstar_train.trainer.state import saved_states, state_step
+from qstar_train.trainer.writing import replace_text, written
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +52,15 @@ class RunDirectory:
             ConfigError: there is a run here and it is not to be resumed, or its settings differ or
                 are damaged; or there can be no directory here.
         """
-        if not self.settings.exists():
-            self._make()
-            return None
-        if not resume:
+        is_begun = self.settings.exists()
+        if is_begun and not resume:
             raise ConfigError(
                 f"{self.path} holds a run already. Continue it with --resume, or give another "
                 "directory: --set output=..."
             )
+        self._make()
+        if not is_begun:
+            return None
         self._require_fitting(settings)
         states = saved_states(self.states)
         if states and state_step(states[-1]) > settings.steps:
@@ -71,25 +73,32 @@ class RunDirectory:
     def begin(self, settings: TrainSettings, inputs: dict[str, str], step: int) -> None:
         """Write settings and inputs down; drop log lines past `step`, to be written again.
 
+        A crash in here leaves every file as it was, or as it is to be.
+
         Args:
             inputs: digests of what the settings name but do not hold: models and text.
 
         Raises:
             ConfigError: the run was started with other inputs, or a log line is of no step.
+            CheckpointError: a file cannot be written.
         """
         if step:
             self._require_same(inputs)
         text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-        self.settings.write_text(text, encoding="utf-8")
-        self.inputs.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+        replace_text(self.settings, text)
+        replace_text(self.inputs, json.dumps(inputs, indent=2) + "\n")
         for path in (self.metrics, self.samples):
             if path.exists():
                 kept = [line for line in _lines(path) if line["step"] <= step]
-                path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+                replace_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, path: Path, values: dict[str, Any]) -> None:
-        """Add one line to the metrics or samples."""
-        with path.open("a", encoding="utf-8") as file:
+        """Add one line to the metrics or samples.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        with written(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
     def _require_fitting(self, settings: TrainSettings) -> None:
@@ -121,10 +130,11 @@ class RunDirectory:
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.states.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"output = {self.path} cannot be made: {error}. Give another directory."
+                f"output = {self.path} cannot be made: {error}. Give another directory, "
+                "or remove what is in its place."
             ) from error
 
     def _started_with(self) -> dict[str, Any]:
@@ -148,17 +158,17 @@ def _without(settings: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a log; a line torn by a crash is left out. Thoughts may hold characters
-    that end lines elsewhere, such as U+2028.
+    """The whole lines of a log; a line torn by a crash, be it within a character, is left out.
+    Thoughts may hold characters that end lines elsewhere, such as U+2028.
 
     Raises:
         ConfigError: a whole line is of no step.
     """
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, text in enumerate(path.read_bytes().split(b"\n"), start=1):
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or no UTF-8
             break
         if not isinstance(line, dict) or not isinstance(line.get("step"), int):
             raise ConfigError(f"{path}, line {number} is of no step. Delete that line.")

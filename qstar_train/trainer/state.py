@@ -5,6 +5,7 @@ Everything else (learning rate, data, noise) is a function of the settings and t
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.errors import CheckpointError
+from qstar_train.trainer.writing import written
 
 WEIGHTS = "weights.safetensors"
 MOMENTS = "optimizer.safetensors"
@@ -36,21 +38,34 @@ def save_state(
 
     Every process takes part in gathering; the main one writes. Older states than the newest two are
     removed.
+
+    Raises:
+        CheckpointError: it cannot be written; the states before it are still there.
     """
     gathered = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights = _gathered(module)
     moments = get_optimizer_state_dict(module, optimizer, options=gathered)
     if not is_main:  # only the main process has been given anything
         return
+    with written(directory):
+        _write(directory, step, weights, moments)
+
+
+def _write(
+    directory: Path, step: int, weights: dict[str, Any], optimizer_state: dict[str, Any]
+) -> None:
     target = directory / f"step-{step:06d}"
     temporary = directory / f".{target.name}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_separate(weights), temporary / WEIGHTS)
-    save_file(_separate(_flatten(moments)), temporary / MOMENTS)
-    (temporary / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    try:
+        temporary.mkdir(parents=True)
+        save_file(_separate(weights), temporary / WEIGHTS)
+        save_file(_separate(_flatten(optimizer_state)), temporary / MOMENTS)
+        (temporary / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    finally:  # half a state on a full disk is in the way
+        shutil.rmtree(temporary, ignore_errors=True)
     for old in saved_states(directory)[:-NUM_KEPT]:
         shutil.rmtree(old)
 
@@ -69,15 +84,16 @@ def load_state(directory: Path, module: nn.Module, optimizer: Optimizer) -> int:
     """Restore a state that `save_state` wrote; returns how many updates it has behind it.
 
     Raises:
-        CheckpointError: a file is damaged.
-        ConfigError: the state does not fit the model.
+        CheckpointError: a file is damaged, or does not fit the model.
     """
+    step = _step_of(directory)
     load_weights(directory, module)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
     optimizer_state: dict[str, Any] = get_optimizer_state_dict(module, optimizer, options=options)
-    optimizer_state["state"] = _unflatten(_read(directory / MOMENTS))
+    moments = _read(directory / MOMENTS)
+    _require_shapes(directory / MOMENTS, moments, _shapes(_flatten(optimizer_state)))
+    optimizer_state["state"] = _unflatten(moments)
     set_optimizer_state_dict(module, optimizer, optimizer_state, options=options)
-    step: int = json.loads((directory / STATE).read_text(encoding="utf-8"))["step"]
     return step
 
 
@@ -85,29 +101,62 @@ def load_weights(directory: Path, module: nn.Module) -> None:
     """Restore what learns from a state.
 
     Raises:
-        CheckpointError: the file is damaged.
-        ConfigError: the state does not fit the model.
+        CheckpointError: the file is damaged, or does not fit the model.
     """
     weights: dict[str, Any] = _read(directory / WEIGHTS)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
-    expected = set(_learning(module))
-    if set(weights) != expected:
-        odd = sorted(set(weights) ^ expected)
-        raise ConfigError(
-            f"{directory} does not fit the model: {odd[0]} and {len(odd) - 1} more are in only one "
-            "of them. Resume with the settings that the run was started with."
-        )
+    _require_shapes(directory / WEIGHTS, weights, _shapes(_learning(module)))
     set_model_state_dict(module, weights, options=options)
+
+
+def _step_of(directory: Path) -> int:
+    path = directory / STATE
+    try:
+        step: int = json.loads(path.read_bytes())["step"]
+        if directory.name != f"step-{step:06d}":
+            raise ValueError(f"it is of step {step}")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} does not say that its state is {directory.name} "
+            f"({type(error).__name__}: {error}). {_advice(path)}"
+        ) from error
+    return step
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}. {_advice(path)}") from error
+
+
+def _require_shapes(
+    path: Path, tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]
+) -> None:
+    """
+    Raises:
+        CheckpointError: the file holds other tensors than the model needs, or of other shapes.
+    """
+    held = _shapes(tensors)
+    odd = sorted(set(held.items()) ^ set(expected.items()))
+    if odd:
+        name = odd[0][0]
+        in_file, in_model = (
+            f"has shape {list(shapes[name])}" if name in shapes else "is not there"
+            for shapes in (held, expected)
+        )
         raise CheckpointError(
-            f"{path} cannot be read: {error}. Delete {path.parent}, and the run resumes from the "
-            "state before it."
-        ) from error
+            f"{path} does not fit the model: {name} {in_file} in the file and {in_model} in the "
+            f"model. If the model has changed, bring the old one back. If not: {_advice(path)}"
+        )
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _advice(path: Path) -> str:
+    return f"Delete {path.parent}, and the run resumes from the state before it."
 
 
 def _learning(module: nn.Module) -> dict[str, Tensor]:

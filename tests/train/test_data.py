@@ -10,8 +10,10 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
 from qstar_train.data.config import SourceSettings
@@ -237,6 +239,26 @@ def test_tokenised_once(make_file: MakeFile, monkeypatch: pytest.MonkeyPatch) ->
         WindowStream([source], tokenizer, window=5, seed=9)
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_another_text_is_another_digest(make_file: MakeFile, streaming: bool) -> None:
+    """A stream had none, so that a resumed run took changed text without a word."""
+    sources = [
+        SourceSettings(path=make_file(*texts(5), name=name), streaming=streaming)
+        for name in ("a.jsonl", "b.jsonl")
+    ]
+    before = make_stream(*sources).digests()
+    assert make_stream(*sources).digests() == before
+    assert set(before) == {"data.sources.0", "data.sources.1"}
+    make_file(*texts(4), "document 9 " + "xyz" * 4, name="b.jsonl")  # of the same length
+    after = make_stream(*sources).digests()
+    assert after["data.sources.0"] == before["data.sources.0"]
+    assert after["data.sources.1"] != before["data.sources.1"]
+
+
+def test_a_stream_of_the_hub_has_no_digest() -> None:
+    assert make_stream(SourceSettings(path="owner/absent", streaming=True)).digests() == {}
+
+
 # Sources
 
 
@@ -267,6 +289,66 @@ def test_parquet_and_other_fields(tmp_path: Path, streaming: bool) -> None:
     source = SourceSettings(path=path, text_field="body", max_documents=2, streaming=streaming)
     assert list(documents(source)) == ["x", "y"]
     assert open_source(source).column_names == ["body"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_names_that_look_like_patterns(tmp_path: Path, streaming: bool) -> None:
+    """`datasets` found no file of that name, and asked to "pass features"."""
+    directory = tmp_path / "[ab]"
+    directory.mkdir()
+    for name in ("a[1].txt", "b*.txt"):
+        (directory / name).write_text(name, encoding="utf-8")
+    for path, expected in (
+        (directory / "a[1].txt", ["a[1].txt"]),
+        (directory, ["a[1].txt", "b*.txt"]),
+        (tmp_path / "*" / "b*", ["b*.txt"]),
+    ):
+        assert list(documents(SourceSettings(path=str(path), streaming=streaming))) == expected
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_parquet_without_rows(tmp_path: Path, streaming: bool) -> None:
+    """Such a file, alone or among others, ended in "BatchSize must be greater than 0, got 0"."""
+    for name, rows in (("a", []), ("b", ["x"])):
+        table = pa.table({"text": pa.array(rows, pa.string())})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    alone = SourceSettings(path=str(tmp_path / "a.parquet"), streaming=streaming)
+    with pytest.raises(ConfigError, match=r"a\.parquet holds no documents"):
+        list(documents(alone))
+    assert list(documents(SourceSettings(path=str(tmp_path), streaming=streaming))) == ["x"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_that_differ_beside_their_text(
+    make_file: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    """A field more, or of another type, in one of the files: "column names don't match"."""
+    make_file({"text": "a"}, name="1.jsonl")
+    make_file({"text": "b", "n": 1}, {"text": "c", "n": 2}, name="2.jsonl")
+    make_file(name="3.jsonl")
+    make_file({"n": "x", "text": "d"}, name="4.jsonl")
+    source = SourceSettings(path=str(tmp_path / "*.jsonl"), streaming=streaming)
+    assert list(documents(source)) == ["a", "b", "c", "d"]
+    assert list(documents(source.model_copy(update={"max_documents": 2}))) == ["a", "b"]
+    before = ids(take(make_stream(source, window=2), 4))
+    assert sorted(before) == cut(joined(["a", "b", "c", "d"]), 2)
+    with monkeypatch.context() as patch:
+        if not streaming:
+            patch.setattr(PlainEncoder, "encode", lambda *_, **__: pytest.fail("tokenised again"))
+        assert ids(take(make_stream(source, window=2), 4)) == before
+    make_file({"text": "e"}, name="1.jsonl")
+    assert list(documents(source)) == ["e", "b", "c", "d"]
+    assert ids(take(make_stream(source, window=2), 4)) != before
+    make_file({"body": "a"}, name="4.jsonl")
+    with pytest.raises(ConfigError, match=r"4\.jsonl has no field 'text'; .* can be one of body"):
+        list(documents(source))
+
+
+def test_a_part_of_files_that_differ_is_refused(make_file: MakeFile, tmp_path: Path) -> None:
+    make_file({"text": "a"}, name="1.jsonl")
+    make_file({"text": "b", "n": 1}, name="2.jsonl")
+    with pytest.raises(ConfigError, match="column names don't match"):
+        open_source(SourceSettings(path=str(tmp_path / "*.jsonl"), split="train[:1]"))
 
 
 def test_directory_and_glob_in_order_of_names(make_file: MakeFile, tmp_path: Path) -> None:
@@ -323,6 +405,22 @@ def test_files_that_cannot_be_read(
     source = SourceSettings(path=str(tmp_path / name), streaming=streaming)
     with pytest.raises(ConfigError, match=message):
         list(documents(source))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz"])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, name: str, streaming: bool) -> None:
+    """One that was cut off ended in an EOFError, one with other bytes in it in a zlib.error."""
+    rows = "".join(json.dumps({"text": f"document {number}"}) + "\n" for number in range(2000))
+    whole = gzip.compress(rows.encode())
+    source = SourceSettings(path=str(tmp_path / name), streaming=streaming)
+    for content, message in (
+        (whole[: len(whole) // 2], "Compressed file ended before"),
+        (whole[:200] + b"\xff" * 60 + whole[260:], "Error -3 while decompressing"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigError, match=rf"{name} cannot be read: {message}"):
+            list(documents(source))
 
 
 @pytest.mark.parametrize(
