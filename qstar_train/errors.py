@@ -4,4 +4,4 @@ from qstar_infer.errors import QStarError
 
 
 class TrainingError(QStarError):
-    """A run cannot go on: its numbers are not finite any more."""
+    """A run cannot go on: its numbers are not finite any more, or another process has failed."""

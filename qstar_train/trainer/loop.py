@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.data.windows import WindowStream
 from qstar_train.errors import TrainingError
 from qstar_train.fingerprint import fingerprint_of
@@ -25,6 +26,7 @@ from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.samples import sample_thoughts
 from qstar_train.trainer.schedule import rate_factor, set_rates, thought_length, true_share
 from qstar_train.trainer.state import load_state, save_state
+from qstar_train.trainer.together import together
 from qstar_train.trainer.weights import model_to_train, parameter_groups, teacher_of
 
 
@@ -52,9 +54,9 @@ def train(settings: TrainSettings, *, resume: bool = False) -> Path:
     last = directory.states / f"step-{settings.steps:06d}"
     if step < settings.steps:
         run.train_from(step)
-    if run.accelerator.is_main_process:
-        export_checkpoint(settings, directory, last)
-    run.accelerator.wait_for_everyone()
+    with together(run.accelerator):
+        if run.accelerator.is_main_process:
+            export_checkpoint(settings, directory, last)
     run.accelerator.end_training()
     return directory.model
 
@@ -76,14 +78,10 @@ class _Run:
         self.accelerator.gradient_accumulation_steps = self._plan.num_rounds
         model = model_to_train(settings, device=self.accelerator.device)
         self._tokenizer = model.tokenizer
-        with self.accelerator.main_process_first():  # it tokenises, the others find it done
-            self._stream = WindowStream(
-                settings.data.sources,
-                model.tokenizer,
-                window=settings.data.window,
-                seed=settings.seed,
-                excluded_ids=model.delimiter_ids,
-            )
+        for is_turn_of_main in (True, False):  # it tokenises, the others find it done
+            with together(self.accelerator):
+                if self.accelerator.is_main_process == is_turn_of_main:
+                    self._stream = _stream(settings, model)
         module = ObjectiveModule(model, settings.objective, teacher_of(settings, model))
         rates = settings.optimizer
         optimizer = torch.optim.AdamW(
@@ -103,9 +101,9 @@ class _Run:
         step = 0
         if state is not None:
             step = load_state(state, self._module, self._optimizer.optimizer)
-        if self.accelerator.is_main_process:
-            self._directory.begin(self._settings, self._inputs(), step)
-        self.accelerator.wait_for_everyone()
+        with together(self.accelerator):
+            if self.accelerator.is_main_process:
+                self._directory.begin(self._settings, self._inputs(), step)
         return step
 
     def _inputs(self) -> dict[str, str]:
@@ -172,14 +170,24 @@ class _Run:
         return metrics, example, example_output
 
     def _save(self, step: int) -> None:
-        save_state(
-            self._directory.states,
-            step,
-            self._module,
-            self._optimizer.optimizer,
-            is_main=self.accelerator.is_main_process,
-        )
-        self.accelerator.wait_for_everyone()
+        with together(self.accelerator):
+            save_state(
+                self._directory.states,
+                step,
+                self._module,
+                self._optimizer.optimizer,
+                is_main=self.accelerator.is_main_process,
+            )
+
+
+def _stream(settings: TrainSettings, model: QuietStarModel) -> WindowStream:
+    return WindowStream(
+        settings.data.sources,
+        model.tokenizer,
+        window=settings.data.window,
+        seed=settings.seed,
+        excluded_ids=model.delimiter_ids,
+    )
 
 
 def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerator:
@@ -202,6 +210,16 @@ def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerato
             f"{started} processes were started, but each would train by itself. Without GPUs, set "
             "ACCELERATE_USE_CPU=true."
         )
+    with together(accelerator):
+        _start_tracker(accelerator, tracker)
+    return accelerator
+
+
+def _start_tracker(accelerator: Accelerator, tracker: str | None) -> None:
+    """
+    Raises:
+        ConfigError: it cannot start; on the main process, where alone it runs.
+    """
     try:
         accelerator.init_trackers("qstar")
     except Exception as error:  # a tracker may raise anything
@@ -212,7 +230,6 @@ def _accelerator(settings: TrainSettings, directory: RunDirectory) -> Accelerato
             f"tracker = {tracker} cannot start: {type(error).__name__}: {error}. {how} or set "
             "tracker=none; metrics.jsonl is written in any case."
         ) from error
-    return accelerator
 
 
 def _require_finite(metrics: dict[str, float], step: int) -> None:

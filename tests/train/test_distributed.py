@@ -1,6 +1,7 @@
 """Two processes on gloo train as one does at the same batch: under accelerate, and under FSDP2."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,27 @@ def test_two_processes_give_the_losses_of_one(config: Path, tmp_path: Path) -> N
     for ours, theirs in zip(one, two, strict=True):
         # Sums in another order, which Adam's first steps enlarge.
         assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_what_fails_on_the_main_process_ends_both_with_a_line(config: Path, tmp_path: Path) -> None:
+    """The other one ended in a traceback of the network: the main process had gone."""
+    text = tmp_path / "text.jsonl"
+    text.write_text('{"text": "the cat sat on the mat and the dog ran home"}\n')
+    changes = {"output": str(tmp_path / "run"), "steps": 1, "data.sources.0.path": str(text)}
+    train(settings_of(config, **changes))
+    assignments = [each for key, value in changes.items() for each in ("--set", f"{key}={value}")]
+    command = ("-m", "qstar_train", "--config", str(config), "--resume", *assignments)
+    for content, message in (
+        ('{"text": "the dog sat on the mat and the cat ran home"}\n', "other content of data"),
+        ("{oops", "cannot be read: JSON parse error"),
+    ):
+        text.write_text(content)
+        ended = launch(*command)
+        errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+        others = [line for line in errors if message not in line]
+        assert len(errors) == 1 + len(others), ended.stderr
+        assert all(line.startswith("error: Another process has ended") for line in others)
+        assert not re.search('File ".*qstar_train', ended.stderr)
 
 
 @pytest.mark.parametrize("lora", [None, {"rank": 2}], ids=["full", "lora"])
