@@ -6,6 +6,7 @@ line of its docstring, read from the source text.
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module, metadata, util
 from pathlib import Path
@@ -66,14 +67,23 @@ def load_command(name: str, target: str) -> Any:
         command = getattr(import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"the command '{name}' ({target}) cannot be loaded: {error}; "
-            "reinstall the distribution that provides it"
+            f"the command '{name}' ({target}) cannot be loaded: {error}; {_remedy(error)}"
         ) from error
     if not isinstance(command, typer.Typer):
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command(name)(command)
         command = app
     return get_command(command)
+
+
+def _remedy(error: ImportError | AttributeError) -> str:
+    """What to install: the extra of ours that has the missing package, if there is one."""
+    package = error.name if isinstance(error, ModuleNotFoundError) else None
+    for requirement in metadata.requires("qstar") or []:
+        match = re.match(r"([\w.-]+).*; extra == .(\w+)", requirement)
+        if match is not None and match[1] == package:
+            return f'pip install "qstar[{match[2]}]"'
+    return "reinstall the distribution that provides it"
 
 
 def summary_of(target: str) -> str:

@@ -1,6 +1,7 @@
 """`qstar train`: what a user types, and what a mistake is answered with."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_tracker_that_cannot_start_is_named(
     assert str(result.exception).startswith(
         "tracker = wandb cannot start: UsageError: No API key configured. Log in (wandb login), set"
     )
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `datasets` it said to reinstall the distribution, which changes nothing."""
+    for name in [name for name in sys.modules if name.startswith("qstar_train")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    result = RUNNER.invoke(app, ["train", "--config", "any.yaml"])
+    assert isinstance(result.exception, ConfigError)
+    assert "datasets" in str(result.exception)
+    assert str(result.exception).endswith('; pip install "qstar[train]"')
 
 
 def test_a_config_is_needed(config: Path) -> None:
