@@ -5,6 +5,7 @@ Whatever `datasets` raises for a wrong path, split, field or file comes out as o
 
 import glob
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,16 @@ BUILDERS = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parq
 """Suffix of a local file -> how `datasets` reads it."""
 
 TEXT_TYPES = {"string", "large_string"}
+
+_READING_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    httpx.HTTPError,
+    DatasetsError,
+)
 
 
 def open_source(source: SourceSettings) -> Any:
@@ -74,7 +85,8 @@ def missing_text(source: SourceSettings, number: int, value: object) -> ConfigEr
 def explained(source: SourceSettings) -> Iterator[None]:
     """Turn what reading a source raises into a ConfigError that names the source.
 
-    StopIteration is what `datasets` raises for a JSON file without a row.
+    StopIteration is what `datasets` raises for a JSON file without a row; EOFError and zlib.error
+    are those of a gzip file that is cut off or damaged.
     """
     try:
         yield
@@ -82,7 +94,7 @@ def explained(source: SourceSettings) -> Iterator[None]:
         raise
     except StopIteration as error:
         raise _empty(source) from error
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError, DatasetsError) as error:
+    except _READING_ERRORS as error:
         reason = str(error.__cause__ or error).strip().rstrip(".")
         if local_files(source.path) is not None:
             raise ConfigError(f"{source.path} cannot be read: {reason}.") from error

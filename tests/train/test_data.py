@@ -324,6 +324,22 @@ def test_files_that_cannot_be_read(
         list(documents(source))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.txt.gz"])
+def test_a_damaged_gzip_file_is_named(tmp_path: Path, name: str, streaming: bool) -> None:
+    """One that was cut off ended in an EOFError, one with other bytes in it in a zlib.error."""
+    rows = "".join(json.dumps({"text": f"document {number}"}) + "\n" for number in range(2000))
+    whole = gzip.compress(rows.encode())
+    source = SourceSettings(path=str(tmp_path / name), streaming=streaming)
+    for content, message in (
+        (whole[: len(whole) // 2], "Compressed file ended before"),
+        (whole[:200] + b"\xff" * 60 + whole[260:], "Error -3 while decompressing"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigError, match=rf"{name} cannot be read: {message}"):
+            list(documents(source))
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
