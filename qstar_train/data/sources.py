@@ -19,6 +19,7 @@ from datasets.utils import (
     disable_progress_bars,
     enable_progress_bars,
 )
+from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
 from qstar_train.data.config import SourceSettings
@@ -48,8 +49,8 @@ def open_source(source: SourceSettings) -> Any:
     Raises:
         ConfigError: the source cannot be opened, is empty, or has no such field of text.
     """
-    arguments = _arguments(source)
     with explained(source), progress_bars():
+        arguments = _arguments(source)
         dataset = datasets.load_dataset(**arguments, split=source.split, streaming=source.streaming)
         _require_text(dataset, source)
         dataset = dataset.select_columns([source.text_field])
@@ -141,7 +142,11 @@ def local_files(path: str) -> list[Path] | None:
 
 
 def _arguments(source: SourceSettings) -> dict[str, Any]:
-    """What `datasets.load_dataset` is to be given."""
+    """What `datasets.load_dataset` is to be given.
+
+    Raises:
+        ConfigError: the local files cannot be read together, or hold nothing.
+    """
     files = local_files(source.path)
     if files is None:
         return {"path": source.path, "name": source.config, "revision": source.revision}
@@ -154,7 +159,12 @@ def _arguments(source: SourceSettings) -> dict[str, Any]:
     builder = _builder(source, files)
     # A file of prose is one document; the builder's default is one a line.
     whole = {"sample_by": "document"} if builder == "text" else {}
-    return {"path": builder, "data_files": {"train": [str(file) for file in files]}} | whole
+    if builder == "parquet":  # that builder fails at a file without rows
+        files = [file for file in files if parquet.read_metadata(file).num_rows]
+        if not files:
+            raise _empty(source)
+    names = [glob.escape(str(file)) for file in files]  # it takes names for patterns
+    return {"path": builder, "data_files": {"train": names}} | whole
 
 
 def _builder(source: SourceSettings, files: list[Path]) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
 from qstar_train.data.config import SourceSettings
@@ -267,6 +269,33 @@ def test_parquet_and_other_fields(tmp_path: Path, streaming: bool) -> None:
     source = SourceSettings(path=path, text_field="body", max_documents=2, streaming=streaming)
     assert list(documents(source)) == ["x", "y"]
     assert open_source(source).column_names == ["body"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_names_that_look_like_patterns(tmp_path: Path, streaming: bool) -> None:
+    """`datasets` found no file of that name, and asked to "pass features"."""
+    directory = tmp_path / "[ab]"
+    directory.mkdir()
+    for name in ("a[1].txt", "b*.txt"):
+        (directory / name).write_text(name, encoding="utf-8")
+    for path, expected in (
+        (directory / "a[1].txt", ["a[1].txt"]),
+        (directory, ["a[1].txt", "b*.txt"]),
+        (tmp_path / "*" / "b*", ["b*.txt"]),
+    ):
+        assert list(documents(SourceSettings(path=str(path), streaming=streaming))) == expected
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_parquet_without_rows(tmp_path: Path, streaming: bool) -> None:
+    """Such a file, alone or among others, ended in "BatchSize must be greater than 0, got 0"."""
+    for name, rows in (("a", []), ("b", ["x"])):
+        table = pa.table({"text": pa.array(rows, pa.string())})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    alone = SourceSettings(path=str(tmp_path / "a.parquet"), streaming=streaming)
+    with pytest.raises(ConfigError, match=r"a\.parquet holds no documents"):
+        list(documents(alone))
+    assert list(documents(SourceSettings(path=str(tmp_path), streaming=streaming))) == ["x"]
 
 
 def test_directory_and_glob_in_order_of_names(make_file: MakeFile, tmp_path: Path) -> None:
