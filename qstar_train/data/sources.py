@@ -7,13 +7,13 @@ import glob
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import datasets
 import httpx
-from datasets.exceptions import DatasetsError
+from datasets.exceptions import DatasetGenerationError, DatasetsError
 from datasets.utils import (
     are_progress_bars_disabled,
     disable_progress_bars,
@@ -50,13 +50,45 @@ def open_source(source: SourceSettings) -> Any:
         ConfigError: the source cannot be opened, is empty, or has no such field of text.
     """
     with explained(source), progress_bars():
-        arguments = _arguments(source)
-        dataset = datasets.load_dataset(**arguments, split=source.split, streaming=source.streaming)
-        _require_text(dataset, source)
-        dataset = dataset.select_columns([source.text_field])
+        dataset = _load(source)
         if source.max_documents is None:
             return dataset
         return dataset.take(source.max_documents)
+
+
+def _load(source: SourceSettings) -> Any:
+    """All documents of a source.
+
+    JSON files are opened one by one if the fields beside their text differ, which `datasets`
+    refuses to join: when that has failed, or, of a stream, always, because it would fail late.
+    """
+    arguments = _arguments(source)
+    files = local_files(source.path) or []
+    # A part of a split is one of all files together.
+    is_divisible = arguments["path"] == "json" and len(files) > 1 and source.split == "train"
+    if not (is_divisible and source.streaming):
+        try:
+            dataset = datasets.load_dataset(
+                **arguments, split=source.split, streaming=source.streaming
+            )
+            _require_text(dataset, source)
+            return dataset.select_columns([source.text_field])
+        except DatasetGenerationError:
+            if not is_divisible:
+                raise
+    return _one_by_one(source, files)
+
+
+def _one_by_one(source: SourceSettings, files: list[Path]) -> Any:
+    """The documents of files in their order; an error names the file."""
+    parts = []
+    for file in files:
+        with suppress(_NoDocumentsError):
+            one = {"path": str(file), "max_documents": None}
+            parts.append(open_source(source.model_copy(update=one)))
+    if not parts:
+        raise _empty(source)
+    return datasets.concatenate_datasets(parts)
 
 
 def documents(source: SourceSettings) -> Iterator[str]:
@@ -210,5 +242,9 @@ def _require_text(dataset: Any, source: SourceSettings) -> None:
         raise missing_text(source, 0, row[source.text_field])
 
 
+class _NoDocumentsError(ConfigError):
+    pass
+
+
 def _empty(source: SourceSettings) -> ConfigError:
-    return ConfigError(f"{source.path} holds no documents (split {source.split!r}).")
+    return _NoDocumentsError(f"{source.path} holds no documents (split {source.split!r}).")

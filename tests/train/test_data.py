@@ -298,6 +298,39 @@ def test_parquet_without_rows(tmp_path: Path, streaming: bool) -> None:
     assert list(documents(SourceSettings(path=str(tmp_path), streaming=streaming))) == ["x"]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_that_differ_beside_their_text(
+    make_file: MakeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    """A field more, or of another type, in one of the files: "column names don't match"."""
+    make_file({"text": "a"}, name="1.jsonl")
+    make_file({"text": "b", "n": 1}, {"text": "c", "n": 2}, name="2.jsonl")
+    make_file(name="3.jsonl")
+    make_file({"n": "x", "text": "d"}, name="4.jsonl")
+    source = SourceSettings(path=str(tmp_path / "*.jsonl"), streaming=streaming)
+    assert list(documents(source)) == ["a", "b", "c", "d"]
+    assert list(documents(source.model_copy(update={"max_documents": 2}))) == ["a", "b"]
+    before = ids(take(make_stream(source, window=2), 4))
+    assert sorted(before) == cut(joined(["a", "b", "c", "d"]), 2)
+    with monkeypatch.context() as patch:
+        if not streaming:
+            patch.setattr(PlainEncoder, "encode", lambda *_, **__: pytest.fail("tokenised again"))
+        assert ids(take(make_stream(source, window=2), 4)) == before
+    make_file({"text": "e"}, name="1.jsonl")
+    assert list(documents(source)) == ["e", "b", "c", "d"]
+    assert ids(take(make_stream(source, window=2), 4)) != before
+    make_file({"body": "a"}, name="4.jsonl")
+    with pytest.raises(ConfigError, match=r"4\.jsonl has no field 'text'; .* can be one of body"):
+        list(documents(source))
+
+
+def test_a_part_of_files_that_differ_is_refused(make_file: MakeFile, tmp_path: Path) -> None:
+    make_file({"text": "a"}, name="1.jsonl")
+    make_file({"text": "b", "n": 1}, name="2.jsonl")
+    with pytest.raises(ConfigError, match="column names don't match"):
+        open_source(SourceSettings(path=str(tmp_path / "*.jsonl"), split="train[:1]"))
+
+
 def test_directory_and_glob_in_order_of_names(make_file: MakeFile, tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl"):
         make_file(name, name=name)
