@@ -4,6 +4,7 @@ Whatever `datasets` raises for a wrong path, split, field or file comes out as o
 """
 
 import glob
+import hashlib
 import sys
 import zlib
 from collections.abc import Iterator
@@ -104,6 +105,23 @@ def documents(source: SourceSettings) -> Iterator[str]:
             if not isinstance(text, str):
                 raise missing_text(source, number, text)
             yield text
+
+
+def digest_of_files(source: SourceSettings) -> str | None:
+    """Of what the files of a local source hold: 16 hexadecimal digits; None of one of the hub.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    with explained(source):
+        files = local_files(source.path)
+        if files is None:
+            return None
+        digest = hashlib.sha256()
+        for path in files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:16]
 
 
 def missing_text(source: SourceSettings, number: int, value: object) -> ConfigError:

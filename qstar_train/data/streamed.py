@@ -8,7 +8,7 @@ import numpy as np
 from qstar_train.data.config import SourceSettings
 from qstar_train.data.encoding import PlainEncoder, TokenIds
 from qstar_train.data.packed import too_short
-from qstar_train.data.sources import documents
+from qstar_train.data.sources import digest_of_files, documents
 
 BATCH_DOCUMENTS = 32
 """Read ahead of the window asked for."""
@@ -44,6 +44,14 @@ class StreamedSource:
                     yield ids
                 num_windows += 1
             num_dropped = max(0, num_dropped - num_windows) % num_windows
+
+    def digest(self) -> str | None:
+        """Of the files: 16 hexadecimal digits; None of a stream from the hub, which is not read.
+
+        Raises:
+            ConfigError: a file cannot be read.
+        """
+        return digest_of_files(self._settings)
 
     def _one_pass(self) -> Iterator[TokenIds]:
         num_tokens = 0

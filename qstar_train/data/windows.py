@@ -96,12 +96,13 @@ class WindowStream:
             yield Window(index=index, source=number, token_ids=ids)
 
     def digests(self) -> dict[str, str]:
-        """Of each source that is not streamed, by its number: what its text is."""
-        return {
-            f"data.sources.{number}": source.digest()
-            for number, source in enumerate(self._sources)
-            if isinstance(source, PackedSource)
-        }
+        """What the text of each source is, by its number; not of streams from the hub.
+
+        Raises:
+            ConfigError: a file of a stream cannot be read.
+        """
+        digests = enumerate(source.digest() for source in self._sources)
+        return {f"data.sources.{number}": digest for number, digest in digests if digest}
 
     def _numbers(self, start: int) -> Iterator[tuple[int, int]]:
         for block in count(start, BLOCK):

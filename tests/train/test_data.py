@@ -239,6 +239,26 @@ def test_tokenised_once(make_file: MakeFile, monkeypatch: pytest.MonkeyPatch) ->
         WindowStream([source], tokenizer, window=5, seed=9)
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+def test_another_text_is_another_digest(make_file: MakeFile, streaming: bool) -> None:
+    """A stream had none, so that a resumed run took changed text without a word."""
+    sources = [
+        SourceSettings(path=make_file(*texts(5), name=name), streaming=streaming)
+        for name in ("a.jsonl", "b.jsonl")
+    ]
+    before = make_stream(*sources).digests()
+    assert make_stream(*sources).digests() == before
+    assert set(before) == {"data.sources.0", "data.sources.1"}
+    make_file(*texts(4), "document 9 " + "xyz" * 4, name="b.jsonl")  # of the same length
+    after = make_stream(*sources).digests()
+    assert after["data.sources.0"] == before["data.sources.0"]
+    assert after["data.sources.1"] != before["data.sources.1"]
+
+
+def test_a_stream_of_the_hub_has_no_digest() -> None:
+    assert make_stream(SourceSettings(path="owner/absent", streaming=True)).digests() == {}
+
+
 # Sources
 
 
