@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import row_keys
+from qstar_infer.sampling_params import MIN_TEMPERATURE
 
 Pick = Callable[[Tensor, int, Tensor], Tensor]
 """`(logits, role, anchors)` to ids. Logits `[rows, count, vocab]`, float32, delimiters at minus
@@ -20,14 +21,15 @@ infinity; role from 1; anchors `[rows, count]` and ids `[rows, count]`, int64.""
 
 
 def sampled_thoughts(seeds: Tensor, *, temperature: float) -> Pick:
-    """Sample from `softmax(logits / temperature)`; 0 takes the most likely.
+    """Sample from `softmax(logits / temperature)`; 0 takes the most likely, and so does anything
+    below `MIN_TEMPERATURE`, as in serving.
 
     Args:
         seeds: `[rows]`, int64.
     """
 
     def pick(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
-        if temperature == 0:
+        if temperature < MIN_TEMPERATURE:
             return logits.argmax(-1)
         uniform = uniform_numbers(_keys(seeds, anchors, role)).unsqueeze(-1)
         ladder = (logits / temperature).softmax(-1).cumsum_(-1)

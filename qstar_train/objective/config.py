@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from qstar_infer.sampling_params import MIN_TEMPERATURE
 from qstar_train.settings import Settings
 
 
@@ -30,8 +31,8 @@ class ObjectiveSettings(Settings):
     """Only thoughts better than their baseline are reinforced."""
     embedding_scale: float = Field(100.0, gt=0)
     """The start and end vectors are learned divided by this, so that a step moves them further."""
-    thought_temperature: float = Field(1.0, gt=0)
-    """Of the sampled thought tokens."""
+    thought_temperature: float = Field(1.0, ge=MIN_TEMPERATURE)
+    """Of the sampled thought tokens. Never 0: passes that think alike have no reward."""
     thought_loss_weight: float = Field(0.0, ge=0)
     """Not in the paper: of the talk tokens' loss from the thought's own logits, unmixed. It makes
     the state after the thought a predictor while the talk head still ignores it."""

@@ -1,7 +1,9 @@
 """Thought tokens for training: the right distribution, and a function of seed, anchor and role."""
 
+import pytest
 import torch
 
+from qstar_infer.sampling_params import MIN_TEMPERATURE
 from qstar_train.sampling import (
     ordinary_ids,
     partly_true_thoughts,
@@ -56,9 +58,11 @@ def test_seed_anchor_and_role_all_matter() -> None:
     assert len({first, draw(2, 2, 3), draw(1, 3, 3), draw(1, 2, 4)}) == 4
 
 
-def test_temperature_zero_takes_the_most_likely() -> None:
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, MIN_TEMPERATURE / 2, MIN_TEMPERATURE])
+def test_temperature_zero_takes_the_most_likely(temperature: float) -> None:
+    """1e-300 made the logits infinite, and took the last token of the vocabulary."""
     logits = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(0))
-    pick = sampled_thoughts(torch.tensor([1, 2]), temperature=0)
+    pick = sampled_thoughts(torch.tensor([1, 2]), temperature=temperature)
     assert torch.equal(pick(logits, 1, anchors_of(2, 3)), logits.argmax(-1))
 
 

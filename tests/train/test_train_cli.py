@@ -30,6 +30,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             r"objective.num_passes = 0: should be greater than or equal to 1",
         ),
         ("optimizer.warmup=3", r"optimizer.warmup is not a setting; did you mean warmup_steps"),
+        ("objective.thought_temperature=1.0e-300", r"thought_temperature = 1e-300: should be gr"),
         ("data.window=8.5", r"data.window = 8.5: should be a valid integer"),
         ("data.sources.0.path=nowhere.txt", r"nowhere.txt"),
         ("micro_batch_size=3", r"micro_batch_size = 3 does not divide"),
