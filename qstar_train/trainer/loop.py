@@ -175,7 +175,7 @@ class _Run:
         """End trackers and the process group.
 
         What DDP holds goes first. As the last to hold gloo's group it would wait for its threads
-        without letting go of the interpreter, which they wait for in turn: one run in twenty hung.
+        without letting go of the interpreter, which they wait for in turn.
         """
         del self._module, self._optimizer
         self.accelerator.free_memory()

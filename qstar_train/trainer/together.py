@@ -3,27 +3,24 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from accelerate import Accelerator
 
-from qstar_infer.errors import QStarError
 from qstar_train.errors import TrainingError
 
 
 @contextmanager
 def together(accelerator: Accelerator) -> Iterator[None]:
-    """A barrier that ends every process where one has failed; every process enters it.
+    """A barrier after the body; every process enters it. One that fails in the body just goes.
 
-    Without it the others would wait for the one that has gone, and end in an error of the network.
+    A tensor could carry who has failed, but gloo lets go of the last one while the group is taken
+    down, and may then wait for the interpreter for good.
 
     Raises:
-        TrainingError: another process failed.
+        TrainingError: another process has gone.
     """
-    is_failed = torch.zeros(1, device=accelerator.device)
+    yield
     try:
-        yield
-    except QStarError:
-        accelerator.reduce(is_failed + 1)
-        raise
-    if accelerator.reduce(is_failed).item():
-        raise TrainingError("Another process has failed; its message says why.")
+        accelerator.wait_for_everyone()
+    except RuntimeError as error:  # of the network
+        text = " ".join(str(error).split())
+        raise TrainingError(f"Another process has ended, and says why ({text[:120]}).") from error
