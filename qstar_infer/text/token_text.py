@@ -13,7 +13,7 @@ class TokenText:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
-        # A token is decoded behind this one, because some tokenizers drop the space that a text
+        # Each token is decoded after this one, because some tokenizers drop the space that a text
         # begins with.
         self._before: list[int] = tokenizer("a", add_special_tokens=False).input_ids[-1:]
         self._text_before = self.decode(self._before, skip_special_tokens=False)
@@ -28,7 +28,7 @@ class TokenText:
             text.encode()
         except UnicodeEncodeError as error:
             raise RequestError(
-                f"the prompt holds {text[error.start]!r}, which is no character; send valid UTF-8",
+                f"the prompt holds {text[error.start]!r}, not a character; send valid UTF-8",
                 param="prompt",
             ) from None
         ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
