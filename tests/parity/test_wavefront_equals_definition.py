@@ -11,7 +11,7 @@ from functools import lru_cache
 import pytest
 
 from qstar_infer.config import EngineConfig
-from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob
 from qstar_infer.sampling_params import SamplingParams
@@ -81,7 +81,7 @@ def run_mix(toy: Toy, draw: random.Random) -> EngineStats:
     step = 0
     while arrivals or engine.has_work:
         for name in [name for name, at in arrivals.items() if at <= step]:
-            engine.add_request(requests[name])
+            engine.add_request(engine.admission.admit(requests[name]))
             del arrivals[name]
         for name in [name for name, at in aborts.items() if at == step]:
             engine.abort(name)

@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 
-from qstar_infer.engine.start import start_engine
+from qstar_infer.engine.create import create_async_engine
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 
 GOLDEN_A = str(Path(__file__).parents[1] / "golden" / "A" / "checkpoint")
 
 
 def test_the_thought_length_of_a_checkpoint_is_overridden() -> None:
-    engine = start_engine(GOLDEN_A, dtype="float32", device="cpu", num_thought_tokens=2)
+    engine = create_async_engine(
+        EngineArgs.of(model=GOLDEN_A, dtype="float32", device="cpu", num_thought_tokens=2)
+    )
     try:
         assert engine.model.num_thought_tokens == 2
         assert "thinks 2 tokens" in engine.model.description
@@ -30,4 +33,4 @@ def test_the_thought_length_of_a_checkpoint_is_overridden() -> None:
 )
 def test_what_the_loader_refuses_is_not_started(option: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        start_engine(GOLDEN_A, device="cpu", **option)
+        create_async_engine(EngineArgs.of(model=GOLDEN_A, device="cpu", **option))

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from qstar_infer.engine.stop_strings import StopStrings
+from qstar_infer.text.stop_strings import StopStrings
 
 
 def run(

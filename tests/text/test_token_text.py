@@ -7,8 +7,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qstar_infer.detokenizer import IncrementalDetokenizer
-from qstar_infer.engine.token_text import TokenText
+from qstar_infer.text.detokenizer import IncrementalDetokenizer
+from qstar_infer.text.token_text import TokenText
 from qstar_infer.errors import RequestError
 
 from ..parity.toy import EOS, byte_tokenizer
@@ -46,7 +46,7 @@ def stripping_tokenizer() -> PreTrainedTokenizerFast:
 def test_characters_of_several_tokens_arrive_whole() -> None:
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
-    pieces = [growing.push(token_id) for token_id in token_text.encode(TEXT)]
+    pieces = [growing.push(token_id).text for token_id in token_text.encode(TEXT)]
     assert "".join(pieces) == TEXT
     assert not any("\ufffd" in piece for piece in pieces)
 
@@ -57,30 +57,32 @@ def test_pieces_of_random_bytes_make_the_whole_decode(seed: int) -> None:
     draw = random.Random(seed)
     token_ids = [draw.randrange(257) for _ in range(40)]
     growing = detokenizer(token_text, [])
-    text = "".join(growing.push(token_id) for token_id in token_ids) + growing.flush()
+    text = "".join(growing.push(token_id).text for token_id in token_ids) + growing.flush()
     assert text == token_text.decode(token_ids)
 
 
 def test_the_space_before_the_first_word_is_kept() -> None:
     token_text = TokenText(metaspace_tokenizer())
     growing = detokenizer(token_text, [1])
-    assert [growing.push(token_id) for token_id in (2, 3)] == [" world", "!"]
+    assert [growing.push(token_id).text for token_id in (2, 3)] == [" world", "!"]
 
 
 def test_a_prompt_that_ends_in_half_a_character_is_left_out() -> None:
     token_text = TokenText(byte_tokenizer())
     first, second = token_text.encode("\u00e9")
     growing = detokenizer(token_text, [first])
-    assert growing.push(token_text.encode("a")[0]) == "a"
+    assert growing.push(token_text.encode("a")[0]).text == "a"
     growing = detokenizer(token_text, [first])
-    assert growing.push(second) + growing.flush() == "\ufffd"
+    assert growing.push(second).text + growing.flush() == "\ufffd"
 
 
 @pytest.mark.parametrize(("skip", "text"), [(True, "a"), (False, "a<eos>")])
 def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None:
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [], skip=skip)
-    assert "".join(growing.push(token_id) for token_id in [*token_text.encode("a"), EOS]) == text
+    assert (
+        "".join(growing.push(token_id).text for token_id in [*token_text.encode("a"), EOS]) == text
+    )
 
 
 def test_a_space_behind_a_skipped_token_is_kept() -> None:
@@ -88,7 +90,7 @@ def test_a_space_behind_a_skipped_token_is_kept() -> None:
     token_text = TokenText(stripping_tokenizer())
     token_ids = [1, 3, 1, 4, 1, 1, 3, 4]
     growing = detokenizer(token_text, [0])
-    text = "".join(growing.push(token_id) for token_id in token_ids) + growing.flush()
+    text = "".join(growing.push(token_id).text for token_id in token_ids) + growing.flush()
     assert text == token_text.decode(token_ids) == "b cat b cat"
 
 
@@ -102,7 +104,7 @@ def test_a_character_that_looks_unfinished_for_ever_does_not_hold_the_text_back(
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
     token_ids = token_text.encode("\ufffd" * 20)
-    pieces = [growing.push(token_id) for token_id in token_ids]
+    pieces = [growing.push(token_id).text for token_id in token_ids]
     assert len("".join(pieces)) >= 17
     assert "".join(pieces) + growing.flush() == "\ufffd" * 20
 
