@@ -2,7 +2,7 @@
 
 from qstar_infer.checkpoint.describe import describe
 from qstar_infer.checkpoint.fresh import init_model
-from qstar_infer.checkpoint.load import load_model
+from qstar_infer.checkpoint.load import load_from_args, load_model
 from qstar_infer.checkpoint.save import save_model
 
-__all__ = ["describe", "init_model", "load_model", "save_model"]
+__all__ = ["describe", "init_model", "load_from_args", "load_model", "save_model"]

@@ -29,11 +29,10 @@ from qstar_infer.checkpoint.tokenizer import (
     load_tokenizer,
     require_fit,
 )
+from qstar_infer.engine_args import THOUGHT_VECTORS, EngineArgs
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
-
-THOUGHT_VECTORS = ("kept", "literal")
 
 
 def load_model(
@@ -101,6 +100,23 @@ def load_model(
         ) from error
     _name_model(model, BASE_MODEL)
     return model
+
+
+def load_from_args(args: EngineArgs) -> QuietStarModel:
+    """The model that the engine's settings name, loaded as they say.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_model`.
+    """
+    return load_model(
+        args.model,
+        dtype=args.dtype,
+        device=args.device,
+        quantization=args.quantization,
+        num_thought_tokens=args.num_thought_tokens,
+        thought_vectors=args.thought_vectors,  # type: ignore[arg-type]  # EngineArgs checks it
+        revision=args.revision,
+    )
 
 
 def find_base(adapter: Source) -> Source:
