@@ -10,7 +10,7 @@ class DecodeSettings:
     """What to measure."""
 
     model: str | None = None
-    dtype: str = "bfloat16"
+    dtype: str = "auto"
     device: str = "auto"
     mixing_weight: float | None = None
     """Replaces the talk head by this constant; None keeps the model's own."""

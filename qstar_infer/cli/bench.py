@@ -28,7 +28,7 @@ def bench() -> None:
 def decode(
     *,
     model: options.Model = None,
-    dtype: options.Dtype = "bfloat16",
+    dtype: options.Dtype = "auto",
     device: options.Device = "auto",
     mixing_weight: Annotated[
         float | None,

@@ -40,6 +40,10 @@ Speculation = Annotated[
     typer.Option(help="auto, off, or how many tokens to run ahead. Changes speed, never the text."),
 ]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+StoredDtype = Annotated[
+    str,
+    typer.Option(help="stored (what the checkpoint has), float32, bfloat16 or float16."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Quantization = Annotated[str, typer.Option(help="none, int8 or nf4.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub repository.")]
