@@ -82,8 +82,8 @@ def load_backbone(
 def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
     """A stock model from a GGUF file, dequantised, whatever lies beside the file.
 
-    dtype "auto" is bfloat16: a GGUF file names no dtype to compute in, and its quantised weights
-    carry no more precision than that.
+    The stored dtype counts as bfloat16: a GGUF file names no dtype to compute in, and its quantised
+    weights carry no more precision than that.
 
     Raises:
         CheckpointError: truncated, not GGUF, or of an architecture that cannot think.

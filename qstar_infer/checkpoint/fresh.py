@@ -19,7 +19,7 @@ def init_model(
     *,
     num_thought_tokens: int = 5,
     seed: int = 0,
-    dtype: str | torch.dtype = "auto",
+    dtype: str | torch.dtype = "stored",
     device: str | torch.device = "auto",
     revision: str | None = None,
 ) -> QuietStarModel:
@@ -33,7 +33,9 @@ def init_model(
         source: anything `load_model` takes that has no thought parts yet.
         num_thought_tokens: sampled tokens per thought, at least 1.
         seed: draws the talk head.
-        dtype, device, revision: as in `load_model`.
+        dtype: as in `load_model`. The default keeps the dtype of the checkpoint, so that the new
+            one does not depend on the machine that made it.
+        device, revision: as in `load_model`.
 
     Raises:
         CheckpointError: it cannot be loaded, has thought parts already, or its vocabulary has one

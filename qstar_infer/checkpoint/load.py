@@ -50,7 +50,8 @@ def load_model(
     Args:
         source: a directory (native, adapter, published or plain), a `.gguf` file or a directory
             with one, a hub id `org/name`, or None for the default model.
-        dtype: "auto" (the checkpoint's), "float32", "bfloat16", "float16", or a torch dtype.
+        dtype: "auto" (the checkpoint's own; float32 on a CPU without fast bfloat16), "stored" (the
+            checkpoint's own on every machine), "float32", "bfloat16", "float16", or a torch dtype.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N", or such a torch device.
         quantization: "none", "int8" or "nf4", by bitsandbytes; thought parts and the output
             embedding are never quantised.

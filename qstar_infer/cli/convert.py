@@ -42,7 +42,7 @@ def convert(
             "in place of the trained ones.",
         ),
     ] = False,
-    dtype: options.Dtype = "auto",
+    dtype: options.StoredDtype = "stored",
 ) -> None:
     """Convert a checkpoint to the native format."""
     save_with_progress(

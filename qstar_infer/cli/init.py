@@ -25,7 +25,7 @@ def init(
     *,
     num_thought_tokens: Annotated[int, typer.Option(min=1, help="Tokens per thought.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Draws the talk head.")] = 0,
-    dtype: options.Dtype = "auto",
+    dtype: options.StoredDtype = "stored",
 ) -> None:
     """Give a language model fresh thought parts, ready to be trained."""
     save_with_progress(lambda: _load(source, num_thought_tokens, seed, dtype), source, destination)

@@ -63,7 +63,9 @@ ShowThoughts = Annotated[
         show_default="on in a terminal",
     ),
 ]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+StoredDtype = Annotated[
+    str, typer.Option(help="stored (the checkpoint's own), auto, float32, bfloat16 or float16.")
+]
 
 
 def given_params(**options: Any) -> dict[str, Any]:
