@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.backbone import finish
 from qstar_infer.checkpoint.reading import read_json, third_party
-from qstar_infer.checkpoint.safety import refuse_code
-from qstar_infer.checkpoint.tensors import read_tensors, require_finite
+from qstar_infer.checkpoint.safety import check_no_code
+from qstar_infer.checkpoint.tensors import check_finite, read_tensors
 from qstar_infer.errors import CheckpointError
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -50,15 +50,15 @@ def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel
     Raises:
         CheckpointError: not LoRA, no safetensors, or tensors that do not match the backbone.
     """
-    refuse_code(directory)
+    check_no_code(directory)
     config = read_lora_config(directory)
     tensors = read_tensors(directory / ADAPTER_TENSORS)
-    require_finite(tensors, directory / ADAPTER_TENSORS)
+    check_finite(tensors, directory / ADAPTER_TENSORS)
     advice = "Check that the adapter was made for this base model."
     with third_party(f"The adapter in {directory}", advice), _without_peft_warning():
         wrapped = PeftModel(backbone, config)
         report = set_peft_model_state_dict(wrapped, tensors)
-    _require_all_used(report, config, directory)
+    _check_all_used(report, config, directory)
     with third_party(f"The adapter in {directory}", advice), _without_peft_warning():
         merged: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
     return finish(merged)
@@ -95,7 +95,7 @@ def read_lora_config(directory: Path) -> LoraConfig:
     return config
 
 
-def _require_all_used(report: Any, config: LoraConfig, directory: Path) -> None:
+def _check_all_used(report: Any, config: LoraConfig, directory: Path) -> None:
     """Refuse an adapter of which only a part found its place."""
     missing = [name for name in report.missing_keys if "lora_" in name]
     wrong = sorted([*report.unexpected_keys, *missing])

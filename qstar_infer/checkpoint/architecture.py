@@ -56,18 +56,20 @@ def config_class(values: dict[str, Any], where: str) -> type[PreTrainedConfig]:
     return config
 
 
-def require_supported_config(config: PreTrainedConfig) -> None:
+def check_supported_config(config: PreTrainedConfig) -> None:
     """Check what a config tells, before weights are read.
 
     Raises:
         CheckpointError: saying which property is not supported, and why.
     """
     if config.is_encoder_decoder:
-        _refuse(config, "is an encoder-decoder", "a thought continues the text it follows")
-    _require_known_layers(config)
+        _raise_unsupported(
+            config, "is an encoder-decoder", "a thought continues the text it follows"
+        )
+    _check_known_layers(config)
     for rope_type in _rope_types(config):
         if rope_type in REFUSED_ROPE_TYPES:
-            _refuse(
+            _raise_unsupported(
                 config,
                 f"uses rope type {rope_type!r}",
                 "its rotation depends on the running length, so cached keys would be wrong as "
@@ -76,22 +78,22 @@ def require_supported_config(config: PreTrainedConfig) -> None:
     for field, neutral in _LOGIT_FIELDS.items():
         value = getattr(config, field, neutral)
         if value is not None and value != neutral:
-            _refuse(
+            _raise_unsupported(
                 config,
                 f"has {field} = {value}",
                 "the mix of base and thought is only right where the logits are the output "
                 "embedding of the hidden state and nothing more",
             )
     if getattr(config, "attn_logit_softcapping", None) is not None:
-        _refuse(
+        _raise_unsupported(
             config,
             f"has attn_logit_softcapping = {config.attn_logit_softcapping}",
             "the attention used for thoughts does not cap its scores",
         )
-    _require_own_attention(config)
+    _check_attention(config)
 
 
-def require_supported_model(backbone: PreTrainedModel) -> None:
+def check_supported_model(backbone: PreTrainedModel) -> None:
     """Check what only the built model tells.
 
     Raises:
@@ -103,7 +105,7 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
         backbone.config.get_text_config().hidden_size,
     )
     if width != hidden:
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             f"has embeddings of width {width} and hidden states of width {hidden}",
             "thought vectors are fed like embeddings and read like hidden states",
@@ -111,25 +113,25 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
     head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     if not isinstance(head, nn.Linear):
         kind = type(head).__name__
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             f"has a {kind} as output embedding",
             "hidden states are mixed before it, so it must be one linear layer",
         )
     elif head.bias is not None:
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             "has an output embedding with a bias",
             "mixing hidden states equals mixing logits only without one",
         )
     elif head is not getattr(backbone, "lm_head", None):
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             "keeps its output embedding under another name than lm_head",
             "it is applied apart from the rest of the model, and looked for there",
         )
     if any(name.endswith(".sinks") for name, _ in backbone.named_parameters()):
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             "has attention sinks",
             "the attention used for thoughts has none, so its scores would be others",
@@ -143,10 +145,10 @@ def embedding_table(backbone: PreTrainedModel) -> Tensor:
     return embedding.weight
 
 
-def _require_known_layers(config: PreTrainedConfig) -> None:
+def _check_known_layers(config: PreTrainedConfig) -> None:
     unknown = set(getattr(config, "layer_types", None) or ()) - SUPPORTED_LAYER_TYPES
     if unknown:
-        _refuse(
+        _raise_unsupported(
             config,
             f"has layers of type {', '.join(sorted(unknown))}",
             "a thought is a branch off the text, which needs keys and values of every earlier "
@@ -154,10 +156,10 @@ def _require_known_layers(config: PreTrainedConfig) -> None:
         )
 
 
-def _require_own_attention(config: PreTrainedConfig) -> None:
+def _check_attention(config: PreTrainedConfig) -> None:
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     if not getattr(model_class, "_supports_attention_backend", False):
-        _refuse(
+        _raise_unsupported(
             config,
             "has attention that cannot be replaced in transformers",
             "thoughts need an attention of their own",
@@ -174,7 +176,7 @@ def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
             yield rope_type
 
 
-def _refuse(config: PreTrainedConfig, what: str, why: str) -> None:
+def _raise_unsupported(config: PreTrainedConfig, what: str, why: str) -> None:
     raise CheckpointError(
         f"A {config.model_type} model that {what} cannot think here; why: {why}. {_NEXT_STEP}"
     )

@@ -18,15 +18,15 @@ from transformers import (
 )
 
 from qstar_infer.checkpoint.architecture import (
+    check_supported_config,
+    check_supported_model,
     config_class,
     embedding_table,
-    require_supported_config,
-    require_supported_model,
 )
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.reading import alone, read_json, third_party
 from qstar_infer.checkpoint.safety import (
-    refuse_foreign_quantization,
+    check_quantization,
 )
 from qstar_infer.checkpoint.tensors import backbone_tensor_files
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -75,7 +75,7 @@ def load_backbone(
         # It would say at each call of each layer that it computes in float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
-    _judge(report, directory, ignored_tensors)
+    _check_report(report, directory, ignored_tensors)
     return finish(backbone)
 
 
@@ -94,11 +94,11 @@ def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
             f"quantization={options.quantization!r} cannot be applied to {path.name}, which is "
             "dequantised when it is read. Run `qstar convert` on it first and load the result."
         )
-    _require_gguf_magic(path)
+    _check_gguf_magic(path)
     what = f"The GGUF file {path} ({path.stat().st_size} bytes)"
     with third_party(what, _GGUF_ADVICE), alone(path) as directory:
         config = AutoConfig.from_pretrained(directory, gguf_file=path.name, local_files_only=True)
-    require_supported_config(config)
+    check_supported_config(config)
     # transformers draws a progress bar of its own here that its switch does not turn off.
     quiet = redirect_stderr(StringIO())
     with third_party(what, _GGUF_ADVICE), quiet, alone(path) as directory:
@@ -123,11 +123,11 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
     """
     path = directory / CONFIG_NAME
     values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
-    refuse_foreign_quantization(values, path)
+    check_quantization(values, path)
     kind = config_class(values, str(path))
     with third_party(str(path), "Correct the value that the message names."):
         config: PreTrainedConfig = kind.from_dict(values)
-    require_supported_config(config)
+    check_supported_config(config)
     return config
 
 
@@ -135,12 +135,12 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
     """Check the built model and put it in inference state.
 
     Raises:
-        CheckpointError: it cannot think (see `require_supported_model`), or a weight is not
+        CheckpointError: it cannot think (see `check_supported_model`), or a weight is not
             finite, or the generation config names no token ids as the end of a text.
     """
-    require_supported_model(backbone)
-    _require_finite_weights(backbone)
-    _require_eos_token_ids(backbone)
+    check_supported_model(backbone)
+    _check_finite_weights(backbone)
+    _check_eos_token_ids(backbone)
     backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
@@ -162,9 +162,11 @@ def hidden_size(backbone: PreTrainedModel) -> int:
     return embedding_table(backbone).shape[1]
 
 
-def _judge(report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]) -> None:
+def _check_report(
+    report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]
+) -> None:
     """Refuse missing and misshapen tensors, which transformers would fill with random numbers."""
-    _require_shapes(report, directory)
+    _check_shapes(report, directory)
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
@@ -188,7 +190,7 @@ def _judge(report: dict[str, Any], directory: Path, ignored_tensors: Collection[
         )
 
 
-def _require_shapes(report: dict[str, Any], directory: Path) -> None:
+def _check_shapes(report: dict[str, Any], directory: Path) -> None:
     misshapen = sorted(report["mismatched_keys"])
     if not misshapen:
         return
@@ -201,7 +203,7 @@ def _require_shapes(report: dict[str, Any], directory: Path) -> None:
     )
 
 
-def _require_finite_weights(backbone: PreTrainedModel) -> None:
+def _check_finite_weights(backbone: PreTrainedModel) -> None:
     """Some 50 ms for 135 million bfloat16 weights: an extreme is NaN where any weight is."""
     for name, weight in backbone.named_parameters():
         if not weight.is_floating_point() or not weight.numel():
@@ -216,7 +218,7 @@ def _require_finite_weights(backbone: PreTrainedModel) -> None:
             )
 
 
-def _require_eos_token_ids(backbone: PreTrainedModel) -> None:
+def _check_eos_token_ids(backbone: PreTrainedModel) -> None:
     ids = None if backbone.generation_config is None else backbone.generation_config.eos_token_id
     each = ids if isinstance(ids, list) else [ids]
     if ids is not None and not all(type(token_id) is int for token_id in each):
@@ -226,7 +228,7 @@ def _require_eos_token_ids(backbone: PreTrainedModel) -> None:
         )
 
 
-def _require_gguf_magic(path: Path) -> None:
+def _check_gguf_magic(path: Path) -> None:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_GGUF_MAGIC))

@@ -17,8 +17,9 @@ from rich.console import Console
 
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
-from qstar_infer.checkpoint.load import load_model
+from qstar_infer.checkpoint.load_source import load_source
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, read_native
+from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.packaged_base import (
     BASE_MODEL,
     BASE_PACKAGE,
@@ -50,7 +51,7 @@ def default_model_directory() -> Path:
         CheckpointError: a trained part or the base model is missing, or the cache cannot be
             written.
     """
-    _require_parts()
+    _check_parts()
     target = cache_directory() / f"{_BUILD_PREFIX}{_version_key()}"
     if (target / QUIET_STAR_JSON).exists():
         return target
@@ -103,7 +104,8 @@ def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -
         CheckpointError: it is neither installed nor to be had from a hub.
     """
     try:
-        return load_model(base_source(), dtype=dtype, device=device)
+        options = LoadOptions.resolve(dtype=dtype, device=device, quantization="none")
+        return load_source(base_source(), options)
     except CheckpointError as error:
         if base_file() is not None:
             raise
@@ -114,7 +116,7 @@ def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -
         ) from error
 
 
-def _require_parts() -> None:
+def _check_parts() -> None:
     missing = [name for name in _PARTS if not (PARTS_DIRECTORY / name).is_file()]
     if missing:
         raise CheckpointError(

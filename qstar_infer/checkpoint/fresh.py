@@ -6,7 +6,7 @@ import torch
 
 from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.load import load_model
-from qstar_infer.checkpoint.options import require_thought_length
+from qstar_infer.checkpoint.options import check_thought_length
 from qstar_infer.checkpoint.tokenizer import delimiter_ids, delimiter_text_id
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
@@ -42,7 +42,7 @@ def init_model(
             delimiter without the other.
         ConfigError: an argument is out of range.
     """
-    require_thought_length(num_thought_tokens)
+    check_thought_length(num_thought_tokens)
     model = load_model(source, dtype=dtype, device=device, revision=revision)
     if model.thought_parts is not None:
         raise CheckpointError(

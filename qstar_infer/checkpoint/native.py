@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.reading import read_json
-from qstar_infer.checkpoint.tensors import read_tensors, require_finite
+from qstar_infer.checkpoint.tensors import check_finite, read_tensors
 from qstar_infer.checkpoint.tokenizer import END_TOKEN, START_TOKEN, delimiter_ids
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import FORMAT_VERSION, QuietStarConfig
@@ -60,7 +60,7 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
     return config, build_thought_parts(read_tensors(path), hidden=hidden, where=path)
 
 
-def require_delimiters(
+def check_delimiters(
     config: QuietStarConfig,
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -117,7 +117,7 @@ def thought_part_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
 
 
-def require_shapes(
+def check_shapes(
     tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], where: Path
 ) -> None:
     """Check that exactly these tensors are there, of these shapes, floating point and finite.
@@ -144,7 +144,7 @@ def require_shapes(
                 f"{list(tensors[name].shape)}; this backbone needs floating point of shape "
                 f"{list(shape)}. The thought parts belong to another model."
             )
-    require_finite(tensors, where)
+    check_finite(tensors, where)
 
 
 def build_thought_parts(tensors: dict[str, Tensor], *, hidden: int, where: Path) -> ThoughtParts:
@@ -158,7 +158,7 @@ def build_thought_parts(tensors: dict[str, Tensor], *, hidden: int, where: Path)
     Raises:
         CheckpointError: a tensor is missing, unknown, misshapen, or not finite.
     """
-    require_shapes(tensors, thought_part_shapes(hidden), where)
+    check_shapes(tensors, thought_part_shapes(hidden), where)
     parts = ThoughtParts(hidden)
     parts.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return parts
@@ -175,7 +175,7 @@ def _read_config(path: Path, *, hidden: int) -> QuietStarConfig:
         CheckpointError: malformed, of an unknown version, with unknown fields or wrong values.
     """
     values = read_json(path)
-    _require_version(values.pop("format_version", None), path)
+    _check_version(values.pop("format_version", None), path)
     head = values.pop("talk_head", None)
     unknown = sorted(set(values) - set(_FIELD_TYPES))
     if unknown:
@@ -189,12 +189,12 @@ def _read_config(path: Path, *, hidden: int) -> QuietStarConfig:
             "again."
         )
     for name, value in values.items():
-        _require_value(name, value, path)
-    _require_head(head, hidden, path)
+        _check_value(name, value, path)
+    _check_head(head, hidden, path)
     return QuietStarConfig(**values)
 
 
-def _require_version(version: Any, path: Path) -> None:
+def _check_version(version: Any, path: Path) -> None:
     if version is None:
         raise CheckpointError(
             f"{path} has no format_version. This program writes and reads version "
@@ -207,7 +207,7 @@ def _require_version(version: Any, path: Path) -> None:
         )
 
 
-def _require_value(name: str, value: Any, path: Path) -> None:
+def _check_value(name: str, value: Any, path: Path) -> None:
     expected = _FIELD_TYPES[name]
     # bool is an int in Python, but `true` is no count.
     is_right: bool = isinstance(value, expected) and not isinstance(value, bool)
@@ -223,7 +223,7 @@ def _require_value(name: str, value: Any, path: Path) -> None:
         raise CheckpointError(f"{path}: notes must be a list of strings. Correct it.")
 
 
-def _require_head(head: Any, hidden: int, path: Path) -> None:
+def _check_head(head: Any, hidden: int, path: Path) -> None:
     width = head.get("hidden_size") if isinstance(head, dict) else None
     if width != hidden:
         raise CheckpointError(

@@ -74,7 +74,7 @@ class LoadOptions:
         )
 
 
-def require_thought_length(num_thought_tokens: int) -> None:
+def check_thought_length(num_thought_tokens: int) -> None:
     """Check a thought length that a caller gave.
 
     Raises:
@@ -114,11 +114,11 @@ def _resolve_device(device: str | torch.device) -> torch.device:
     if resolved.type not in ("cpu", "cuda"):
         raise unknown
     if resolved.type == "cuda":
-        _require_cuda(resolved)
+        _check_cuda(resolved)
     return resolved
 
 
-def _require_cuda(device: torch.device) -> None:
+def _check_cuda(device: torch.device) -> None:
     if not torch.cuda.is_available():
         raise ConfigError(
             f"device={str(device)!r} was asked for, but this torch sees no CUDA device; "

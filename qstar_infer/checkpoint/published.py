@@ -26,7 +26,7 @@ from qstar_infer.checkpoint.backbone import (
 )
 from qstar_infer.checkpoint.native import (
     build_thought_parts,
-    require_shapes,
+    check_shapes,
     thought_part_shapes,
 )
 from qstar_infer.checkpoint.options import LoadOptions
@@ -35,10 +35,10 @@ from qstar_infer.checkpoint.tensors import backbone_tensor_files, read_tensors
 from qstar_infer.checkpoint.tokenizer import (
     END_TOKEN,
     START_TOKEN,
+    check_tokenizer_fits,
     delimiter_ids,
     delimiter_text_id,
     load_tokenizer,
-    require_fit,
 )
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
@@ -104,16 +104,16 @@ def load_published(
         CheckpointError: something is missing, malformed or of another talk head.
     """
     values = read_json(directory / "config.json")
-    _require_known_flags(values, directory / "config.json")
+    _check_known_flags(values, directory / "config.json")
     length, notes = _thought_length(values, directory / "config.json", num_thought_tokens)
     files = backbone_tensor_files(directory)
     names = {name for name in files if _is_thought_tensor(name)}
     tensors = _read_thought_tensors(files, names)
     backbone_config = read_config(directory, ignored_keys=_EXTRA_KEYS)
     tokenizer = load_tokenizer(directory)
-    start_id, end_id = _required_delimiters(tokenizer, directory)
+    start_id, end_id = _delimiters_of(tokenizer, directory)
     backbone = load_backbone(directory, backbone_config, options, ignored_tensors=names)
-    require_fit(tokenizer, backbone, str(directory))
+    check_tokenizer_fits(tokenizer, backbone, str(directory))
     parts = _thought_parts(tensors, hidden_size(backbone), directory)
     if thought_vectors == "literal":
         notes.append(_make_literal(parts, backbone, tokenizer))
@@ -134,7 +134,7 @@ def _is_thought_tensor(name: str) -> bool:
     return name.startswith("talk_head.") or name in _EMBEDDINGS.values()
 
 
-def _require_known_flags(values: dict[str, Any], path: Path) -> None:
+def _check_known_flags(values: dict[str, Any], path: Path) -> None:
     for flag, known in _FLAGS.items():
         value = values.get(flag, known)
         if value is not known:
@@ -177,7 +177,7 @@ def _read_thought_tensors(files: dict[str, Path], names: set[str]) -> dict[str, 
     return tensors
 
 
-def _required_delimiters(tokenizer: PreTrainedTokenizerBase, directory: Path) -> tuple[int, int]:
+def _delimiters_of(tokenizer: PreTrainedTokenizerBase, directory: Path) -> tuple[int, int]:
     ids = delimiter_ids(tokenizer)
     if ids is None:
         raise CheckpointError(
@@ -195,7 +195,7 @@ def _thought_parts(tensors: dict[str, Tensor], hidden: int, directory: Path) -> 
         if name.startswith("talk_head.")
     }
     shapes |= dict.fromkeys(_EMBEDDINGS.values(), (2, hidden))
-    require_shapes(tensors, shapes, directory)
+    check_shapes(tensors, shapes, directory)
     ours = {
         name.replace(_TALK_HEAD, "talk_head."): tensor
         for name, tensor in tensors.items()

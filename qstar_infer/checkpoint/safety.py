@@ -29,7 +29,7 @@ _IMPLEMENTATION_KEY = re.compile(r"^_?(attn|experts|attention)_implementation|^_
 _CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "trust_remote_code"})
 
 
-def refuse_code(directory: Path) -> None:
+def check_no_code(directory: Path) -> None:
     """Refuse a directory whose JSON files name code to run.
 
     Raises:
@@ -40,7 +40,7 @@ def refuse_code(directory: Path) -> None:
         if content is None:
             continue
         for key in _keys(content):
-            _refuse_key(directory / name, key)
+            _check_key(directory / name, key)
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _keys(value: Any) -> Iterator[str]:
             waiting.extend(inner)
 
 
-def _refuse_key(path: Path, key: str) -> None:
+def _check_key(path: Path, key: str) -> None:
     if key in _CODE_KEYS:
         raise CheckpointError(
             f"{path} has the key {key!r}, which points at Python code shipped with the checkpoint. "
@@ -68,7 +68,7 @@ def _refuse_key(path: Path, key: str) -> None:
         )
 
 
-def refuse_foreign_quantization(config: dict[str, Any], path: Path) -> None:
+def check_quantization(config: dict[str, Any], path: Path) -> None:
     """Refuse weights quantised by anything but bitsandbytes.
 
     Several of transformers' other quantizers fetch compute kernels from a hub and run them.
@@ -87,7 +87,7 @@ def refuse_foreign_quantization(config: dict[str, Any], path: Path) -> None:
         )
 
 
-def refuse_pickle_file(path: Path) -> None:
+def check_not_pickled(path: Path) -> None:
     """Refuse a single file by its suffix.
 
     Raises:
@@ -97,7 +97,7 @@ def refuse_pickle_file(path: Path) -> None:
         raise CheckpointError(_pickle_message(str(path)))
 
 
-def refuse_pickle_only(directory: Path) -> None:
+def check_not_only_pickles(directory: Path) -> None:
     """Refuse a directory without safetensors whose weights would come from a pickle.
 
     A pickled file that lies beside safetensors is never opened, so it is no reason to refuse.
@@ -106,10 +106,10 @@ def refuse_pickle_only(directory: Path) -> None:
         CheckpointError: naming the pickled files.
     """
     if not any(directory.glob("*.safetensors")):
-        refuse_pickles(str(directory), (path.name for path in directory.iterdir()))
+        check_no_pickles(str(directory), (path.name for path in directory.iterdir()))
 
 
-def refuse_pickles(where: str, names: Iterable[str]) -> None:
+def check_no_pickles(where: str, names: Iterable[str]) -> None:
     """Refuse a place that holds a pickled file.
 
     Raises:

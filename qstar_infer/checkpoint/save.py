@@ -34,7 +34,7 @@ def save_model(
             quantised.
     """
     target = Path(directory).expanduser()
-    require_empty(target)
+    check_empty(target)
     if getattr(model.backbone, "is_quantized", False):
         raise CheckpointError(
             "A quantised model cannot be saved: its weights are rounded. "
@@ -51,7 +51,7 @@ def save_model(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def require_empty(directory: Path) -> None:
+def check_empty(directory: Path) -> None:
     """Refuse a destination that holds something.
 
     Raises:

@@ -17,10 +17,10 @@ from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
 from qstar_infer.checkpoint.published import looks_published
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.safety import (
-    refuse_code,
-    refuse_pickle_file,
-    refuse_pickle_only,
-    refuse_pickles,
+    check_no_code,
+    check_no_pickles,
+    check_not_only_pickles,
+    check_not_pickled,
 )
 from qstar_infer.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -125,7 +125,7 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
             "Check the name, the network and HF_HUB_OFFLINE, or give a local directory."
         ) from error
     if not any(directory.glob("*.safetensors")):
-        refuse_pickles(repository, _names_on_hub(repository, directory.name))
+        check_no_pickles(repository, _names_on_hub(repository, directory.name))
     return directory
 
 
@@ -138,7 +138,7 @@ def _names_on_hub(repository: str, commit: str) -> list[str]:
 
 
 def _file(path: Path, label: str) -> Source:
-    refuse_pickle_file(path)
+    check_not_pickled(path)
     if path.suffix.lower() == ".gguf":
         return _gguf(path, label)
     if path.suffix.lower() == ".safetensors":
@@ -157,8 +157,8 @@ def _gguf(path: Path, label: str) -> Source:
 
 
 def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
-    refuse_code(directory)
-    _require_both_native_files(directory)
+    check_no_code(directory)
+    _check_both_native_files(directory)
     if (directory / QUIET_STAR_JSON).exists():
         kind = SourceKind.NATIVE
     elif (directory / ADAPTER_CONFIG).exists():
@@ -166,11 +166,11 @@ def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
     elif not _has_safetensors(directory) and any(directory.glob("*.gguf")):
         return _gguf(_only_gguf(directory), label)
     elif (directory / CONFIG_NAME).exists():
-        refuse_pickle_only(directory)
+        check_not_only_pickles(directory)
         is_published = looks_published(directory, read_json(directory / CONFIG_NAME))
         kind = SourceKind.PUBLISHED if is_published else SourceKind.PLAIN
     else:
-        refuse_pickle_only(directory)
+        check_not_only_pickles(directory)
         raise CheckpointError(
             f"{label} holds no model: it has neither {CONFIG_NAME}, nor {ADAPTER_CONFIG}, nor a "
             ".gguf file. Check the path."
@@ -192,7 +192,7 @@ def _only_gguf(directory: Path) -> Path:
     return files[0]
 
 
-def _require_both_native_files(directory: Path) -> None:
+def _check_both_native_files(directory: Path) -> None:
     pair = (QUIET_STAR_JSON, QUIET_STAR_TENSORS)
     present = [name for name in pair if (directory / name).exists()]
     if len(present) == 1:

@@ -70,7 +70,7 @@ def backbone_tensor_files(directory: Path) -> dict[str, Path]:
     return _indexed(directory)
 
 
-def require_finite(tensors: dict[str, Tensor], where: Path) -> None:
+def check_finite(tensors: dict[str, Tensor], where: Path) -> None:
     """Refuse NaN and infinity.
 
     Raises:

@@ -55,7 +55,9 @@ def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def require_fit(tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, where: str) -> None:
+def check_tokenizer_fits(
+    tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, where: str
+) -> None:
     """Check that every id of the tokenizer has an embedding row.
 
     Raises:

@@ -24,9 +24,9 @@ def save_with_progress(
     console = Console(stderr=True)
     with console.status("Starting") as status:
         from qstar_infer.checkpoint import describe, save_model  # torch
-        from qstar_infer.checkpoint.save import require_empty
+        from qstar_infer.checkpoint.save import check_empty
 
-        require_empty(destination)
+        check_empty(destination)
         status.update(Text(f"Loading {source}"))
         model = load()
         status.update(Text(f"Saving to {destination}"))

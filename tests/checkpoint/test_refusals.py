@@ -134,7 +134,7 @@ def test_code_is_found_however_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         content = {"a": [content]}
     monkeypatch.setattr(safety, "read_json_if_present", lambda _: content)
     with pytest.raises(CheckpointError, match="has the key 'auto_map'"):
-        safety.refuse_code(tmp_path)
+        safety.check_no_code(tmp_path)
 
 
 @pytest.mark.parametrize("value", ["x", [2, "x"], [None], True, 2.0])
