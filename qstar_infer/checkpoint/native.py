@@ -12,9 +12,10 @@ from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.tensors import check_finite, read_tensors
 from qstar_infer.checkpoint.tokenizer import END_TOKEN, START_TOKEN, delimiter_ids
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, RequestError
 from qstar_infer.model.config import FORMAT_VERSION, QuietStarConfig
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.sampling_params import SamplingParams
 
 QUIET_STAR_JSON = "quiet_star.json"
 QUIET_STAR_TENSORS = "quiet_star.safetensors"
@@ -24,6 +25,7 @@ _OPTIONAL_STR = (str, type(None))
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "num_thought_tokens": (int,),
     "num_talk_tokens": (int,),
+    "thought_temperature": (int, float, type(None)),
     "start_thought_token_id": _OPTIONAL_INT,
     "end_thought_token_id": _OPTIONAL_INT,
     "base_model": _OPTIONAL_STR,
@@ -219,6 +221,11 @@ def _check_value(name: str, value: Any, path: Path) -> None:
         raise CheckpointError(
             f"{path}: {name} must be at least {minimum}, not {value}. Correct it."
         )
+    if name == "thought_temperature":
+        try:
+            SamplingParams(thought_temperature=value)
+        except RequestError as error:
+            raise CheckpointError(f"{path}: {error}. Correct it.") from error
     if name == "notes" and not all(isinstance(note, str) for note in value):
         raise CheckpointError(f"{path}: notes must be a list of strings. Correct it.")
 

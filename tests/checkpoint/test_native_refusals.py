@@ -31,6 +31,13 @@ TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
         ({"num_thought_tokens": "5"}, "num_thought_tokens must be int, not '5'"),
         ({"num_thought_tokens": None}, "num_thought_tokens must be int, not None"),
         ({"num_talk_tokens": True}, "num_talk_tokens must be int, not True"),
+        (
+            {"thought_temperature": 2.5},
+            r"thought_temperature must be a number in \[0, 2\], got 2.5",
+        ),
+        ({"thought_temperature": -1}, r"thought_temperature must be a number in \[0, 2\], got -1"),
+        ({"thought_temperature": float("nan")}, "thought_temperature must be a number .* got nan"),
+        ({"thought_temperature": "hot"}, "thought_temperature must be int or float or null"),
         ({"start_thought_token_id": -1}, "start_thought_token_id must be at least 0"),
         ({"start_thought_token_id": 7}, "start_thought_token_id = 7 and end_.* = None: give"),
         ({"end_thought_token_id": 7}, "= None and end_thought_token_id = 7: give .* both"),
