@@ -1,4 +1,4 @@
-"""Loading and saving checkpoints: safetensors and GGUF, never a pickle, never foreign code."""
+"""Loads and saves checkpoints. Reads safetensors and GGUF; never a pickle, never their code."""
 
 from qstar_infer.checkpoint.fresh import init_model
 from qstar_infer.checkpoint.load import load_from_args, load_model

@@ -1,4 +1,4 @@
-"""Building the backbone: a stock causal language model from safetensors or a GGUF file."""
+"""Builds the backbone: a stock causal language model from safetensors or a GGUF file."""
 
 import logging
 from collections.abc import Collection
@@ -50,7 +50,7 @@ def load_backbone(
     """A stock model, in eval mode, without gradients.
 
     Args:
-        directory: holds safetensors; `find_source` has refused what is unsafe in it.
+        directory: holds safetensors; `find_source` has checked that nothing in it is unsafe.
         config: its `config.json`, from `read_config`.
         options: dtype, device, quantization.
         ignored_tensors: names of tensors that are not the backbone's.
@@ -68,11 +68,11 @@ def load_backbone(
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below in our own words
+            ignore_mismatched_sizes=True,  # reported, and checked below
             **options.from_pretrained_arguments(),
         )
     if options.quantization == "int8":
-        # It would say at each call of each layer that it computes in float16.
+        # It would log at each call of each layer that it computes in float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
     _check_report(report, directory, ignored_tensors)
@@ -80,14 +80,14 @@ def load_backbone(
 
 
 def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
-    """A stock model from a GGUF file, dequantised, whatever lies beside the file.
+    """A stock model from a GGUF file, dequantised. Other files in its directory are ignored.
 
-    The stored dtype counts as bfloat16: a GGUF file names no dtype to compute in, and its quantised
-    weights carry no more precision than that.
+    Its stored dtype counts as bfloat16: a GGUF file names no dtype to compute in, and its quantised
+    weights have no more precision than that.
 
     Raises:
         CheckpointError: truncated, not GGUF, or of an architecture that cannot think.
-        ConfigError: `quantization` was asked for; the file has its own.
+        ConfigError: `quantization` was given; the file has its own.
     """
     if options.quantization != "none":
         raise ConfigError(
@@ -99,7 +99,7 @@ def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
     with third_party(what, _GGUF_ADVICE), alone(path) as directory:
         config = AutoConfig.from_pretrained(directory, gguf_file=path.name, local_files_only=True)
     check_supported_config(config)
-    # transformers draws a progress bar of its own here that its switch does not turn off.
+    # transformers draws a progress bar here that its switch does not turn off.
     quiet = redirect_stderr(StringIO())
     with third_party(what, _GGUF_ADVICE), quiet, alone(path) as directory:
         backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -132,11 +132,11 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
 
 
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:
-    """Check the built model and put it in inference state.
+    """Check the built model, and set it to eval mode without gradients.
 
     Raises:
-        CheckpointError: it cannot think (see `check_supported_model`), or a weight is not
-            finite, or the generation config names no token ids as the end of a text.
+        CheckpointError: it cannot think (see `check_supported_model`), a weight is not finite, or
+            `eos_token_id` of the generation config is invalid.
     """
     check_supported_model(backbone)
     _check_finite_weights(backbone)
@@ -147,9 +147,9 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
 
 
 def input_embedding_row(backbone: PreTrainedModel, token_id: int) -> Tensor:
-    """What the layers are fed for one token, `[hidden]`, float32, on the CPU, a copy.
+    """A copy of one token's embedding, `[hidden]`, float32, on the CPU.
 
-    Through the module, not from its table: some architectures scale the rows they look up.
+    By calling the module: some architectures scale the rows of its table.
     """
     ids = torch.tensor([token_id], device=backbone.device)
     with torch.no_grad():
@@ -165,7 +165,7 @@ def hidden_size(backbone: PreTrainedModel) -> int:
 def _check_report(
     report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]
 ) -> None:
-    """Refuse missing and misshapen tensors, which transformers would fill with random numbers."""
+    """Raise for missing and misshapen tensors, which transformers would initialise randomly."""
     _check_shapes(report, directory)
     missing = sorted(report["missing_keys"])
     if missing:
@@ -204,7 +204,7 @@ def _check_shapes(report: dict[str, Any], directory: Path) -> None:
 
 
 def _check_finite_weights(backbone: PreTrainedModel) -> None:
-    """Some 50 ms for 135 million bfloat16 weights: an extreme is NaN where any weight is."""
+    """Takes about 50 ms for 135 million bfloat16 weights. The extremes are NaN if any weight is."""
     for name, weight in backbone.named_parameters():
         if not weight.is_floating_point() or not weight.numel():
             continue  # packed by a quantizer

@@ -1,4 +1,4 @@
-"""`init_model`: fresh thought parts for any causal language model, ready to be trained."""
+"""`init_model`: fresh thought parts for a causal language model, ready for training."""
 
 from pathlib import Path
 
@@ -25,16 +25,15 @@ def init_model(
 ) -> QuietStarModel:
     """Load a language model and give it untrained thought parts.
 
-    It thinks, and the thoughts change nothing until the parts are trained. The delimiters need no
-    vocabulary rows; where the vocabulary has them, their ids are recorded so that they are never
-    sampled.
+    The model thinks, but its thoughts change nothing until the parts are trained. The delimiters
+    need no rows in the vocabulary; if it has them, their ids are recorded, and never sampled.
 
     Args:
-        source: anything `load_model` takes that has no thought parts yet.
+        source: as in `load_model`; a model without thought parts.
         num_thought_tokens: sampled tokens per thought, at least 1.
         seed: draws the talk head.
-        dtype: as in `load_model`. The default keeps the dtype of the checkpoint, so that the new
-            one does not depend on the machine that made it.
+        dtype: as in `load_model`. The default keeps the checkpoint's, so that the result does not
+            depend on the machine.
         device, revision: as in `load_model`.
 
     Raises:
@@ -46,7 +45,7 @@ def init_model(
     model = load_model(source, dtype=dtype, device=device, revision=revision)
     if model.thought_parts is not None:
         raise CheckpointError(
-            f"{source} has thought parts already, and fresh ones would throw them away. "
+            f"{source} has thought parts already, and fresh ones would replace them. "
             "Load it as it is, or give its base model."
         )
     return add_fresh_parts(
@@ -54,7 +53,7 @@ def init_model(
         num_thought_tokens=num_thought_tokens,
         seed=seed,
         base_model=str(source),
-        # The commit that was fetched, where there is one: a branch name moves on.
+        # The commit, if one was fetched: a branch may point elsewhere later.
         base_revision=getattr(model.backbone.config, "_commit_hash", None) or revision,
     )
 

@@ -42,8 +42,7 @@ def load_model(
         revision: a branch, tag or commit; hub repositories only.
 
     Returns:
-        The model in eval mode; `thought_parts` is None where the checkpoint has none. Thought
-        parts are float32.
+        The model in eval mode. `thought_parts` is None if the checkpoint has none, else float32.
 
     Raises:
         CheckpointError: the checkpoint is missing, malformed, unsafe or cannot think.
@@ -60,8 +59,8 @@ def load_model(
         )
     if revision is not None:
         raise ConfigError(
-            f"revision={revision!r} was given without a model; the default model comes with this "
-            "program. Leave it out, or name a hub repository."
+            f"revision={revision!r} was given without a model, but the default model is part of "
+            "this package. Leave it out, or name a hub repository."
         )
     directory = default_model_directory()
     try:
@@ -76,14 +75,14 @@ def load_model(
             raise  # deleting the files would not help
         raise CheckpointError(
             f"The default model's cache is damaged: {error} "
-            f"Delete {directory} and it will be built again."
+            f"Delete {directory}; it will be built again."
         ) from error
     name_model(model, BASE_MODEL)
     return model
 
 
 def load_from_args(args: EngineArgs) -> QuietStarModel:
-    """The model that the engine's settings name, loaded as they say.
+    """Load the model that the settings name.
 
     Raises:
         CheckpointError, ConfigError: as `load_model`.

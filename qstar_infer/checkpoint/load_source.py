@@ -41,7 +41,7 @@ def load_source(
     thought_vectors: ThoughtVectors = "kept",
     revision: str | None = None,
 ) -> QuietStarModel:
-    """Load what a name stands for; `load_model` loads the default model as well.
+    """Load a model by name; `load_model` also loads the default model.
 
     Args:
         source: a directory, a `.gguf` file or a hub id.
@@ -78,7 +78,7 @@ def load_source(
 
 
 def load_source_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of what `load_source` loads, without the weights.
+    """The tokenizer of the model that `load_source` loads, without the weights.
 
     Raises:
         CheckpointError: the checkpoint, an adapter's base or the tokenizer is missing or malformed.
@@ -94,14 +94,14 @@ def load_source_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 
 
 def find_base(adapter: Source) -> Source:
-    """The plain language model under an adapter, found and not yet loaded.
+    """Find the base model of an adapter, without loading it.
 
     Raises:
-        CheckpointError: it is not to be found, or is itself an adapter or has thought parts.
+        CheckpointError: it is not found, is itself an adapter, or has thought parts.
     """
     base, revision = base_of_adapter(adapter.directory)
     if base == BASE_MODEL and revision is None:
-        base = base_source()  # adapters for the default model's base are trained on that file
+        base = base_source()  # the file that adapters of the default model's base are trained on
     found = find_source(base, revision=revision)
     if found.kind not in (SourceKind.PLAIN, SourceKind.GGUF) or found.is_adapter:
         raise CheckpointError(
@@ -137,7 +137,7 @@ def _load_backbone_and_tokenizer(
         path = found.directory / found.gguf_file
         tokenizer = load_gguf_tokenizer(path)
         backbone = load_gguf_backbone(path, options)
-        # Older versions of transformers read the file's end-of-sequence id for the model alone.
+        # Older versions of transformers set the file's end-of-sequence id on the model only.
         eos_token_id = backbone.config.eos_token_id
         if isinstance(eos_token_id, int):
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_token_id)
@@ -152,10 +152,10 @@ def _load_backbone_and_tokenizer(
 def _load_adapted(
     found: Source, options: LoadOptions
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The base an adapter names, with the adapter merged in."""
+    """The base model with the adapter merged into it."""
     if options.quantization != "none":
         raise ConfigError(
-            f"quantization={options.quantization!r} with an adapter would merge into rounded "
+            f"quantization={options.quantization!r} would merge the adapter into rounded "
             f"weights. Run `qstar convert {found.label} DST` first and load DST quantised."
         )
     backbone, tokenizer = _load_backbone_and_tokenizer(find_base(found), options)
@@ -179,11 +179,11 @@ def _overridden(config: QuietStarConfig, num_thought_tokens: int | None) -> Quie
 def _check_applicable(found: Source, num_thought_tokens: int | None, thought_vectors: str) -> None:
     if thought_vectors == "literal" and found.kind is not SourceKind.PUBLISHED:
         raise ConfigError(
-            "thought_vectors='literal' only makes sense for a published checkpoint, and "
+            "thought_vectors='literal' applies only to published checkpoints, and "
             f"{found.label} is {found.kind.value}. Leave it out."
         )
     if num_thought_tokens is not None and found.kind in (SourceKind.PLAIN, SourceKind.GGUF):
         raise ConfigError(
             f"num_thought_tokens={num_thought_tokens} was given, but {found.label} has no thought "
-            "parts and cannot think. Give it some with `qstar init`, or leave the option out."
+            "parts and cannot think. Add them with `qstar init`, or leave the option out."
         )

@@ -1,4 +1,4 @@
-"""The thinking part of a native checkpoint: `quiet_star.json` and `quiet_star.safetensors`."""
+"""Reads `quiet_star.json` and `quiet_star.safetensors`, the thinking part of a checkpoint."""
 
 import dataclasses
 from pathlib import Path
@@ -48,7 +48,7 @@ def to_json(config: QuietStarConfig, *, hidden: int) -> dict[str, Any]:
 
 
 def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, ThoughtParts]:
-    """Both files of a directory, checked.
+    """Read and check both files of a directory.
 
     Args:
         directory: holds the two files.
@@ -68,26 +68,26 @@ def check_delimiters(
     tokenizer: PreTrainedTokenizerBase,
     path: Path,
 ) -> None:
-    """Check the delimiters' ids.
+    """Check the ids of the delimiters.
 
-    A delimiter that is not recorded could be emitted, so both are, or the vocabulary has none.
+    A delimiter of the vocabulary must be recorded, since it could be sampled otherwise.
 
     Args:
-        config: what `path` holds.
+        config: the content of `path`.
         backbone: its embedding has a row for each id.
         tokenizer: may know the delimiters by name.
         path: the `quiet_star.json`.
 
     Raises:
-        CheckpointError: half a pair, twice the same, out of range, or not as the tokenizer knows
-            them.
+        CheckpointError: only one id, twice the same id, an id out of range, or other ids than the
+            tokenizer's.
     """
     start_id, end_id = config.start_thought_token_id, config.end_thought_token_id
     known = delimiter_ids(tokenizer)
     if (start_id is None) != (end_id is None):
         raise CheckpointError(
             f"{path} has start_thought_token_id = {start_id} and end_thought_token_id = {end_id}: "
-            "give the ids of both delimiters, or null for both where the vocabulary has none."
+            "give the ids of both delimiters, or null for both if the vocabulary has none."
         )
     if known is not None and known != (start_id, end_id):
         recorded = (
@@ -113,7 +113,7 @@ def check_delimiters(
 
 
 def thought_part_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor of the thought parts of a model this wide."""
+    """Name -> shape of each tensor of the thought parts, for a hidden size."""
     with torch.device("meta"):
         parts = ThoughtParts(hidden)
     return {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
@@ -122,10 +122,10 @@ def thought_part_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
 def check_shapes(
     tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], where: Path
 ) -> None:
-    """Check that exactly these tensors are there, of these shapes, floating point and finite.
+    """Check that these are the tensors, with these shapes, floating point and finite.
 
     Raises:
-        CheckpointError: naming the tensor at fault.
+        CheckpointError: a tensor is missing, unknown, misshapen or not finite; it is named.
     """
     missing = sorted(set(shapes) - set(tensors))
     if missing:
@@ -136,7 +136,7 @@ def check_shapes(
     unknown = sorted(set(tensors) - set(shapes))
     if unknown:
         raise CheckpointError(
-            f"{where} holds tensors that are no thought parts known here: {', '.join(unknown)}. "
+            f"{where} holds unknown tensors: {', '.join(unknown)}. "
             "It was written by another version or another program."
         )
     for name, shape in shapes.items():

@@ -1,4 +1,4 @@
-"""How to load: dtype, device and quantization, checked once at the door."""
+"""Load options: dtype, device and quantization, checked once."""
 
 import importlib.util
 from dataclasses import dataclass

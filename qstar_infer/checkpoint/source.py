@@ -1,6 +1,6 @@
-"""Finds a checkpoint, on the disk or a hub, and tells by looking what it is.
+"""Finds a checkpoint on disk or on a hub, and determines its kind.
 
-Opens no weights beyond their headers; fetches never a pickle, never code.
+Reads only the headers of weights; never fetches a pickle or code.
 """
 
 import os
@@ -37,11 +37,11 @@ ALLOWED_PATTERNS = (
     "merges.txt",
 )
 IGNORED_PATTERNS = ("consolidated*",)
-"""The same weights once more, in their author's own layout."""
+"""A second copy of the weights, in the author's own layout."""
 
 
 class SourceKind(Enum):
-    """What a checkpoint is."""
+    """Kind of a checkpoint."""
 
     NATIVE = "native"
     PUBLISHED = "published"
@@ -56,7 +56,7 @@ class Source:
     kind: SourceKind
     directory: Path
     label: str
-    """As the caller named it."""
+    """The name that the caller gave."""
     gguf_file: str | None = None
     """File name inside `directory`; only for GGUF."""
     revision: str | None = None
@@ -69,18 +69,18 @@ class Source:
 
 
 def find_source(source: str | Path, *, revision: str | None = None) -> Source:
-    """Find a checkpoint and tell its kind.
+    """Find a checkpoint and determine its kind.
 
     Args:
         source: a directory, a `.gguf` file, or a hub id `org/name`.
         revision: a branch, tag or commit; only for a hub id.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is of no known or of an unsafe kind.
-        ConfigError: a revision of what is no hub repository.
+        CheckpointError: there is no such checkpoint, or its kind is unknown or unsafe.
+        ConfigError: a revision was given for something other than a hub repository.
     """
     label = str(source)
-    # By os.path, as pathlib raises for an unknown user and for a name too long.
+    # os.path, because pathlib raises for an unknown user and for a name that is too long.
     path = Path(os.path.expanduser(source))
     if label and os.path.exists(path):
         if revision is not None:
@@ -102,10 +102,10 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
 def _download(repository: str, *, revision: str | None = None) -> Path:
     """Fetch the safe files of a hub repository, or find them in the local hub cache.
 
-    `HF_HUB_OFFLINE=1` looks in the cache only.
+    With `HF_HUB_OFFLINE=1` it looks in the cache only.
 
     Raises:
-        CheckpointError: not found, not allowed, all pickles, or the hub is out of reach.
+        CheckpointError: not found, not allowed, only pickles, or the hub cannot be reached.
     """
     try:
         directory = Path(
@@ -116,7 +116,7 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
                 ignore_patterns=list(IGNORED_PATTERNS),
             )
         )
-    except Exception as error:  # the client and its transport raise many unrelated types
+    except Exception as error:  # the client and its transport raise many types
         at = "" if revision is None else f" at revision {revision!r}"
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
@@ -130,10 +130,10 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
 
 
 def _names_on_hub(repository: str, commit: str) -> list[str]:
-    """The files of a repository, pickles included; none where the hub is out of reach."""
+    """All files of a repository, pickles included; [] if the hub cannot be reached."""
     try:
         return list(list_repo_files(repository, revision=commit))
-    except Exception:  # only for a better message than "has no weights"
+    except Exception:  # the names only make a later message better
         return []
 
 

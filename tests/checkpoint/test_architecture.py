@@ -37,14 +37,16 @@ TAKES_VIEWS: dict[str, dict[str, Any]] = {
         ("cohere", {}, "logit_scale = 0.0625"),
         ("qwen3_next", {}, "layers of type linear_attention"),
         ("llama", {"rope_parameters": {**_ROPE, "rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
-        ("bloom", {}, "attention that cannot be replaced"),
+        ("bloom", {}, "attention that transformers cannot replace"),
     ],
 )
 def test_config_is_refused_with_a_reason(
     model_type: str, settings: dict[str, Any], message: str
 ) -> None:
     config = CONFIG_MAPPING[model_type](**settings)
-    with pytest.raises(CheckpointError, match=f"{message}.* why: .* Use another base model"):
+    with pytest.raises(
+        CheckpointError, match=f"{message}.*, so it cannot think here: .* Use another base model"
+    ):
         check_supported_config(config)
 
 
@@ -58,7 +60,7 @@ def test_longrope_in_a_checkpoint(make_plain: ToyMaker, edit_json: JsonEditor) -
         "original_max_position_embeddings": 128,
     }
     edit_json(directory / "config.json", rope_parameters=rope)
-    with pytest.raises(CheckpointError, match="rope type 'longrope'.*running length"):
+    with pytest.raises(CheckpointError, match="rope type 'longrope'.*current length"):
         load_model(directory)
 
 
