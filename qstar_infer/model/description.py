@@ -1,4 +1,4 @@
-"""One plain sentence about a model, for start-up lines and model cards."""
+"""Name and one-sentence description of a model, for start-up lines and model cards."""
 
 from pathlib import PurePath
 
@@ -8,9 +8,9 @@ from qstar_infer.model.quiet_star import QuietStarModel
 
 
 def describe(model: QuietStarModel) -> str:
-    """Name, size, dtype, thought length and whether the thoughts are trained."""
+    """One sentence: name, size, dtype, thought length, and whether the thoughts are trained."""
     backbone = model.backbone
-    size = _count(backbone.num_parameters())  # knows that 4-bit weights are packed in pairs
+    size = _count(backbone.num_parameters())  # counts packed 4-bit weights correctly
     head = f"{model_name(model)} ({size} parameters, {_precision(backbone)})"
     if model.thought_parts is None or model.config is None:
         return f"{head}, a plain language model without thought parts; it cannot think"
@@ -25,7 +25,7 @@ def describe(model: QuietStarModel) -> str:
 
 
 def model_name(model: QuietStarModel) -> str:
-    """The last part of where the model was loaded from: the name it is served under."""
+    """The last part of the source it was loaded from. The default name of a served model."""
     name = PurePath(model.backbone.name_or_path or "").name
     return name.removesuffix(".gguf") or str(model.backbone.config.model_type)
 
@@ -39,7 +39,7 @@ def _count(parameters: int) -> str:
 
 
 def _precision(backbone: PreTrainedModel) -> str:
-    """The dtype computed in, and the quantization of the weights where there is one."""
+    """The dtype of computation, and the quantization if there is one."""
     dtype = str(backbone.dtype).removeprefix("torch.")
     quantization = getattr(backbone.config, "quantization_config", None)
     if not isinstance(quantization, BitsAndBytesConfig):
