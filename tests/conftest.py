@@ -1,4 +1,4 @@
-"""What every test shares: no network, one thread per worker, one cache of the default model."""
+"""What every test shares: no network, one thread, one cache of the default model."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-# Threads that outnumber the cores wait for each other in every small matrix product.
-NUM_THREADS = 1 if IS_WORKER else 2
-os.environ["OMP_NUM_THREADS"] = str(NUM_THREADS)  # for the servers and trainers that tests start
+# Toys gain nothing from a second thread, and threads that outnumber the free cores wait for each
+# other in every small matrix product. The variable is for the processes that tests start.
+NUM_THREADS = 1
+os.environ["OMP_NUM_THREADS"] = str(NUM_THREADS)
 
 
 @pytest.fixture(autouse=True)
@@ -24,4 +24,5 @@ def _few_threads() -> None:
 def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `QSTAR_CACHE` for this run, shared by its workers: the default model is built once."""
     own = tmp_path_factory.getbasetemp()
-    return (own.parent if IS_WORKER else own) / "default-model"
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return (own.parent if is_worker else own) / "default-model"
