@@ -10,6 +10,7 @@ from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.evaluator.bootstrap import Bootstrap
 
 from ..parity.toy import make_toy
+from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
 from .evaluator_toys import TEXTS, held_out, measure_all, silence_talk_head, subject_of
 
 
@@ -21,7 +22,7 @@ def test_base_loss_is_that_of_transformers() -> None:
     for record in measured:
         ids = torch.tensor([record["token_ids"]])
         loss = toy.stock(ids, labels=ids).loss.detach()
-        assert np.mean(record["base_losses"]) == pytest.approx(float(loss), abs=1e-5)
+        assert np.mean(record["base_losses"]) == pytest.approx(float(loss), abs=TOY_LOGPROBS)
 
 
 def test_mixed_loss_is_that_of_the_oracle_with_its_own_thoughts() -> None:
@@ -41,7 +42,8 @@ def test_mixed_loss_is_that_of_the_oracle_with_its_own_thoughts() -> None:
     losses = -trace.logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
     assert record["mixed_losses"] == pytest.approx(losses.tolist(), abs=0.03)
     assert record["thought_ids"] == trace.thought_ids[0, :-1].tolist()
-    assert record["mixing_weights"] == pytest.approx(trace.mixing_weight[0, :-1].tolist(), abs=1e-4)
+    weights = trace.mixing_weight[0, :-1].tolist()
+    assert record["mixing_weights"] == pytest.approx(weights, abs=TOY_MIXING_WEIGHT)
 
 
 @pytest.mark.parametrize("kind", ["sampled", "random"])
@@ -54,7 +56,7 @@ def test_batches_change_nothing(kind: str) -> None:
         assert one["token_ids"] == other["token_ids"]
         assert one["thought_ids"] == other["thought_ids"]
         for name in ("base_losses", "mixed_losses", "mixing_weights"):
-            assert one[name] == pytest.approx(other[name], abs=1e-4)
+            assert one[name] == pytest.approx(other[name], abs=TOY_LOGPROBS)
 
 
 def test_without_a_talk_head_mixed_is_base_exactly() -> None:
