@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qstar_train.evaluator.config import EvaluateSettings
+from qstar_eval.config import EvaluateSettings
 from qstar_train.settings import load_settings
 from qstar_train.trainer.config import TrainSettings
 
