@@ -13,10 +13,10 @@ from qstar_eval.byte_text import with_bytes
 from qstar_eval.subject import Subject
 from qstar_eval.task import Record, digest_of
 from qstar_eval.text_ids import encode_text
-from qstar_infer.engine.token_text import TokenText
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import derive_seed
+from qstar_infer.text.token_text import TokenText
 
 
 class HeldOutTask:

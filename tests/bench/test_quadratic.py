@@ -16,9 +16,9 @@ from benchmarks.objective.quadratic import (
 )
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.objective import Objective, evaluate_objective
-from qstar_train.parity import ranked_choice, relative_deviation
 
 from ..parity.toy import Toy, make_toy
+from ..parity.training.compare import ranked_choice, relative_deviation
 
 TOLERANCE = 1e-4
 SETTINGS = ObjectiveSettings(num_talk_tokens=3, num_passes=2)

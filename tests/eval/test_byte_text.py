@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from qstar_eval.byte_text import BYTE_OF_CHARACTER, with_bytes
-from qstar_infer.engine.token_text import TokenText
+from qstar_infer.text.token_text import TokenText
 
 from ..parity.toy import EOS, byte_tokenizer
 

