@@ -13,6 +13,7 @@ from qstar_train.objective.objective import evaluate_objective
 
 from ..tolerances import TOY_LOGITS
 from .toy import ARCHITECTURES, make_toy
+from .training.compare import ranked_choice, relative_deviation
 
 
 def batch() -> tuple[Tensor, Tensor]:
