@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from qstar_infer.config import Speculation, parse_speculation
-from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
+from qstar_infer.engine_args import EngineArgs, ThoughtVectors, setting_help, setting_types
 
 PANEL = "Engine options (each also by environment, such as QSTAR_DTYPE)"
 _KEYWORD = "engine_args"
@@ -18,6 +18,8 @@ _OPTION_TYPES: dict[Any, Any] = {
     int: int | None,
     int | None: int | None,
     Speculation: str | None,
+    ThoughtVectors: str | None,
+    Literal["auto", "none"]: str | None,
 }
 """A setting's type to that of its option: None means that the user did not give it."""
 
