@@ -104,7 +104,7 @@ class GenerationJob:
         async with self._deltas:
             async for delta in self._deltas:
                 self._observe(delta)
-                _merge(wholes[delta.request_id], delta)
+                wholes[delta.request_id].extend(delta)
         ranker = MeanLogprobRanker()
         return [
             replace(
@@ -122,13 +122,3 @@ def _empty_output(admitted: AdmittedRequest) -> RequestOutput:
         prompt_token_ids=request.prompt_token_ids,
         outputs=[CompletionOutput(index=i) for i in range(request.params.num_candidates)],
     )
-
-
-def _merge(whole: RequestOutput, delta: RequestOutput) -> None:
-    """Append a delta to the output so far, in place."""
-    for output in delta.outputs:
-        whole.outputs[output.index].extend(output)
-    if delta.prompt_logprobs is not None:
-        whole.prompt_logprobs = delta.prompt_logprobs
-    whole.num_prompt_thought_tokens += delta.num_prompt_thought_tokens
-    whole.finished = delta.finished

@@ -131,7 +131,7 @@ def test_port_0_takes_a_free_port_and_says_which() -> None:
 
 
 def test_a_server_whose_engine_dies_answers_its_requests_and_exits_1() -> None:
-    """It stayed up for good and answered 503, so that nothing started it again."""
+    """It kept running and answered 503 forever, so no supervisor restarted it."""
     process = serve("mortal", "--port", "0")
     url, request = f"{url_of(process)}/completions", body(max_tokens=400, ignore_eos=True)
     with httpx.stream("POST", url, json=request | {"stream": True}) as r:

@@ -56,7 +56,8 @@ async def test_minus_infinity_is_written_as_minus_9999(client: httpx.AsyncClient
 async def test_tokens_with_the_same_text_are_all_kept(client: httpx.AsyncClient) -> None:
     """A token that is half a character shows as U+FFFD, and so do its neighbours.
 
-    lm-eval calls a token greedy if none in the dictionary is likelier: dropping one would lie.
+    lm-eval calls a token greedy if no other in the dictionary is more likely, so none may be left
+    out.
     """
     logprobs = await logprobs_of(client, logprobs=2, max_tokens=2)
     first_byte = "é".encode()[0]
@@ -130,7 +131,7 @@ async def test_every_choice_has_the_echoed_logprobs(client: httpx.AsyncClient) -
 async def test_a_short_request_for_very_many_scores_is_refused(
     client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
-    """2.5 KB of request drew 12.6 MB of answer, and a longer prompt or context still more."""
+    """A request of 2.5 KB got a response of 12.6 MB; a longer prompt got more."""
     engine.model = dataclasses.replace(engine.model, max_model_len=4096)
     fields: dict[str, Any] = {"prompt": [65] * 2049, "echo": True, "max_tokens": 0}
     error = await refused(client, n=128, logprobs=0, **fields)

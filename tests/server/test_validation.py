@@ -213,7 +213,7 @@ async def test_many_errors_are_cut_to_ten(client: httpx.AsyncClient) -> None:
 async def test_a_million_wrong_items_are_refused_quickly_and_briefly(
     client: httpx.AsyncClient,
 ) -> None:
-    """vLLM once answered a 4 KB body with 23 MB of errors."""
+    """vLLM once responded to a 4 KB body with 23 MB of errors."""
     for fields in (
         {"prompt": ["x"] + [1] * 400_000},
         {"stop": [1] * 400_000},
