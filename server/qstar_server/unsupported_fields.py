@@ -1,4 +1,7 @@
-"""Request fields this server does not have: refused where they would change the answer."""
+"""Request fields that this server does not support.
+
+A field that would change the output is an error; any other unknown field is logged and ignored.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -8,10 +11,10 @@ from qstar_infer.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
-# Field -> values that ask for nothing, beside null. Any other value of these fields would change
-# what the client gets, and leaving it out in silence would hand back a wrong answer.
-_REFUSED: dict[str, tuple[Any, ...]] = {
-    # choice of tokens
+# Field -> values that change nothing, in addition to null. Any other value would change the output,
+# so ignoring it would return a wrong result.
+_UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    # token selection
     "allowed_token_ids": ([],),
     "bad_words": ([],),
     "logits_processors": ([],),
@@ -36,62 +39,60 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     # prompt
     "truncate_prompt_tokens": (),
     "prompt_embeds": (),
-    # form of the answer
+    # form of the response
     "prompt_logprobs": (),
     "logprob_token_ids": (),
     "return_tokens_as_token_ids": (False,),
     "detokenize": (True,),
-    # order of service
+    # scheduling
     "priority": (0,),
-    # thought budgets in tokens a text; ours is tokens a thought
+    # thought budgets for a whole text; ours is per thought
     "thinking_token_budget": (),
     "reasoning_budget": (),
     "reasoning_budget_tokens": (),
     "thinking_budget": (),
 }
-_REFUSED_PREFIX = "guided_"
+_UNSUPPORTED_PREFIX = "guided_"
 _MAX_NAMES = 256
 _MAX_NAME_CHARS = 64
 
 
-class UnknownFields:
-    """Logs each ignored field name once; remembers a bounded number of them."""
+class IgnoredFieldLog:
+    """Logs the name of each ignored field once. Remembers a bounded number of names."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
-    def note(self, extras: Mapping[str, Any]) -> None:
-        """Log the names not seen before. Values are never logged."""
-        for name in extras:
+    def note(self, extra_fields: Mapping[str, Any]) -> None:
+        """Log the names that are new. Values are never logged."""
+        for name in extra_fields:
             short = name[:_MAX_NAME_CHARS]
-            if _is_refused(name) or short in self._seen or len(self._seen) >= _MAX_NAMES:
+            if _is_unsupported(name) or short in self._seen or len(self._seen) >= _MAX_NAMES:
                 continue
             self._seen.add(short)
             logger.warning("ignoring unknown request field %r", short)
 
 
-def refuse_unsupported(extras: Mapping[str, Any]) -> None:
-    """Refuse fields that would change the answer and cannot be honoured.
-
-    Raises:
-        RequestError: `param` names the field.
+def check_supported(extra_fields: Mapping[str, Any]) -> None:
     """
-    for name, value in extras.items():
-        if _is_refused(name) and value is not None and not _asks_for_nothing(name, value):
+    Raises:
+        RequestError: a field would change the output and is not supported; `param` names it.
+    """
+    for name, value in extra_fields.items():
+        if _is_unsupported(name) and value is not None and not _is_harmless(name, value):
             short = name[:_MAX_NAME_CHARS]
             raise RequestError(
                 f"{short} is not supported by this server; leave it out", param=short
             )
 
 
-def _is_refused(name: str) -> bool:
-    """Whether the field is one of those that are refused, not ignored."""
-    return name in _REFUSED or name.startswith(_REFUSED_PREFIX)
+def _is_unsupported(name: str) -> bool:
+    return name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_PREFIX)
 
 
-def _asks_for_nothing(name: str, value: Any) -> bool:
+def _is_harmless(name: str, value: Any) -> bool:
     # 0 == False and 1 == True in Python, but not in JSON.
     return any(
         value == harmless and isinstance(value, bool) == isinstance(harmless, bool)
-        for harmless in _REFUSED.get(name, ())
+        for harmless in _UNSUPPORTED.get(name, ())
     )

@@ -5,20 +5,19 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from qstar_server.bridge import DeltaStream
+from qstar_server.delta_stream import DeltaStream
 from qstar_server.errors import ApiError
 
-from qstar_infer.engine.protocol import EngineRequest, OutputListener
+from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, OutputListener
 from qstar_infer.errors import EngineDeadError
 from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 from tests.server.fake_engine import FakeEngine
 
 
-def request(request_id: str = "r", **params: int) -> EngineRequest:
-    return EngineRequest(
-        request_id=request_id, prompt_token_ids=[65], params=SamplingParams(**params)
-    )
+def admit(engine: FakeEngine, request_id: str = "r", *, max_tokens: int = 16) -> AdmittedRequest:
+    params = SamplingParams(max_tokens=max_tokens)
+    return engine.admit(EngineRequest(request_id=request_id, prompt_token_ids=[65], params=params))
 
 
 def delta(*, finished: bool = False) -> RequestOutput:
@@ -27,7 +26,7 @@ def delta(*, finished: bool = False) -> RequestOutput:
 
 
 async def test_deltas_arrive_in_order_and_the_last_ends_the_stream(engine: FakeEngine) -> None:
-    stream = await DeltaStream.open(engine, [request(max_tokens=3)], max_pending=10)
+    stream = await DeltaStream.open(engine, [admit(engine, max_tokens=3)], max_pending=10)
     async with stream:
         texts = [item.outputs[0].token_ids for item in [item async for item in stream]]
     assert texts == [[72], [195], [169]]
@@ -35,7 +34,7 @@ async def test_deltas_arrive_in_order_and_the_last_ends_the_stream(engine: FakeE
 
 
 async def test_leaving_aborts_once_what_has_not_finished(engine: FakeEngine) -> None:
-    requests = [request("short", max_tokens=1), request("long", max_tokens=400)]
+    requests = [admit(engine, "short", max_tokens=1), admit(engine, "long", max_tokens=400)]
     engine.step_s = 0.05
     stream = await DeltaStream.open(engine, requests, max_pending=10)
     async with stream:
@@ -50,7 +49,9 @@ async def test_leaving_aborts_once_what_has_not_finished(engine: FakeEngine) -> 
 
 async def test_an_error_ends_all_requests_of_the_stream(engine: FakeEngine) -> None:
     engine.is_hung = True
-    stream = await DeltaStream.open(engine, [request("a"), request("b")], max_pending=10)
+    stream = await DeltaStream.open(
+        engine, [admit(engine, "a"), admit(engine, "b")], max_pending=10
+    )
     engine.die(EngineDeadError("gone"))
     with pytest.raises(EngineDeadError):
         async for _ in stream:
@@ -59,7 +60,7 @@ async def test_an_error_ends_all_requests_of_the_stream(engine: FakeEngine) -> N
 
 async def test_a_consumer_that_falls_behind_loses_its_request(engine: FakeEngine) -> None:
     engine.is_hung = True
-    stream = await DeltaStream.open(engine, [request()], max_pending=3)
+    stream = await DeltaStream.open(engine, [admit(engine)], max_pending=3)
     for _ in range(10):
         stream._push(delta())
     assert len(stream._items) == 1
@@ -75,13 +76,13 @@ async def test_a_client_that_leaves_before_its_submission_is_aborted(engine: Fak
     release, has_submitted = threading.Event(), threading.Event()
     submit = engine.submit
 
-    def slow_submit(requests: Sequence[EngineRequest], listener: OutputListener) -> None:
+    def slow_submit(requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         release.wait(5)
         submit(requests, listener)
         has_submitted.set()
 
     engine.submit = slow_submit  # type: ignore[method-assign]
-    opening = asyncio.create_task(DeltaStream.open(engine, [request()], max_pending=3))
+    opening = asyncio.create_task(DeltaStream.open(engine, [admit(engine)], max_pending=3))
     await asyncio.sleep(0.05)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -98,7 +99,7 @@ async def test_a_client_that_leaves_before_its_submission_is_aborted(engine: Fak
 async def test_a_listener_outlives_its_event_loop(engine: FakeEngine) -> None:
     """The engine's thread must survive a delta for a loop that has ended."""
     engine.is_hung = True
-    stream = await DeltaStream.open(engine, [request()], max_pending=3)
+    stream = await DeltaStream.open(engine, [admit(engine)], max_pending=3)
     loop = asyncio.new_event_loop()
     loop.close()
     stream._loop = loop

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server
@@ -19,7 +19,7 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture
 def hurried(engine: FakeEngine) -> Iterator[LiveServer]:
-    limits = Settings(body_timeout_s=0.3, max_body_bytes=1000, drain_grace_s=0)
+    limits = ServerConfig(body_timeout_s=0.3, max_body_bytes=1000, drain_grace_s=0)
     server = start_server(engine, limits)
     yield server
     server.stop()

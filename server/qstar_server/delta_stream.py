@@ -1,4 +1,4 @@
-"""Engine deltas, which arrive on the engine's thread, as an async iterator on the event loop."""
+"""Brings engine outputs from the engine's thread to the event loop, as an async iterator."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from types import TracebackType
 
 import anyio.to_thread
 
-from qstar_infer.engine.protocol import Engine, EngineRequest
+from qstar_infer.engine.protocol import AdmittedRequest, Engine
 from qstar_infer.outputs import RequestOutput
 from qstar_server.errors import ApiError
 
@@ -16,20 +16,21 @@ logger = logging.getLogger(__name__)
 
 
 class DeltaStream:
-    """The deltas of one HTTP request, whatever number of engine requests it is made of.
+    """The deltas of all engine requests of one HTTP request, in order of arrival.
 
-    Iterate it once. Leave it (`async with`, or `close`) and every engine request that has not
-    finished is aborted. An error of one engine request ends them all.
+    Iterate it once. Leaving the `async with` block, or calling `close`, aborts every engine request
+    that has not finished. An error of one engine request ends them all.
 
-    Memory is bounded: a consumer that falls `max_pending` deltas behind loses its request.
+    Memory is bounded: when more than `max_pending` deltas wait for the consumer, the requests are
+    aborted and the consumer gets an error.
     """
 
     def __init__(
-        self, engine: Engine, requests: Sequence[EngineRequest], *, max_pending: int
+        self, engine: Engine, requests: Sequence[AdmittedRequest], *, max_pending: int
     ) -> None:
         self._engine = engine
         self._requests = requests
-        self._open_ids = {request.request_id for request in requests}
+        self._open_ids = {admitted.request.request_id for admitted in requests}
         self._max_pending = max_pending
         self._loop = asyncio.get_running_loop()
         self._items: deque[RequestOutput | Exception] = deque()
@@ -38,12 +39,12 @@ class DeltaStream:
 
     @classmethod
     async def open(
-        cls, engine: Engine, requests: Sequence[EngineRequest], *, max_pending: int
+        cls, engine: Engine, requests: Sequence[AdmittedRequest], *, max_pending: int
     ) -> "DeltaStream":
         """Submit the requests, all or none.
 
         Raises:
-            RequestError, QueueFullError, EngineDeadError: as `Engine.submit`.
+            RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
         """
         stream = cls(engine, requests, max_pending=max_pending)
         try:
@@ -54,7 +55,7 @@ class DeltaStream:
         return stream
 
     def close(self) -> None:
-        """Abort what has not finished. Does not wait; may be called twice."""
+        """Abort the requests that have not finished. Does not wait; may be called twice."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -79,7 +80,7 @@ class DeltaStream:
         return self
 
     async def __anext__(self) -> RequestOutput:
-        """The next delta of any of the requests; the end when all have finished."""
+        """The next delta of any request; stops when all requests have finished."""
         while not self._items:
             if self._is_closed or not self._open_ids:
                 raise StopAsyncIteration
@@ -94,18 +95,18 @@ class DeltaStream:
         return item
 
     def _submit(self) -> None:
-        """Runs on a worker thread, which goes on where its caller is cancelled."""
+        """Runs on a worker thread, which continues if its caller is cancelled."""
         self._engine.submit(self._requests, self._listen)
         if self._is_closed:
-            # The abort of `close` may have come before there was anything to abort.
-            self._abort([request.request_id for request in self._requests])
+            # `close` ran before the engine knew these requests, so its abort had no effect.
+            self._abort([admitted.request.request_id for admitted in self._requests])
 
     def _listen(self, item: RequestOutput | Exception) -> None:
         """Called on the engine's thread."""
         try:
             self._loop.call_soon_threadsafe(self._push, item)
         except RuntimeError:
-            # The event loop has ended: the process is on its way out and nobody listens.
+            # The event loop has ended: the process is exiting.
             logger.debug("delta dropped: the event loop is closed")
 
     def _push(self, item: RequestOutput | Exception) -> None:

@@ -1,4 +1,7 @@
-"""Reads a JSON body: bounded in size and time, strict in form, off the event loop where large."""
+"""Reads a request's JSON body: bounded in size and time, strict in form.
+
+A large body is parsed outside the event loop.
+"""
 
 import anyio
 import anyio.to_thread
@@ -8,10 +11,10 @@ from pydantic_core import from_json
 from qstar_server.errors import ApiError
 
 _INLINE_BYTES = 32_768
-# A client writes its whole body before it reads. Swallowing somewhat more than the limit lets it
-# read the refusal instead of a broken pipe.
+# A client writes its whole body before it reads the answer. Reading somewhat more than the limit
+# lets it see the 413 instead of a broken pipe.
 _DRAIN_FACTOR = 8
-# The rest of the body may still come; it must not be taken for the next request.
+# The rest of the body may still arrive; it must not be read as the next request.
 _CLOSE = {"Connection": "close"}
 
 
@@ -21,9 +24,9 @@ async def read_json_object(
     """The body as a JSON object.
 
     Raises:
-        ApiError: 415 for another content type, 413 for too large a body, 408 for one that has not
-            arrived in time, 400 for anything that is not a JSON object (NaN and Infinity are not
-            JSON).
+        ApiError: 415 for another content type, 413 for a body that is too large, 408 for one that
+            does not arrive in time, 400 for anything that is not a JSON object (NaN and Infinity
+            are not JSON).
     """
     _check_content_type(request)
     _check_declared_length(request, max_bytes)
@@ -50,8 +53,8 @@ def _check_content_type(request: Request) -> None:
 
 def _check_declared_length(request: Request, max_bytes: int) -> None:
     declared = request.headers.get("content-length", "")
-    # A smaller one is refused once it has been swallowed. Digits beyond twenty are more than any
-    # limit, and would take long to convert.
+    # A body that is only somewhat too large is read first, then refused. More than twenty digits
+    # exceed any limit and would take long to convert.
     if declared.isdecimal() and int(declared[:20]) > max_bytes * _DRAIN_FACTOR:
         raise _too_large(max_bytes)
 
