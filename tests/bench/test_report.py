@@ -47,7 +47,12 @@ def test_prompts_come_with_the_package() -> None:
 
 def test_table_and_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[DecodeSettings] = []
-    monkeypatch.setattr(bench, "_run", lambda settings: asked.append(settings) or make_report())
+
+    def run(settings: DecodeSettings) -> DecodeReport:
+        asked.append(settings)
+        return make_report()
+
+    monkeypatch.setattr(bench, "_run", run)
     path = tmp_path / "numbers.json"
     line = ["bench", "decode", "--mixing-weight", "0.1", "--json", str(path)]
     result = runner.invoke(app, line, env={"COLUMNS": "100"})

@@ -30,25 +30,25 @@ def test_thoughts_of_the_default_model_change_its_predictions(default_server: st
     """By their words: other noise for the thoughts alone, another prediction."""
     with QStarClient(base_url=default_server) as client:
         first = [
-            (
-                client.completions.create(
-                    prompt="Two plus two is",
-                    max_tokens=1,
-                    temperature=0,
-                    seed=seed,
-                    num_thought_tokens=length,
-                    thought_temperature=temperature,
-                    show_thoughts=True,
-                ).choices[0]
-            ).thoughts
+            client.completions.create(
+                prompt="Two plus two is",
+                max_tokens=1,
+                temperature=0,
+                seed=seed,
+                num_thought_tokens=length,
+                thought_temperature=temperature,
+                show_thoughts=True,
+            )
+            .choices[0]
+            .thoughts
             for seed, length, temperature in ((1, 4, 1.0), (2, 4, 1.0), (1, 0, None))
         ]
-    one, other = first[0][0], first[1][0]
+    one, other, without = (thoughts[0] for thoughts in first if thoughts)
     assert one.base_logprob == other.base_logprob
     assert one.thought != other.thought
     assert one.mixing_weight != other.mixing_weight
-    assert first[2][0].mixing_weight == 0
-    assert first[2][0].logprob == first[2][0].base_logprob
+    assert without.mixing_weight == 0
+    assert without.logprob == without.base_logprob
 
 
 def test_our_client_streams_thoughts(default_server: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -20,6 +21,9 @@ from qstar_infer.sampling_params import SamplingParams
 MASK64 = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
 GOLDEN = 0x9E3779B97F4A7C15
+
+Words = NDArray[np.uint32]
+Numbers = NDArray[np.float64]
 
 
 @dataclass
@@ -45,7 +49,7 @@ def noise_key(seed: int, position: int, role: int) -> int:
     return mix64(key ^ ((role * GOLDEN + 1) & MASK64))
 
 
-def mix32(x: np.ndarray) -> np.ndarray:
+def mix32(x: Words) -> Words:
     x = x ^ (x >> np.uint32(16))
     x = x * np.uint32(0x7FEB352D)
     x = x ^ (x >> np.uint32(15))
@@ -53,7 +57,7 @@ def mix32(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint32(16))
 
 
-def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
+def gumbel(seed: int, position: int, role: int, vocab_size: int) -> Numbers:
     key = noise_key(seed, position, role)
     tokens = np.arange(vocab_size, dtype=np.uint32)
     bits = mix32(mix32(tokens ^ np.uint32(key & MASK32)) ^ np.uint32(key >> 32))
@@ -61,7 +65,7 @@ def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
     return -np.log(-np.log1p(-tail))
 
 
-def pick(logits: np.ndarray, temperature: float, seed: int, position: int, role: int) -> int:
+def pick(logits: Numbers, temperature: float, seed: int, position: int, role: int) -> int:
     if temperature == 0:
         return int(np.argmax(logits))
     noise = gumbel(seed, position, role, len(logits))
@@ -91,18 +95,19 @@ class SlowLoop:
         output = self.stock.model(
             inputs_embeds=embeddings[None], attention_mask=mask[None, None], use_cache=False
         )
-        return output.last_hidden_state[0, -1]
+        last: torch.Tensor = output.last_hidden_state[0, -1]
+        return last
 
     @torch.no_grad()
-    def logits(self, hidden: torch.Tensor) -> np.ndarray:
-        logits = self.stock.lm_head(hidden).double().numpy().copy()
+    def logits(self, hidden: torch.Tensor) -> Numbers:
+        logits: Numbers = self.stock.lm_head(hidden).double().numpy().copy()
         logits[self.delimiters] = -math.inf
         return logits
 
     @torch.no_grad()
     def decide(
         self, prefix: list[int], params: SamplingParams, num_thought_tokens: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray, float, list[int]]:
+    ) -> tuple[Numbers, Numbers, float, list[int]]:
         """Base logits, mixed logits, mixing weight and thought after a prefix."""
         embed = self.stock.get_input_embeddings()
         fed = embed(torch.tensor(prefix))
@@ -116,6 +121,7 @@ class SlowLoop:
         heat = params.thought_temperature
         if heat is None:
             heat = 0.0 if params.temperature == 0 else 1.0
+        assert self.parts is not None
         fed = torch.cat([fed, self.parts.start_thought[None]])
         thought: list[int] = []
         for role in range(1, num_thought_tokens + 1):
@@ -141,6 +147,7 @@ class SlowLoop:
         eos: int,
     ) -> SlowOutput:
         """Greedy or sampled decoding; `stop` strings are not looked at."""
+        assert params.max_tokens is not None
         tokens = list(prompt)
         output = SlowOutput()
         if params.prompt_logprobs is not None:
@@ -162,13 +169,13 @@ class SlowLoop:
         return output
 
 
-def log_sum_exp(logits: np.ndarray) -> float:
+def log_sum_exp(logits: Numbers) -> float:
     return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
 
 
 def shape(
-    logits: np.ndarray, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
-) -> np.ndarray:
+    logits: Numbers, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
+) -> Numbers:
     """Bias, penalties and filters, one token of the vocabulary at a time."""
     row = logits.copy()
     output = tokens[num_prompt:]
@@ -186,7 +193,7 @@ def shape(
     return row if params.temperature == 0 else keep_likely(row, params)
 
 
-def keep_likely(row: np.ndarray, params: SamplingParams) -> np.ndarray:
+def keep_likely(row: Numbers, params: SamplingParams) -> Numbers:
     """`top_k`, then `top_p` of what is left, then `min_p`."""
     order = sorted(range(len(row)), key=lambda token: -row[token])
     if params.top_k > 0:
@@ -203,6 +210,6 @@ def keep_likely(row: np.ndarray, params: SamplingParams) -> np.ndarray:
     return row
 
 
-def shares(row: np.ndarray, temperature: float) -> np.ndarray:
+def shares(row: Numbers, temperature: float) -> Numbers:
     scaled = row / temperature
     return np.exp(scaled - log_sum_exp(scaled))
