@@ -1,7 +1,9 @@
 """Install PyTorch into the environment of the interpreter that runs this file.
 
 With an NVIDIA GPU: the CUDA build, which is what a plain `pip install torch` gives. Without one: a
-CPU build, never the gigabytes of CUDA libraries. Standard library only; run as
+CPU build, never the gigabytes of CUDA libraries. The release is PINNED, or the newest where that one
+does not exist for this Python; what torch itself needs comes as `constraints.txt` says.
+Standard library only; run as
 
     .venv/bin/python scripts/install_torch.py
 
@@ -14,11 +16,12 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
 MIN_VERSION = (2, 11)
 REQUIREMENT = "torch>=2.11"
-KNOWN_GOOD = "torch==2.13.0"
-"""Asked for first: some machines keep a CPU build of exactly this release at hand."""
+PINNED = "torch==2.13.0"
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 CUDA_PACKAGE = re.compile(r"^(nvidia|cuda)(-|$)|^(pytorch-)?triton$")
 
 
@@ -27,17 +30,21 @@ def main() -> None:
     version = installed_version()
     if version is not None and version >= MIN_VERSION:
         say(f"torch {metadata.version('torch')} is installed")
-    elif has_nvidia_gpu():
-        say("NVIDIA GPU found: installing the CUDA build of torch")
-        pip("install", REQUIREMENT)
-    elif is_cpu_only(planned_packages(KNOWN_GOOD)):
-        say("no NVIDIA GPU: installing the CPU build of torch")
-        pip("install", KNOWN_GOOD)
+        return
+    plan = planned_packages(PINNED)
+    requirement = REQUIREMENT if plan is None else PINNED
+    if has_nvidia_gpu():
+        say(f"NVIDIA GPU found: installing the CUDA build of {requirement}")
+        pip("install", "--constraint", str(CONSTRAINTS), requirement)
+    elif is_cpu_only(plan):
+        say(f"no NVIDIA GPU: installing the CPU build of {requirement}")
+        pip("install", "--constraint", str(CONSTRAINTS), requirement)
     else:
         say("no NVIDIA GPU, and pip would take a CUDA build: installing the CPU build with uv")
         pip("install", "uv")
         uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
-        subprocess.run([*uv, "--torch-backend=cpu", REQUIREMENT], check=True)
+        uv += ["--constraint", str(CONSTRAINTS), "--torch-backend=cpu", requirement]
+        subprocess.run(uv, check=True)
 
 
 def installed_version() -> tuple[int, int] | None:
