@@ -83,10 +83,10 @@ def test_the_paper_s_way_gives_our_gradients(way: type[Recomputed] | type[Cached
     parts = toy.model.thinking_parts
     pick = ranked_choice(SETTINGS.num_passes, by_rank=True)
     total = evaluate_objective(toy.model, *batch(), SETTINGS, pick=pick).total
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     ours = gradients(toy.model.backbone, parts)
     total = evaluate_quadratic(stock_of(toy), *batch(), SETTINGS, pick=pick, way=way).total
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     theirs = gradients(toy.stock, parts)
     assert ours.keys() == theirs.keys()
     for name, gradient in theirs.items():

@@ -88,10 +88,17 @@ def test_embeddings_of_another_width(toy_backbone: Callable[..., PreTrainedModel
 
 
 def test_attention_sinks() -> None:
-    settings = {"num_local_experts": 2, "hidden_size": 32, "intermediate_size": 16}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
-    rope = {"rope_parameters": {**_ROPE, "rope_type": "default"}}
-    config = CONFIG_MAPPING["gpt_oss"](**settings, **heads, **rope, num_hidden_layers=2)
+    settings: dict[str, Any] = {
+        "num_local_experts": 2,
+        "hidden_size": 32,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "rope_parameters": {**_ROPE, "rope_type": "default"},
+    }
+    config = CONFIG_MAPPING["gpt_oss"](**settings)
     with pytest.raises(CheckpointError, match="attention sinks"):
         check_supported_model(AutoModelForCausalLM.from_config(config))
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
-from qstar_infer.checkpoint import backbone, default, describe, load_model, packaged_base
+from qstar_infer.checkpoint import default, describe, load_model, packaged_base
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -192,7 +193,7 @@ def test_lack_of_memory_is_no_damage(lack: Exception, monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> None:
         raise lack
 
-    monkeypatch.setattr(backbone.AutoModelForCausalLM, "from_pretrained", fail)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
     with pytest.raises(CheckpointError, match="^The model in .* does not fit into memory"):
         load_model()
 
