@@ -56,8 +56,8 @@ class EngineConfig:
                 _at_least(name, getattr(self, name), 1)
 
     @property
-    def max_depth(self) -> int | None:
-        """Most unverified tokens fed, or None where the scheduler decides."""
+    def fixed_depth(self) -> int | None:
+        """Most unverified tokens that are fed; None: the engine decides."""
         if self.speculation == "auto":
             return None
         return 0 if self.speculation == "off" else self.speculation

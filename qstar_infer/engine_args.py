@@ -7,14 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from qstar_infer.config import EngineConfig, parse_speculation
 from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
-THOUGHT_VECTORS = ("kept", "literal")
-GENERATION_CONFIG = ("auto", "none")
+ThoughtVectors = Literal["kept", "literal"]
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -39,10 +38,10 @@ class EngineArgs:
     num_thought_tokens: int | None = _setting(
         None, "Tokens per thought, in place of the checkpoint's number."
     )
-    thought_vectors: str = _setting(
+    thought_vectors: ThoughtVectors = _setting(
         "kept", "kept or literal: which vectors of a published checkpoint delimit thoughts."
     )
-    generation_config: str = _setting(
+    generation_config: Literal["auto", "none"] = _setting(
         "auto", "auto: sampling defaults come from the checkpoint; none: they do not."
     )
     served_model_name: str | None = _setting(
@@ -52,8 +51,8 @@ class EngineArgs:
     """Limits of the engine. Each of its fields is a setting of its own by name; see `of`."""
 
     def __post_init__(self) -> None:
-        _check_one_of("thought_vectors", self.thought_vectors, THOUGHT_VECTORS)
-        _check_one_of("generation_config", self.generation_config, GENERATION_CONFIG)
+        _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
+        _check_one_of("generation_config", self.generation_config, ("auto", "none"))
 
     @classmethod
     def of(cls, **settings: Any) -> "EngineArgs":
@@ -69,6 +68,11 @@ class EngineArgs:
         own = {name: value for name, value in settings.items() if name in _OWN}
         limits = {name: value for name, value in settings.items() if name not in _OWN}
         return cls(**own, engine=EngineConfig(**limits))
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by name: what `of` takes."""
+        own = {name: getattr(self, name) for name in _OWN}
+        return own | {item.name: getattr(self.engine, item.name) for item in fields(EngineConfig)}
 
     @classmethod
     def from_environment(

@@ -9,9 +9,8 @@ from qstar_infer.checkpoint.default import default_model_directory
 from qstar_infer.checkpoint.load_source import load_source, load_source_tokenizer, name_model
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
-from qstar_infer.checkpoint.published import ThoughtVectors
 from qstar_infer.checkpoint.reading import is_out_of_memory
-from qstar_infer.engine_args import EngineArgs
+from qstar_infer.engine_args import EngineArgs, ThoughtVectors
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -93,7 +92,7 @@ def load_from_args(args: EngineArgs) -> QuietStarModel:
         device=args.device,
         quantization=args.quantization,
         num_thought_tokens=args.num_thought_tokens,
-        thought_vectors=args.thought_vectors,  # type: ignore[arg-type]  # EngineArgs checks it
+        thought_vectors=args.thought_vectors,
         revision=args.revision,
     )
 

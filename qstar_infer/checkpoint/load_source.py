@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -15,7 +16,7 @@ from qstar_infer.checkpoint.backbone import (
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, check_delimiters, read_native
 from qstar_infer.checkpoint.options import LoadOptions, check_thought_length
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
-from qstar_infer.checkpoint.published import ThoughtVectors, load_published
+from qstar_infer.checkpoint.published import load_published
 from qstar_infer.checkpoint.source import (
     Source,
     SourceKind,
@@ -27,7 +28,7 @@ from qstar_infer.checkpoint.tokenizer import (
     load_gguf_tokenizer,
     load_tokenizer,
 )
-from qstar_infer.engine_args import THOUGHT_VECTORS
+from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -51,10 +52,10 @@ def load_source(
     Raises:
         CheckpointError, ConfigError: as `load_model`.
     """
-    if thought_vectors not in THOUGHT_VECTORS:
+    if thought_vectors not in get_args(ThoughtVectors):
         raise ConfigError(
             f"thought_vectors={thought_vectors!r} is unknown; use one of "
-            f"{', '.join(THOUGHT_VECTORS)}."
+            f"{', '.join(get_args(ThoughtVectors))}."
         )
     if num_thought_tokens is not None:
         check_thought_length(num_thought_tokens)

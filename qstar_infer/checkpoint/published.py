@@ -13,7 +13,7 @@ The names of that code appear only here. The differences:
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,14 +40,13 @@ from qstar_infer.checkpoint.tokenizer import (
     delimiter_text_id,
     load_tokenizer,
 )
+from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
 
 logger = logging.getLogger(__name__)
-
-ThoughtVectors = Literal["kept", "literal"]
 
 _EMBEDDING_SCALE = 100.0
 _TRAINING_TALK_TOKENS = 4

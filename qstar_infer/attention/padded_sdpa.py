@@ -1,7 +1,7 @@
-"""Attention of the engine: rows over one pool of key/value blocks, through torch's SDPA.
+"""Rows over the block pool by torch's SDPA, in padded groups (decision 0004). Runs on any device.
 
-Sequences with equally many rows are attended to together; each brings the slots of its block table
-and of its lanes, and a mask says which of them a row sees. Runs on any device.
+Sequences with equally many rows attend together; each brings the slots of its block table and of
+its lanes, and a mask says which of them a row sees.
 
 Legend: S sequences of a group, R rows of each, K key slots of each; kv_heads, groups (query heads
 per key head), head_dim.
@@ -9,35 +9,32 @@ per key head), head_dim.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qstar_infer.attention.interface import LayerShape
+from qstar_infer.attention.interface import AttentionState
+from qstar_infer.kv_cache.kv_pool import KVPool
+from qstar_infer.step import SequenceRows, StepBatch
+
+_T = TypeVar("_T")
 
 
-class KVPool:
-    """Keys and values of every slot of every layer.
+class PaddedSdpaBackend:
+    """An `AttentionBackend` for every device that torch's SDPA runs on."""
 
-    Attributes:
-        keys, values: for each layer `[num_slots, kv_heads, head_dim]`, zero at first, so that a
-            masked slot nobody wrote is still a finite number.
-    """
+    def __init__(self, pool: KVPool) -> None:
+        self._pool = pool
 
-    def __init__(
-        self,
-        layer_shapes: Sequence[LayerShape],
-        num_slots: int,
-        *,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> None:
-        def zeros(heads: int, dim: int) -> Tensor:
-            return torch.zeros(num_slots, heads, dim, dtype=dtype, device=device)
-
-        self.keys = [zeros(shape.num_kv_heads, shape.key_dim) for shape in layer_shapes]
-        self.values = [zeros(shape.num_kv_heads, shape.value_dim) for shape in layer_shapes]
+    def prepare(self, batch: StepBatch) -> AttentionState:
+        """See `AttentionBackend.prepare`."""
+        device = self._pool.keys[0].device
+        slots = torch.tensor(batch.slots, dtype=torch.int64, device=device)
+        groups = _paged_groups(batch, device)
+        return PaddedSdpaState(self._pool, groups, slots, block_size=batch.block_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +48,7 @@ class PagedRows:
     context_lens: Tensor
     """`[S, R]`: a row sees the first `context_len` slots of the block table."""
     lane_of_row: Tensor
-    """`[S, R]`: the row's lane, -1 for none."""
+    """`[S, R]`: the row's lane, `NO_LANE` for none."""
     lane_lens: Tensor
     """`[S, R]`: a row sees the first `lane_len` slots of its lane."""
 
@@ -98,17 +95,15 @@ class _Group:
         return torch.cat([context, own.flatten(2)], dim=-1)
 
 
-class PagedAttention:
-    """The attention state of one engine step.
-
-    Rows come sequence by sequence, and the sequences group by group.
-    """
+class PaddedSdpaState:
+    """The attention state of one step."""
 
     def __init__(
         self, pool: KVPool, groups: Sequence[PagedRows], slots: Tensor, *, block_size: int
     ) -> None:
         """
         Args:
+            groups: neighbouring sequences with equally many rows, in the order of the rows.
             slots: `[rows]`, int64. Where each row's key and value are written.
         """
         self._pool = pool
@@ -126,7 +121,7 @@ class PagedAttention:
         scale: float,
         window: int | None,
     ) -> Tensor:
-        """See `AttentionState.attend`; batch is 1."""
+        """See `AttentionState.attend`; the batch size is 1."""
         keys, values = self._pool.keys[layer], self._pool.values[layer]
         # A NaN left in a freed slot would reach other sequences through their masks (0 * NaN).
         keys.index_copy_(0, self._slots, key[0].transpose(0, 1).nan_to_num())
@@ -173,3 +168,45 @@ def _attend_group(
         .permute(0, 3, 1, 2, 4)
         .reshape(seqs * rows, heads, -1)
     )
+
+
+def _paged_groups(batch: StepBatch, device: torch.device) -> list[PagedRows]:
+    """Neighbouring sequences that attend together, uploaded."""
+    groups: list[PagedRows] = []
+    first = 0
+    for num_rows, neighbours in groupby(batch.sequences, key=lambda seq: seq.num_rows):
+        for _, like in groupby(neighbours, key=lambda seq: len(seq.block_table).bit_length()):
+            sequences = list(like)
+            last = first + num_rows * len(sequences)
+            groups.append(_paged_rows(batch, sequences, slice(first, last), device))
+            first = last
+    return groups
+
+
+def _paged_rows(
+    batch: StepBatch, sequences: list[SequenceRows], rows: slice, device: torch.device
+) -> PagedRows:
+    def table(values: object, *shape: int) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device).view(shape)
+
+    num_seqs = len(sequences)
+    num_lanes = max(len(seq.lane_tables) for seq in sequences)
+    per_lane = max((len(lane) for seq in sequences for lane in seq.lane_tables), default=0)
+    num_blocks = max(len(seq.block_table) for seq in sequences)
+    lane_blocks = [
+        _padded([_padded(lane, per_lane, 0) for lane in seq.lane_tables], num_lanes, [0] * per_lane)
+        for seq in sequences
+    ]
+    return PagedRows(
+        block_tables=table(
+            [_padded(seq.block_table, num_blocks, 0) for seq in sequences], num_seqs, num_blocks
+        ),
+        lane_blocks=table(lane_blocks, num_seqs, num_lanes, per_lane),
+        context_lens=table(batch.context_lens[rows], num_seqs, -1),
+        lane_of_row=table(batch.row_lanes[rows], num_seqs, -1),
+        lane_lens=table(batch.lane_lens[rows], num_seqs, -1),
+    )
+
+
+def _padded(values: list[_T], length: int, filler: _T) -> list[_T]:
+    return values + [filler] * (length - len(values))

@@ -1,4 +1,4 @@
-"""An engine on a thread of its own, behind the `Engine` protocol.
+"""An engine on a thread of its own: implements the `Engine` protocol.
 
 Callers leave commands in an inbox; only the engine's thread touches the engine. It drains the
 inbox between two steps, so a submission or an abort takes effect within one step.
@@ -9,19 +9,24 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from qstar_infer.engine.engine import LLMEngine
 from qstar_infer.engine.failure import RequestFailure, request_failed
-from qstar_infer.engine.protocol import EngineRequest, ModelInfo, OutputListener
+from qstar_infer.engine.llm_engine import LLMEngine
+from qstar_infer.engine.protocol import (
+    AdmittedRequest,
+    EngineRequest,
+    ModelInfo,
+    OutputListener,
+)
 from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
 from qstar_infer.outputs import EngineStats, RequestOutput
 
 _log = logging.getLogger(__name__)
 
 MAX_FAILED_STEPS = 3
-"""In a row, each with other requests: then the engine is taken for broken."""
+"""If this many steps fail in a row, each with other requests, the engine counts as broken."""
 
 
-class EngineThread:
+class AsyncEngine:
     """Runs an `LLMEngine`; see `Engine` for what each method promises."""
 
     def __init__(self, engine: LLMEngine) -> None:
@@ -50,19 +55,11 @@ class EngineThread:
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
 
-    def check(self, request: EngineRequest) -> None:
-        self._engine.admission.check(request)
+    def admit(self, request: EngineRequest) -> AdmittedRequest:
+        return self._engine.admission.admit(request)
 
-    def submit(self, requests: Sequence[EngineRequest], listener: OutputListener) -> None:
-        for request in requests:
-            self.check(request)
-        num_new = sum(request.params.n for request in requests)
-        if num_new > self._capacity:
-            raise RequestError(
-                f"{num_new} completions are asked for at once; this server holds at most "
-                f"{self._capacity} sequences. Send fewer prompts, or a smaller n",
-                param="n" if len(requests) == 1 else "prompt",
-            )
+    def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
+        num_new = self._engine.admission.check_num_sequences(requests)
         with self._changed:
             if self._is_closing:
                 raise EngineClosedError("the engine is closed and takes no more requests")
@@ -74,14 +71,16 @@ class EngineThread:
                     f"the server holds {num_open} of at most {self._capacity} sequences and cannot "
                     f"take {num_new} more now; try again later"
                 )
-            for request in requests:
-                if request.request_id in self._listeners:
+            for admitted in requests:
+                request_id = admitted.request.request_id
+                if request_id in self._listeners:
                     raise RequestError(
-                        f"the request id {request.request_id!r} is in use", param="request_id"
+                        f"the request id {request_id!r} is in use", param="request_id"
                     )
-            for request in requests:
-                self._listeners[request.request_id] = (listener, request.params.n)
-                self._inbox.append(partial(self._add, request))
+            for admitted in requests:
+                request = admitted.request
+                self._listeners[request.request_id] = (listener, request.params.num_candidates)
+                self._inbox.append(partial(self._add, admitted))
             self._changed.notify()
 
     def abort(self, request_id: str) -> None:
@@ -108,9 +107,9 @@ class EngineThread:
                 if self._engine.has_work:
                     self._step()
         except Exception as cause:
-            # Not knowing what was left behind, going on could corrupt other requests.
-            _log.exception("the engine loop ended by an error")
-            error = EngineDeadError(f"the engine stopped by an error: {type(cause).__name__}")
+            # Its state is unknown; continuing could corrupt other requests.
+            _log.exception("the engine loop ended with an error")
+            error = EngineDeadError(f"the engine stopped with an error: {type(cause).__name__}")
         self._end(error)
 
     def _drain_inbox(self) -> bool:
@@ -124,11 +123,12 @@ class EngineThread:
             command()
         return not is_closing
 
-    def _add(self, request: EngineRequest) -> None:
+    def _add(self, admitted: AdmittedRequest) -> None:
         try:
-            self._engine.add_request(request)
+            self._engine.add_request(admitted)
         except Exception as cause:
-            failure = RequestFailure(request_id=request.request_id, error=request_failed(cause))
+            request_id = admitted.request.request_id
+            failure = RequestFailure(request_id=request_id, error=request_failed(cause))
             self._deliver_all([failure])
 
     def _step(self) -> None:
@@ -140,7 +140,7 @@ class EngineThread:
     def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
         failures = [item for item in news if isinstance(item, RequestFailure)]
         for error in dict.fromkeys(failure.error for failure in failures):
-            _log.error("an error ended requests; the others go on", exc_info=error)
+            _log.error("an error ended requests; the others continue", exc_info=error)
         for item in news:
             self._deliver(item)
 
