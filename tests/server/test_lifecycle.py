@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +140,9 @@ def test_streams_still_open_after_the_drain_time_end_with_an_error(engine: FakeE
     engine.step_s = 0.02
     thread, texts = stream_in_thread(live, max_tokens=400)
     wait_until(lambda: engine.num_open == 1)
-    started = time.monotonic()
     live.stop()
-    assert time.monotonic() - started < 4
     thread.join()
+    assert len(chunks_of(texts[0])) < 400
     error = chunks_of(texts[0])[-1]["error"]
     assert (error["code"], error["message"]) == ("shutting_down", "The server is shutting down.")
 
