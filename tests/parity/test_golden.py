@@ -13,6 +13,9 @@ from qstar_infer import LLM, QuietStarModel, SamplingParams, load_model
 GOLDEN = Path(__file__).parents[1] / "golden"
 VARIANTS = ["A", "C"]
 TOLERANCE = 1e-4
+"""Absolute; logits reach 13. The vectors' README measured 2.4e-5 between two kinds of attention;
+this code lies 1.3e-5 from them on AVX512 and AVX2, and 2e-5 without SIMD. The README also gives the
+smallest gap between the first and the second token, 1e-3: no choice hangs on rounding."""
 Behaviour = Literal["kept", "literal"]
 
 
