@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, OutputListener
-from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.errors import EngineClosedError, QueueFullError, RequestError
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams

@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def fed(plan: StepPlan, seq: Sequence) -> list[int]:
     return [index for step in plan.sequences if step.seq is seq for index in step.fed]
 
 
-def sequences(count: int, **fields: int) -> list[Sequence]:
+def sequences(count: int, **fields: Any) -> list[Sequence]:
     """Some sequences of ten prompt tokens, each with a seed of its own."""
     return [make_sequence(PROMPT, name=f"r{i}", seed=i, **fields) for i in range(count)]
 
