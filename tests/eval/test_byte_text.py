@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qstar_eval.byte_text import BYTE_OF_CHARACTER, with_bytes
+from qstar_eval.tokens import BYTE_OF_CHARACTER, show_bytes
 from qstar_infer.engine.token_text import TokenText
 
 from ..parity.toy import EOS, byte_tokenizer
@@ -21,7 +21,7 @@ def fallback_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def shown(tokenizer: PreTrainedTokenizerFast, token_ids: list[int]) -> str:
-    return with_bytes(tokenizer, token_ids, TokenText(tokenizer).of_piece(token_ids))
+    return show_bytes(tokenizer, token_ids, TokenText(tokenizer).of_piece(token_ids))
 
 
 @pytest.mark.parametrize(

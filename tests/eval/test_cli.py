@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from qstar_eval import output, runner
 from qstar_eval.cli import evaluate
-from qstar_eval.directory import claimed
+from qstar_eval.provenance import locked
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 
@@ -212,7 +212,7 @@ def test_a_broken_checkpoint_leaves_what_was_measured(config: Path) -> None:
     result = invoke(config, *paths)
     assert isinstance(result.exception, CheckpointError)
     assert "not finite" in str(result.exception)
-    assert "is kept: the same command without two" in str(result.exception)
+    assert "All records so far are kept: run the same command without two" in str(result.exception)
     assert invoke(config, paths[0]).exit_code == 0
 
 
@@ -221,7 +221,7 @@ def test_two_evaluations_in_one_directory_are_refused(
 ) -> None:
     monkeypatch.setattr(runner, "load_model", lambda *_, **__: pytest.fail("loaded"))
     save_model(make_toy().model, config.parent / "toy")
-    with claimed(config.parent / "out"):
+    with locked(config.parent / "out"):
         result = invoke(config, str(config.parent / "toy"))
     assert isinstance(result.exception, ConfigError)
     assert "another evaluation is running" in str(result.exception)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from qstar_eval import directory as run_directory
-from qstar_eval.directory import claimed
-from qstar_eval.units import UnitFile
+from qstar_eval import provenance
+from qstar_eval.provenance import locked
+from qstar_eval.records import RecordFile
 from qstar_infer.errors import ConfigError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from qstar_eval.directory import claimed
-with claimed(Path(sys.argv[1])):
+from qstar_eval.provenance import locked
+with locked(Path(sys.argv[1])):
     print("claimed", flush=True)
     time.sleep(60)
 """
@@ -30,28 +30,28 @@ def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "claimed\n"
-        with pytest.raises(ConfigError, match="another evaluation is running in it"), claimed(out):
+        with pytest.raises(ConfigError, match="another evaluation is running in it"), locked(out):
             pytest.fail("claimed twice")
         process.send_signal(signal.SIGKILL)
     (out / "settings.tmp").write_text("{")
-    with claimed(out):
+    with locked(out):
         pass
-    with claimed(out):
+    with locked(out):
         pass
 
 
 def test_a_foreign_directory_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="holds other things"), claimed(tmp_path):
+    with pytest.raises(ConfigError, match="not from an evaluation"), locked(tmp_path):
         pytest.fail("claimed")
-    with pytest.raises(ConfigError, match="is a file"), claimed(tmp_path / "thesis.txt"):
+    with pytest.raises(ConfigError, match="is a file"), locked(tmp_path / "thesis.txt"):
         pytest.fail("claimed")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_without_locks_a_run_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_directory, "fcntl", None)
-    with claimed(tmp_path), claimed(tmp_path):
+    monkeypatch.setattr(provenance, "fcntl", None)
+    with locked(tmp_path), locked(tmp_path):
         pass
 
 
@@ -60,4 +60,4 @@ def test_a_unit_counts_once(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     rows = [{"index": 1, "by": "a"}, {"index": 0, "by": "a"}, {"index": 1, "by": "b"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert UnitFile(path).records() == [rows[1], rows[0]]
+    assert RecordFile(path).records() == [rows[1], rows[0]]

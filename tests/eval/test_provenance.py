@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from qstar_eval.checkpoints import Checkpoint
-from qstar_eval.config import EvaluateSettings
-from qstar_eval.guard import guard
+from qstar_eval.config import EvalConfig
+from qstar_eval.provenance import check_provenance
 from qstar_eval.tasks import make_tasks
 from qstar_infer.errors import ConfigError
 
@@ -41,8 +41,8 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def claim(out: Path, sets: dict[str, Any], **changes: Any) -> None:
-    settings = EvaluateSettings.model_validate(sets | changes)
-    guard(out, settings, CHECKPOINTS, make_tasks(settings))
+    config = EvalConfig.model_validate(sets | changes)
+    check_provenance(out, config, checkpoints=CHECKPOINTS, tasks=make_tasks(config))
 
 
 def changed(sets: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def test_other_units_are_refused_by_the_setting_that_chose_them(
     assert "'news': max_documents was 200 and is 2;" in str(caught.value)
     assert "'sums-majority': max_questions was None and is 7." in str(caught.value)
     write(Path(news["path"]), [{"text": "Another text."}])
-    with pytest.raises(ConfigError, match=r"'news': its content has changed\. Bring .*other name"):
+    with pytest.raises(ConfigError, match=r"'news': its content has changed\. .*another name"):
         claim(out, sets)
     claim(out, sets, texts=[news | {"name": "new-news"}, tales])
 
@@ -144,8 +144,8 @@ def test_a_device_goes_by_its_kind(
 def test_a_directory_of_an_older_version_is_named(sets: dict[str, Any], tmp_path: Path) -> None:
     old: dict[str, Any] = {"settings": sets, "checkpoints": {}, "data": {}}
     (tmp_path / "settings.json").write_text(json.dumps(old))
-    with pytest.raises(ConfigError, match="records of an older version.*Give another"):
+    with pytest.raises(ConfigError, match="not from an evaluation, or from an older version"):
         claim(tmp_path, sets)
     (tmp_path / "settings.json").write_text('{"learning_rate": 1}')
-    with pytest.raises(ConfigError, match="is not of an evaluation"):
+    with pytest.raises(ConfigError, match="not from an evaluation"):
         claim(tmp_path, sets)

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from qstar_eval.text_ids import encode_text
+from qstar_eval.tokens import encode_text
 from qstar_infer.checkpoint.packaged_base import base_file
 from qstar_infer.checkpoint.tokenizer import load_gguf_tokenizer
 
