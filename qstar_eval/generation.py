@@ -10,7 +10,7 @@ a sample without an answer has no vote.
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from qstar_eval.answers import first_answer, last_answer
 from qstar_eval.config import QuestionKind, QuestionSetConfig
@@ -33,9 +33,8 @@ ANSWER_STOPS: dict[QuestionKind, tuple[str, ...]] = {
 """Stop strings of a greedy answer; ours, not the paper's. The last number of a worked answer is
 read, so it may have paragraphs; the first letter is read, so a blank line ends that answer."""
 CHAIN_STOPS = ("\nQ:", "\n\n\n")
-CONCLUSION_STOPS = ("\nQ:", "\n\n")
-MAX_CONCLUSION_TOKENS = 12
-"""The script's `answer_length`."""
+_CONCLUSION_PARAMS = SamplingParams(temperature=0.0, max_tokens=12, stop=("\nQ:", "\n\n"))
+"""12 is the script's `answer_length`."""
 SEQUENCES_PER_CALL = 128
 """Sequences handed to the engine in one call: several times what it generates concurrently, so that
 it has idle slots only at the end of a call. Records are written after each call."""
@@ -99,9 +98,11 @@ class ExactMatchTask(GenerationTask):
             target,
             [direct_prompt(self.questions[index]) for index in indices],
             seeds=[question_seed(target, index) for index in indices],
-            temperature=0.0,
-            max_tokens=self.config.max_new_tokens,
-            stop=ANSWER_STOPS[self.config.kind],
+            params=SamplingParams(
+                temperature=0.0,
+                max_tokens=self.config.max_new_tokens,
+                stop=ANSWER_STOPS[self.config.kind],
+            ),
         )
         return [
             self._record(index, one) for index, (one,) in zip(indices, completions, strict=True)
@@ -150,10 +151,12 @@ class MajorityTask(GenerationTask):
             target,
             [chain_prompt(self.questions[index]) for index in indices],
             seeds=[question_seed(target, index) for index in indices],
-            n=self.num_samples,
-            temperature=self.config.sample_temperature,
-            max_tokens=self.config.max_new_tokens,
-            stop=CHAIN_STOPS,
+            params=SamplingParams(
+                n=self.num_samples,
+                temperature=self.config.sample_temperature,
+                max_tokens=self.config.max_new_tokens,
+                stop=CHAIN_STOPS,
+            ),
         )
         conclusions = self._conclude(target, indices, chains)
         return [
@@ -194,9 +197,7 @@ class MajorityTask(GenerationTask):
             target,
             prompts,
             seeds=sample_seeds,
-            temperature=0.0,
-            max_tokens=MAX_CONCLUSION_TOKENS,
-            stop=CONCLUSION_STOPS,
+            params=_CONCLUSION_PARAMS,
         )
         texts = [one.text for (one,) in completions]
         size = self.num_samples
@@ -225,23 +226,22 @@ def majority_vote(answers: Sequence[str | None]) -> str | None:
 
 
 def generate(
-    target: EvalTarget, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any
+    target: EvalTarget, prompts: Sequence[str], *, seeds: Sequence[int], params: SamplingParams
 ) -> list[list[CompletionOutput]]:
     """Generate every prompt's completions in one call, in the target's thinking mode.
 
     Args:
         seeds: one for each prompt; completion i has `derive_seed(seed, i)`.
-        **settings: other fields of `SamplingParams`, the same for all prompts.
+        params: for all prompts; their seed and thoughts are set here.
     """
-    params = [
-        SamplingParams(
-            seed=seed,
-            num_thought_tokens=target.mode.num_thought_tokens,
-            thought_temperature=target.mode.temperature,
-            **settings,
-        )
-        for seed in seeds
-    ]
-    model = target.model
-    prompt_ids = [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts]
-    return [output.outputs for output in target.llm.generate(prompt_ids, params)]
+    model, mode = target.model, target.mode
+    params = replace(
+        params,
+        num_thought_tokens=mode.num_thought_tokens,
+        thought_temperature=mode.temperature,
+    )
+    outputs = target.llm.generate(
+        [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts],
+        [replace(params, seed=seed) for seed in seeds],
+    )
+    return [output.outputs for output in outputs]

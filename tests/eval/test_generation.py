@@ -126,7 +126,7 @@ def test_exact_match_reads_the_first_letter() -> None:
     assert (record["parsed"], record["correct"]) == ("B", True)
 
 
-def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
+def test_exact_match_asks_for_greedy_text_in_the_targets_mode() -> None:
     llm = ScriptedLLM({"Q: Eggs?\nA:": ["1"], "Q: Days?\nA:": ["1"]})
     target = scripted(llm)
     exact_match(EGGS, DAYS).measure(target, [0, 1])
@@ -138,7 +138,7 @@ def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("behind", "parsed"),
+    ("rest", "parsed"),
     [
         ("\n\nThen 13 - 4 = 9.\n\nThat makes 9 * 2 = 18 dollars.", "18"),
         ("\nQ: How many are 5 and 6?\nA: 11", "13"),
@@ -147,9 +147,9 @@ def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
     ],
     ids=["paragraphs", "another question", "two free lines", "a list of answers"],
 )
-def test_a_worked_answer_may_have_paragraphs(behind: str, parsed: str) -> None:
+def test_a_worked_answer_may_have_paragraphs(rest: str, parsed: str) -> None:
     """It was cut after its first paragraph, and a number from its middle was scored."""
-    llm = ScriptedLLM({"Q: Eggs?\nA:": [f" 16 - 3 = 13.{behind}"]})
+    llm = ScriptedLLM({"Q: Eggs?\nA:": [f" 16 - 3 = 13.{rest}"]})
     (record,) = exact_match(EGGS).measure(scripted(llm), [0])
     assert record["parsed"] == parsed
 

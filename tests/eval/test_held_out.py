@@ -72,7 +72,7 @@ def test_without_thoughts_mixed_is_base_exactly() -> None:
     assert record["thoughts"] == [""] * 19
 
 
-def test_units_are_documents_with_text_the_longest_first() -> None:
+def test_examples_are_documents_with_text_longest_first() -> None:
     task = held_out(max_tokens=10)
     records = measure_all(task, target_of(make_toy().model), batch_size=3)
     assert [record["document"] for record in records] == [1, 5, 0, 3, 4]

@@ -140,7 +140,7 @@ def test_a_question_cannot_spell_a_special_token() -> None:
     assert "left_out" not in make_task([question]).measure(target_of(model), [0])[0]
 
 
-def test_subjects_are_compared_over_the_questions_that_both_have() -> None:
+def test_targets_are_compared_over_the_questions_that_both_have() -> None:
     task = make_task(NUMBERS)
     ours: list[Record] = [
         {"index": 0, "base_probability": 0.5, "mixed_probability": 0.75},
@@ -158,9 +158,7 @@ def test_subjects_are_compared_over_the_questions_that_both_have() -> None:
 def test_broken_weights_are_an_error() -> None:
     model = make_toy().model
     torch.nn.init.constant_(model.backbone.lm_head.weight, float("nan"))
-    with pytest.raises(
-        CheckpointError, match="toy: question 1 of set-probability has a"
-    ):
+    with pytest.raises(CheckpointError, match="toy: question 1 of set-probability has a"):
         make_task(NUMBERS).measure(target_of(model), [1])
 
 

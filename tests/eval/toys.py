@@ -19,7 +19,7 @@ TEXTS = [
     "a",
     "It rained all day; nobody went out.",
 ]
-"""With a blank one, which is no unit, and one of a single token."""
+"""One is blank and so no example; one is a single token."""
 
 
 def target_of(
@@ -36,7 +36,7 @@ def held_out(texts: Sequence[str] = TEXTS, *, max_tokens: int = 20) -> HeldOutTa
 
 
 def measure_all(task: HeldOutTask, target: EvalTarget, *, batch_size: int) -> list[Record]:
-    """Records of every unit, so many at once."""
+    """Records of every example, measured in batches of this size."""
     records = []
     for start in range(0, task.num_examples, batch_size):
         stop = min(start + batch_size, task.num_examples)
