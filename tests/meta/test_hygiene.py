@@ -10,7 +10,10 @@ import pytest
 import qstar_infer
 
 ROOT = Path(__file__).parents[2]
-SOURCE_DIRS = ("qstar_infer", "qstar_train", "server", "clients", "benchmarks", "scripts", "tests")
+SOURCE_DIRS = (
+    *("qstar_infer", "qstar_train", "qstar_eval", "server"),
+    *("clients", "benchmarks", "scripts", "tests"),
+)
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".yaml", ".html"}
 MAX_LINES = 400
 MAX_TEST_LINES = 600

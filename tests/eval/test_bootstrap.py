@@ -27,7 +27,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     assert 0.92 < covered < 0.97
 
 
-def test_a_ratio_weighs_units_by_their_denominators() -> None:
+def test_a_ratio_weighs_examples_by_their_denominators() -> None:
     """Document losses of 1 and 3 nats for each token, of 9 tokens and 1."""
     estimate = Bootstrap().ratio([9.0, 3.0], [9, 1])
     assert estimate == Estimate(value=1.2, low=1.0, high=3.0)
@@ -43,7 +43,7 @@ def test_the_same_numbers_give_the_same_interval() -> None:
     assert Bootstrap(seed=3).mean(values) != Bootstrap(seed=4).mean(values)
 
 
-def test_a_single_unit_has_no_width() -> None:
+def test_a_single_example_has_no_width() -> None:
     assert Bootstrap().mean([0.25]) == Estimate(value=0.25, low=0.25, high=0.25)
 
 
