@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from qstar_train.cli.evaluate_progress import shown_on
+from qstar_train.config_file import load_config as load_settings
 from qstar_train.evaluator.config import EvaluateSettings
-from qstar_train.settings import load_settings
 
 if TYPE_CHECKING:
     from qstar_train.evaluator.report import Report

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
-from qstar_train.data.config import SourceSettings
-from qstar_train.settings import Settings
+from qstar_train.config import SourceConfig as SourceSettings
+from qstar_train.config_file import Config as Settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 """Of a set; a part of file names."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
+from qstar_train.config import SourceConfig as SourceSettings
+from qstar_train.config_file import differences
 from qstar_train.evaluator.checkpoints import Checkpoint
 from qstar_train.evaluator.config import EvaluateSettings
 from qstar_train.evaluator.directory import SETTINGS, require_ours
 from qstar_train.evaluator.task import Task
-from qstar_train.settings import differences
 
 _PARTS = ("settings", "checkpoints", "tasks")
 _CHOOSE_UNITS = {*SourceSettings.model_fields, "max_questions"}

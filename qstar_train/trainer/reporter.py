@@ -1,4 +1,4 @@
-"""What a run shows while it goes: a progress bar or lines, thoughts, a tracker."""
+"""What a run shows and logs: a progress bar or lines, thoughts, a tracker."""
 
 from types import TracebackType
 from typing import Self
@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from qstar_train.trainer.method import ThoughtSample
 from qstar_train.trainer.run_directory import RunDirectory
-from qstar_train.trainer.samples import ThoughtSample
 
 
 class Reporter:
-    """Shows a run on stderr and keeps it in its directory. Silent but on the main process.
+    """Shows a run on stderr and logs it in its directory; does nothing on other processes.
 
-    A terminal gets a progress bar, anything else (a log file) a line for each logged step.
+    A terminal gets a progress bar; anything else, such as a log file, a line per logged step.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Reporter:
         self._is_main = accelerator.is_main_process
         self._num_steps = num_steps
         self._console = Console(stderr=True)
-        spare = self._console.width - 76  # beside numbers
+        spare = self._console.width - 76  # columns that the numbers leave
         self._progress = Progress(
             MofNCompleteColumn(),
             BarColumn(bar_width=max(4, min(spare, 20))),
@@ -49,13 +49,8 @@ class Reporter:
     ) -> None:
         self._progress.stop()
 
-    def step(self, step: int, metrics: dict[str, float]) -> None:
-        """Show where the run is. `metrics` as in `metrics.jsonl`."""
-        line = (
-            f"loss {metrics['mixed_loss']:.3f} base {metrics['base_loss']:.3f} "
-            f"reward {metrics['reward']:+.3f} weight {metrics['mixing_weight']:.3f} "
-            f"{metrics['tokens_per_s']:.0f} tok/s"
-        )
+    def step(self, step: int, metrics: dict[str, float], line: str) -> None:
+        """Show one line about a step, and log its metrics."""
         self._progress.update(self._task, completed=step, description=line)
         if self._is_main:
             if self._progress.disable:
@@ -64,7 +59,7 @@ class Reporter:
         self._accelerator.log(metrics, step=step)
 
     def thoughts(self, step: int, samples: list[ThoughtSample]) -> None:
-        """Print some thoughts above the bar, and keep them."""
+        """Print some thoughts above the bar, and log them."""
         if not self._is_main:
             return
         for sample in samples:

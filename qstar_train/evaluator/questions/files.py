@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
+from qstar_train.config import SourceConfig as SourceSettings
 from qstar_train.data.sources import explained, local_files, progress_bars
 from qstar_train.evaluator.config import QuestionSetSettings
 from qstar_train.evaluator.questions.data import Question, parse_questions

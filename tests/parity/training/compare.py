@@ -23,10 +23,10 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_states
+from qstar_train.objective.chunked_logits import token_losses
+from qstar_train.objective.embedding_scale import scale_vectors
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
-from qstar_train.objective.vectors import scale_vectors
-from qstar_train.objective.vocabulary import token_losses
 from qstar_train.sampling import Pick
 
 from .vectors import Replay, Stored, TrainingCase, read_cases

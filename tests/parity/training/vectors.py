@@ -18,7 +18,7 @@ from torch import Tensor
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
 from qstar_train.objective.losses import advantages
 from qstar_train.sampling import Pick
 
@@ -105,7 +105,7 @@ class TrainingCase:
     """`[examples, seq]`, 0 at padding."""
     n_ahead: int
     """The paper's: the base call, start, the sampled tokens, end."""
-    settings: ObjectiveSettings
+    settings: ObjectiveConfig
 
     @property
     def num_thought_tokens(self) -> int:
@@ -265,7 +265,7 @@ def _read_case(
     return case
 
 
-def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings:
+def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveConfig:
     """The objective as the constants have it, or as the case has it; what they lack is the default.
 
     Raises:
@@ -287,7 +287,7 @@ def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings
     known |= {"base_loss_weight": scale * share, "talk_loss_weight": scale * (1 - share)}
     known |= {"num_talk_tokens": values["n_ahead_talk"], "num_passes": values["n_passes"]}
     try:
-        return ObjectiveSettings(**known)
+        return ObjectiveConfig(**known)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
@@ -298,9 +298,7 @@ def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings
         ) from error
 
 
-def _n_ahead(
-    content: dict[str, Any], name: str, history: Tensor, settings: ObjectiveSettings
-) -> int:
+def _n_ahead(content: dict[str, Any], name: str, history: Tensor, settings: ObjectiveConfig) -> int:
     """As `train.json` has it, else by the width of the token history.
 
     The checkpoint stores it nowhere: its `max_thoughts` also counts talk tokens, not always 4.
