@@ -47,8 +47,9 @@ lint: setup ## ruff: style and formatting
 type: setup ## mypy, strict
 	$(BIN)/mypy
 
-unit: setup ## pytest only; ARGS="..." is passed on
-	$(BIN)/pytest $(ARGS)
+# Workers of one thread each (tests/conftest.py); each takes 1 to 2 GB.
+unit: setup ## pytest only, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup -m "not slow" $(ARGS)
 
 fmt: setup ## fix what ruff can fix, then format
 	$(BIN)/ruff check --fix

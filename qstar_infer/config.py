@@ -1,44 +1,48 @@
 """How the engine is sized. Plain data; None means: derive it from the model and the machine."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from qstar_infer.errors import ConfigError
 
 Speculation = Literal["auto", "off"] | int
 
 
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """Limits of one engine.
+    """Limits of one engine. Each field's help text is in its metadata.
 
     Raises:
         ConfigError: a field is out of range.
     """
 
-    speculation: Speculation = "auto"
-    """How far the frontier may run ahead of the verified text, in tokens. "auto": as far as
-    `speculation_rows` allows. "off" is depth 0. Never changes a result."""
-    block_size: int = 16
-    """Slots per key/value block."""
-    num_blocks: int | None = None
-    """Blocks in the pool. None: sized from free memory."""
-    max_model_len: int | None = None
-    """Most visible tokens of a sequence, prompt included. None: the model's own limit."""
-    max_num_seqs: int = 64
-    """Sequences in flight at once."""
-    max_queue: int = 256
-    """Sequences that may wait beyond those; one more is refused."""
-    max_rows: int = 512
-    """Rows a step may use for prefill, beside those of the thoughts in flight."""
-    speculation_rows: int | None = None
-    """Rows up to which a step costs little more than with one; "auto" drafts within it. None: 64 on
-    a CPU, 256 on an accelerator."""
-    scoring_positions: int = 32
-    """Prompt positions scored at once for `prompt_logprobs`, all requests together; bounds the
-    logits held."""
-    max_thought_tokens: int = 64
-    """Longest thought a request may ask for."""
+    speculation: Speculation = _setting(
+        "auto",
+        "How many tokens drafts may run ahead: auto, off or a number. Never changes a result.",
+    )
+    block_size: int = _setting(16, "Token slots per key/value block.")
+    num_blocks: int | None = _setting(None, "Key/value blocks; by default sized from free memory.")
+    max_model_len: int | None = _setting(
+        None, "Most visible tokens of a sequence, prompt included; by default the model's limit."
+    )
+    max_num_seqs: int = _setting(64, "Most sequences that run at once.")
+    max_queue: int = _setting(256, "Most sequences that wait; one more is refused.")
+    max_rows: int = _setting(
+        512, "Most rows a step uses for prefill, in addition to the rows of thoughts in flight."
+    )
+    speculation_rows: int | None = _setting(
+        None,
+        "Rows up to which a step costs little more than one row; auto speculation drafts within "
+        "it. By default 64 on a CPU, 256 on an accelerator.",
+    )
+    scoring_positions: int = _setting(
+        32, "Most prompt positions scored at once for prompt_logprobs; bounds the logits held."
+    )
+    max_thought_tokens: int = _setting(64, "Longest thought a request may ask for.")
 
     def __post_init__(self) -> None:
         if self.speculation not in ("auto", "off"):
@@ -52,8 +56,8 @@ class EngineConfig:
                 _at_least(name, getattr(self, name), 1)
 
     @property
-    def max_depth(self) -> int | None:
-        """Most unverified tokens fed, or None where the scheduler decides."""
+    def fixed_depth(self) -> int | None:
+        """Most unverified tokens that are fed; None: the engine decides."""
         if self.speculation == "auto":
             return None
         return 0 if self.speculation == "off" else self.speculation

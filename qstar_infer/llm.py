@@ -1,4 +1,4 @@
-"""`LLM`: load a model, generate, look at the thoughts. Everything on the caller's thread."""
+"""`LLM`: load a model, generate, look at the thoughts. Everything runs on the caller's thread."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,14 @@ from uuid import uuid4
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from qstar_infer.checkpoint import load_model
-from qstar_infer.checkpoint.published import ThoughtVectors
-from qstar_infer.config import EngineConfig
-from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.create import create_llm_engine
 from qstar_infer.engine.failure import RequestFailure
-from qstar_infer.engine.protocol import EngineRequest, ModelInfo
+from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, RequestError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
+from qstar_infer.ranking import MeanLogprobRanker, Ranker, best_outputs
 from qstar_infer.sampling_params import SamplingParams, shown
 
 Prompt = str | Sequence[int]
@@ -41,43 +40,38 @@ class LLM:
         source: str | Path | None = None,
         *,
         model: QuietStarModel | str | Path | None = None,
-        dtype: str | torch.dtype = "auto",
-        device: str | torch.device = "auto",
-        quantization: str = "none",
-        thought_vectors: ThoughtVectors = "kept",
-        num_thought_tokens: int | None = None,
-        revision: str | None = None,
-        served_model_name: str | None = None,
-        **engine: Any,
+        ranker: Ranker | None = None,
+        **settings: Any,
     ) -> None:
         """
         Args:
             source: as `load_model` takes it; None is the default model.
-            model: a model already loaded, in place of `source` and how to load it; or vLLM's word
-                for `source`.
-            dtype, device, quantization, thought_vectors, num_thought_tokens, revision: as for
-                `load_model`.
-            served_model_name: the name the model goes by; None takes its source's.
-            **engine: fields of `EngineConfig`, such as `speculation` ("auto", "off" or a depth).
+            model: a model already loaded, in place of `source` and of how to load it; or vLLM's
+                word for `source`.
+            ranker: orders the candidates of `best_of`; None: by mean log-probability.
+            **settings: any setting of `EngineArgs` and `EngineConfig`, such as `dtype`, `device`,
+                `quantization`, `speculation` ("auto", "off" or a depth) or `max_num_seqs`.
 
         Raises:
-            CheckpointError, ConfigError: as `load_model` and `EngineConfig`.
+            CheckpointError, ConfigError: as `load_model` and the settings.
         """
-        model, source = _model_or_source(model, source)
-        if model is None:
-            model = load_model(
-                source,
-                dtype=dtype,
-                device=device,
-                quantization=quantization,
-                thought_vectors=thought_vectors,
-                num_thought_tokens=num_thought_tokens,
-                revision=revision,
-            )
-        self.model = model
-        self._engine = LLMEngine(model, EngineConfig(**engine), name=served_model_name)
+        loaded, source = _model_or_source(model, source)
+        settings = {name: _as_text(value) for name, value in settings.items()}
+        args = EngineArgs.of(model=None if source is None else str(source), **settings)
+        self._engine, self.model = create_llm_engine(args, model=loaded)
+        self._ranker = MeanLogprobRanker() if ranker is None else ranker
         self._deltas: dict[str, deque[RequestOutput | RequestFailure]] = {}
         """What each open request has been given and not yet taken."""
+
+    @classmethod
+    def from_engine_args(cls, args: EngineArgs) -> "LLM":
+        """From settings that were read elsewhere, such as a command line.
+
+        Raises:
+            CheckpointError, ConfigError: as `LLM(...)`.
+        """
+        settings = args.settings()
+        return cls(settings.pop("model"), **settings)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -86,6 +80,10 @@ class LLM:
     @property
     def model_info(self) -> ModelInfo:
         return self._engine.model_info
+
+    def default_sampling_params(self) -> SamplingParams:
+        """The settings that the checkpoint recommends, and `SamplingParams`' own for the rest."""
+        return self.model_info.sampling_defaults.params()
 
     def stats(self) -> EngineStats:
         """Counts since construction."""
@@ -100,7 +98,7 @@ class LLM:
 
         Args:
             prompts: one text or one list of token ids, or several of them.
-            sampling_params: for all prompts, or one for each. None: the defaults.
+            sampling_params: for all prompts, or one for each. None: `default_sampling_params()`.
 
         Returns:
             One output for each prompt, in order.
@@ -109,19 +107,20 @@ class LLM:
             RequestError: a prompt or setting makes no sense; nothing is generated then.
             RequestFailedError: the engine failed at one of them; all are dropped.
         """
-        requests, texts = self._requests(prompts, sampling_params)
-        for request in requests:
-            self._engine.admission.check(request)
+        admitted, texts = self._admit(prompts, sampling_params)
+        requests = [each.request for each in admitted]
         outputs = [_empty_output(*pair) for pair in zip(requests, texts, strict=True)]
         try:
-            for request in requests:
-                self._open(request)
+            for each in admitted:
+                self._open(each)
             for output in outputs:
                 while not output.finished:
                     _merge(output, self._next_delta(output.request_id))
         finally:
             for request in requests:
                 self._close(request)
+        for output, request in zip(outputs, requests, strict=True):
+            output.outputs = best_outputs(output.outputs, request.params.n, self._ranker)
         return outputs
 
     def stream(
@@ -133,8 +132,14 @@ class LLM:
             RequestError: as `generate`, on the first step.
             RequestFailedError: the engine failed at this request.
         """
-        (request,), (text,) = self._requests([prompt], sampling_params)
-        self._open(request)
+        (admitted,), (text,) = self._admit([prompt], sampling_params)
+        request = admitted.request
+        if request.params.num_candidates > request.params.n:
+            raise RequestError(
+                "best_of greater than n cannot be streamed: the best are known only at the end",
+                param="best_of",
+            )
+        self._open(admitted)
         try:
             is_finished = False
             while not is_finished:
@@ -152,9 +157,9 @@ class LLM:
         self._deltas.clear()
         self._engine.check_idle()
 
-    def _open(self, request: EngineRequest) -> None:
-        self._engine.add_request(request)
-        self._deltas[request.request_id] = deque()
+    def _open(self, admitted: AdmittedRequest) -> None:
+        self._engine.add_request(admitted)
+        self._deltas[admitted.request.request_id] = deque()
 
     def _close(self, request: EngineRequest) -> None:
         self._engine.abort(request.request_id)
@@ -179,21 +184,26 @@ class LLM:
             for news in self._engine.step():
                 self._deltas[news.request_id].append(news)
 
-    def _requests(
+    def _admit(
         self,
         prompts: Prompt | Sequence[Prompt],
         params: SamplingParams | Sequence[SamplingParams] | None,
-    ) -> tuple[list[EngineRequest], list[str | None]]:
+    ) -> tuple[list[AdmittedRequest], list[str | None]]:
+        """All requests, checked; and the prompts that are texts."""
         each = _as_list(prompts)
-        requests = [
-            EngineRequest(
-                request_id=uuid4().hex,
-                prompt_token_ids=self._token_ids(prompt),
-                params=settings,
+        if params is None:
+            params = self.default_sampling_params()
+        admitted = [
+            self._engine.admission.admit(
+                EngineRequest(
+                    request_id=uuid4().hex,
+                    prompt_token_ids=self._token_ids(prompt),
+                    params=settings,
+                )
             )
             for prompt, settings in zip(each, _params_of_each(params, len(each)), strict=True)
         ]
-        return requests, [prompt if isinstance(prompt, str) else None for prompt in each]
+        return admitted, [prompt if isinstance(prompt, str) else None for prompt in each]
 
     def _token_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
@@ -211,7 +221,7 @@ def _model_or_source(
 ) -> tuple[QuietStarModel | None, str | Path | None]:
     """The model already loaded, else what to load."""
     if model is not None and source is not None:
-        raise ConfigError("source and model were both given, and one model is served; give one")
+        raise ConfigError("source and model were both given; give one of them")
     if isinstance(model, str | Path):
         return None, model
     if model is not None and not isinstance(model, QuietStarModel):
@@ -222,11 +232,20 @@ def _model_or_source(
     return model, source
 
 
+def _as_text(value: Any) -> Any:
+    """`torch.float32` as "float32", a device as its name: settings are plain data."""
+    return (
+        str(value).removeprefix("torch.")
+        if isinstance(value, torch.dtype | torch.device)
+        else value
+    )
+
+
 def _params_of_each(
-    params: SamplingParams | Sequence[SamplingParams] | None, num_prompts: int
+    params: SamplingParams | Sequence[SamplingParams], num_prompts: int
 ) -> Sequence[SamplingParams]:
-    if params is None or isinstance(params, SamplingParams):
-        return [params or SamplingParams()] * num_prompts
+    if isinstance(params, SamplingParams):
+        return [params] * num_prompts
     is_list = isinstance(params, Sequence)
     if not is_list or not all(isinstance(settings, SamplingParams) for settings in params):
         raise RequestError(
@@ -254,7 +273,7 @@ def _empty_output(request: EngineRequest, text: str | None) -> RequestOutput:
         prompt=text,
         request_id=request.request_id,
         prompt_token_ids=request.prompt_token_ids,
-        outputs=[CompletionOutput(index=index) for index in range(request.params.n)],
+        outputs=[CompletionOutput(index=index) for index in range(request.params.num_candidates)],
     )
 
 

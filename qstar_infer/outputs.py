@@ -1,4 +1,4 @@
-"""What the engine gives back: vLLM's shape, with a thought beside every visible token."""
+"""What the engine gives back: vLLM's shape, with one thought for each visible token."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -45,8 +45,16 @@ class CompletionOutput:
     index: int
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
+    token_offsets: list[int] = field(default_factory=list)
+    """Where each of `token_ids` begins, in characters of the whole completion's text; never
+    decreasing. All tokens of one character begin where it begins. A token whose text was cut off
+    (a stop string, end of sequence) begins where its text would have."""
     thoughts: list[Thought] = field(default_factory=list)
-    """One entry for each of `token_ids`."""
+    """One entry for each of `token_ids`; empty unless the request shows thoughts."""
+    num_thought_tokens: int = 0
+    """Thought tokens sampled for `token_ids`."""
+    cumulative_logprob: float = 0.0
+    """Sum of the log-probabilities of `token_ids`, in nats."""
     logprobs: list[dict[int, Logprob]] | None = None
     """For each of `token_ids`: the chosen token and the most likely ones. None: not asked for."""
     finish_reason: FinishReason | None = None
@@ -57,7 +65,10 @@ class CompletionOutput:
         """Append a later piece of the same completion, in place."""
         self.text += delta.text
         self.token_ids += delta.token_ids
+        self.token_offsets += delta.token_offsets
         self.thoughts += delta.thoughts
+        self.num_thought_tokens += delta.num_thought_tokens
+        self.cumulative_logprob += delta.cumulative_logprob
         if delta.logprobs is not None:
             self.logprobs = [] if self.logprobs is None else self.logprobs
             self.logprobs += delta.logprobs
@@ -97,7 +108,7 @@ class EngineStats:
     thought_tokens: int = 0
     """Sampled thought tokens that belong to visible tokens."""
     drafted: int = 0
-    """Drafts the frontier ran on before they were verified."""
+    """Drafts that were fed before they were verified."""
     accepted: int = 0
     """Drafts that equalled their target."""
     rejected: int = 0

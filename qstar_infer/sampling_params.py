@@ -13,7 +13,7 @@ MAX_STOP_STRINGS = 32
 MAX_STOP_CHARS = 4096
 MAX_NUM_SEQUENCES = 128
 MIN_TEMPERATURE = 1e-6
-"""A lower temperature is 0: dividing logits by it could overflow float32."""
+"""A lower temperature counts as 0: dividing logits by it could overflow float32."""
 MAX_INTEGER = 2**31 - 1
 """Of integers without a closer limit: above any vocabulary or context, and short in a message."""
 
@@ -35,8 +35,11 @@ class SamplingParams:
 
     n: int = 1
     """How many completions of the prompt, 1..128. Each has its own seed derived from `seed`."""
+    best_of: int | None = None
+    """Generate this many completions and return the `n` best, as a `Ranker` orders them; at least
+    `n`, at most 128. None: `n`."""
     temperature: float = 1.0
-    """0 is greedy, and so is anything below 1e-6; at most 2."""
+    """In [0, 2]; 0 is greedy. Anything below 1e-6 is stored as 0."""
     top_k: int = 0
     """Keep the k most likely tokens; 0 or -1 keeps all."""
     top_p: float = 1.0
@@ -60,21 +63,22 @@ class SamplingParams:
     skip_special_tokens: bool = True
     """Leave special tokens out of the text."""
     min_tokens: int = 0
-    """Neither end-of-sequence, nor a stop token id, nor a stop string ends a shorter output."""
+    """Ignore end-of-sequence and stop conditions until this many tokens are generated."""
     max_tokens: int | None = 16
     """Most visible tokens to produce; None fills the context. 0 produces none."""
     ignore_eos: bool = False
-    """Go on past end-of-sequence tokens."""
+    """Continue after an end-of-sequence token."""
     seed: int | None = None
-    """Makes the result repeatable; None draws one at random."""
+    """Makes the result repeatable; None draws a random seed."""
     logprobs: int | None = None
-    """Report this many most likely tokens beside the chosen one, 0..20; None reports none."""
+    """Report the chosen token and this many most likely ones, 0..20; None reports nothing."""
     prompt_logprobs: int | None = None
-    """The same for every prompt token (each costs a thought); None reports none."""
+    """The same for every prompt token (each costs a thought); None reports nothing."""
     num_thought_tokens: int | None = None
     """Sampled tokens per thought, delimiters excluded. None: as trained. 0: do not think."""
     thought_temperature: float | None = None
-    """As `temperature`. None: 0 when `temperature` is 0, else 1."""
+    """As `temperature`, for the thought's tokens. None: 0 when `temperature` is 0, else the
+    checkpoint's `thought_temperature`, else 1."""
     think_threshold: float | None = None
     """Skip the thought where the base distribution's top probability is at least this.
 
@@ -88,7 +92,8 @@ class SamplingParams:
 
     def _check_sampling(self) -> None:
         self._check_int("n", 1, MAX_NUM_SEQUENCES)
-        self._check_float("temperature", 0.0, 2.0)
+        self._check_best_of()
+        self._check_temperature("temperature")
         self._check_int("top_k", -1, MAX_INTEGER)
         self._check_float("top_p", 0.0, 1.0, low_is_open=True)
         self._check_float("min_p", 0.0, 1.0)
@@ -119,9 +124,23 @@ class SamplingParams:
         if self.num_thought_tokens is not None:
             self._check_int("num_thought_tokens", 0, MAX_INTEGER)
         if self.thought_temperature is not None:
-            self._check_float("thought_temperature", 0.0, 2.0)
+            self._check_temperature("thought_temperature")
         if self.think_threshold is not None:
             self._check_float("think_threshold", 0.0, 1.0)
+
+    def _check_best_of(self) -> None:
+        if self.best_of is None:
+            return
+        self._check_int("best_of", 1, MAX_NUM_SEQUENCES)
+        if self.best_of < self.n:
+            raise RequestError(
+                f"best_of is {self.best_of}, less than n, {self.n}; give at least n",
+                param="best_of",
+            )
+
+    def _check_temperature(self, name: str) -> None:
+        value = checked_float(name, getattr(self, name), 0.0, 2.0)
+        self._set(name, normalised_temperature(value))
 
     def _check_int(self, name: str, low: int, high: int) -> None:
         self._set(name, checked_int(name, getattr(self, name), low, high))
@@ -136,11 +155,14 @@ class SamplingParams:
         object.__setattr__(self, name, value)  # frozen only once it is constructed
 
     @property
-    def resolved_thought_temperature(self) -> float:
-        """`thought_temperature`, or its default: greedy text has greedy thoughts."""
-        if self.thought_temperature is not None:
-            return self.thought_temperature
-        return 0.0 if self.temperature < MIN_TEMPERATURE else 1.0
+    def num_candidates(self) -> int:
+        """Completions to generate: `best_of`, or `n` where it is not given."""
+        return self.n if self.best_of is None else self.best_of
+
+
+def normalised_temperature(value: float) -> float:
+    """The value, or 0 where it is below `MIN_TEMPERATURE`. The one place that decides this."""
+    return value if value >= MIN_TEMPERATURE else 0.0
 
 
 def checked_int(name: str, value: object, low: int, high: int) -> int:

@@ -9,7 +9,6 @@ query sees; the backbone knows nothing of thoughts, lanes or blocks.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from qstar_infer.errors import CheckpointError
+from qstar_infer.kv_cache.layer_shape import LayerShape
 
 ATTENTION_NAME = "quiet_star"
 
@@ -71,16 +71,6 @@ def quiet_star_attention(
 
 
 AttentionInterface.register(ATTENTION_NAME, quiet_star_attention)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerShape:
-    """What one layer stores for each token, and how far it looks back."""
-
-    num_kv_heads: int
-    key_dim: int
-    value_dim: int
-    window: int | None
 
 
 class _Probe:

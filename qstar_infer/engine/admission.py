@@ -1,10 +1,12 @@
-"""Which requests this model and pool can serve, and what their sequences look like."""
+"""Which requests this model and pool can serve. The one place where a request is checked."""
+
+from collections.abc import Iterable
 
 from qstar_infer.config import EngineConfig
-from qstar_infer.engine.protocol import EngineRequest, ModelInfo
-from qstar_infer.engine.sequence import Sequence
+from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
 from qstar_infer.errors import ContextLengthError, RequestError
 from qstar_infer.sampling_params import SamplingParams, shown
+from qstar_infer.wavefront.lane import num_lane_slots
 
 
 class Admission:
@@ -32,66 +34,69 @@ class Admission:
         self._delimiter_ids = delimiter_ids
         self._eos_token_ids = eos_token_ids
 
-    def check(self, request: EngineRequest) -> None:
-        """
+    def admit(self, request: EngineRequest) -> AdmittedRequest:
+        """Check a request and fill in its defaults.
+
         Raises:
             RequestError: the request could never be served; `param` names the field at fault.
         """
+        params = request.params
         self._check_prompt(request.prompt_token_ids)
-        self._check_token_ids(request.params)
-        self._check_thinking(request.params)
-        self._check_length(request)
-        self._check_sequences(request.params)
+        self._check_token_ids(params)
+        self._check_thinking(params)
+        num_thought_tokens = self._model.num_thought_tokens
+        if params.num_thought_tokens is not None:
+            num_thought_tokens = params.num_thought_tokens
+        limit = self.context_limit(num_thought_tokens)
+        self._check_length(request, limit)
+        num_left = limit - len(request.prompt_token_ids)
+        return AdmittedRequest(
+            request=request,
+            num_thought_tokens=num_thought_tokens,
+            thought_temperature=self._model.sampling_defaults.resolve_thought_temperature(params),
+            max_tokens=num_left if params.max_tokens is None else params.max_tokens,
+            eos_token_ids=frozenset() if params.ignore_eos else self._eos_token_ids,
+        )
+
+    def check_num_sequences(self, requests: Iterable[AdmittedRequest]) -> int:
+        """Sequences that these requests need at once.
+
+        Raises:
+            RequestError: more than the engine may ever hold.
+        """
+        each = [admitted.request.params.num_candidates for admitted in requests]
+        limit = self._config.max_num_seqs + self._config.max_queue
+        if sum(each) > limit:
+            raise RequestError(
+                f"the request asks for {sum(each)} completions at once, and this server holds at "
+                f"most {limit} sequences. Send fewer prompts, or a smaller n",
+                param="n" if len(each) == 1 else "prompt",
+            )
+        return sum(each)
 
     def context_limit(self, num_thought_tokens: int) -> int:
-        """Most visible tokens of a sequence that thinks so long: by the model and by the pool."""
+        """Most visible tokens of a sequence that thinks this long: by the model and by the pool."""
         size = self._config.block_size
-        lane_slots = num_thought_tokens + 2 if num_thought_tokens else 0
+        lane_slots = num_lane_slots(num_thought_tokens)
         lane_blocks = -(-lane_slots // size)
         limits = [self._model.max_model_len, (self._num_blocks - lane_blocks) * size]
         if self._num_positions is not None:
-            # The last token is not fed; the last thought begins behind the one before it.
+            # The last token is not fed; the last thought begins after the one before it.
             limits.append(self._num_positions - max(0, lane_slots - 1))
         return max(0, min(limits))
 
-    def sequence(self, request: EngineRequest, *, index: int, seed: int) -> Sequence:
-        """Completion `index` of a checked request."""
-        params = request.params
-        num_prompt_tokens = len(request.prompt_token_ids)
-        return Sequence(
-            request_id=request.request_id,
-            index=index,
-            params=params,
-            seed=seed,
-            num_thought_tokens=self._thought_length(params),
-            token_ids=list(request.prompt_token_ids),
-            num_prompt_tokens=num_prompt_tokens,
-            max_tokens=self._max_tokens(params, num_prompt_tokens),
-            eos_token_ids=frozenset() if params.ignore_eos else self._eos_token_ids,
-            scores_prompt=params.prompt_logprobs is not None and index == 0,
-        )
-
-    def _thought_length(self, params: SamplingParams) -> int:
-        if params.num_thought_tokens is None:
-            return self._model.num_thought_tokens
-        return params.num_thought_tokens
-
-    def _max_tokens(self, params: SamplingParams, num_prompt_tokens: int) -> int:
-        if params.max_tokens is None:
-            return self.context_limit(self._thought_length(params)) - num_prompt_tokens
-        return params.max_tokens
-
     def _check_prompt(self, token_ids: list[int]) -> None:
+        """Look at every id with C loops only: a prompt may hold a million."""
         if not token_ids:
             raise RequestError(
                 "the prompt has no tokens; give at least one (this tokenizer adds none by itself)",
                 param="prompt",
             )
         vocab_size = self._model.vocab_size
-        for token_id in token_ids:
-            if not 0 <= token_id < vocab_size:
+        for extreme in (min(token_ids), max(token_ids)):
+            if not 0 <= extreme < vocab_size:
                 raise RequestError(
-                    f"token id {shown(token_id)} is out of vocabulary; ids are 0..{vocab_size - 1}",
+                    f"token id {shown(extreme)} is out of vocabulary; ids are 0..{vocab_size - 1}",
                     param="prompt",
                 )
         for delimiter in self._delimiter_ids:
@@ -123,8 +128,7 @@ class Admission:
                 f"num_thought_tokens is {length}, but {why}", param="num_thought_tokens"
             )
 
-    def _check_length(self, request: EngineRequest) -> None:
-        limit = self.context_limit(self._thought_length(request.params))
+    def _check_length(self, request: EngineRequest, limit: int) -> None:
         num_prompt_tokens = len(request.prompt_token_ids)
         asked = request.params.max_tokens
         # Without a limit of its own, an output needs room for at least one token.
@@ -136,11 +140,4 @@ class Admission:
                 f"{total} tokens ({num_prompt_tokens} in the prompt, {num_output_tokens} in the "
                 "completion). Please reduce your prompt or the completion length.",
                 param="prompt" if num_prompt_tokens >= limit else "max_tokens",
-            )
-
-    def _check_sequences(self, params: SamplingParams) -> None:
-        limit = self._config.max_num_seqs + self._config.max_queue
-        if params.n > limit:
-            raise RequestError(
-                f"n is {params.n}; this server holds {limit} sequences at most", param="n"
             )

@@ -1,4 +1,4 @@
-"""What an error within a step ends: the requests that it concerns, or the engine."""
+"""What an error in a step ends: the requests that it concerns, or the engine."""
 
 from dataclasses import dataclass
 from traceback import clear_frames
@@ -8,23 +8,23 @@ import torch
 from qstar_infer.errors import RequestFailedError
 
 _DEVICE_WORDS = ("CUDA error", "HIP error")
-"""How libraries below torch begin what torch then raises as a plain RuntimeError."""
+"""How errors begin that torch raises as a plain RuntimeError when the device fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailure:
-    """The last news of a request that was ended by an error."""
+    """The last news of a request that an error ended."""
 
     request_id: str
     error: RequestFailedError
 
 
 def request_failed(cause: Exception) -> RequestFailedError:
-    """What whoever waits for a request is told, with the cause as its cause."""
+    """The error that the client of a request gets; its `__cause__` is the cause."""
     clear_frames(cause.__traceback__)  # a traceback would keep the tensors of its pass
     error = RequestFailedError(
-        f"the engine dropped this request because of an error of its own "
-        f"({type(cause).__name__}); send it again, or look for the cause in the log"
+        f"internal engine error ({type(cause).__name__}); the request was dropped. Retry, or check "
+        "the log"
     )
     error.__cause__ = cause
     return error

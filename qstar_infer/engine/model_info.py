@@ -2,19 +2,24 @@
 
 import time
 
-from qstar_infer.checkpoint.describe import describe, model_name
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import ConfigError
+from qstar_infer.model.description import describe, model_name
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.sampling_defaults import SamplingDefaults
 
 
 def model_info(
-    model: QuietStarModel, config: EngineConfig, *, name: str | None = None
+    model: QuietStarModel,
+    config: EngineConfig,
+    *,
+    name: str | None,
+    sampling_defaults: SamplingDefaults,
 ) -> ModelInfo:
     """
     Args:
-        name: under which the model is served; None takes it from where the model came from.
+        name: the name the model is served under; None takes it from where the model came from.
 
     Raises:
         ConfigError: `max_model_len` exceeds what the model was built for.
@@ -28,6 +33,7 @@ def model_info(
         is_trained=model.config is not None and model.config.training is not None,
         description=describe(model),
         created=int(time.time()),
+        sampling_defaults=sampling_defaults,
     )
 
 

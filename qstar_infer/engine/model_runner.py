@@ -1,74 +1,80 @@
-"""One forward pass over the rows of a step, and what is decided from it."""
+"""One forward pass over a step's rows, and what is sampled from it."""
 
-from collections.abc import Sequence as Items
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from qstar_infer.attention.paged import KVPool, PagedAttention
-from qstar_infer.engine.choosing import ChoiceWanted, choose, pick_thoughts
+from qstar_infer.attention.backend import AttentionBackend
+from qstar_infer.attention.interface import AttentionState
+from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend
 from qstar_infer.engine.packed_linear import pack_linears
-from qstar_infer.engine.rows import BaseJob, SequenceRows, TargetJob, ThoughtJob
-from qstar_infer.engine.sequence import Choice, Lane, Sequence
-from qstar_infer.engine.step_tensors import StepTensors, by_shape, upload
+from qstar_infer.kv_cache.kv_pool import KVPool
+from qstar_infer.kv_cache.lane_buffers import LaneBuffers
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_logits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepResults:
-    """What a step decided, keyed by lane."""
-
-    drafts: dict[Lane, Choice]
-    """From the base logits at a lane's anchor: a draft, or the decision if there is no thought."""
-    thought_tokens: dict[Lane, int]
-    """The next token of a thought."""
-    targets: dict[Lane, Choice]
-    """The decision of a lane whose thought is complete."""
+from qstar_infer.sampling.sampler import sample_thoughts, sample_visible
+from qstar_infer.step import END, START, StepBatch, StepResult, VisiblePick
 
 
 class ModelRunner:
-    """Owns the model, the key/value pool and the lanes' buffers."""
+    """Computes steps: a function of the model, the pool (with the lane buffers) and the batch.
 
-    def __init__(self, model: QuietStarModel, *, num_blocks: int, block_size: int) -> None:
+    It knows no sequences. Two runners of one model that are given the same batches give the same
+    results.
+    """
+
+    def __init__(
+        self, model: QuietStarModel, *, num_blocks: int, block_size: int, num_lanes: int
+    ) -> None:
+        """
+        Args:
+            num_lanes: slots of the lane buffers.
+        """
         self._model = model
-        self._block_size = block_size
         pack_linears(model.backbone)
-        self._pool = KVPool(
+        pool = KVPool(
             model.layer_shapes, num_blocks * block_size, dtype=model.dtype, device=model.device
         )
-        self._buffers = _LaneBuffers(model)
+        self._attention: AttentionBackend = PaddedSdpaBackend(pool)
+        self._lane_buffers = LaneBuffers(
+            num_lanes if model.can_think else 0,
+            hidden_size=model.hidden_size,
+            vocab_size=model.vocab_size,
+            dtype=model.dtype,
+            device=model.device,
+        )
 
     @torch.inference_mode()
-    def run(self, steps: Items[SequenceRows]) -> StepResults:
-        """Compute the rows and decide. Writes keys and values; changes no sequence."""
-        steps = by_shape(steps)
-        jobs = _Jobs(steps)
-        hidden = self._forward(upload(steps, self._model.device))[jobs.rows]
+    def run(self, batch: StepBatch) -> StepResult:
+        """Compute the rows and sample. Writes keys, values and lane buffers."""
+        base_rows = [pick.row for pick in batch.base_picks]
+        thought_rows = [pick.row for pick in batch.thought_picks]
+        target_rows = [pick.row for pick in batch.target_picks]
+        hidden = self._forward(batch, self._attention.prepare(batch))
+        hidden = hidden[base_rows + thought_rows + target_rows]
         logits = self._model.logits(hidden)
         self._mask_delimiters_(logits)
 
-        base_end = len(jobs.base)
-        thought_end = base_end + len(jobs.thoughts)
-        self._buffers.store(jobs.base, hidden[:base_end], logits[:base_end])
-        mixed, base, weights = self._mix(jobs.targets, hidden[thought_end:], logits[thought_end:])
-
-        num_targets = len(jobs.targets)
-        wanted = jobs.wanted_base() + jobs.wanted_targets()
-        choices = choose(
-            logits[:base_end] if num_targets == 0 else torch.cat([logits[:base_end], mixed]),
-            base_logits=base,
+        thoughts_begin = len(base_rows)
+        targets_begin = thoughts_begin + len(thought_rows)
+        base_logits = logits[:thoughts_begin]
+        self._store(batch.base_picks, hidden[:thoughts_begin], base_logits)
+        mixed, mixed_from, weights = self._mix(
+            batch.target_picks, hidden[targets_begin:], logits[targets_begin:]
+        )
+        tokens = sample_visible(
+            torch.cat([base_logits, mixed]) if target_rows else base_logits,
+            batch.base_picks + batch.target_picks,
+            base_logits=mixed_from,
             mixing_weights=weights,
-            wanted=wanted,
         )
-        tokens = pick_thoughts(
-            logits[base_end:thought_end], [(seq, job.lane) for seq, job in jobs.thoughts]
-        )
-        return StepResults(
-            drafts={job.lane: choices[i] for i, (_, job) in enumerate(jobs.base)},
-            thought_tokens={job.lane: tokens[i] for i, (_, job) in enumerate(jobs.thoughts)},
-            targets={job.lane: choices[base_end + i] for i, (_, job) in enumerate(jobs.targets)},
+        return StepResult(
+            base_tokens=tokens[:thoughts_begin],
+            thought_token_ids=sample_thoughts(
+                logits[thoughts_begin:targets_begin], batch.thought_picks
+            ),
+            target_tokens=tokens[thoughts_begin:],
         )
 
     def release_unused_memory(self) -> None:
@@ -76,27 +82,35 @@ class ModelRunner:
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _forward(self, step: StepTensors) -> Tensor:
+    def _forward(self, batch: StepBatch, attention: AttentionState) -> Tensor:
         """`[rows, hidden]`: last-layer states."""
         model = self._model
-        embeddings = model.embed(step.token_ids)
-        if step.start_rows:
-            embeddings[step.start_rows] = model.as_embedding(model.thinking_parts.start_thought)
-        if step.end_rows:
-            embeddings[step.end_rows] = model.as_embedding(model.thinking_parts.end_thought)
-        attention = PagedAttention(self._pool, step.groups, step.slots, block_size=self._block_size)
-        return model.hidden(embeddings[None], step.positions[None], attention)[0]
+        ids = torch.tensor(batch.token_ids, dtype=torch.int64, device=model.device)
+        embeddings = model.embed(ids.clamp(min=0))
+        start_rows = [row for row, token_id in enumerate(batch.token_ids) if token_id == START]
+        end_rows = [row for row, token_id in enumerate(batch.token_ids) if token_id == END]
+        if start_rows:
+            embeddings[start_rows] = model.as_embedding(model.thinking_parts.start_thought)
+        if end_rows:
+            embeddings[end_rows] = model.as_embedding(model.thinking_parts.end_thought)
+        positions = torch.tensor(batch.positions, dtype=torch.int64, device=model.device)
+        return model.hidden(embeddings[None], positions[None], attention)[0]
+
+    def _store(self, picks: Sequence[VisiblePick], hidden: Tensor, logits: Tensor) -> None:
+        """Keep the anchors' states and logits for the end of their lanes."""
+        rows = [row for row, pick in enumerate(picks) if pick.lane_slot is not None]
+        slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
+        self._lane_buffers.store(slots, hidden[rows], logits[rows])
 
     def _mix(
-        self,
-        targets: "list[tuple[Sequence, TargetJob]]",
-        hidden_thought: Tensor,
-        thought_logits: Tensor,
+        self, picks: Sequence[VisiblePick], hidden_thought: Tensor, thought_logits: Tensor
     ) -> tuple[Tensor, Tensor, list[float]]:
         """Mixed logits, base logits (`[targets, vocab]`, float32) and mixing weights."""
-        if not targets:
+        if not picks:
             return thought_logits, thought_logits, []
-        hidden_base, base_logits = self._buffers.load([job.lane for _, job in targets])
+        slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
+        assert len(slots) == len(picks), "a lane without a slot has ended"
+        hidden_base, base_logits = self._lane_buffers.load(slots)
         weight = self._model.thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
         mixed = mix_logits(base_logits, thought_logits, weight)
         self._mask_delimiters_(mixed)
@@ -105,78 +119,3 @@ class ModelRunner:
     def _mask_delimiters_(self, logits: Tensor) -> None:
         if self._model.delimiter_ids:
             logits[:, list(self._model.delimiter_ids)] = float("-inf")
-
-
-class _LaneBuffers:
-    """What a lane needs again at its end: its anchor's state and base logits.
-
-    The logits are kept rather than computed again, so that a mixing weight of 0 gives back exactly
-    the distribution the draft was picked from.
-    """
-
-    def __init__(self, model: QuietStarModel) -> None:
-        device, dtype = model.device, model.dtype
-        self._hidden = torch.empty(0, model.hidden_size, dtype=dtype, device=device)
-        self._logits = torch.empty(0, model.vocab_size, dtype=dtype, device=device)
-
-    def store(self, base: "list[tuple[Sequence, BaseJob]]", hidden: Tensor, logits: Tensor) -> None:
-        """Rows of `[jobs, hidden]` and `[jobs, vocab]` into the slots of their lanes."""
-        kept = [(i, job.lane.buffer_slot) for i, (_, job) in enumerate(base)]
-        rows = [i for i, slot in kept if slot is not None]
-        slots = [slot for _, slot in kept if slot is not None]
-        if not slots:
-            return
-        self._hidden = _grown(self._hidden, max(slots) + 1)
-        self._logits = _grown(self._logits, max(slots) + 1)
-        self._hidden[slots] = hidden[rows]
-        self._logits[slots] = logits[rows].to(self._logits.dtype)
-
-    def load(self, lanes: list[Lane]) -> tuple[Tensor, Tensor]:
-        """`[lanes, hidden]` in the model's dtype and `[lanes, vocab]` in float32."""
-        slots = [lane.buffer_slot for lane in lanes]
-        return self._hidden[slots], self._logits[slots].float()
-
-
-def _grown(buffer: Tensor, num_rows: int) -> Tensor:
-    """The buffer with at least this many rows: at least doubled if it must grow."""
-    if num_rows <= buffer.shape[0]:
-        return buffer
-    grown = buffer.new_empty(max(num_rows, 2 * buffer.shape[0]), buffer.shape[1])
-    grown[: buffer.shape[0]] = buffer
-    return grown
-
-
-class _Jobs:
-    """All jobs of a step, with the rows whose states they need: base, thoughts, targets."""
-
-    def __init__(self, steps: Items[SequenceRows]) -> None:
-        self.base: list[tuple[Sequence, BaseJob]] = []
-        self.thoughts: list[tuple[Sequence, ThoughtJob]] = []
-        self.targets: list[tuple[Sequence, TargetJob]] = []
-        base_rows, thought_rows, target_rows = [], [], []
-        first = 0
-        for step in steps:
-            self.base += [(step.seq, job) for job in step.base_jobs]
-            self.thoughts += [(step.seq, job) for job in step.thought_jobs]
-            self.targets += [(step.seq, job) for job in step.target_jobs]
-            base_rows += [first + job.row for job in step.base_jobs]
-            thought_rows += [first + job.row for job in step.thought_jobs]
-            target_rows += [first + job.row for job in step.target_jobs]
-            first += step.num_rows
-        self.rows = base_rows + thought_rows + target_rows
-
-    def wanted_base(self) -> list[ChoiceWanted]:
-        return [
-            ChoiceWanted(
-                seq=seq,
-                anchor=job.anchor,
-                may_decide=not job.lane.blocks or seq.params.think_threshold is not None,
-            )
-            for seq, job in self.base
-        ]
-
-    def wanted_targets(self) -> list[ChoiceWanted]:
-        return [
-            ChoiceWanted(seq=seq, anchor=job.lane.anchor, may_decide=True)
-            for seq, job in self.targets
-        ]

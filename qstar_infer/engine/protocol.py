@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 
 OutputListener = Callable[[RequestOutput | Exception], None]
@@ -31,6 +32,8 @@ class ModelInfo:
     """One sentence in plain words for start-up lines and model cards."""
     created: int
     """Unix time, seconds."""
+    sampling_defaults: SamplingDefaults = SamplingDefaults()
+    """What the checkpoint recommends for requests that say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,25 @@ class EngineRequest:
     request_id: str
     prompt_token_ids: list[int]
     params: SamplingParams
+    show_thoughts: bool = True
+    """Whether the output has `thoughts`. Their text is decoded only then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedRequest:
+    """A request that one engine has checked and can serve, with its defaults filled in.
+
+    Made by `Engine.admit` only.
+    """
+
+    request: EngineRequest
+    num_thought_tokens: int
+    """0 does not think."""
+    thought_temperature: float
+    max_tokens: int
+    """Most visible tokens to produce."""
+    eos_token_ids: frozenset[int]
+    """Ids that end the output; empty where `ignore_eos` is set."""
 
 
 class Engine(Protocol):
@@ -61,16 +83,20 @@ class Engine(Protocol):
         """Text of token ids."""
         ...
 
-    def check(self, request: EngineRequest) -> None:
-        """Raise RequestError if this request could never be served by this model and pool."""
+    def admit(self, request: EngineRequest) -> AdmittedRequest:
+        """Check a request once. Takes time with the prompt's length: call it off an event loop.
+
+        Raises:
+            RequestError: this model and pool could never serve it; `param` names the field.
+        """
         ...
 
-    def submit(self, requests: Sequence[EngineRequest], listener: OutputListener) -> None:
+    def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         """Queue all of these requests, or none.
 
         Raises:
-            RequestError: as `check`.
-            QueueFullError: the queue has no room for all completions of all requests.
+            RequestError: together they are more sequences than the engine may ever hold.
+            QueueFullError: the queue has no room for all completions of all requests now.
             EngineDeadError: the engine loop has ended; EngineClosedError where `close` ended it.
         """
         ...

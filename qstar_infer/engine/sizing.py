@@ -6,11 +6,12 @@ import torch
 from qstar_infer.config import EngineConfig
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.wavefront.lane import num_lane_slots
 
 _CPU_SHARE = 0.1
 _GPU_SHARE = 0.85
-"""Of the memory that is free once the weights are loaded. The rest is for activations, logits and,
-on a CPU, for everything else that runs there."""
+"""Share of the memory that is free once the weights are loaded. The rest is for activations and
+logits and, on a CPU, for everything else that runs there."""
 
 _CPU_ROWS = 64
 _GPU_ROWS = 256
@@ -30,16 +31,17 @@ def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_le
         ConfigError: not even one sequence of one token and its thought fits.
     """
     per_sequence = -(-max_model_len // config.block_size)
-    per_lane = -(-(model.num_thought_tokens + 2) // config.block_size)
+    per_lane = -(-num_lane_slots(model.num_thought_tokens) // config.block_size)
     if config.num_blocks is not None:
         num_blocks = config.num_blocks
     else:
         most = config.max_num_seqs * (per_sequence + per_lane * (model.num_thought_tokens + 1))
         num_blocks = min(most, _free_bytes(model) // (bytes_per_slot(model) * config.block_size))
     if num_blocks < 1 + per_lane:
+        what = "token and its thought need" if per_lane else "token needs"
         raise ConfigError(
             f"the key/value pool has {num_blocks} blocks of {config.block_size} slots; a single "
-            f"token and its thought need {1 + per_lane}. Free memory or raise num_blocks"
+            f"{what} {1 + per_lane}. Free memory or raise num_blocks"
         )
     return num_blocks
 

@@ -1,18 +1,16 @@
 """Sampling noise from a counter, not from a generator's state.
 
-`noise(seed, position, role, token)` is a pure function. Whoever asks for the noise of a position
-gets the same numbers: draft and target, before and after a preemption, alone or in a batch. Then
+`noise(seed, position, stream_index, token)` is a pure function. The noise of a position is the same
+for draft and target, before and after a preemption, alone or in a batch. Then
 `argmax(logits / temperature + noise)` samples from softmax(logits / temperature) exactly (the
-Gumbel-max trick) and repeats exactly.
+Gumbel-max trick), and repeats exactly.
 """
 
 import torch
 from torch import Tensor
 
-from qstar_infer.sampling_params import MIN_TEMPERATURE
-
-VISIBLE_ROLE = 0
-"""Role of the visible token at a position; thought token i (from 1) has role i."""
+VISIBLE_STREAM = 0
+"""Stream index of the visible token at a position; thought token i (from 1) has index i."""
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 
@@ -29,19 +27,19 @@ def _mix64(x: Tensor) -> Tensor:
     return x ^ _shift64(x, 31)
 
 
-def row_keys(seeds: Tensor, positions: Tensor, roles: Tensor) -> Tensor:
+def row_keys(seeds: Tensor, positions: Tensor, stream_indices: Tensor) -> Tensor:
     """One 64-bit key for each row.
 
     Args:
-        seeds, positions, roles: `[rows]`, int64. `positions` is the index in the sequence of the
-            visible token being chosen or thought about.
+        seeds, positions, stream_indices: `[rows]`, int64. `positions` is the index in the sequence
+            of the visible token that is picked or thought about.
 
     Returns:
         `[rows]`, int64.
     """
     key = _mix64(seeds + _GOLDEN)
     key = _mix64(key ^ (positions + _GOLDEN))
-    return _mix64(key ^ (roles * _GOLDEN + 1))
+    return _mix64(key ^ (stream_indices * _GOLDEN + 1))
 
 
 def derive_seed(seed: int, index: int) -> int:
@@ -84,18 +82,18 @@ def gumbel_noise(keys: Tensor, vocab_size: int) -> Tensor:
 
 
 def pick_tokens(logits: Tensor, temperatures: Tensor, keys: Tensor) -> Tensor:
-    """Sample (or, at a temperature below `MIN_TEMPERATURE`, take the best) token of each row.
+    """Sample a token of each row; at temperature 0, take the most likely one.
 
     Args:
         logits: `[rows, vocab]`, float32; minus infinity where a token is not allowed.
-        temperatures: `[rows]`, float32.
-        keys: `[rows]`, int64; unused where the best token is taken.
+        temperatures: `[rows]`, float32; normalised (`normalised_temperature`).
+        keys: `[rows]`, int64; unused at temperature 0.
 
     Returns:
         `[rows]`, int64.
     """
     picked = logits.argmax(dim=-1)
-    hot = (temperatures >= MIN_TEMPERATURE).nonzero().squeeze(1)
+    hot = (temperatures > 0).nonzero().squeeze(1)
     if hot.numel() > 0:
         scaled = logits[hot] / temperatures[hot].unsqueeze(1)
         picked[hot] = scaled.add_(gumbel_noise(keys[hot], logits.shape[-1])).argmax(dim=-1)

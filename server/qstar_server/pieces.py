@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from qstar_infer.detokenizer import HALF_CHARACTER, Decode, IncrementalDetokenizer
+from qstar_infer.text.detokenizer import HALF_CHARACTER, Decode, IncrementalDetokenizer
 
 _MISSED_CHARACTERS = 4
 """A normalised character stands for at most about so many: a letter with its accents."""

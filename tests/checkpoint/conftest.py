@@ -27,11 +27,6 @@ ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
 
 
-@pytest.fixture(autouse=True)
-def _few_threads() -> None:
-    torch.set_num_threads(2)
-
-
 @pytest.fixture(scope="session")
 def golden() -> Path:
     return GOLDEN

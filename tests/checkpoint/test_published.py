@@ -83,7 +83,7 @@ def test_bfloat16_in_shards(published: Path) -> None:
     config = json.loads((published / "config.json").read_text(encoding="utf-8"))
     config["torch_dtype"] = "bfloat16"
     (published / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    model = load_model(published)
+    model = load_model(published, dtype="stored")
     assert model.backbone.dtype == torch.bfloat16
     assert model.thought_parts is not None
     expected = tensors["start_embedding"][0].float() * 100

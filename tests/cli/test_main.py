@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qstar_infer.cli import lazy, main
-from qstar_infer.cli.options import parse_speculation
+from qstar_infer.config import parse_speculation
 from qstar_infer.errors import CheckpointError, ConfigError
 
 runner = CliRunner()

@@ -7,7 +7,7 @@ import torch
 
 from qstar_infer import LLM, SamplingParams
 from qstar_infer.config import EngineConfig
-from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 
 from ..parity.toy import make_toy
@@ -93,7 +93,8 @@ def test_an_output_does_not_end_before_its_prompt_is_scored(
     params = SamplingParams(
         temperature=0.0, seed=1234, max_tokens=1, prompt_logprobs=1, think_threshold=0.159
     )
-    engine.add_request(EngineRequest(request_id="r", prompt_token_ids=prompt, params=params))
+    request = EngineRequest(request_id="r", prompt_token_ids=prompt, params=params)
+    engine.add_request(engine.admission.admit(request))
     deltas = [delta for _ in range(20) for delta in engine.step()]
     assert [len(delta.prompt_logprobs or []) for delta in deltas] == [len(prompt)]
     assert [len(thought.thought_token_ids) for thought in deltas[0].outputs[0].thoughts] == [0]

@@ -17,7 +17,7 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.errors",
     "qstar_infer.sampling_params",
     "qstar_infer.outputs",
-    "qstar_infer.detokenizer",
+    "qstar_infer.text.detokenizer",
     "qstar_infer.engine.protocol",
 }
 SERVER_DOORS = {"cli.py"}
@@ -27,7 +27,7 @@ TORCH_FREE = [
     "qstar_infer.errors",
     "qstar_infer.sampling_params",
     "qstar_infer.outputs",
-    "qstar_infer.detokenizer",
+    "qstar_infer.text.detokenizer",
     "qstar_infer.config",
     "qstar_infer.model.config",
     "qstar_infer.engine.protocol",

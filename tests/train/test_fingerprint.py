@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qstar_infer.checkpoint import load, save_model
+from qstar_infer.checkpoint import load_source, save_model
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -62,7 +62,7 @@ def test_the_packaged_base_is_looked_at_where_loading_takes_it(
 ) -> None:
     packaged = tmp_path / "packaged.gguf"
     packaged.write_bytes(b"weights")
-    monkeypatch.setattr(load, "base_source", lambda: str(packaged))
+    monkeypatch.setattr(load_source, "base_source", lambda: str(packaged))
     adapter = adapter_over(BASE_MODEL, tmp_path / "adapter")
     before = fingerprint_of(str(adapter))
     packaged.write_bytes(b"others!")

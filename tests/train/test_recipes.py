@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from qstar_eval.config import EvaluateSettings
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
-from qstar_train.evaluator.config import EvaluateSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

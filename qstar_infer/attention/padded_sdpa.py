@@ -1,0 +1,212 @@
+"""Rows over the block pool by torch's SDPA, in padded groups (decision 0004). Runs on any device.
+
+Sequences with equally many rows attend together; each brings the slots of its block table and of
+its lanes, and a mask says which of them a row sees.
+
+Legend: S sequences of a group, R rows of each, K key slots of each; kv_heads, groups (query heads
+per key head), head_dim.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qstar_infer.attention.interface import AttentionState
+from qstar_infer.kv_cache.kv_pool import KVPool
+from qstar_infer.step import SequenceRows, StepBatch
+
+_T = TypeVar("_T")
+
+
+class PaddedSdpaBackend:
+    """An `AttentionBackend` for every device that torch's SDPA runs on."""
+
+    def __init__(self, pool: KVPool) -> None:
+        self._pool = pool
+
+    def prepare(self, batch: StepBatch) -> AttentionState:
+        """See `AttentionBackend.prepare`."""
+        device = self._pool.keys[0].device
+        slots = torch.tensor(batch.slots, dtype=torch.int64, device=device)
+        groups = _paged_groups(batch, device)
+        return PaddedSdpaState(self._pool, groups, slots, block_size=batch.block_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagedRows:
+    """What the rows of S sequences, R rows each, may attend to. All int64, on the pool's device."""
+
+    block_tables: Tensor
+    """`[S, blocks]`, padded with any block."""
+    lane_blocks: Tensor
+    """`[S, lanes, blocks_per_lane]`, padded with any block."""
+    context_lens: Tensor
+    """`[S, R]`: a row sees the first `context_len` slots of the block table."""
+    lane_of_row: Tensor
+    """`[S, R]`: the row's lane, `NO_LANE` for none."""
+    lane_lens: Tensor
+    """`[S, R]`: a row sees the first `lane_len` slots of its lane."""
+
+
+class _Group:
+    """Sequences with equally many rows, ready to attend."""
+
+    def __init__(self, rows: PagedRows, block_size: int, dtype: torch.dtype) -> None:
+        self._rows = rows
+        self._block_size = block_size
+        self._dtype = dtype
+        self.num_sequences, self.num_rows = rows.context_lens.shape
+        offsets = torch.arange(block_size, device=rows.block_tables.device)
+        blocks = torch.cat([rows.block_tables, rows.lane_blocks.flatten(1)], dim=1)
+        self.num_keys = blocks.shape[1] * block_size
+        self.key_slots = (blocks.unsqueeze(-1) * block_size + offsets).flatten()  # [S * K]
+        self._masks: dict[tuple[int | None, int], Tensor] = {}
+
+    def mask(self, window: int | None, groups: int) -> Tensor:
+        """`[S, 1, groups * R, K]`, added to the scores; the same object for like layers."""
+        key = (window, groups)
+        if key not in self._masks:
+            visible = self._visible(window).unsqueeze(1)
+            hidden = torch.zeros(visible.shape, dtype=self._dtype, device=visible.device)
+            hidden.masked_fill_(~visible, float("-inf"))
+            self._masks[key] = hidden.repeat(1, 1, groups, 1)
+        return self._masks[key]
+
+    def _visible(self, window: int | None) -> Tensor:
+        """`[S, R, K]`, bool."""
+        rows = self._rows
+        device = rows.context_lens.device
+        context_lens = rows.context_lens.unsqueeze(-1)
+        index = torch.arange(rows.block_tables.shape[1] * self._block_size, device=device)
+        context = index < context_lens
+        if window is not None:  # measured from the anchor, for a whole thought
+            context &= index >= context_lens - window
+
+        num_lanes, blocks_per_lane = rows.lane_blocks.shape[1:]
+        lane = torch.arange(num_lanes, device=device).view(-1, 1)
+        offset = torch.arange(blocks_per_lane * self._block_size, device=device)
+        is_own = rows.lane_of_row[..., None, None] == lane
+        own = is_own & (offset < rows.lane_lens[..., None, None])
+        return torch.cat([context, own.flatten(2)], dim=-1)
+
+
+class PaddedSdpaState:
+    """The attention state of one step."""
+
+    def __init__(
+        self, pool: KVPool, groups: Sequence[PagedRows], slots: Tensor, *, block_size: int
+    ) -> None:
+        """
+        Args:
+            groups: neighbouring sequences with equally many rows, in the order of the rows.
+            slots: `[rows]`, int64. Where each row's key and value are written.
+        """
+        self._pool = pool
+        self._slots = slots
+        dtype = pool.keys[0].dtype
+        self._groups = [_Group(rows, block_size, dtype) for rows in groups]
+
+    def attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None,
+    ) -> Tensor:
+        """See `AttentionState.attend`; the batch size is 1."""
+        keys, values = self._pool.keys[layer], self._pool.values[layer]
+        # A NaN left in a freed slot would reach other sequences through their masks (0 * NaN).
+        keys.index_copy_(0, self._slots, key[0].transpose(0, 1).nan_to_num())
+        values.index_copy_(0, self._slots, value[0].transpose(0, 1).nan_to_num())
+
+        outputs = []
+        first = 0
+        for group in self._groups:
+            last = first + group.num_sequences * group.num_rows
+            outputs.append(
+                _attend_group(query[0, :, first:last], keys, values, group, scale, window)
+            )
+            first = last
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).unsqueeze(0)
+
+
+def _attend_group(
+    query: Tensor, keys: Tensor, values: Tensor, group: _Group, scale: float, window: int | None
+) -> Tensor:
+    """`[heads, S * R, head_dim]` to `[S * R, heads, head_dim]`.
+
+    The query heads that share a key head become rows of it, so that keys are not repeated.
+    """
+    heads, _, head_dim = query.shape
+    kv_heads = keys.shape[1]
+    groups = heads // kv_heads
+    seqs, rows = group.num_sequences, group.num_rows
+    key = keys.index_select(0, group.key_slots).view(seqs, group.num_keys, kv_heads, head_dim)
+    value = values.index_select(0, group.key_slots).view(seqs, group.num_keys, kv_heads, -1)
+    folded = (
+        query.view(kv_heads, groups, seqs, rows, head_dim)
+        .permute(2, 0, 1, 3, 4)
+        .reshape(seqs, kv_heads, groups * rows, head_dim)
+    )
+    output = F.scaled_dot_product_attention(
+        folded,
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        attn_mask=group.mask(window, groups),
+        scale=scale,
+    )
+    return (
+        output.view(seqs, kv_heads, groups, rows, -1)
+        .permute(0, 3, 1, 2, 4)
+        .reshape(seqs * rows, heads, -1)
+    )
+
+
+def _paged_groups(batch: StepBatch, device: torch.device) -> list[PagedRows]:
+    """Neighbouring sequences that attend together, uploaded."""
+    groups: list[PagedRows] = []
+    first = 0
+    for num_rows, neighbours in groupby(batch.sequences, key=lambda seq: seq.num_rows):
+        for _, like in groupby(neighbours, key=lambda seq: len(seq.block_table).bit_length()):
+            sequences = list(like)
+            last = first + num_rows * len(sequences)
+            groups.append(_paged_rows(batch, sequences, slice(first, last), device))
+            first = last
+    return groups
+
+
+def _paged_rows(
+    batch: StepBatch, sequences: list[SequenceRows], rows: slice, device: torch.device
+) -> PagedRows:
+    def table(values: object, *shape: int) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device).view(shape)
+
+    num_seqs = len(sequences)
+    num_lanes = max(len(seq.lane_tables) for seq in sequences)
+    per_lane = max((len(lane) for seq in sequences for lane in seq.lane_tables), default=0)
+    num_blocks = max(len(seq.block_table) for seq in sequences)
+    lane_blocks = [
+        _padded([_padded(lane, per_lane, 0) for lane in seq.lane_tables], num_lanes, [0] * per_lane)
+        for seq in sequences
+    ]
+    return PagedRows(
+        block_tables=table(
+            [_padded(seq.block_table, num_blocks, 0) for seq in sequences], num_seqs, num_blocks
+        ),
+        lane_blocks=table(lane_blocks, num_seqs, num_lanes, per_lane),
+        context_lens=table(batch.context_lens[rows], num_seqs, -1),
+        lane_of_row=table(batch.row_lanes[rows], num_seqs, -1),
+        lane_lens=table(batch.lane_lens[rows], num_seqs, -1),
+    )
+
+
+def _padded(values: list[_T], length: int, filler: _T) -> list[_T]:
+    return values + [filler] * (length - len(values))

@@ -1,0 +1,167 @@
+"""An engine on a thread of its own: implements the `Engine` protocol.
+
+Callers leave commands in an inbox; only the engine's thread touches the engine. It drains the
+inbox between two steps, so a submission or an abort takes effect within one step.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from qstar_infer.engine.failure import RequestFailure, request_failed
+from qstar_infer.engine.llm_engine import LLMEngine
+from qstar_infer.engine.protocol import (
+    AdmittedRequest,
+    EngineRequest,
+    ModelInfo,
+    OutputListener,
+)
+from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
+from qstar_infer.outputs import EngineStats, RequestOutput
+
+_log = logging.getLogger(__name__)
+
+MAX_FAILED_STEPS = 3
+"""If this many steps fail in a row, each with other requests, the engine counts as broken."""
+
+
+class AsyncEngine:
+    """Runs an `LLMEngine`; see `Engine` for what each method promises."""
+
+    def __init__(self, engine: LLMEngine) -> None:
+        self._engine = engine
+        self._capacity = engine.config.max_num_seqs + engine.config.max_queue
+        self._listeners: dict[str, tuple[OutputListener, int]] = {}
+        """Open requests: who listens, and how many sequences each holds."""
+        self._changed = threading.Condition()
+        self._inbox: list[Callable[[], None]] = []
+        self._is_closing = False
+        self._is_alive = True
+        self._thread = threading.Thread(target=self._run, name="qstar-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def model(self) -> ModelInfo:
+        return self._engine.model_info
+
+    @property
+    def is_alive(self) -> bool:
+        return self._is_alive
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        return self._engine.token_text.encode(text, add_special_tokens=add_special_tokens)
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def admit(self, request: EngineRequest) -> AdmittedRequest:
+        return self._engine.admission.admit(request)
+
+    def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
+        num_new = self._engine.admission.check_num_sequences(requests)
+        with self._changed:
+            if self._is_closing:
+                raise EngineClosedError("the engine is closed and takes no more requests")
+            if not self._is_alive:
+                raise EngineDeadError("the engine has stopped; restart the server")
+            num_open = sum(count for _, count in self._listeners.values())
+            if num_open + num_new > self._capacity:
+                raise QueueFullError(
+                    f"the server holds {num_open} of at most {self._capacity} sequences and cannot "
+                    f"take {num_new} more now; try again later"
+                )
+            for admitted in requests:
+                request_id = admitted.request.request_id
+                if request_id in self._listeners:
+                    raise RequestError(
+                        f"the request id {request_id!r} is in use", param="request_id"
+                    )
+            for admitted in requests:
+                request = admitted.request
+                self._listeners[request.request_id] = (listener, request.params.num_candidates)
+                self._inbox.append(partial(self._add, admitted))
+            self._changed.notify()
+
+    def abort(self, request_id: str) -> None:
+        with self._changed:
+            if self._listeners.pop(request_id, None) is not None:
+                self._inbox.append(partial(self._engine.abort, request_id))
+                self._changed.notify()
+
+    def stats(self) -> EngineStats:
+        return self._engine.stats()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    # --- on the engine's thread -----------------------------------------------------------------
+
+    def _run(self) -> None:
+        error: EngineDeadError = EngineClosedError("the engine was closed before the end")
+        try:
+            while self._drain_inbox():
+                if self._engine.has_work:
+                    self._step()
+        except Exception as cause:
+            # Its state is unknown; continuing could corrupt other requests.
+            _log.exception("the engine loop ended with an error")
+            error = EngineDeadError(f"the engine stopped with an error: {type(cause).__name__}")
+        self._end(error)
+
+    def _drain_inbox(self) -> bool:
+        """Wait until there is something to do; False when it is to close."""
+        with self._changed:
+            while not (self._inbox or self._is_closing or self._engine.has_work):
+                self._changed.wait()
+            commands, self._inbox = self._inbox, []
+            is_closing = self._is_closing
+        for command in commands:
+            command()
+        return not is_closing
+
+    def _add(self, admitted: AdmittedRequest) -> None:
+        try:
+            self._engine.add_request(admitted)
+        except Exception as cause:
+            request_id = admitted.request.request_id
+            failure = RequestFailure(request_id=request_id, error=request_failed(cause))
+            self._deliver_all([failure])
+
+    def _step(self) -> None:
+        self._deliver_all(self._engine.step())
+        num_failed = self._engine.num_failed_steps
+        if num_failed >= MAX_FAILED_STEPS:
+            raise RuntimeError(f"{num_failed} steps failed in a row, each with other requests")
+
+    def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
+        failures = [item for item in news if isinstance(item, RequestFailure)]
+        for error in dict.fromkeys(failure.error for failure in failures):
+            _log.error("an error ended requests; the others continue", exc_info=error)
+        for item in news:
+            self._deliver(item)
+
+    def _deliver(self, news: RequestOutput | RequestFailure) -> None:
+        with self._changed:
+            listener, _ = self._listeners.get(news.request_id, (None, 0))
+            if isinstance(news, RequestFailure) or news.finished:
+                self._listeners.pop(news.request_id, None)
+        if listener is not None:
+            self._tell(listener, news.error if isinstance(news, RequestFailure) else news)
+
+    def _end(self, error: EngineDeadError) -> None:
+        with self._changed:
+            self._is_alive = False
+            listeners, self._listeners = list(self._listeners.values()), {}
+        for listener, _ in listeners:
+            self._tell(listener, error)
+
+    def _tell(self, listener: OutputListener, news: RequestOutput | Exception) -> None:
+        try:
+            listener(news)
+        except Exception:
+            # One listener's fault must not end the loop for the others.
+            _log.exception("a listener failed")

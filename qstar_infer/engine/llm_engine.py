@@ -1,0 +1,220 @@
+"""The engine: requests in, one step at a time, deltas out. One thread; no clock, no HTTP."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.admission import Admission
+from qstar_infer.engine.failure import RequestFailure, is_device_lost, request_failed
+from qstar_infer.engine.model_info import eos_token_ids, model_info
+from qstar_infer.engine.model_runner import ModelRunner
+from qstar_infer.engine.open_request import OpenRequest
+from qstar_infer.engine.output_processor import OutputProcessor
+from qstar_infer.engine.protocol import AdmittedRequest
+from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.engine.sizing import num_pool_blocks, speculation_rows
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.step import StepResult
+from qstar_infer.text.token_text import TokenText
+from qstar_infer.wavefront.record import record_result
+from qstar_infer.wavefront.rows import SequenceStep, StepPlan, split_result
+from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
+
+
+class LLMEngine:
+    """Continuous batching of thinking sequences over one model.
+
+    Each step is schedule, run, record: the scheduler picks rows, the runner computes them, and what
+    was decided moves the sequences on. An error ends the requests that it concerns and no others.
+
+    Attributes:
+        admission: checks requests; `add_request` takes only what it admitted.
+        token_text: the tokenizer, for any thread.
+        num_failed_steps: how many passes in a row, up to now, gave nothing that could be recorded.
+    """
+
+    def __init__(
+        self,
+        model: QuietStarModel,
+        config: EngineConfig | None = None,
+        *,
+        name: str | None = None,
+        sampling_defaults: SamplingDefaults | None = None,
+    ) -> None:
+        """
+        Args:
+            name: the name the model is served under; None takes its own.
+            sampling_defaults: for requests that say nothing; None: those of `SamplingParams`.
+        """
+        self.config = EngineConfig() if config is None else config
+        info = model_info(
+            model, self.config, name=name, sampling_defaults=sampling_defaults or SamplingDefaults()
+        )
+        num_blocks = num_pool_blocks(model, self.config, max_model_len=info.max_model_len)
+        self.token_text = TokenText(model.tokenizer)
+        self.admission = Admission(
+            info,
+            self.config,
+            num_blocks=num_blocks,
+            delimiter_ids=model.delimiter_ids,
+            eos_token_ids=eos_token_ids(model),
+            num_positions=model.num_positions,
+        )
+        self.model_info = replace(
+            info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
+        )
+        self._scheduler = Scheduler(
+            self.config,
+            num_blocks=num_blocks,
+            speculation_rows=speculation_rows(model, self.config),
+        )
+        self._runner = ModelRunner(
+            model,
+            num_blocks=num_blocks,
+            block_size=self.config.block_size,
+            num_lanes=self._scheduler.lane_slots.num_slots,
+        )
+        self._requests: dict[str, OpenRequest] = {}
+        self._failures: list[RequestFailure] = []
+        self.num_failed_steps = 0
+        self._num_steps = 0
+        self._num_rows = 0
+        self._num_tokens = 0
+        self._num_thought_tokens = 0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._requests)
+
+    def add_request(self, admitted: AdmittedRequest) -> None:
+        """Queue a request that `admission` has admitted."""
+        request_id = admitted.request.request_id
+        assert request_id not in self._requests, "a request id was used twice"
+        opened = OpenRequest(admitted, self.token_text)
+        for output in opened.outputs:
+            self._scheduler.add(output.seq)
+        self._requests[request_id] = opened
+
+    def abort(self, request_id: str) -> None:
+        """Drop a request and free what it holds; unknown ids are ignored."""
+        opened = self._requests.pop(request_id, None)
+        for output in opened.outputs if opened else ():
+            if output.seq.status is not SequenceStatus.FINISHED:
+                self._scheduler.finish(output.seq)
+
+    def step(self) -> list[RequestOutput | RequestFailure]:
+        """One forward pass; returns what is new for each request that has news.
+
+        Raises:
+            Exception: the device is lost or the accounts are wrong; the engine is of no more use.
+        """
+        self._finish_without_output()
+        plan = self._scheduler.schedule()
+        if plan.sequences:
+            self.num_failed_steps += 1  # until something is recorded
+            with self._ending(step.seq.request_id for step in plan.sequences):
+                self._record(plan, self._runner.run(plan.batch))
+        else:
+            assert not self._scheduler.has_work, "work is left, but nothing could be scheduled"
+        news: list[RequestOutput | RequestFailure] = [*self._take_deltas(), *self._failures]
+        self._failures.clear()
+        return news
+
+    def stats(self) -> EngineStats:
+        scheduler = self._scheduler
+        return EngineStats(
+            steps=self._num_steps,
+            rows=self._num_rows,
+            tokens=self._num_tokens,
+            thought_tokens=self._num_thought_tokens,
+            drafted=scheduler.num_drafted,
+            accepted=scheduler.num_accepted,
+            rejected=scheduler.num_rejected,
+            preemptions=scheduler.num_preemptions,
+            num_running=len(scheduler.running),
+            num_waiting=len(scheduler.waiting),
+            num_free_blocks=scheduler.blocks.num_free,
+            num_blocks=scheduler.blocks.num_blocks,
+        )
+
+    def check_idle(self) -> None:
+        """Assert that nothing is held once no request is open."""
+        self._scheduler.check_idle()
+
+    # --- what a step decided --------------------------------------------------------------------
+
+    def _record(self, plan: StepPlan, result: StepResult) -> None:
+        self._num_steps += 1
+        for step, share in split_result(plan, result):
+            if step.seq.status is SequenceStatus.FINISHED:
+                continue  # another completion of its request failed
+            self._num_rows += step.num_rows
+            with self._ending([step.seq.request_id]):
+                self._record_sequence(step, share)
+                self.num_failed_steps = 0
+
+    def _record_sequence(self, step: SequenceStep, result: StepResult) -> None:
+        """Move one sequence on: thoughts, drafts, decisions, then the verified tokens."""
+        seq = step.seq
+        self._scheduler.release_lanes(record_result(step, result))
+        if seq.scoring is not None:
+            for lane in seq.scoring.settle():
+                self._num_thought_tokens += len(lane.thought)
+        if seq.is_prompt_scored:  # else its output could end before its scores are complete
+            self._record_verified(seq)
+
+    def _record_verified(self, seq: Sequence) -> None:
+        output = self._output(seq)
+        while (verified := self._scheduler.verify_next(seq)) is not None:
+            self._num_tokens += 1
+            self._num_thought_tokens += len(verified.lane.thought)
+            if output.add(verified.lane, verified.decision):
+                self._scheduler.finish(seq)
+                return
+
+    def _output(self, seq: Sequence) -> OutputProcessor:
+        return self._requests[seq.request_id].outputs[seq.index]
+
+    def _finish_without_output(self) -> None:
+        """End the sequences that are to produce no token and have no prompt left to score."""
+        for seq in [*self._scheduler.running, *self._scheduler.waiting]:
+            is_open = seq.status is not SequenceStatus.FINISHED
+            if is_open and seq.max_tokens == 0 and seq.is_prompt_scored:
+                with self._ending([seq.request_id]):
+                    self._output(seq).end_by_length()
+                    self._scheduler.finish(seq)
+
+    def _take_deltas(self) -> list[RequestOutput]:
+        deltas = []
+        for request_id, opened in list(self._requests.items()):
+            with self._ending([request_id]):
+                delta = opened.take_delta()
+                if delta is not None:
+                    deltas.append(delta)
+                    if delta.finished:
+                        del self._requests[request_id]
+        return deltas
+
+    # --- what an error ends ---------------------------------------------------------------------
+
+    @contextmanager
+    def _ending(self, request_ids: Iterable[str]) -> Iterator[None]:
+        """An error inside ends these requests, and no others.
+
+        A pass writes keys and values only into blocks of its own sequences. These end with it, so
+        that the others have lost nothing.
+        """
+        try:
+            yield
+        except Exception as cause:
+            if is_device_lost(cause):
+                raise
+            error = request_failed(cause)
+            for request_id in dict.fromkeys(request_ids):
+                self.abort(request_id)
+                self._failures.append(RequestFailure(request_id=request_id, error=error))
+            self._scheduler.check_integrity()
+            self._runner.release_unused_memory()

@@ -1,0 +1,86 @@
+"""One request that the engine works on: its sequences, and the deltas made of them."""
+
+import secrets
+
+from qstar_infer.engine.output_processor import OutputProcessor, logprob_entry
+from qstar_infer.engine.protocol import AdmittedRequest
+from qstar_infer.outputs import RequestOutput
+from qstar_infer.sampling.noise import derive_seed
+from qstar_infer.text.token_text import TokenText
+from qstar_infer.wavefront.prompt_scoring import PromptScoring
+from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
+from qstar_infer.wavefront.wavefront import Wavefront
+
+
+class OpenRequest:
+    """The completions of one request.
+
+    Attributes:
+        outputs: one for each completion, in order of their index.
+    """
+
+    def __init__(self, admitted: AdmittedRequest, token_text: TokenText) -> None:
+        self._request = admitted.request
+        self._token_text = token_text
+        self._is_first_delta = True
+        seed = admitted.request.params.seed
+        if seed is None:
+            seed = secrets.randbits(63)
+        self.outputs = [
+            OutputProcessor(
+                _new_sequence(admitted, index=index, seed=derive_seed(seed, index)),
+                token_text,
+                show_thoughts=admitted.request.show_thoughts,
+            )
+            for index in range(admitted.request.params.num_candidates)
+        ]
+
+    @property
+    def is_finished(self) -> bool:
+        return all(output.seq.status is SequenceStatus.FINISHED for output in self.outputs)
+
+    def take_delta(self) -> RequestOutput | None:
+        """What is new since the last call; None if nothing is."""
+        if not self.outputs[0].seq.is_prompt_scored:
+            return None  # the scores of the prompt come with the first delta
+        deltas = [output.take_delta() for output in self.outputs]
+        news = [delta for delta in deltas if delta is not None]
+        if not news:
+            return None
+        output = RequestOutput(
+            request_id=self._request.request_id,
+            prompt_token_ids=self._request.prompt_token_ids,
+            outputs=news,
+            finished=self.is_finished,
+        )
+        if self._is_first_delta:
+            self._add_prompt_scores(output)
+        self._is_first_delta = False
+        return output
+
+    def _add_prompt_scores(self, output: RequestOutput) -> None:
+        scoring = self.outputs[0].seq.scoring
+        if scoring is not None:
+            entries = [logprob_entry(score, self._token_text) for score in scoring.scores]
+            output.prompt_logprobs = [None, *entries]
+            output.num_prompt_thought_tokens = scoring.num_thought_tokens
+
+
+def _new_sequence(admitted: AdmittedRequest, *, index: int, seed: int) -> Sequence:
+    """Completion `index`; the first one scores the prompt where the request asks for it."""
+    request = admitted.request
+    num_prompt_tokens = len(request.prompt_token_ids)
+    scores_prompt = request.params.prompt_logprobs is not None and index == 0
+    return Sequence(
+        request_id=request.request_id,
+        index=index,
+        params=request.params,
+        seed=seed,
+        num_thought_tokens=admitted.num_thought_tokens,
+        thought_temperature=admitted.thought_temperature,
+        num_prompt_tokens=num_prompt_tokens,
+        max_tokens=admitted.max_tokens,
+        wavefront=Wavefront(request.prompt_token_ids),
+        eos_token_ids=admitted.eos_token_ids,
+        scoring=PromptScoring(num_prompt_tokens) if scores_prompt else None,
+    )

@@ -1,0 +1,134 @@
+"""From verified tokens to what a client sees: text, offsets, thoughts, log-probabilities."""
+
+from functools import partial
+
+from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
+from qstar_infer.step import SampledToken
+from qstar_infer.text.detokenizer import IncrementalDetokenizer
+from qstar_infer.text.stop_strings import StopStrings
+from qstar_infer.text.token_text import TokenText
+from qstar_infer.wavefront.lane import Lane
+from qstar_infer.wavefront.sequence import Sequence
+
+
+class OutputProcessor:
+    """Turns one sequence's verified tokens into deltas."""
+
+    def __init__(self, seq: Sequence, token_text: TokenText, *, show_thoughts: bool) -> None:
+        params = seq.params
+        self.seq = seq
+        self._token_text = token_text
+        self._show_thoughts = show_thoughts
+        self._detokenizer = IncrementalDetokenizer(
+            partial(token_text.decode, skip_special_tokens=params.skip_special_tokens),
+            seq.wavefront.token_ids,
+        )
+        self._num_characters = 0
+        """Of the text that the detokenizer has completed, stop strings not cut off."""
+        self._newest_offset = 0
+        self._stop_strings = StopStrings(params.stop, is_kept=params.include_stop_str_in_output)
+        self._delta = self._new_delta()
+
+    def add(self, lane: Lane, token: SampledToken) -> bool:
+        """Take a verified token and the lane that decided it.
+
+        Returns:
+            True if the output ends with it.
+        """
+        delta = self._delta
+        delta.token_ids.append(token.token_id)
+        delta.num_thought_tokens += len(lane.thought)
+        delta.cumulative_logprob += token.logprob
+        if self._show_thoughts:
+            delta.thoughts.append(self._thought(lane, token))
+        if delta.logprobs is not None:
+            delta.logprobs.append(logprob_entry(token, self._token_text))
+
+        if token.token_id in self.seq.end_token_ids:
+            self._end_by_token(token.token_id)
+            return True
+        may_stop = self.seq.num_output_tokens > self.seq.params.min_tokens
+        text, stop = self._stop_strings.push(self._piece(token.token_id), may_stop=may_stop)
+        delta.text += text
+        if stop is not None:
+            self._end("stop", stop)
+        elif self.seq.num_output_tokens >= self.seq.max_tokens:
+            self.end_by_length()
+        return delta.finish_reason is not None
+
+    def end_by_length(self) -> None:
+        """End the output because it may not grow."""
+        text, stop = self._stop_strings.push(self._detokenizer.flush())
+        self._delta.text += text
+        if stop is not None:
+            self._end("stop", stop)
+            return
+        self._delta.text += self._stop_strings.flush()
+        self._end("length", None)
+
+    def take_delta(self) -> CompletionOutput | None:
+        """What is new since the last call; None if nothing is."""
+        delta = self._delta
+        if not delta.token_ids and delta.finish_reason is None:
+            return None
+        self._delta = self._new_delta()
+        return delta
+
+    def _piece(self, token_id: int) -> str:
+        """The text that a token completes; notes the token's offset."""
+        piece = self._detokenizer.push(token_id)
+        self._note_offset(self._num_characters + piece.begin)
+        self._num_characters += len(piece.text)
+        return piece.text
+
+    def _note_offset(self, offset: int) -> None:
+        # Where bytes that were several U+FFFD become one character, offsets do not go back.
+        self._newest_offset = max(self._newest_offset, offset)
+        self._delta.token_offsets.append(self._newest_offset)
+
+    def _end_by_token(self, token_id: int) -> None:
+        """End of sequence, or a stop token: its text is not part of the output unless asked for."""
+        is_stop_token = token_id in self.seq.params.stop_token_ids
+        is_shown = self.seq.params.include_stop_str_in_output or not (
+            self.seq.params.skip_special_tokens or is_stop_token
+        )
+        if is_shown:
+            piece = self._piece(token_id)
+        else:
+            piece = ""
+            self._note_offset(self._num_characters + len(self._detokenizer.waiting))
+        text, stop = self._stop_strings.push(piece + self._detokenizer.flush())
+        self._delta.text += text
+        if stop is None:
+            self._delta.text += self._stop_strings.flush()
+        self._end("stop", token_id if is_stop_token else None)
+
+    def _end(self, finish_reason: FinishReason, stop_reason: int | str | None) -> None:
+        self._delta.finish_reason = finish_reason
+        self._delta.stop_reason = stop_reason
+
+    def _new_delta(self) -> CompletionOutput:
+        wants_logprobs = self.seq.params.logprobs is not None
+        return CompletionOutput(index=self.seq.index, logprobs=[] if wants_logprobs else None)
+
+    def _thought(self, lane: Lane, token: SampledToken) -> Thought:
+        return Thought(
+            token_id=token.token_id,
+            token=self._token_text.of_token(token.token_id),
+            thought=self._token_text.of_piece(lane.thought),
+            thought_token_ids=list(lane.thought),
+            mixing_weight=token.mixing_weight,
+            logprob=token.logprob,
+            base_logprob=token.base_logprob,
+        )
+
+
+def logprob_entry(token: SampledToken, token_text: TokenText) -> dict[int, Logprob]:
+    """The chosen token and the most likely ones, the chosen one first."""
+    ranked = {token.token_id: token.logprob}
+    for token_id, logprob in token.top_logprobs:
+        ranked.setdefault(token_id, logprob)
+    return {
+        token_id: Logprob(logprob=logprob, decoded_token=token_text.of_token(token_id))
+        for token_id, logprob in ranked.items()
+    }

@@ -1,0 +1,138 @@
+"""Everything that chooses a model and sizes its engine, in one object.
+
+`LLM(...)`, the command line and the environment all make an `EngineArgs`. Plain data, no torch.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from qstar_infer.config import EngineConfig, parse_speculation
+from qstar_infer.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "QSTAR_"
+ThoughtVectors = Literal["kept", "literal"]
+"""Which vectors delimit a published checkpoint's thoughts; "literal" feeds what its evaluation
+script feeds."""
+
+
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineArgs:
+    """Which model to load and how, and the limits of its engine.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    model: str | None = _setting(
+        None, "Checkpoint directory or hub id; without it, the default model."
+    )
+    dtype: str = _setting("auto", "auto, stored, float32, bfloat16 or float16.")
+    device: str = _setting("auto", "auto, cpu, cuda or cuda:N.")
+    quantization: str = _setting("none", "none, int8 or nf4.")
+    revision: str | None = _setting(None, "Branch, tag or commit of a hub repository.")
+    num_thought_tokens: int | None = _setting(
+        None, "Tokens per thought, in place of the checkpoint's number."
+    )
+    thought_vectors: ThoughtVectors = _setting(
+        "kept", "kept or literal: which vectors of a published checkpoint delimit thoughts."
+    )
+    generation_config: Literal["auto", "none"] = _setting(
+        "auto", "auto: sampling defaults come from the checkpoint; none: they do not."
+    )
+    served_model_name: str | None = _setting(
+        None, "The model's name in requests; by default its own."
+    )
+    engine: EngineConfig = EngineConfig()
+    """Limits of the engine. Each of its fields is a setting of its own by name; see `of`."""
+
+    def __post_init__(self) -> None:
+        _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
+        _check_one_of("generation_config", self.generation_config, ("auto", "none"))
+
+    @classmethod
+    def of(cls, **settings: Any) -> "EngineArgs":
+        """From settings by name, those of `EngineConfig` among them.
+
+        Raises:
+            ConfigError: a name is unknown, or a value is out of range.
+        """
+        known = setting_types()
+        for name in settings:
+            if name not in known:
+                raise ConfigError(f"unknown setting {name!r}; the settings are {', '.join(known)}")
+        own = {name: value for name, value in settings.items() if name in _OWN}
+        limits = {name: value for name, value in settings.items() if name not in _OWN}
+        return cls(**own, engine=EngineConfig(**limits))
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting by name: what `of` takes."""
+        own = {name: getattr(self, name) for name in _OWN}
+        return own | {item.name: getattr(self.engine, item.name) for item in fields(EngineConfig)}
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, **given: Any
+    ) -> "EngineArgs":
+        """From variables such as QSTAR_MAX_NUM_SEQS; what is given by name wins.
+
+        Args:
+            environ: None: the process's own environment.
+
+        Raises:
+            ConfigError: a value cannot be read or is out of range.
+        """
+        variables = os.environ if environ is None else environ
+        settings: dict[str, Any] = {}
+        for name, kind in setting_types().items():
+            text = variables.get(ENVIRONMENT_PREFIX + name.upper())
+            if text:
+                settings[name] = _parse(name, text, kind)
+        return cls.of(**settings | given)
+
+
+def setting_types() -> dict[str, Any]:
+    """Name and type of every setting: those of `EngineArgs`, then those of `EngineConfig`."""
+    own = get_type_hints(EngineArgs)
+    limits = get_type_hints(EngineConfig)
+    return {name: own[name] for name in _OWN} | {
+        item.name: limits[item.name] for item in fields(EngineConfig)
+    }
+
+
+def setting_help(name: str) -> str:
+    """One line for the command line's help."""
+    both = (*fields(EngineArgs), *fields(EngineConfig))
+    return next(str(item.metadata["help"]) for item in both if item.name == name)
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    if name == "speculation":
+        return parse_speculation(text)
+    if int not in _members(kind):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        raise ConfigError(f"{variable} must be an integer, got {text!r}") from None
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    if get_origin(kind) in (Union, UnionType):
+        return tuple(member for member in get_args(kind) if member is not NoneType)
+    return (kind,)
+
+
+def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+_OWN = tuple(item.name for item in fields(EngineArgs) if item.name != "engine")

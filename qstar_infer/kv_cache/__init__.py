@@ -1,0 +1,1 @@
+"""Memory of a running engine: who owns which block (no torch), and the blocks' tensors."""

@@ -1,0 +1,117 @@
+"""Who owns which key/value block. Accounting only, no tensors.
+
+Every owner, a sequence or a lane, has a `BlockTable`. Only the `BlockManager` changes tables. A
+block may stand in several tables, which share it; it is free again when the last table lets it go.
+
+Ask first (`num_missing`, `num_free`), then commit (`grow`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+
+class BlockTable:
+    """The blocks of one owner, in order. Read it; only its `BlockManager` writes it."""
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self) -> None:
+        self._blocks: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._blocks)
+
+    def slot(self, index: int, block_size: int) -> int:
+        """The pool slot of the owner's token `index`."""
+        return self._blocks[index // block_size] * block_size + index % block_size
+
+
+class BlockManager:
+    """Hands out blocks and counts their references.
+
+    Attributes:
+        num_blocks: blocks `[0, num_blocks)` exist.
+        block_size: slots per block.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._free = list(range(num_blocks - 1, -1, -1))
+        self._num_references = [0] * num_blocks
+        self._tables: set[BlockTable] = set()
+
+    @property
+    def num_free(self) -> int:
+        return len(self._free)
+
+    @property
+    def num_tables(self) -> int:
+        """Tables that are open."""
+        return len(self._tables)
+
+    def blocks_for(self, num_slots: int) -> int:
+        """Blocks that hold this many slots."""
+        return -(-num_slots // self.block_size)
+
+    def num_missing(self, table: BlockTable, num_slots: int) -> int:
+        """Blocks that `grow` would take."""
+        return max(0, self.blocks_for(num_slots) - len(table))
+
+    def open_table(self) -> BlockTable:
+        """An empty table; give it back with `close_table`."""
+        table = BlockTable()
+        self._tables.add(table)
+        return table
+
+    def grow(self, table: BlockTable, num_slots: int) -> None:
+        """Give a table room for `num_slots`; the caller has seen that the blocks are free."""
+        count = self.num_missing(table, num_slots)
+        assert count <= self.num_free, f"{count} blocks wanted, {self.num_free} free"
+        for _ in range(count):
+            block = self._free.pop()
+            self._num_references[block] = 1
+            table._blocks.append(block)
+
+    def shrink(self, table: BlockTable, num_slots: int) -> None:
+        """Take back what lies beyond the blocks that hold `num_slots`."""
+        keep = self.blocks_for(num_slots)
+        for block in reversed(table._blocks[keep:]):
+            self._release(block)
+        del table._blocks[keep:]
+
+    def fork(self, table: BlockTable, num_slots: int) -> BlockTable:
+        """A new table that shares the blocks which `num_slots` fill to the last slot.
+
+        A block that is filled in part is not shared: its owner still writes to it.
+        """
+        forked = self.open_table()
+        for block in table._blocks[: num_slots // self.block_size]:
+            self._num_references[block] += 1
+            forked._blocks.append(block)
+        return forked
+
+    def close_table(self, table: BlockTable) -> None:
+        """Take back all of a table's blocks. The table must not be used again."""
+        assert table in self._tables, "a block table was closed twice"
+        self.shrink(table, 0)
+        self._tables.remove(table)
+
+    def check_integrity(self) -> None:
+        """Recount every block: free once, or referenced as often as tables hold it."""
+        held = Counter(block for table in self._tables for block in table)
+        assert len(set(self._free)) == len(self._free), "a block is free twice"
+        assert not held.keys() & set(self._free), "a block is free and held"
+        for block, count in enumerate(self._num_references):
+            assert count == held[block], f"block {block} has {count} references, {held[block]} held"
+        assert len(held) + len(self._free) == self.num_blocks, "blocks are missing"
+        assert all(max(Counter(table).values(), default=1) == 1 for table in self._tables)
+
+    def _release(self, block: int) -> None:
+        assert self._num_references[block] > 0, f"block {block} was released twice"
+        self._num_references[block] -= 1
+        if self._num_references[block] == 0:
+            self._free.append(block)

@@ -1,0 +1,39 @@
+"""Which of several completions is best: how `best_of` candidates are chosen."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from qstar_infer.outputs import CompletionOutput
+
+
+class Ranker(Protocol):
+    """Scores whole completions; the highest score is the best."""
+
+    def score(self, output: CompletionOutput) -> float:
+        """A number to compare completions of one prompt by."""
+        ...
+
+
+class MeanLogprobRanker:
+    """Ranks by the mean log-probability of a token, as OpenAI's `best_of` does."""
+
+    def score(self, output: CompletionOutput) -> float:
+        """Nats per token; a completion without tokens ranks last."""
+        if not output.token_ids:
+            return -math.inf
+        return output.cumulative_logprob / len(output.token_ids)
+
+
+def best_outputs(
+    outputs: Sequence[CompletionOutput], n: int, ranker: Ranker
+) -> list[CompletionOutput]:
+    """The `n` best of whole completions, best first, with `index` counted anew.
+
+    Where all of them are returned they keep their order, which is that of a stream.
+    """
+    ranked = list(outputs)
+    if len(ranked) > n:
+        ranked.sort(key=ranker.score, reverse=True)
+    return [replace(output, index=index) for index, output in enumerate(ranked[:n])]

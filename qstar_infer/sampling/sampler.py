@@ -1,0 +1,137 @@
+"""From logits to tokens: visible tokens with their log-probabilities, and thought tokens."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from qstar_infer.sampling.logits_processing import process_logits
+from qstar_infer.sampling.noise import VISIBLE_STREAM, pick_tokens, row_keys
+from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
+
+_Scores = dict[int, tuple[float, list[tuple[int, float]]]]
+"""For each row: the chosen token's log-probability, and the most likely tokens with theirs."""
+
+
+def sample_visible(
+    logits: Tensor,
+    picks: Sequence[VisiblePick],
+    *,
+    base_logits: Tensor,
+    mixing_weights: Sequence[float],
+) -> list[SampledToken]:
+    """Pick a token for each row; where the next token is known, score that one.
+
+    Args:
+        logits: `[rows, vocab]`, float32, delimiters at minus infinity: rows of base logits, then
+            rows of mixed logits.
+        picks: one for each row.
+        base_logits: `[mixed rows, vocab]`, float32: what the mixed rows were mixed from.
+        mixing_weights: one for each mixed row.
+    """
+    if not picks:
+        return []
+    token_ids = _pick_visible(logits, picks)
+    scores = _score(logits, token_ids, picks)
+    num_base = len(picks) - len(mixing_weights)
+    base_logprobs = _logprobs(base_logits, token_ids[num_base:]) if mixing_weights else []
+    tokens = []
+    for row, pick in enumerate(picks):
+        if row not in scores:
+            tokens.append(SampledToken(token_id=token_ids[row]))
+            continue
+        logprob, top_logprobs = scores[row]
+        is_mixed = row >= num_base
+        tokens.append(
+            SampledToken(
+                token_id=token_ids[row],
+                logprob=logprob,
+                base_logprob=base_logprobs[row - num_base] if is_mixed else logprob,
+                mixing_weight=mixing_weights[row - num_base] if is_mixed else 0.0,
+                top_logprobs=top_logprobs[: pick.num_top_logprobs],
+                top_logprob=top_logprobs[0][1],
+            )
+        )
+    return tokens
+
+
+def sample_thoughts(logits: Tensor, picks: Sequence[ThoughtPick]) -> list[int]:
+    """The next token of each thought: its own distribution, nothing but a temperature.
+
+    Args:
+        logits: `[rows, vocab]`, float32, delimiters at minus infinity; one row for each pick.
+    """
+    if not picks:
+        return []
+    return _pick(
+        logits,
+        temperatures=[pick.temperature for pick in picks],
+        seeds=[pick.seed for pick in picks],
+        positions=[pick.position for pick in picks],
+        stream_indices=[pick.stream_index for pick in picks],
+    )
+
+
+def _pick_visible(logits: Tensor, picks: Sequence[VisiblePick]) -> list[int]:
+    picked = _pick(
+        process_logits(logits, picks),
+        temperatures=[pick.temperature for pick in picks],
+        seeds=[pick.seed for pick in picks],
+        positions=[pick.position for pick in picks],
+        stream_indices=[VISIBLE_STREAM] * len(picks),
+    )
+    return [
+        token_id if pick.known_id is None else pick.known_id
+        for token_id, pick in zip(picked, picks, strict=True)
+    ]
+
+
+def _pick(
+    logits: Tensor,
+    *,
+    temperatures: list[float],
+    seeds: list[int],
+    positions: list[int],
+    stream_indices: list[int],
+) -> list[int]:
+    """One token for each row of `[rows, vocab]`."""
+    device = logits.device
+
+    def column(values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device)
+
+    if not any(temperatures):
+        greedy: list[int] = logits.argmax(dim=-1).tolist()
+        return greedy
+    keys = row_keys(column(seeds), column(positions), column(stream_indices))
+    heat = torch.tensor(temperatures, dtype=torch.float32, device=device)
+    sampled: list[int] = pick_tokens(logits, heat, keys).tolist()
+    return sampled
+
+
+def _score(logits: Tensor, token_ids: list[int], picks: Sequence[VisiblePick]) -> _Scores:
+    """Log-probabilities of the rows that may decide."""
+    rows = [row for row, pick in enumerate(picks) if pick.may_decide]
+    if not rows:
+        return {}
+    selected = logits if len(rows) == logits.shape[0] else logits[rows]
+    total = selected.logsumexp(dim=-1, keepdim=True)
+    count = min(max(1, *(picks[row].num_top_logprobs for row in rows)), logits.shape[-1])
+    best = selected.topk(count, dim=-1)
+    best_ids, best_logprobs = best.indices.tolist(), (best.values - total).tolist()
+    chosen = selected.gather(1, _id_column([token_ids[row] for row in rows], logits)) - total
+    return {
+        row: (logprob, list(zip(best_ids[i], best_logprobs[i], strict=True)))
+        for i, (row, logprob) in enumerate(zip(rows, chosen.squeeze(1).tolist(), strict=True))
+    }
+
+
+def _logprobs(logits: Tensor, token_ids: list[int]) -> list[float]:
+    """ln p of one token for each row."""
+    chosen = logits.gather(1, _id_column(token_ids, logits)).squeeze(1)
+    values: list[float] = (chosen - logits.logsumexp(dim=-1)).tolist()
+    return values
+
+
+def _id_column(token_ids: list[int], like: Tensor) -> Tensor:
+    return torch.tensor([[token_id] for token_id in token_ids], device=like.device)

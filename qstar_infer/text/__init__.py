@@ -1,0 +1,1 @@
+"""Text and tokens: encoding, decoding piece by piece, offsets, stop strings. No torch."""

@@ -1,0 +1,81 @@
+"""What a step reads from its rows: the rules by which a token is picked or scored."""
+
+from typing import Any
+
+from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.step import ThoughtPick, VisiblePick
+from qstar_infer.wavefront.lane import Lane
+from qstar_infer.wavefront.sequence import Sequence
+
+
+def thought_pick(seq: Sequence, lane: Lane, row: int) -> ThoughtPick:
+    """The next token of a lane's thought."""
+    return ThoughtPick(
+        row=row,
+        temperature=seq.thought_temperature,
+        seed=seq.seed,
+        position=lane.anchor + 1,
+        stream_index=len(lane.thought) + 1,
+    )
+
+
+def base_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
+    """The draft after an anchor, or the decision itself where there is no thought."""
+    has_thought = lane.table is not None
+    may_decide = not has_thought or seq.params.think_threshold is not None
+    return _visible_pick(seq, lane, row, may_decide=may_decide)
+
+
+def target_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
+    """The decision at the end of a lane's thought."""
+    return _visible_pick(seq, lane, row, may_decide=True)
+
+
+def _visible_pick(seq: Sequence, lane: Lane, row: int, *, may_decide: bool) -> VisiblePick:
+    params = seq.params
+    known_id = seq.known_next(lane.anchor)
+    num_top = params.logprobs if known_id is None else params.prompt_logprobs
+    return VisiblePick(
+        row=row,
+        seed=seq.seed,
+        position=lane.anchor + 1,
+        lane_slot=lane.buffer_slot,
+        known_id=known_id,
+        may_decide=may_decide,
+        num_top_logprobs=0 if num_top is None else num_top,
+        **(_rules(seq, lane.anchor) if known_id is None else {}),
+    )
+
+
+def _rules(seq: Sequence, anchor: int) -> dict[str, Any]:
+    """Fields of `VisiblePick` that differ from greedy decoding without filters."""
+    params = seq.params
+    rules: dict[str, Any] = {}
+    if params.temperature > 0:
+        rules |= {
+            "temperature": params.temperature,
+            "top_k": max(0, params.top_k),
+            "top_p": params.top_p,
+            "min_p": params.min_p,
+        }
+    if params.logit_bias:
+        rules["logit_bias"] = dict(params.logit_bias)
+    if anchor + 1 - seq.num_prompt_tokens < params.min_tokens:
+        rules["banned_ids"] = sorted(seq.end_token_ids)
+    if _has_penalty(params):
+        rules |= {
+            "repetition_penalty": params.repetition_penalty,
+            "presence_penalty": params.presence_penalty,
+            "frequency_penalty": params.frequency_penalty,
+            "history": seq.wavefront.text_until(anchor + 1),
+            "num_prompt_tokens": seq.num_prompt_tokens,
+        }
+    return rules
+
+
+def _has_penalty(params: SamplingParams) -> bool:
+    return (
+        params.repetition_penalty != 1.0
+        or params.presence_penalty != 0.0
+        or params.frequency_penalty != 0.0
+    )

@@ -1,0 +1,30 @@
+"""How far drafts run ahead of the verified text."""
+
+from qstar_infer.config import EngineConfig
+
+ROWS_BESIDES_DRAFTS = 3
+"""Rows of a thinking sequence in steady state, apart from one for each draft: the frontier, its
+start row, and the second row of a lane's last step."""
+
+
+class SpeculationDepth:
+    """Gives each sequence a depth, so that a step with all of them stays within a row budget.
+
+    Depth 0 waits for each thought. Depth changes speed, never a result.
+    """
+
+    def __init__(self, config: EngineConfig, speculation_rows: int) -> None:
+        self._fixed = config.fixed_depth
+        self._speculation_rows = speculation_rows
+
+    def of(self, num_thought_tokens: int, *, num_decoding: int) -> int:
+        """Most unverified tokens that a sequence may feed; more than its thought length is no use.
+
+        Args:
+            num_decoding: sequences that decode in this step.
+        """
+        depth = self._fixed
+        if depth is None:
+            rows_per_sequence = self._speculation_rows // max(1, num_decoding)
+            depth = max(0, rows_per_sequence - ROWS_BESIDES_DRAFTS)
+        return min(depth, num_thought_tokens)

@@ -1,0 +1,115 @@
+"""The end of one sequence that is still open: verified text, drafts, and the lanes that judge them.
+
+    index      0 .. num_verified .. num_verified + len(drafts)
+               verified text      drafts
+    [0, num_computed) have their keys and values in the pool
+
+Only verified tokens leave the engine. `lanes[i]` thinks at anchor `num_verified - 1 + i` and judges
+`drafts[i]`.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qstar_infer.step import SampledToken
+from qstar_infer.wavefront.lane import Lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """One more verified token."""
+
+    lane: Lane
+    """The lane that decided it; it holds nothing any more."""
+    decision: SampledToken
+    is_draft_kept: bool
+    """The draft was the target. False: all that was built on the draft is gone."""
+    dropped: list[Lane]
+    """Lanes that were built on a wrong draft; the caller frees what they hold."""
+
+
+class Wavefront:
+    """Drafts tokens ahead of the verified text, and verifies or drops them."""
+
+    def __init__(self, prompt_token_ids: Sequence[int]) -> None:
+        self.token_ids = list(prompt_token_ids)
+        """The verified text: prompt and output."""
+        self.drafts: deque[int] = deque()
+        self.lanes: deque[Lane] = deque()
+        self.num_computed = 0
+
+    @property
+    def num_verified(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def num_known(self) -> int:
+        """Verified tokens and drafts."""
+        return len(self.token_ids) + len(self.drafts)
+
+    @property
+    def num_drafts_fed(self) -> int:
+        """Drafts whose keys and values are computed: how far the wave runs ahead."""
+        return max(0, self.num_computed - self.num_verified)
+
+    def token_at(self, index: int) -> int:
+        """A verified token or a draft."""
+        beyond = index - self.num_verified
+        return self.token_ids[index] if beyond < 0 else self.drafts[beyond]
+
+    def text_until(self, end: int) -> list[int]:
+        """The tokens `[0, end)`, drafts included."""
+        beyond = max(0, end - self.num_verified)
+        return self.token_ids[:end] + [self.drafts[i] for i in range(beyond)]
+
+    def feed(self, end: int) -> int:
+        """Count the tokens `[num_computed, end)` as computed.
+
+        Returns:
+            How many of them are drafts.
+        """
+        num_fed_before = self.num_drafts_fed
+        self.num_computed = end
+        for index in range(num_fed_before, self.num_drafts_fed):
+            self.lanes[index].is_draft_fed = True
+        return self.num_drafts_fed - num_fed_before
+
+    def add_draft(self, anchor: int, token_id: int) -> None:
+        """Append the draft that follows an anchor, which must be the newest token."""
+        assert anchor == self.num_known - 1, "a draft must follow the newest token"
+        self.drafts.append(token_id)
+
+    def verify(self) -> Verified | None:
+        """Verify the next token, if the oldest lane has decided it.
+
+        If the draft was another token, the decision takes its place and everything after it goes.
+        """
+        if not self.lanes or self.lanes[0].decision is None:
+            return None
+        lane = self.lanes.popleft()
+        decision = lane.decision
+        assert decision is not None
+        assert lane.anchor == self.num_verified - 1, "a lane was lost"
+        is_draft_kept = self.drafts.popleft() == decision.token_id
+        dropped = [] if is_draft_kept else self._roll_back()
+        self.token_ids.append(decision.token_id)
+        return Verified(lane=lane, decision=decision, is_draft_kept=is_draft_kept, dropped=dropped)
+
+    def forget_computed(self) -> list[Lane]:
+        """Keep the verified text and nothing else: what a preemption leaves.
+
+        Returns:
+            The lanes that were dropped.
+        """
+        dropped = self._roll_back()
+        self.num_computed = 0
+        return dropped
+
+    def _roll_back(self) -> list[Lane]:
+        """Drop all drafts and lanes."""
+        dropped = list(self.lanes)
+        self.lanes.clear()
+        self.drafts.clear()
+        self.num_computed = min(self.num_computed, self.num_verified)
+        return dropped
