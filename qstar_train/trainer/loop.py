@@ -3,7 +3,6 @@
 Knows nothing of a method but `TrainingMethod`.
 """
 
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -22,10 +21,7 @@ from qstar_train.trainer.model_setup import parameter_groups
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.schedule import rate_factor, set_rates
-from qstar_train.trainer.slow_step import SLOW_STEP_S, faster_ways
 from qstar_train.trainer.state import load_method_state, load_state, save_state
-
-logger = logging.getLogger(__name__)
 
 
 class TrainingLoop:
@@ -89,8 +85,8 @@ class TrainingLoop:
                 began = time.perf_counter()
                 metrics, batch, output = self._update(batches, step)
                 seconds = time.perf_counter() - began
-                if step == first_step and seconds > SLOW_STEP_S:
-                    self._warn_slow(seconds)
+                if step == first_step:
+                    reporter.first_step(seconds, config)
                 number = step + 1
                 if number % config.log_every == 0 or number == config.steps:
                     rate = config.batch_size * config.data.window / seconds
@@ -154,15 +150,6 @@ class TrainingLoop:
                 method_state=self._method.state(),
                 is_main=self.accelerator.is_main_process,
             )
-
-    def _warn_slow(self, seconds: float) -> None:
-        if self.accelerator.is_main_process:
-            ways = faster_ways(
-                self._config,
-                device=self.accelerator.device,
-                num_processes=self.accelerator.num_processes,
-            )
-            logger.warning("The first step took %.0f s. Faster: %s.", seconds, "; ".join(ways))
 
 
 def _check_finite(metrics: dict[str, float], step: int) -> None:
