@@ -20,7 +20,7 @@ train() {
     shift
     echo "== $recipe $*"
     OMP_NUM_THREADS=1 "$BIN/torchrun" --standalone --nproc_per_node "$PROCESSES" -m qstar_train \
-        --resume --config "recipes/default/$recipe.yaml" "${OPTIONS[@]}" "$@"
+        --config "recipes/default/$recipe.yaml" "${OPTIONS[@]}" "$@"
 }
 
 train_all() {
@@ -54,7 +54,7 @@ else
     export ACCELERATE_USE_CPU=true
 fi
 command=${1:-}
-OPTIONS=("${@:2}")
+OPTIONS=(--resume "${@:2}")
 case $command in
     train) train_all ;;
     evaluate) evaluate ;;
