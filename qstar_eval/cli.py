@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from qstar_eval.config import EvalConfig
-from qstar_train.settings import load_settings
+from qstar_train.config_file import load_config
 
 if TYPE_CHECKING:
     from qstar_eval.report import Report
@@ -44,7 +44,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure what thinking is worth: loss of held-out text, and answers to questions."""
-    report = _run(load_settings(EvalConfig, config, assignments or []), checkpoints or [], out)
+    report = _run(load_config(EvalConfig, config, assignments or []), checkpoints or [], out)
     _print(report, out)
 
 

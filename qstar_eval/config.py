@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
-from qstar_train.data.config import SourceSettings
-from qstar_train.settings import Settings
+from qstar_train.config import SourceConfig
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 """The name of a set; a part of file names."""
@@ -16,7 +15,7 @@ Measure = Literal["probability", "exact_match", "majority"]
 ThoughtLength = Annotated[int, Field(ge=0, le=256)]
 
 
-class TextSetConfig(SourceSettings):
+class TextSetConfig(SourceConfig):
     """Documents for held-out loss: a data source, and how much of it is measured."""
 
     name: Name
@@ -33,7 +32,7 @@ class TextSetConfig(SourceSettings):
         return self
 
 
-class QuestionSetConfig(Settings):
+class QuestionSetConfig(Config):
     """Questions and the measures of their answers. Each measure is a task `<name>-<measure>`."""
 
     name: Name
@@ -62,7 +61,7 @@ class QuestionSetConfig(Settings):
         return self
 
 
-class EvalConfig(Settings):
+class EvalConfig(Config):
     """Everything `qstar eval` reads from its config file."""
 
     texts: list[TextSetConfig] = []

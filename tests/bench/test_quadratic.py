@@ -14,14 +14,14 @@ from benchmarks.objective.quadratic import (
     sees_base,
     sees_newest,
 )
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
 from qstar_train.objective.objective import Objective, evaluate_objective
 
 from ..parity.toy import Toy, make_toy
 from ..parity.training.compare import ranked_choice, relative_deviation
 from ..tolerances import TOY_GRADIENT
 
-SETTINGS = ObjectiveSettings(num_talk_tokens=3, num_passes=2)
+SETTINGS = ObjectiveConfig(num_talk_tokens=3, num_passes=2)
 SEQ = 11
 
 

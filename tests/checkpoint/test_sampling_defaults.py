@@ -38,7 +38,7 @@ def test_file_without_sampling_settings_recommends_nothing(
 
 
 def test_each_setting_of_the_file_is_taken(load_with: Callable[..., QuietStarModel]) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "temperature": 0.6,
         "top_k": 20,
         "top_p": 0.95,

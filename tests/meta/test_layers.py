@@ -34,9 +34,10 @@ SERVER_ENDPOINTS = {"completions", "health", "models"}
 EVAL_MAY_IMPORT = {
     "qstar_train.data",
     "qstar_train.fingerprint",
-    "qstar_train.objective.vocabulary",
+    "qstar_train.objective.chunked_logits",
     "qstar_train.sampling",
-    "qstar_train.settings",
+    "qstar_train.config",
+    "qstar_train.config_file",
 }
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 TORCH_FREE = [

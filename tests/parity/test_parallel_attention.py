@@ -7,8 +7,8 @@ from torch import Tensor
 from qstar_infer.attention import parallel
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import roll_out
-from qstar_train.objective import vocabulary
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
+from qstar_train.objective import chunked_logits
 from qstar_train.objective.objective import evaluate_objective
 
 from ..tolerances import TOY_GRADIENT, TOY_LOGITS
@@ -73,7 +73,7 @@ def test_thoughts_at_chosen_anchors_are_those_of_thinking_everywhere(architectur
 
 def gradients(model: QuietStarModel) -> dict[str, Tensor]:
     ids, mask = batch()
-    settings = ObjectiveSettings(num_talk_tokens=2, thought_loss_weight=0.5)
+    settings = ObjectiveConfig(num_talk_tokens=2, thought_loss_weight=0.5)
     model.zero_grad()
     pick = ranked_choice(2, by_rank=True)
     evaluate_objective(model, ids, mask, settings, pick=pick).total.backward()
@@ -88,7 +88,7 @@ def test_pieces_have_the_gradients_of_the_whole(
     model.backbone.lm_head.requires_grad_(learns_head)
     want = gradients(model)
     monkeypatch.setattr(parallel, "QUERIES_AT_ONCE", 4)
-    monkeypatch.setattr(vocabulary, "LOGITS_AT_ONCE", 260 * 9)
+    monkeypatch.setattr(chunked_logits, "LOGITS_AT_ONCE", 260 * 9)
     got = gradients(model)
     assert set(got) == set(want)
     for name, gradient in got.items():

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
+from qstar_train.objective.chunked_logits import token_losses
 from qstar_train.objective.losses import (
     advantages,
     mean_counted,
@@ -13,7 +14,6 @@ from qstar_train.objective.losses import (
     thought_rewards,
 )
 from qstar_train.objective.objective import evaluate_objective
-from qstar_train.objective.vocabulary import token_losses
 
 from ..parity.toy import make_toy
 from ..parity.training.compare import ranked_choice, relative_deviation
@@ -54,7 +54,7 @@ def test_policy_loss_pushes_up_what_was_better() -> None:
 def test_what_is_no_label_is_attended_to_and_not_predicted() -> None:
     model = make_toy().model
     ids = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(0))
-    settings = ObjectiveSettings(num_talk_tokens=2, foresight_loss_weight=0.5)
+    settings = ObjectiveConfig(num_talk_tokens=2, foresight_loss_weight=0.5)
     is_label = torch.ones_like(ids).bool()
     is_label[0, 6] = False
     pick = ranked_choice(2, by_rank=True)
@@ -85,7 +85,7 @@ def test_every_parameter_learns() -> None:
         model,
         ids,
         torch.ones_like(ids),
-        ObjectiveSettings(num_talk_tokens=2),
+        ObjectiveConfig(num_talk_tokens=2),
         pick=ranked_choice(2, by_rank=True),
     )
     objective.total.backward()
@@ -100,7 +100,7 @@ def test_every_parameter_learns() -> None:
 def test_a_frozen_output_layer_changes_no_other_gradient() -> None:
     """Where the output layer learns, logits are made again; where not, their gradients at once."""
     ids = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(0))
-    settings = ObjectiveSettings(
+    settings = ObjectiveConfig(
         num_talk_tokens=2, thought_loss_weight=0.5, thought_entropy_weight=1e5
     )
     gradients = []
@@ -119,7 +119,7 @@ def test_a_frozen_output_layer_changes_no_other_gradient() -> None:
 def test_the_optional_terms_enter_the_total() -> None:
     model = make_toy().model
     ids = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(0))
-    settings = ObjectiveSettings(
+    settings = ObjectiveConfig(
         num_talk_tokens=1, num_passes=1, thought_loss_weight=0.5, thought_entropy_weight=0.25
     )
     with torch.no_grad():
@@ -148,7 +148,7 @@ def test_without_a_policy_loss_thoughts_are_not_differentiated() -> None:
             model,
             ids,
             torch.ones_like(ids),
-            ObjectiveSettings(num_talk_tokens=2, policy_weight=weight),
+            ObjectiveConfig(num_talk_tokens=2, policy_weight=weight),
             pick=ranked_choice(2, by_rank=True),
         )
         assert objective.loglikelihoods[0].requires_grad == (weight > 0)
@@ -163,7 +163,7 @@ def test_foresight_is_the_loss_of_the_true_tokens_ahead() -> None:
     toy = make_toy()
     model, length = toy.model, 10
     ids = torch.randint(0, 256, (1, length), generator=torch.Generator().manual_seed(0))
-    settings = ObjectiveSettings(
+    settings = ObjectiveConfig(
         num_talk_tokens=1, num_passes=1, foresight_loss_weight=0.5, num_foresight_tokens=2
     )
     embedding = toy.stock.get_input_embeddings()

@@ -123,18 +123,6 @@ def test_commonsense_qa(tmp_path: Path) -> None:
     ]
 
 
-def test_commonsense_qa_train_leaves_overlaps_out(tmp_path: Path) -> None:
-    shared = "one two three four five six seven"
-    tasks = {
-        f"{DATA}/csqa/val_rc_5shot": requests(choice(f"{shared} eight?")),
-        f"{DATA}/csqa/train_rc_5shot": requests(
-            choice(f"And One, two {shared[8:]} EIGHT nine?"), choice(f"{shared} no?")
-        ),
-    }
-    rows = extracted(tmp_path, "commonsense_qa_train", tasks)
-    assert [row["question"] for row in rows] == [f"{shared} no?"]
-
-
 @pytest.mark.parametrize(
     ("recipe", "task", "doc", "text"),
     [
@@ -162,24 +150,6 @@ def test_training_texts(
     assert rows == [{"text": text or "A man runs."}]
 
 
-def test_boolq_passages_of_both_splits_once(tmp_path: Path) -> None:
-    tasks = {
-        f"{DATA}/boolq/{split}_rc_5shot": requests(
-            {"query": "Both.\nQuestion: is it?\nAnswer:"},
-            {"query": f"Only {split}.\nQuestion: is it?\nAnswer:"},
-        )
-        for split in ("train", "val")
-    }
-    rows = extracted(tmp_path, "boolq", tasks)
-    assert [row["text"] for row in rows] == ["Both.", "Only train.", "Only val."]
-
-
-def test_lambada_ends_with_the_answer(tmp_path: Path) -> None:
-    doc = {"query": "I don't care about", "choices": ["signs"]}
-    tasks = {f"{EVAL}/lambada/bpb_0shot": requests(doc, doc)}
-    assert extracted(tmp_path, "lambada", tasks) == [{"text": "I don't care about signs"}] * 2
-
-
 def test_excerpts_are_unshuffled_and_long_enough(tmp_path: Path) -> None:
     long = "x" * extract.MIN_CHARACTERS
     lines = [{"0": long, "1": "shuffled" * 100}, {"0": "short", "1": long}]
@@ -198,7 +168,7 @@ def test_speeches_in_order(tmp_path: Path) -> None:
 
 def test_what_is_reported_is_for_evaluation_only() -> None:
     names = {name for name, recipe in RECIPES.items() if recipe.is_for_evaluation}
-    assert names == {"gsm8k", "commonsense_qa", "math500", "openwebtext", "wikipedia", "lambada"}
+    assert names == {"gsm8k", "commonsense_qa", "math500", "openwebtext", "wikipedia"}
 
 
 # Writing

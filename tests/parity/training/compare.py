@@ -23,10 +23,10 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_states
+from qstar_train.objective.chunked_logits import token_losses
+from qstar_train.objective.embedding_scale import scale_vectors
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
-from qstar_train.objective.vectors import scale_vectors
-from qstar_train.objective.vocabulary import token_losses
 from qstar_train.sampling import Pick
 
 from .vectors import Replay, Stored, TrainingCase, read_cases
@@ -38,11 +38,11 @@ _STORED_GRADIENTS = (
     "model.norm.weight",
     "talk_head.0.4.weight",
 )
-"""The gradients that are kept whole; of the others there are norms."""
+"""Gradients that are stored completely; for the others only norms are."""
 
 
 class Pair(NamedTuple):
-    """Two of one quantity."""
+    """A quantity, ours and the paper's."""
 
     quantity: str
     ours: Tensor
@@ -50,14 +50,14 @@ class Pair(NamedTuple):
     is_compared: Tensor | None = None
     """bool, of their shape or its first dimensions; None for everywhere."""
     scale: float = 0.0
-    """What a deviation is relative to where the paper's are smaller."""
+    """Deviations are relative to this if the paper's numbers are smaller."""
 
 
 def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
     """The vectors' stand-in for sampling: the top token, or in pass p the (p + 1)-th."""
 
-    def pick(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
-        del role, anchors
+    def pick(logits: Tensor, stream_index: int, anchors: Tensor) -> Tensor:
+        del stream_index, anchors
         ranked = logits.topk(num_passes, dim=-1).indices
         rows = torch.arange(logits.shape[0])
         ranks = rows % num_passes if by_rank else torch.zeros_like(rows)
@@ -67,14 +67,14 @@ def ranked_choice(num_passes: int, *, by_rank: bool) -> Pick:
 
 
 def rule_of(case: TrainingCase) -> Pick | None:
-    """How the case's thought tokens were chosen; None where that is unknown."""
+    """How the case's thought tokens were chosen; None if that is unknown."""
     if case.by_rank is None:
         return None
-    return ranked_choice(case.settings.num_passes, by_rank=case.by_rank)
+    return ranked_choice(case.config.num_passes, by_rank=case.by_rank)
 
 
 def load_case_model(case: TrainingCase) -> QuietStarModel:
-    """The checkpoint as the case trained it, with gradients."""
+    """The checkpoint as the case trained it, with gradients enabled."""
     is_fresh = case.values["fresh_first_step"]
     model = load_model(
         case.checkpoint,
@@ -85,14 +85,14 @@ def load_case_model(case: TrainingCase) -> QuietStarModel:
     )
     if is_fresh:  # the literal first step also zeroes the talk head's last layer
         torch.nn.init.zeros_(model.thinking_parts.talk_head[4].weight)  # type: ignore[arg-type]
-    scale_vectors(model.thinking_parts, case.settings.embedding_scale)
+    scale_vectors(model.thinking_parts, case.config.embedding_scale)
     return model.requires_grad_(True)
 
 
 def trained_labels(model: QuietStarModel, input_ids: Tensor) -> Tensor:
     """The tokens whose prediction has a loss in the paper's code: all but the pad id, which is eos.
 
-    It never learns to end a text. Training here does: windows are full, their eos are text.
+    So the paper never learns to end a text. Training here does: an eos in a window is text.
 
     Returns:
         bool, of the shape of `input_ids`.
@@ -103,21 +103,21 @@ def trained_labels(model: QuietStarModel, input_ids: Tensor) -> Tensor:
 
 
 def compare_case(case: TrainingCase) -> Iterator[Pair]:
-    """Every quantity of one case, ours beside the paper's.
+    """Every quantity of one case, ours and the paper's.
 
     Raises:
         CheckpointError, ConfigError: the checkpoint cannot be loaded, or a quantity is missing.
-        RequestError: the input ids or their mask make no sense.
+        RequestError: the input ids or their mask are invalid.
     """
     model = load_case_model(case)
     is_real = model.check_batch(case.input_ids, case.attention_mask, case.num_thought_tokens)
     replay = Replay(case, rule_of(case))
-    replay.require_ids_below(model.vocab_size)
+    replay.check_ids_below(model.vocab_size)
     got = evaluate_objective(
         model,
         case.input_ids,
         is_real,
-        case.settings,
+        case.config,
         pick=replay,
         is_label=trained_labels(model, case.input_ids),
     )
@@ -130,15 +130,15 @@ def compare_case(case: TrainingCase) -> Iterator[Pair]:
 
 
 def _compare_tokens(model: QuietStarModel, case: TrainingCase, replay: Replay) -> Pair:
-    """1 where a fed token is not the delimiter, the rule's choice or the true token it should be.
+    """1 where a fed token is not the expected delimiter, choice of the rule, or true token.
 
-    The last iteration's token is not fed, and nothing depends on those past the end of the row.
+    The last iteration's token is not fed, and nothing depends on tokens past the end of a row.
     """
     ids, is_real = case.rows
     end = case.n_ahead - 2
     want = replay.history.clone()
     want[:, :, 0], want[:, :, end] = model.delimiter_ids
-    for m in range(1, case.settings.num_talk_tokens):
+    for m in range(1, case.config.num_talk_tokens):
         want[:, :-m, end + m] = ids[:, m:]
     differs = replay.history != want
     differs[:, :, 1:end] = replay.differs
@@ -149,12 +149,12 @@ def _compare_tokens(model: QuietStarModel, case: TrainingCase, replay: Replay) -
 
 @torch.no_grad()
 def _steps(model: QuietStarModel, case: TrainingCase) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every iteration that feeds a token, from the paper's 1 on, over the stored tokens.
+    """Run every iteration that feeds a token, from the paper's iteration 1 on, on stored tokens.
 
-    The objective needs the last ones alone; these are also the middle ones.
+    The objective computes only the last ones; these include the middle ones.
 
     Yields:
-        With m true tokens fed behind the thought, the mixed states `[rows, seq - m, hidden]` and
+        With m true tokens fed after the thought, the mixed states `[rows, seq - m, hidden]` and
         the mixing weights `[rows, seq - m]`.
     """
     ids, is_real = case.rows
@@ -162,7 +162,7 @@ def _steps(model: QuietStarModel, case: TrainingCase) -> Iterator[tuple[Tensor, 
     vectors = {1: parts.start_thought, case.n_ahead - 1: parts.end_thought}
     attention = ParallelThoughts(is_real)
     base = model.hidden(model.embed(ids), attention.everywhere, attention.next_pass())
-    for i in range(1, case.n_ahead + case.settings.num_talk_tokens - 1):
+    for i in range(1, case.n_ahead + case.config.num_talk_tokens - 1):
         fed = vectors[i].expand_as(base) if i in vectors else model.embed(history[:, :, i - 1])
         thought = model.hidden(fed, attention.anchors + i, attention.next_pass())
         m = max(0, i - case.n_ahead + 1)
@@ -188,7 +188,7 @@ def _compare_steps(model: QuietStarModel, got: Objective, case: TrainingCase) ->
 
     seq, theirs = ids.shape[1], want["mixing_weights"]
     weights = torch.stack([_padded(weight, seq) for _, weight in steps], -1)
-    # A weight behind m true tokens is of the base state at the last of them.
+    # A weight after m true tokens belongs to the base state at the last of them.
     mixed_with = [_padded(is_real[:, seq - weight.shape[1] :], seq) for _, weight in steps]
     is_compared = torch.stack(mixed_with, -1)
     yield Pair("mixing weight", weights, theirs, is_compared)
@@ -200,24 +200,24 @@ def _compare_steps(model: QuietStarModel, got: Objective, case: TrainingCase) ->
 
 
 def _padded(rows: Tensor, seq: int) -> Tensor:
-    """`[rows, positions, ...]` to `[rows, seq, ...]`, with zeros."""
+    """Pad `[rows, positions, ...]` to `[rows, seq, ...]` with zeros."""
     padding = rows.new_zeros(rows.shape[0], seq - rows.shape[1], *rows.shape[2:])
     return torch.cat([rows, padding], dim=1)
 
 
 def _one_by_one(quantity: str, ours: Tensor, theirs: Tensor, scale: float = 0.0) -> Iterator[Pair]:
-    """Numbers, each relative to itself."""
+    """One pair for each number, so that each deviation is relative to its own number."""
     if ours.shape != theirs.shape:
         yield Pair(quantity, ours, theirs)
     yield from (Pair(quantity, *both, scale=scale) for both in zip(ours, theirs, strict=True))
 
 
 def _compare_policy(got: Objective, case: TrainingCase) -> Iterator[Pair]:
-    """What the reinforcement is made of, and the scalars."""
+    """Rewards, log-likelihoods, and the scalar losses."""
     want, values = case.tensors, case.values
     reward_scale = case.loss_scale if case.rewards_are_rounding else 0.0
     yield Pair("reward", got.rewards, want["policy_reward"], scale=reward_scale)
-    # Rewards of both signs cancel in their mean; what rounding does to them does not.
+    # Rewards of both signs cancel in their mean; their rounding errors do not.
     mean_scale = max(reward_scale, 0.05 * float(want["policy_reward"].abs().mean()))
     theirs = values.numbers("policy_reward_mean")
     yield Pair("mean reward", got.rewards.mean(), theirs, scale=mean_scale)
@@ -229,7 +229,7 @@ def _compare_policy(got: Objective, case: TrainingCase) -> Iterator[Pair]:
     if case.advantages_are_rounding:
         loglik_scale = max(float(loglik.detach().abs().max()) for loglik in got.loglikelihoods)
         policy_scale = case.loss_scale * loglik_scale
-        policy_share = case.settings.policy_weight * values.number("dqn_loss")
+        policy_share = case.config.policy_weight * values.number("dqn_loss")
     each = values.numbers("dqn_loss_list")
     yield from _one_by_one("policy loss", got.policy, each, policy_scale)
     mean_loss = values.numbers("dqn_loss")
@@ -240,18 +240,18 @@ def _compare_policy(got: Objective, case: TrainingCase) -> Iterator[Pair]:
 
 
 def _reproducible_total(got: Objective, case: TrainingCase) -> Tensor:
-    """The total, without a policy loss that is rounding."""
+    """The total, without the policy loss if that is only rounding."""
     if case.advantages_are_rounding:
-        return got.total - case.settings.policy_weight * got.policy.mean()
+        return got.total - case.config.policy_weight * got.policy.mean()
     return got.total
 
 
 def _compare_gradients(
     model: QuietStarModel, loss: Tensor, kind: str, case: TrainingCase
 ) -> Iterator[Pair]:
-    """Every gradient that either has; one that is missing here is 0."""
+    """Every gradient that either side has; one that is missing here is 0."""
     model.zero_grad()
-    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    loss.backward(retain_graph=True)
     ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
     norms = Stored(f"{case.name}.grad_norms_{kind}.", case.values[f"grad_norms_{kind}"])
     for name in dict.fromkeys([*ours, *norms]):
@@ -263,7 +263,7 @@ def _compare_gradients(
         theirs = case.tensors[prefix + name]
         gradient = ours.get(name, torch.zeros_like(theirs))
         if name.endswith("_embedding") and name in ours:
-            # The second row is a spread that the code leaves unused.
+            # The second row is a spread that the paper's code does not use.
             gradient = torch.stack([gradient, torch.zeros_like(gradient)])
         yield Pair(f"gradient, {kind}", gradient, theirs)
 
@@ -279,9 +279,9 @@ def _paper_name(name: str) -> str:
 
 
 def relative_deviation(ours: Tensor, theirs: Tensor, scale: float = 0.0) -> float:
-    """Largest deviation over the largest magnitude of theirs, or over `scale` if that is larger.
+    """The largest deviation, relative to their largest magnitude or to `scale` if that is larger.
 
-    Infinite where a number is not finite: NaN is neither more nor less than a tolerance.
+    Infinite if a number is not finite: comparisons with NaN are always false.
     """
     scale = max(float(theirs.abs().max()), scale, 1e-12)
     deviation = float((ours.detach() - theirs).abs().max()) / scale
@@ -294,7 +294,7 @@ def compare_cases(cases: Sequence[TrainingCase]) -> dict[str, tuple[float, str]]
     Raises:
         CheckpointError: the checkpoint is missing or damaged.
         ConfigError: a quantity is missing or has another shape.
-        RequestError: the input ids or their mask make no sense.
+        RequestError: the input ids or their mask are invalid.
     """
     worst: dict[str, tuple[float, str]] = {}
     for case in cases:

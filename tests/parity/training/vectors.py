@@ -1,7 +1,6 @@
-"""Training vectors of the paper's own code: reading and checking a directory of them.
+"""Read and check a directory of training vectors of the paper's own code.
 
-It has a `checkpoint/`, `train.json` and `train.safetensors`; `tests/golden/README.md` says
-what each holds.
+It has a `checkpoint/`, `train.json` and `train.safetensors`, described in `tests/golden/README.md`.
 
 Legend: rows are examples times passes.
 """
@@ -18,34 +17,34 @@ from torch import Tensor
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
 from qstar_train.objective.losses import advantages
 from qstar_train.sampling import Pick
 
 ROUNDING = 1e-5
-"""A difference of numbers that is a smaller share of them says nothing in float32."""
+"""Relative differences below this are rounding errors in float32."""
 _RULES = {"argmax": False, "rank": True}
-_SETTINGS = {
+_NAMES = {
     "policy_loss_beta": "policy_weight",
     "reinforce_temperature": "reinforce_temperature",
     "remove_negative_rewards": "drops_negative_rewards",
 }
-"""Constants of the paper's code, and what they are called here."""
+"""Constants of the paper's code and their names here."""
 _UNCHANGEABLE = {"embedding_scale": 100, "trice_mode": True, "first_and_last_mode": True}
 _SMALLEST_N_AHEAD = 4
 """The base call, start, one sampled token, end."""
 
 
 class Stored(dict[str, Any]):
-    """What was stored; what is missing is named, so that no quantity goes uncompared."""
+    """Stored values; a missing one raises, so that no quantity is left uncompared."""
 
     def __init__(self, place: str, content: Any) -> None:
         """
         Args:
-            place: comes before a key in the error of a missing one.
+            place: prefix of a key in errors.
 
         Raises:
-            ConfigError: the content is no mapping.
+            ConfigError: the content is not a mapping.
         """
         if not isinstance(content, Mapping):
             raise ConfigError(
@@ -91,7 +90,7 @@ class Stored(dict[str, Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCase:
-    """One call of the paper's training code, and all that was stored of it."""
+    """One call of the paper's training code, and everything that was stored."""
 
     checkpoint: Path
     name: str
@@ -105,7 +104,7 @@ class TrainingCase:
     """`[examples, seq]`, 0 at padding."""
     n_ahead: int
     """The paper's: the base call, start, the sampled tokens, end."""
-    settings: ObjectiveSettings
+    config: ObjectiveConfig
 
     @property
     def num_thought_tokens(self) -> int:
@@ -113,16 +112,15 @@ class TrainingCase:
 
     @property
     def by_rank(self) -> bool | None:
-        """Whether pass p took the (p + 1)-th likeliest tokens, or each the likeliest; None: neither
-        is known."""
+        """Whether pass p took the (p + 1)-th likeliest token; false: every pass took the likeliest;
+        None: the rule is unknown."""
         rule = self.values["thought_rule"]
         return _RULES.get(rule) if isinstance(rule, str) else None
 
     @property
     def rows(self) -> tuple[Tensor, Tensor]:
-        """The ids, and which are real (bool): `[rows, seq]` each, the passes of an example beside
-        each other."""
-        passes = self.settings.num_passes
+        """The ids, and which are real (bool): `[rows, seq]` each, an example's passes adjacent."""
+        passes = self.config.num_passes
         return (
             self.input_ids.repeat_interleave(passes, dim=0),
             self.attention_mask.bool().repeat_interleave(passes, dim=0),
@@ -130,7 +128,7 @@ class TrainingCase:
 
     @property
     def loss_scale(self) -> float:
-        """The largest loss of a token, whose rounding is also that of rewards."""
+        """The largest loss of a token; rewards have its rounding error."""
         return float(self.tensors["loss_list.00"].abs().max())
 
     @property
@@ -139,32 +137,32 @@ class TrainingCase:
 
     @property
     def advantages_are_rounding(self) -> bool:
-        """Whether nothing but rounding sets the passes apart (or, of one pass, its rewards from 0).
+        """Whether passes differ only by rounding (or, with one pass, rewards from 0).
 
-        The weight of the policy loss, 1e6, makes that a part of the total that no other
-        implementation can have.
+        The weight of the policy loss, 1e6, turns that rounding into a part of the total that no
+        other implementation can reproduce.
         """
         return self._is_rounding(self._advantages())
 
     @property
     def has_total_gradients(self) -> bool:
-        """Whether the gradients of the total are more than such rounding."""
-        share = self.settings.policy_weight * self.values.number("dqn_loss")
+        """Whether the gradients of the total can be compared despite such rounding."""
+        share = self.config.policy_weight * self.values.number("dqn_loss")
         language = self.values.number("loss_ce_only")
         return not self.advantages_are_rounding or abs(share) <= 1e-7 * language
 
     def _advantages(self) -> Tensor:
         return advantages(
             self.tensors["policy_reward"],
-            num_passes=self.settings.num_passes,
-            drops_negative=self.settings.drops_negative_rewards,
+            num_passes=self.config.num_passes,
+            drops_negative=self.config.drops_negative_rewards,
         )
 
     def _is_rounding(self, rewards: Tensor) -> bool:
         return bool((rewards.abs() <= ROUNDING * self.loss_scale).all())
 
     def notes(self) -> list[str]:
-        """What of the case is compared in another way than the rest, a sentence each."""
+        """A sentence for each part of the case that is compared in a special way."""
         notes = []
         if self.by_rank is None:
             rule = self.values["thought_rule"]
@@ -184,23 +182,23 @@ class TrainingCase:
 
 
 class Replay:
-    """A `Pick` of the stored thought tokens, which remembers where the case's rule picks another.
+    """A `Pick` of the stored thought tokens; records where the case's rule picks another one.
 
-    So all else is compared over the same thoughts, whatever chose them.
+    Everything else is then compared on the same thoughts.
     """
 
     def __init__(self, case: TrainingCase, rule: Pick | None) -> None:
         self.history: Tensor = case.tensors["token_history"].long()
-        """`[rows, seq, n_ahead + num_talk_tokens - 1]`: what each iteration gave the next."""
+        """`[rows, seq, n_ahead + num_talk_tokens - 1]`: tokens from each iteration to the next."""
         self.differs = torch.zeros(*self.history.shape[:2], case.num_thought_tokens).bool()
-        """`[rows, seq, num_thought_tokens]`; nowhere where the rule is unknown."""
+        """`[rows, seq, num_thought_tokens]`; all false if the rule is unknown."""
         self._name = case.name
         self._rule = rule
 
-    def require_ids_below(self, vocab_size: int) -> None:
+    def check_ids_below(self, vocab_size: int) -> None:
         """
         Raises:
-            ConfigError: the history holds an id that there is not.
+            ConfigError: the history holds an unknown id.
         """
         for found in (int(self.history.min()), int(self.history.max())):
             if not 0 <= found < vocab_size:
@@ -209,22 +207,22 @@ class Replay:
                     f"to {vocab_size - 1}. Give vectors with the checkpoint they were made with."
                 )
 
-    def __call__(self, logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, stream_index: int, anchors: Tensor) -> Tensor:
         """See `Pick`."""
-        stored: Tensor = self.history[:, :, role].gather(1, anchors)
+        stored: Tensor = self.history[:, :, stream_index].gather(1, anchors)
         if self._rule is not None:
-            chosen = self._rule(logits, role, anchors)
+            chosen = self._rule(logits, stream_index, anchors)
             of_stored, of_chosen = (
                 logits.gather(-1, ids.unsqueeze(-1)).squeeze(-1) for ids in (stored, chosen)
             )
-            # A gap that rounding makes or unmakes is a tie, of which either token is right.
+            # Logits that differ only by rounding are a tie; either token is right.
             differs = (of_chosen - of_stored).abs() > ROUNDING * of_chosen.abs()
-            self.differs[:, :, role - 1].scatter_(1, anchors, differs)
+            self.differs[:, :, stream_index - 1].scatter_(1, anchors, differs)
         return stored
 
 
 def read_cases(directory: Path) -> list[TrainingCase]:
-    """Every case of a directory, checked as far as that goes without the model.
+    """Every case of a directory, checked as far as possible without the model.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -250,7 +248,7 @@ def _read_case(
         {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)},
     )
     constants = Stored("constants.", content.get("constants", {}))
-    settings = _settings(name, values, constants)
+    config = _config(name, values, constants)
     case = TrainingCase(
         checkpoint=directory / "checkpoint",
         name=name,
@@ -258,18 +256,18 @@ def _read_case(
         tensors=own,
         input_ids=everywhere["input_ids"].long(),
         attention_mask=everywhere["attention_mask"],
-        n_ahead=_n_ahead(content, name, own["token_history"], settings),
-        settings=settings,
+        n_ahead=_n_ahead(content, name, own["token_history"], config),
+        config=config,
     )
-    _require_fit(case)
+    _check_fit(case)
     return case
 
 
-def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings:
-    """The objective as the constants have it, or as the case has it; what they lack is the default.
+def _config(name: str, values: Stored, constants: Stored) -> ObjectiveConfig:
+    """The objective's config from the constants and the case; defaults for what they lack.
 
     Raises:
-        ConfigError: a number makes no sense, or is of an objective that there is not here.
+        ConfigError: a number is invalid, or describes an objective that is not supported.
     """
     for key, supported in _UNCHANGEABLE.items():
         if constants.get(key, supported) != supported:
@@ -277,7 +275,7 @@ def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings
                 f"train.json has the constant {key} = {constants[key]!r}; only {supported} can be "
                 "compared. Give training vectors made with it."
             )
-    known = {ours: constants[key] for key, ours in _SETTINGS.items() if key in constants}
+    known = {ours: constants[key] for key, ours in _NAMES.items() if key in constants}
     if "policy_loss_beta" in values:
         known["policy_weight"] = values["policy_loss_beta"]
     scale = constants.number("base_loss_beta") if "base_loss_beta" in constants else 1.0
@@ -287,7 +285,7 @@ def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings
     known |= {"base_loss_weight": scale * share, "talk_loss_weight": scale * (1 - share)}
     known |= {"num_talk_tokens": values["n_ahead_talk"], "num_passes": values["n_passes"]}
     try:
-        return ObjectiveSettings(**known)
+        return ObjectiveConfig(**known)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
@@ -298,14 +296,12 @@ def _settings(name: str, values: Stored, constants: Stored) -> ObjectiveSettings
         ) from error
 
 
-def _n_ahead(
-    content: dict[str, Any], name: str, history: Tensor, settings: ObjectiveSettings
-) -> int:
-    """As `train.json` has it, else by the width of the token history.
+def _n_ahead(content: dict[str, Any], name: str, history: Tensor, config: ObjectiveConfig) -> int:
+    """From `train.json`, or from the width of the token history.
 
-    The checkpoint stores it nowhere: its `max_thoughts` also counts talk tokens, not always 4.
+    The checkpoint does not store it: its `max_thoughts` includes talk tokens, not always 4.
     """
-    n_ahead = content.get("n_ahead", history.shape[-1] - settings.num_talk_tokens + 1)
+    n_ahead = content.get("n_ahead", history.shape[-1] - config.num_talk_tokens + 1)
     if type(n_ahead) is not int or n_ahead < _SMALLEST_N_AHEAD:
         raise ConfigError(
             f"Case {name} has n_ahead = {n_ahead!r}, which is not supported: models here sample at "
@@ -315,15 +311,15 @@ def _n_ahead(
     return n_ahead
 
 
-def _require_fit(case: TrainingCase) -> None:
-    """Refuse a thought length or talk length that the tensors were not made with."""
+def _check_fit(case: TrainingCase) -> None:
+    """Check that thought length, talk length and passes match the tensors."""
     if case.input_ids.dim() != 2:
         raise ConfigError(
             f"input_ids has shape {list(case.input_ids.shape)}; rows of tokens, [examples, seq], "
             "are needed."
         )
     examples, seq = case.input_ids.shape
-    talk, passes = case.settings.num_talk_tokens, case.settings.num_passes
+    talk, passes = case.config.num_talk_tokens, case.config.num_passes
     if seq < talk + 2:
         raise ConfigError(
             f"Case {case.name}: rows of {seq} tokens are too short for n_ahead_talk = {talk}, of "

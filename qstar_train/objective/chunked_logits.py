@@ -1,7 +1,7 @@
-"""Everything that makes logits, a few positions at a time.
+"""Losses and choices from logits, computed for a few positions at a time.
 
 Logits are the largest tensors of training: `positions * vocab` for every thought and talk token.
-They are made for some positions, used, and dropped.
+They are computed for some positions, used, and freed.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,15 +28,15 @@ class ThoughtToken:
     ids: Tensor
     """int64."""
     loglikelihood: Tensor
-    """float32, differentiable where that was asked for."""
+    """float32; differentiable if requested."""
     entropy: Tensor
-    """float32, nats, differentiable; 0 where it was not asked for."""
+    """float32, nats, differentiable; 0 unless requested."""
 
 
 def token_losses(
     model: QuietStarModel, states: Tensor, labels: Tensor, is_counted: Tensor
 ) -> Tensor:
-    """`-ln softmax(lm_head(state))[label]` at each position, 0 where it is not counted.
+    """`-ln softmax(lm_head(state))[label]` at each position; 0 at positions that do not count.
 
     Args:
         states: `[rows, positions, hidden]`.
@@ -56,7 +56,7 @@ def token_losses(
         def losses_of(states: Tensor, labels: Tensor = flat_labels[here]) -> Tensor:
             return F.cross_entropy(model.logits(states), labels, reduction="none")
 
-        losses.append(_forgetfully(model, losses_of, flat_states[here]))
+        losses.append(_recompute_logits(model, losses_of, flat_states[here]))
     return torch.cat(losses).view(labels.shape) * is_counted
 
 
@@ -66,7 +66,8 @@ def divergences(
     """`KL(teacher || model)` of the next token at each position, nats.
 
     Args:
-        states, teacher_states: `[rows, positions, hidden]`, each of its model.
+        states: `[rows, positions, hidden]`, of the model.
+        teacher_states: `[rows, positions, hidden]`, of the teacher.
 
     Returns:
         `[rows, positions]`, float32, differentiable in `states`.
@@ -83,7 +84,7 @@ def divergences(
             logprobs = model.logits(states).log_softmax(-1)
             return F.kl_div(logprobs, wanted, reduction="none", log_target=True).sum(-1)
 
-        found.append(_forgetfully(model, divergence, flat_states[here]))
+        found.append(_recompute_logits(model, divergence, flat_states[here]))
     return torch.cat(found).view(states.shape[:2])
 
 
@@ -92,19 +93,19 @@ def pick_thought_token(
     states: Tensor,
     anchors: Tensor,
     pick: Pick,
-    role: int,
+    stream_index: int,
     *,
     temperature: float,
     with_gradient: bool,
     with_entropy: bool,
 ) -> ThoughtToken:
-    """Sample the next token of every thought, and how likely it was.
+    """Sample the next token of every thought, and compute its log-likelihood.
 
     Args:
-        states: `[rows, anchors, hidden]`, at the thought token before.
+        states: `[rows, anchors, hidden]`, at the previous thought token.
         anchors: `[rows, anchors]`, int64.
-        temperature: of the log-likelihood, not of the sampling.
-        with_gradient: whether the log-likelihood is to be differentiated.
+        temperature: of the log-likelihood, not of sampling.
+        with_gradient: whether the log-likelihood is differentiable.
     """
     parts = []
     for columns in _columns(anchors, model.vocab_size):
@@ -115,16 +116,18 @@ def pick_thought_token(
             states: Tensor, where: Tensor = anchors[:, columns], picked: list[Tensor] = picked
         ) -> Tensor:
             logits = model.mask_delimiters(model.logits(states))
-            if not picked:  # not when it is run again for the gradients
-                picked.append(pick(logits.detach(), role, where))
+            if not picked:  # only the first time, not when run again for the gradients
+                picked.append(pick(logits.detach(), stream_index, where))
             return action_loglikelihood(logits, picked[0], temperature=temperature)
 
         def spread(states: Tensor) -> Tensor:
             return entropy(model.mask_delimiters(model.logits(states)))
 
         with torch.set_grad_enabled(with_gradient and torch.is_grad_enabled()):
-            loglik = _forgetfully(model, loglikelihood, here)
-        spreads = _forgetfully(model, spread, here) if with_entropy else torch.zeros_like(loglik)
+            loglik = _recompute_logits(model, loglikelihood, here)
+        spreads = (
+            _recompute_logits(model, spread, here) if with_entropy else torch.zeros_like(loglik)
+        )
         parts.append((picked[0], loglik, spreads))
     ids, logliks, entropies = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
     return ThoughtToken(ids=ids, loglikelihood=logliks, entropy=entropies)
@@ -132,11 +135,15 @@ def pick_thought_token(
 
 @torch.no_grad()
 def pick_thought_ids(
-    model: QuietStarModel, states: Tensor, anchors: Tensor, pick: Pick, role: int
+    model: QuietStarModel, states: Tensor, anchors: Tensor, pick: Pick, stream_index: int
 ) -> Tensor:
-    """As `pick_thought_token`, the ids alone: `[rows, anchors]`, int64."""
+    """Like `pick_thought_token`, but only the ids: `[rows, anchors]`, int64."""
     chunks = [
-        pick(model.mask_delimiters(model.logits(states[:, columns])), role, anchors[:, columns])
+        pick(
+            model.mask_delimiters(model.logits(states[:, columns])),
+            stream_index,
+            anchors[:, columns],
+        )
         for columns in _columns(anchors, model.vocab_size)
     ]
     return torch.cat(chunks, dim=1)
@@ -149,13 +156,13 @@ def _columns(anchors: Tensor, vocab_size: int) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-def _forgetfully(
+def _recompute_logits(
     model: QuietStarModel, function: Callable[[Tensor], Tensor], states: Tensor
 ) -> Tensor:
-    """`function(states)`, without keeping the logits for the gradients.
+    """`function(states)`, without keeping the logits for the backward pass.
 
-    A frozen output layer needs the states' gradients alone, which are had at once; one that learns
-    is run again.
+    If the output layer is frozen, only the gradients of the states are needed, and they are
+    computed at once. If it learns, it is run again in the backward pass.
 
     Args:
         function: `[..., hidden]` to `[...]`; each number depends on its own state.
@@ -169,7 +176,7 @@ def _forgetfully(
 
 
 class _GradientsAtOnce(torch.autograd.Function):
-    """A number for each state; its gradient is computed with it and scaled later."""
+    """A number for each state; computes its gradient in the forward pass and scales it later."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:

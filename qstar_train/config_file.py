@@ -1,4 +1,4 @@
-"""Settings from a YAML file and `key=value` assignments, checked once, never changed."""
+"""Read a config from a YAML file and `key=value` assignments; check it once; never change it."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 from qstar_infer.errors import ConfigError
 
 
-class Settings(BaseModel):
-    """Base of every settings class: frozen, unknown keys refused, NaN and infinity refused."""
+class Config(BaseModel):
+    """Base of every config class: frozen; rejects unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -25,8 +25,8 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """pydantic takes true for 1."""
+    def _check_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reject true and false for numbers: pydantic would read true as 1."""
         items = value if isinstance(value, list) else [value]
         if (
             any(isinstance(item, bool) for item in items)
@@ -36,21 +36,21 @@ class Settings(BaseModel):
         return value
 
 
-S = TypeVar("S", bound=Settings)
+C = TypeVar("C", bound=Config)
 
 
-def load_settings(kind: type[S], path: Path | None, assignments: Sequence[str] = ()) -> S:
-    """Read settings; assignments win over the file, the file over the defaults.
+def load_config(kind: type[C], path: Path | None, assignments: Sequence[str] = ()) -> C:
+    """Read a config: assignments override the file, the file overrides the defaults.
 
     Args:
-        kind: what to read.
-        path: a YAML file; None for the defaults alone.
+        kind: the class to read.
+        path: a YAML file; None: only defaults and assignments.
         assignments: `a.b.c=value`; the value is YAML, so `[1, 2]`, `true` and `null` work. A number
-            in the path is an index of a list.
+            in the key is an index of a list.
 
     Raises:
-        ConfigError: the file cannot be read, or a key or value is wrong; names the key, the value
-            and what is allowed.
+        ConfigError: the file cannot be read, or a key or value is wrong; the message names the key,
+            the value and what is allowed.
     """
     values = {} if path is None else _read(path)
     for assignment in assignments:
@@ -63,7 +63,7 @@ def load_settings(kind: type[S], path: Path | None, assignments: Sequence[str] =
 
 
 def differences(then: Any, now: Any, key: str = "") -> Iterator[str]:
-    """Each value that differs between two dumps of settings: `a.b.c was 1 and is 2`."""
+    """Each value that differs between two dumped configs: `a.b.c was 1 and is 2`."""
     if isinstance(then, list) and isinstance(now, list):
         then, now = dict(enumerate(then)), dict(enumerate(now))
     if not (isinstance(then, dict) and isinstance(now, dict)):
@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Give a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if values is None:
         return {}
@@ -90,7 +90,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _assign(values: dict[str, Any], assignment: str) -> None:
-    """Lay one `a.b.c=value` over nested dictionaries and lists."""
+    """Set one `a.b.c=value` in nested dictionaries and lists."""
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {assignment!r} is not of the form key=value.")
@@ -102,10 +102,10 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
         here = _child(here, name, key)
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise ConfigError(
-            f"--set {key}: {text!r} is not YAML: {error}. Text that YAML reads as something else "
-            "goes in quotation marks."
+            f"--set {key}: {text!r} is not YAML: {error}. Put text that YAML reads as something "
+            "else in quotation marks."
         ) from error
     if isinstance(here, list):
         here[_index(here, last, key)] = value
@@ -131,7 +131,7 @@ def _index(here: list[Any], name: str, key: str) -> int:
     return int(name)
 
 
-def _describe(kind: type[Settings], detail: ErrorDetails) -> str:
+def _describe(kind: type[Config], detail: ErrorDetails) -> str:
     """One problem: the key, the value, and what is allowed."""
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
@@ -143,12 +143,12 @@ def _describe(kind: type[Settings], detail: ErrorDetails) -> str:
     return f"{name}{message}"
 
 
-def _suggestion(kind: type[Settings], location: tuple[int | str, ...]) -> str:
-    """The names allowed where an unknown one was given, the closest first."""
+def _suggestion(kind: type[Config], location: tuple[int | str, ...]) -> str:
+    """The closest allowed name, or all of them if none is close."""
     here: Any = kind
     for part in location[:-1]:
-        if isinstance(part, str) and isinstance(here, type) and issubclass(here, Settings):
-            here = _settings_within(here.model_fields[part].annotation)
+        if isinstance(part, str) and isinstance(here, type) and issubclass(here, Config):
+            here = _config_within(here.model_fields[part].annotation)
     if here is None:
         return ""
     close = get_close_matches(str(location[-1]), list(here.model_fields), n=1)
@@ -157,12 +157,12 @@ def _suggestion(kind: type[Settings], location: tuple[int | str, ...]) -> str:
     return f"; the settings here are {', '.join(here.model_fields)}"
 
 
-def _settings_within(annotation: Any) -> type[Settings] | None:
-    """The settings class in `X`, `X | None`, `list[X]` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
+def _config_within(annotation: Any) -> type[Config] | None:
+    """The config class in `X`, `X | None`, `list[X]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = _settings_within(inner)
+        found = _config_within(inner)
         if found is not None:
             return found
     return None

@@ -1,4 +1,4 @@
-"""How the start and end vectors are learned (the paper's code: `embedding_scale`)."""
+"""Store the start and end vectors divided by a scale (the paper's code: `embedding_scale`)."""
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -9,7 +9,7 @@ VECTORS = ("start_thought", "end_thought")
 
 
 class _Scaled(nn.Module):
-    """A tensor seen as `scale` times the parameter behind it."""
+    """A parametrisation: the tensor is `scale` times the stored parameter."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()
@@ -23,16 +23,16 @@ class _Scaled(nn.Module):
 
 
 def scale_vectors(parts: ThoughtParts, scale: float) -> None:
-    """Learn `vector / scale` in the vector's place: gradients and steps are `scale` times larger.
+    """Learn `vector / scale` instead of the vector: steps become `scale` times larger.
 
-    The value that is fed does not change. `unscale_vectors` undoes it.
+    The vectors that the model is fed do not change. `unscale_vectors` undoes it.
     """
     for name in VECTORS:
         parametrize.register_parametrization(parts, name, _Scaled(scale))
 
 
 def unscale_vectors(parts: ThoughtParts) -> None:
-    """Make the vectors plain parameters again, with the value that was fed."""
+    """Make the vectors plain parameters again, with the value that the model is fed."""
     for name in VECTORS:
         if parametrize.is_parametrized(parts, name):
             parametrize.remove_parametrizations(parts, name, leave_parametrized=True)

@@ -1,18 +1,18 @@
-"""How freed memory is kept for the next tensor on a CPU."""
+"""Settings of the C library's allocator for training on a CPU."""
 
 import ctypes
 import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-"""Names in glibc's malloc.h."""
+"""Parameters of mallopt, from glibc's malloc.h."""
 _TOP_PAD_BYTES = 2**28
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's allocator not to give memory back to the system.
+    """Tell glibc's allocator to keep freed memory for the next tensor.
 
-    By default each large tensor is fresh pages, which the system fills with zeros first; a training
-    step makes thousands. Nothing happens where the C library is another one.
+    By default each large tensor gets new pages, which the kernel fills with zeros first; a training
+    step makes thousands. Has no effect with other C libraries.
     """
     if not sys.platform.startswith("linux"):
         return

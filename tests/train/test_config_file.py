@@ -6,25 +6,25 @@ import pytest
 from pydantic import Field, ValidationError
 
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
-from qstar_train.settings import Settings, load_settings
+from qstar_train.config import SourceConfig
+from qstar_train.config_file import Config, load_config
 
 
-class Inner(Settings):
+class Inner(Config):
     """Nested."""
 
     rate: float = Field(default=0.5, gt=0)
     """Above 0."""
 
 
-class Outer(Settings):
+class Outer(Config):
     """The whole."""
 
     steps: int = Field(ge=1)
     name: str | None = None
     inner: Inner = Inner()
     maybe: Inner | None = None
-    sources: list[SourceSettings] = []
+    sources: list[SourceConfig] = []
 
 
 @pytest.fixture
@@ -37,25 +37,25 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_assignments_win_over_the_file_and_the_file_over_defaults(file: Path) -> None:
-    settings = load_settings(Outer, file, ["steps=4", "sources.1.weight=2.5", "maybe.rate=1e-3"])
+    settings = load_config(Outer, file, ["steps=4", "sources.1.weight=2.5", "maybe.rate=1e-3"])
     assert settings == Outer(
         steps=4,
         inner=Inner(rate=2),
         maybe=Inner(rate=0.001),
-        sources=[SourceSettings(path="a.jsonl"), SourceSettings(path="b.txt", weight=2.5)],
+        sources=[SourceConfig(path="a.jsonl"), SourceConfig(path="b.txt", weight=2.5)],
     )
 
 
 def test_values_are_yaml() -> None:
-    settings = load_settings(Outer, None, ["steps=1", "sources=[{path: x}]", "name=null"])
-    assert settings.sources == [SourceSettings(path="x")]
+    settings = load_config(Outer, None, ["steps=1", "sources=[{path: x}]", "name=null"])
+    assert settings.sources == [SourceConfig(path="x")]
     assert settings.name is None
 
 
 def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "empty.yaml"
     path.write_text("# nothing\n", encoding="utf-8")
-    assert load_settings(Inner, path) == Inner()
+    assert load_config(Inner, path) == Inner()
 
 
 def test_settings_do_not_change() -> None:
@@ -99,7 +99,7 @@ def test_settings_do_not_change() -> None:
 )
 def test_what_is_wrong_is_named(assignments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_settings(Outer, None, assignments)
+        load_config(Outer, None, assignments)
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, messag
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        load_settings(Outer, path)
+        load_config(Outer, path)
