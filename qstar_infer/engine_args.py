@@ -14,6 +14,8 @@ from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
 ThoughtVectors = Literal["kept", "literal"]
+"""Which vectors delimit a published checkpoint's thoughts; "literal" feeds what its evaluation
+script feeds."""
 
 
 def _setting(default: Any, text: str) -> Any:

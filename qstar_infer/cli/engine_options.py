@@ -56,6 +56,7 @@ def _option(name: str) -> inspect.Parameter:
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
+        # None means that the user did not give it. Words are checked by `EngineArgs`.
         annotation=Annotated[int | None if is_number else str | None, option],
     )
 
