@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
 from qstar_train.config import SourceConfig
+from qstar_train.config_file import Config
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 """The name of a set; a part of file names."""
