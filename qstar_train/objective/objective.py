@@ -72,14 +72,11 @@ def evaluate_objective(
         pick: samples the thoughts. Gets the rows in order, the passes of an example together.
         num_thought_tokens: None: the model's own length.
         teacher: the base prediction is kept close to its prediction.
-        is_label: `[examples, seq]`, bool: the real tokens whose prediction has a loss. None: all
-            of them, as in training, where an eos ends a document and is learned.
+        is_label: `[examples, seq]`, bool: real tokens whose prediction has a loss. None: all.
     """
     ids = input_ids.repeat_interleave(config.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(config.num_passes, dim=0)
-    is_counted = is_real
-    if is_label is not None:
-        is_counted = is_real & is_label.repeat_interleave(config.num_passes, dim=0)
+    is_counted = _counted(is_real, is_label, config)
     length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     rollout, tokens, foresight_losses = _think(
         model, ids, is_real, is_counted, config, pick, length
@@ -87,25 +84,16 @@ def evaluate_objective(
     base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_counted[:, 1:])
     talk = _talk(model, rollout, ids, is_counted, config)
     rewards = thought_rewards(base_losses, talk.losses)
-    advantage = advantages(
-        rewards, num_passes=config.num_passes, drops_negative=config.drops_negative_rewards
-    )
-    policy = policy_losses(advantage, [token.loglikelihood for token in tokens])
-    language = language_loss(
-        base_losses,
-        talk.losses,
-        base_weight=config.base_loss_weight,
-        talk_weight=config.talk_loss_weight,
-    )
+    policy = _policy(rewards, tokens, config)
+    language = _language(base_losses, talk.losses, config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(token.entropy * is_real).mean() for token in tokens], like=language)
     foresight = _mean([mean_counted(losses) for losses in foresight_losses], like=language)
     divergence = torch.zeros_like(language)
     if teacher is not None:
         # One pass of each example; the other passes have the same base states.
-        hidden_base = rollout.hidden_base[:: config.num_passes]
-        mask = attention_mask.bool()
-        divergence = teacher_divergence(model, hidden_base, teacher, input_ids, mask)
+        states = rollout.hidden_base[:: config.num_passes]
+        divergence = teacher_divergence(model, states, teacher, input_ids, attention_mask.bool())
     return Objective(
         total=language
         + config.teacher_weight * divergence
@@ -126,6 +114,32 @@ def evaluate_objective(
         mixing_weights=talk.mixing_weights,
         thought_ids=rollout.thought_ids,
     )
+
+
+def _counted(is_real: Tensor, is_label: Tensor | None, config: ObjectiveConfig) -> Tensor:
+    """Tokens whose prediction has a loss, `[rows, seq]`. In training these are all real tokens: an
+    eos ends a document and is learned."""
+    if is_label is None:
+        return is_real
+    return is_real & is_label.repeat_interleave(config.num_passes, dim=0)
+
+
+def _language(base_losses: Tensor, talk_losses: list[Tensor], config: ObjectiveConfig) -> Tensor:
+    """The loss of the text, without and with thoughts."""
+    return language_loss(
+        base_losses,
+        talk_losses,
+        base_weight=config.base_loss_weight,
+        talk_weight=config.talk_loss_weight,
+    )
+
+
+def _policy(rewards: Tensor, tokens: list[ThoughtToken], config: ObjectiveConfig) -> Tensor:
+    """REINFORCE's loss of the thoughts' tokens."""
+    advantage = advantages(
+        rewards, num_passes=config.num_passes, drops_negative=config.drops_negative_rewards
+    )
+    return policy_losses(advantage, [token.loglikelihood for token in tokens])
 
 
 def _think(

@@ -18,11 +18,7 @@ TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".yaml", ".html
 MAX_LINES = 400
 MAX_TEST_LINES = 600
 MAX_FUNCTION_LINES = 60
-LONG_FUNCTIONS = {
-    "qstar_infer/checkpoint/load.py: load_model",
-    "qstar_train/objective/objective.py: evaluate_objective",
-    "server/qstar_server/cli.py: serve",
-}
+LONG_FUNCTIONS: set[str] = set()
 """Longer than allowed today. This set only shrinks."""
 # Written in parts, so that this file does not find itself.
 MACHINE_PATH = re.compile("(?<![a-z0-9.])/" + r"(?:work|root|Users|home/\w+)/")
