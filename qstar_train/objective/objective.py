@@ -78,9 +78,7 @@ def evaluate_objective(
     is_real = attention_mask.bool().repeat_interleave(config.num_passes, dim=0)
     is_counted = _counted(is_real, is_label, config)
     length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
-    rollout, tokens, foresight_losses = _think(
-        model, ids, is_real, is_counted, config, pick, length
-    )
+    rollout, tokens, foreseen = _think(model, ids, is_real, is_counted, config, pick, length)
     base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_counted[:, 1:])
     talk = _talk(model, rollout, ids, is_counted, config)
     rewards = thought_rewards(base_losses, talk.losses)
@@ -88,7 +86,7 @@ def evaluate_objective(
     language = _language(base_losses, talk.losses, config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(token.entropy * is_real).mean() for token in tokens], like=language)
-    foresight = _mean([mean_counted(losses) for losses in foresight_losses], like=language)
+    foresight = _mean([mean_counted(losses) for losses in foreseen], like=language)
     divergence = torch.zeros_like(language)
     if teacher is not None:
         # One pass of each example; the other passes have the same base states.
