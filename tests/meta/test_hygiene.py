@@ -19,7 +19,6 @@ MAX_LINES = 400
 MAX_TEST_LINES = 600
 MAX_FUNCTION_LINES = 60
 LONG_FUNCTIONS = {
-    "qstar_infer/checkpoint/load.py: load_model",
     "qstar_train/objective/objective.py: evaluate_objective",
     "server/qstar_server/cli.py: serve",
 }
