@@ -10,7 +10,7 @@ _FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """Of `generation_config.json`. Others, such as `do_sample` and the length limits, are not used."""
 
 
-def generation_defaults(model: QuietStarModel) -> SamplingDefaults:
+def sampling_defaults(model: QuietStarModel) -> SamplingDefaults:
     """What the checkpoint itself sets, in the ranges of `SamplingParams`.
 
     The defaults of transformers, such as top_k = 50, are not the checkpoint's and do not count.

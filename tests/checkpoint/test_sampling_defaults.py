@@ -10,7 +10,8 @@ import pytest
 from qstar_infer.checkpoint import default, load_model, save_model
 from qstar_infer.checkpoint.native import read_native
 from qstar_infer.errors import CheckpointError
-from qstar_infer.model.generation_defaults import generation_defaults
+from qstar_infer.llm import LLM
+from qstar_infer.model.generation_defaults import sampling_defaults
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 
@@ -34,7 +35,7 @@ def test_file_without_sampling_settings_recommends_nothing(
     load_with: Callable[..., QuietStarModel],
 ) -> None:
     """Not even top_k = 50, which transformers fills in when it generates."""
-    assert generation_defaults(load_with(do_sample=True, max_length=30)) == SamplingDefaults()
+    assert sampling_defaults(load_with(do_sample=True, max_length=30)) == SamplingDefaults()
 
 
 def test_each_setting_of_the_file_is_taken(load_with: Callable[..., QuietStarModel]) -> None:
@@ -46,13 +47,13 @@ def test_each_setting_of_the_file_is_taken(load_with: Callable[..., QuietStarMod
         "repetition_penalty": 1.1,
     }
     model = load_with(do_sample=True, typical_p=0.5, **settings)
-    assert generation_defaults(model) == SamplingDefaults(**settings)
+    assert sampling_defaults(model) == SamplingDefaults(**settings)
 
 
 def test_tiny_temperature_is_greedy(load_with: Callable[..., QuietStarModel]) -> None:
     model = load_with()
     model.backbone.generation_config.temperature = 1e-7
-    assert generation_defaults(model).temperature == 0.0
+    assert sampling_defaults(model).temperature == 0.0
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_value_that_no_request_may_have_is_refused(
     model = load_with()
     setattr(model.backbone.generation_config, field, value)
     with pytest.raises(CheckpointError, match=message) as caught:
-        generation_defaults(model)
+        sampling_defaults(model)
     assert str(caught.value).startswith("generation_config.json of plain: ")
     assert "--generation-config none" in str(caught.value)
 
@@ -85,14 +86,14 @@ def test_thought_temperature_is_saved_loaded_and_recommended(
     save_model(model, tmp_path / "saved")
     loaded = load_model(tmp_path / "saved", device="cpu")
     assert loaded.config == model.config
-    assert generation_defaults(loaded) == SamplingDefaults(thought_temperature=value)
+    assert sampling_defaults(loaded) == SamplingDefaults(thought_temperature=value)
 
 
 def test_checkpoint_from_before_thought_temperature_still_loads(
     native: Path, edit_json: JsonEditor
 ) -> None:
     edit_json(native / "quiet_star.json", thought_temperature=...)
-    assert generation_defaults(load_model(native, device="cpu")) == SamplingDefaults()
+    assert sampling_defaults(load_model(native, device="cpu")) == SamplingDefaults()
 
 
 def test_default_model_thinks_at_the_temperature_it_was_trained_at() -> None:
@@ -100,3 +101,14 @@ def test_default_model_thinks_at_the_temperature_it_was_trained_at() -> None:
     assert config.training is not None
     trained_at = config.training["settings"]["objective"]["thought_temperature"]
     assert config.thought_temperature == trained_at == 0.5
+
+
+def test_engine_takes_the_checkpoints_defaults_unless_told_not_to(
+    native: Path, edit_json: JsonEditor
+) -> None:
+    edit_json(native / "generation_config.json", temperature=0.6)
+    edit_json(native / "quiet_star.json", thought_temperature=0.5)
+    info = LLM(str(native), device="cpu").model_info
+    assert info.sampling_defaults == SamplingDefaults(temperature=0.6, thought_temperature=0.5)
+    info = LLM(str(native), device="cpu", generation_config="none").model_info
+    assert info.sampling_defaults == SamplingDefaults()
