@@ -58,7 +58,7 @@ type: setup ## mypy, strict: packages, tests, benchmarks and scripts
 
 # Workers of one thread each (tests/conftest.py); each takes 1 to 2 GB.
 unit: setup ## pytest only, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup -m "not slow" $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
 
 fmt: setup ## fix what ruff can fix, then format
 	$(BIN)/ruff check --fix

@@ -5,11 +5,7 @@ import re
 from pathlib import Path
 
 import httpx
-import pytest
 from qstar_client import QStarClient
-
-# One worker: the server of this module, and the cache it shares with the loader's test.
-pytestmark = pytest.mark.xdist_group("default model")
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

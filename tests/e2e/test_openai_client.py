@@ -14,9 +14,6 @@ PROMPT = GOLDEN["prompts"][0]["text"]
 WANTED = GOLDEN["behaviours"]["kept"]["completions"][0]
 MODEL = "checkpoint"
 
-# One worker: the server of this module.
-pytestmark = pytest.mark.xdist_group("golden server")
-
 
 @pytest.fixture
 def client(golden_server: str) -> openai.OpenAI:

@@ -78,7 +78,11 @@ def test_what_fails_on_the_main_process_ends_both_with_a_line(config: Path, tmp_
         assert not re.search('File ".*qstar_train', ended.stderr)
 
 
-@pytest.mark.parametrize("lora", [None, {"rank": 2}], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "lora",
+    [None, pytest.param({"rank": 2}, marks=pytest.mark.slow)],
+    ids=["full", "lora"],
+)
 def test_fsdp2_with_two_processes_gives_the_weights_of_one(
     config: Path, tmp_path: Path, lora: dict[str, int] | None
 ) -> None:
