@@ -10,7 +10,7 @@ from typing import Protocol
 import anyio.to_thread
 
 from qstar_infer.engine.protocol import AdmittedRequest, Engine
-from qstar_infer.outputs import CompletionOutput, RequestOutput
+from qstar_infer.outputs import RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, best_outputs
 from qstar_server.delta_stream import DeltaStream
 from qstar_server.usage import TokenCounts
@@ -100,7 +100,7 @@ class GenerationJob:
 
     async def _whole_outputs(self) -> list[RequestOutput]:
         """The merged output of each request, with the best `n` of its completions."""
-        wholes = {each.request.request_id: _empty_output(each) for each in self._requests}
+        wholes = {each.request.request_id: each.empty_output() for each in self._requests}
         async with self._deltas:
             async for delta in self._deltas:
                 self._observe(delta)
@@ -113,12 +113,3 @@ class GenerationJob:
             )
             for admitted, whole in zip(self._requests, wholes.values(), strict=True)
         ]
-
-
-def _empty_output(admitted: AdmittedRequest) -> RequestOutput:
-    request = admitted.request
-    return RequestOutput(
-        request_id=request.request_id,
-        prompt_token_ids=request.prompt_token_ids,
-        outputs=[CompletionOutput(index=i) for i in range(request.params.num_candidates)],
-    )

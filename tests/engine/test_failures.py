@@ -9,13 +9,16 @@ import torch
 
 from qstar_infer import LLM, EngineDeadError, RequestFailedError, RequestOutput, SamplingParams
 from qstar_infer.config import EngineConfig
-from qstar_infer.engine.completion import Completion
-from qstar_infer.engine.engine import LLMEngine
+from qstar_infer.engine.async_engine import MAX_FAILED_STEPS, AsyncEngine
 from qstar_infer.engine.failure import RequestFailure, request_failed
-from qstar_infer.engine.model_runner import ModelRunner, StepResults
+from qstar_infer.engine.llm_engine import LLMEngine
+from qstar_infer.engine.model_runner import ModelRunner
+from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import EngineRequest
-from qstar_infer.engine.rows import SequenceRows
-from qstar_infer.engine.thread import MAX_FAILED_STEPS, EngineThread
+from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.step import StepBatch, StepResult
+from qstar_infer.wavefront.rows import StepPlan
+from qstar_infer.wavefront.sequence import Sequence
 
 from ..parity.toy import make_toy
 
@@ -44,16 +47,24 @@ class FailingPasses:
         self.requests: set[str] = set()
         """Who was in a pass that failed."""
         self.done = 0
-        run = ModelRunner.run
+        run, schedule = ModelRunner.run, Scheduler.schedule
+        names: set[str] = set()
 
-        def fail(runner: ModelRunner, steps: list[SequenceRows]) -> StepResults:
-            results = run(runner, steps)
+        def note(scheduler: Scheduler) -> StepPlan:
+            plan = schedule(scheduler)
+            names.clear()
+            names.update(step.seq.request_id for step in plan.sequences)
+            return plan
+
+        def fail(runner: ModelRunner, batch: StepBatch) -> StepResult:
+            result = run(runner, batch)
             self.done += 1
             if self.done in self.numbers:
-                self.requests |= {rows.seq.request_id for rows in steps}
+                self.requests |= names
                 raise self.error
-            return results
+            return result
 
+        monkeypatch.setattr(Scheduler, "schedule", note)
         monkeypatch.setattr(ModelRunner, "run", fail)
 
 
@@ -63,8 +74,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> FailingPasses:
 
 
 @pytest.fixture
-def thread() -> Iterator[EngineThread]:
-    thread = EngineThread(LLMEngine(make_toy().model, EngineConfig(max_num_seqs=1)))
+def thread() -> Iterator[AsyncEngine]:
+    thread = AsyncEngine(LLMEngine(make_toy().model, EngineConfig(max_num_seqs=1)))
     yield thread
     thread.close()
 
@@ -73,7 +84,7 @@ def run(requests: Iterable[EngineRequest], **config: object) -> tuple[Texts, set
     """The tokens of the requests that came to their end, and the names of those that failed."""
     engine = LLMEngine(make_toy().model, EngineConfig(**config))
     for one in requests:
-        engine.add_request(one)
+        engine.add_request(engine.admission.admit(one))
     texts: Texts = {}
     failed: list[str] = []
     while engine.has_work:
@@ -88,12 +99,12 @@ def run(requests: Iterable[EngineRequest], **config: object) -> tuple[Texts, set
     return {key: text for key, text in texts.items() if key[0] not in failed}, set(failed)
 
 
-def submit(thread: EngineThread, names: str) -> dict[str, News]:
+def submit(thread: AsyncEngine, names: str) -> dict[str, News]:
     """Each on its own, before the engine takes a step."""
     news: dict[str, News] = {name: queue.Queue() for name in names}
     with thread._changed:
         for name, inbox in news.items():
-            thread.submit([request(name)], inbox.put)
+            thread.submit([thread.admit(request(name))], inbox.put)
     return news
 
 
@@ -132,21 +143,21 @@ def test_a_text_that_cannot_be_written_ends_its_own_request(
     fields = {"max_tokens": max_tokens}
     requests = [request("a"), request("bad", n=2, **fields), request("b", n=2, **fields)]
     want, _ = run(requests)
-    whole = getattr(Completion, method)
+    whole = getattr(OutputProcessor, method)
 
-    def fail(completion: Completion, *args: object) -> object:
+    def fail(completion: OutputProcessor, *args: object) -> object:
         if completion.seq.request_id == "bad":
             raise IndexError("piece id is out of range")
         return whole(completion, *args)
 
-    monkeypatch.setattr(Completion, method, fail)
+    monkeypatch.setattr(OutputProcessor, method, fail)
     got, failed = run(requests)
     assert failed == {"bad"}
     assert got == {key: text for key, text in want.items() if key[0] != "bad"}
 
 
 def test_an_engine_goes_on_after_want_of_memory(
-    thread: EngineThread, passes: FailingPasses, caplog: pytest.LogCaptureFixture
+    thread: AsyncEngine, passes: FailingPasses, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It once ended every request and the server, of which a restart was the only way out."""
     passes.numbers = {1}
@@ -160,25 +171,24 @@ def test_an_engine_goes_on_after_want_of_memory(
 
 
 def test_a_request_that_cannot_be_queued_ends_alone(
-    thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+    thread: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sequence = thread._engine.admission.sequence
-
-    def fail(one: EngineRequest, *, index: int, seed: int) -> object:
-        if one.request_id == "a" and index == 1:
+    def fail(_: object, seq: Sequence, *args: object, **fields: object) -> None:
+        if seq.request_id == "a" and seq.index == 1:
             raise IndexError("piece id is out of range")
-        return sequence(one, index=index, seed=seed)
+        begin(_, seq, *args, **fields)
 
-    monkeypatch.setattr(thread._engine.admission, "sequence", fail)
+    begin = OutputProcessor.__init__
+    monkeypatch.setattr(OutputProcessor, "__init__", fail)
     bad: News = queue.Queue()
-    thread.submit([request("a", n=2)], bad.put)
+    thread.submit([thread.admit(request("a", n=2))], bad.put)
     assert isinstance(last(bad), RequestFailedError)
     assert isinstance(last(submit(thread, "b")["b"]), RequestOutput)
     assert thread.stats().num_free_blocks == thread.stats().num_blocks
 
 
 def test_failed_steps_apart_from_each_other_do_not_add_up(
-    thread: EngineThread, passes: FailingPasses
+    thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.numbers = {number for number in range(1, 40) if number % MAX_FAILED_STEPS != 0}
     news = submit(thread, "abcdefgh")
@@ -187,7 +197,7 @@ def test_failed_steps_apart_from_each_other_do_not_add_up(
 
 
 def test_an_engine_of_which_every_step_fails_dies(
-    thread: EngineThread, passes: FailingPasses
+    thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.numbers = set(range(1, 9))
     news = submit(thread, "abcde")
@@ -200,7 +210,7 @@ def test_an_engine_of_which_every_step_fails_dies(
     "error", [DEVICE_LOST, RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")]
 )
 def test_a_lost_device_ends_everything(
-    error: Exception, thread: EngineThread, passes: FailingPasses
+    error: Exception, thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.error, passes.numbers = error, {1}
     news = submit(thread, "abc")
@@ -208,11 +218,10 @@ def test_a_lost_device_ends_everything(
     assert_dead(thread)
 
 
-def test_accounts_that_are_wrong_end_everything(
-    thread: EngineThread, passes: FailingPasses
-) -> None:
+def test_accounts_that_are_wrong_end_everything(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = {1}
-    thread._engine._scheduler.blocks.allocate(1)  # held by nobody
+    blocks = thread._engine._scheduler.blocks
+    blocks.grow(blocks.open_table(), 1)  # held by nobody
     news = submit(thread, "ab")
     assert all(isinstance(last(inbox), EngineDeadError) for inbox in news.values())
     assert_dead(thread)
@@ -235,11 +244,11 @@ def test_a_failure_does_not_keep_the_tensors_of_its_pass() -> None:
     assert kept[0]() is None
 
 
-def assert_dead(thread: EngineThread) -> None:
+def assert_dead(thread: AsyncEngine) -> None:
     thread._thread.join(timeout=30)
     assert not thread.is_alive
     with pytest.raises(EngineDeadError):
-        thread.submit([request("late")], lambda _: None)
+        thread.submit([thread.admit(request("late"))], lambda _: None)
 
 
 @pytest.mark.parametrize("fails_first", ["first", "second"])

@@ -1,4 +1,4 @@
-"""Imports point one way: `server -> qstar_infer <- qstar_train`; clients import none of them.
+"""Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval`; clients import none.
 
 The imports are read from the source, function-local and type-only ones included.
 """
@@ -31,6 +31,15 @@ SERVER_COMMAND_MAY_IMPORT = {
 }
 """Only the server's command, `cli.py`, creates an engine."""
 SERVER_ENDPOINTS = {"completions", "health", "models"}
+EVAL_MAY_IMPORT = {
+    "qstar_train.data",
+    "qstar_train.fingerprint",
+    "qstar_train.objective.chunked_logits",
+    "qstar_train.sampling",
+    "qstar_train.config",
+    "qstar_train.config_file",
+}
+"""What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 TORCH_FREE = [
     "qstar_infer",
     "qstar_infer.errors",
@@ -82,7 +91,8 @@ def is_within(name: str, packages: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
 def test_qstar_infer_knows_neither_server_nor_trainer_nor_client(path: Path) -> None:
-    forbidden = {"qstar_server", "qstar_train", "qstar_client", "fastapi", "starlette"}
+    forbidden = {"qstar_server", "qstar_train", "qstar_eval", "qstar_client"}
+    forbidden |= {"fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
@@ -94,9 +104,18 @@ def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources("qstar_train"), ids=relative)
-def test_training_knows_neither_server_nor_client(path: Path) -> None:
-    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+def test_training_knows_neither_evaluation_nor_server_nor_client(path: Path) -> None:
+    forbidden = {"qstar_eval", "qstar_server", "qstar_client", "fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
+
+
+@pytest.mark.parametrize("path", sources("qstar_eval"), ids=relative)
+def test_evaluation_sees_data_and_losses_but_not_the_trainer(path: Path) -> None:
+    names = list(imports_of(path))
+    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+    assert not [name for name in names if is_within(name, forbidden)]
+    ours = [name for name in names if is_within(name, {"qstar_train"})]
+    assert not [name for name in ours if not is_within(name, EVAL_MAY_IMPORT)]
 
 
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
@@ -124,7 +143,7 @@ def test_only_the_lifecycle_knows_the_web_server(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources("clients/python/src"), ids=relative)
 def test_client_imports_neither_ours_nor_torch(path: Path) -> None:
-    forbidden = {"qstar_infer", "qstar_server", "qstar_train"} | TENSOR_PACKAGES
+    forbidden = {"qstar_infer", "qstar_server", "qstar_train", "qstar_eval"} | TENSOR_PACKAGES
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 

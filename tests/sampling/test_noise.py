@@ -64,12 +64,14 @@ def test_greedy_rows_ignore_the_noise() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-44])
-def test_a_temperature_of_almost_0_is_greedy(temperature: float) -> None:
+def test_a_temperature_of_almost_0_is_stored_as_0(temperature: float) -> None:
     """Logits divided by it were infinite, and the first infinite one was taken."""
+    params = SamplingParams(temperature=temperature, thought_temperature=temperature)
+    assert params.temperature == 0.0
+    assert params.thought_temperature == 0.0
     logits = torch.tensor([[1.0, 3.0, 2.0], [-3.0, -1.0, -2.0]])
-    picked = pick_tokens(logits, torch.full((2,), temperature), keys([1, 2], [0, 0], [0, 0]))
+    picked = pick_tokens(logits, torch.full((2,), params.temperature), keys([1, 2], [0, 0], [0, 0]))
     assert picked.tolist() == [1, 1]
-    assert SamplingParams(temperature=temperature).resolved_thought_temperature == 0.0
 
 
 def test_masked_tokens_are_never_picked() -> None:

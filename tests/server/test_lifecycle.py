@@ -51,6 +51,7 @@ def test_streams_still_open_after_the_drain_time_end_with_an_error(engine: FakeE
     wait_until(lambda: engine.num_open == 1)
     live.stop()
     thread.join()
+    assert len(chunks_of(texts[0])) < 400
     error = chunks_of(texts[0])[-1]["error"]
     assert (error["code"], error["message"]) == ("shutting_down", "The server is shutting down.")
 

@@ -1,0 +1,72 @@
+"""Stop strings are found wherever the pieces are cut, and nothing of them leaks before."""
+
+import random
+
+import pytest
+
+from qstar_infer.text.stop_strings import StopStrings
+
+
+def run(
+    pieces: list[str], stop: tuple[str, ...], *, is_kept: bool = False
+) -> tuple[str, str | None]:
+    strings = StopStrings(stop, is_kept=is_kept)
+    shown = ""
+    for piece in pieces:
+        text, found = strings.push(piece)
+        shown += text
+        if found is not None:
+            return shown, found
+    return shown + strings.flush(), None
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "shown", "found"),
+    [
+        ("hello STOP more", ("STOP",), "hello ", "STOP"),
+        ("AAAB", ("AAB",), "A", "AAB"),  # an overlap with its own beginning
+        ("no stop here", ("xyz",), "no stop here", None),
+        ("ends in ST", ("STOP",), "ends in ST", None),
+        ("abc", ("c", "bc"), "a", "bc"),  # both end here; the longer begins first
+        ("abcd", ("abcd", "b"), "a", "b"),  # "b" is complete before "abcd" is
+        ("\u65e5\u672c\u8a9e\u3002x", ("\u3002",), "\u65e5\u672c\u8a9e", "\u3002"),
+        ("STOP", ("STOP",), "", "STOP"),
+    ],
+)
+def test_every_way_to_cut_the_text_gives_the_same(
+    text: str, stop: tuple[str, ...], shown: str, found: str | None
+) -> None:
+    assert run(list(text), stop) == (shown, found)
+    for cut in range(1, len(text)):
+        assert run([text[:cut], text[cut:]], stop) == (shown, found)
+
+
+def test_only_a_possible_beginning_is_held_back() -> None:
+    strings = StopStrings(("\n\nQ:",), is_kept=False)
+    assert strings.push("answer\n") == ("answer", None)
+    assert strings.push("more") == ("\nmore", None)
+
+
+def test_a_kept_stop_string_ends_the_text() -> None:
+    assert run(["one.tw", "o"], (".",), is_kept=True) == ("one.", ".")
+
+
+def test_stops_pass_while_they_may_not_stop() -> None:
+    strings = StopStrings(("b",), is_kept=False)
+    assert strings.push("abc", may_stop=False) == ("abc", None)
+    assert strings.push("b") == ("", "b")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_random_texts_against_a_plain_search(seed: int) -> None:
+    draw = random.Random(seed)
+    text = "".join(draw.choice("ab") for _ in range(30))
+    stop = "".join(draw.choice("ab") for _ in range(draw.randint(1, 5)))
+    start = text.find(stop)
+    expected = (text, None) if start < 0 else (text[:start], stop)
+    pieces, rest = [], text
+    while rest:
+        size = draw.randint(1, 4)
+        pieces.append(rest[:size])
+        rest = rest[size:]
+    assert run(pieces, (stop,)) == expected

@@ -1,0 +1,118 @@
+"""Incremental text equals the whole text, and never shows half a character."""
+
+import random
+from functools import partial
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from qstar_infer.errors import RequestError
+from qstar_infer.text.detokenizer import IncrementalDetokenizer
+from qstar_infer.text.token_text import TokenText
+
+from ..parity.toy import EOS, byte_tokenizer
+
+TEXT = "na\u00efve \u65e5\u672c\u8a9e \U0001f9e0 fin\n"
+
+
+def detokenizer(
+    token_text: TokenText, prompt: list[int], *, skip: bool = True
+) -> IncrementalDetokenizer:
+    return IncrementalDetokenizer(partial(token_text.decode, skip_special_tokens=skip), prompt)
+
+
+def metaspace_tokenizer() -> PreTrainedTokenizerFast:
+    """Like SentencePiece: a word carries its space, and a text's first space is dropped."""
+    vocab = {"<unk>": 0, "\u2581hello": 1, "\u2581world": 2, "!": 3, "a": 4}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+def stripping_tokenizer() -> PreTrainedTokenizerFast:
+    """Like Mistral's: the decoder writes spaces, and drops one at the beginning."""
+    vocab = {"<s>": 0, "</s>": 1, "<unk>": 2, "\u2581b": 3, "\u2581cat": 4, "a": 5}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def test_characters_of_several_tokens_arrive_whole() -> None:
+    token_text = TokenText(byte_tokenizer())
+    growing = detokenizer(token_text, [])
+    pieces = [growing.push(token_id).text for token_id in token_text.encode(TEXT)]
+    assert "".join(pieces) == TEXT
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_pieces_of_random_bytes_make_the_whole_decode(seed: int) -> None:
+    token_text = TokenText(byte_tokenizer())
+    draw = random.Random(seed)
+    token_ids = [draw.randrange(257) for _ in range(40)]
+    growing = detokenizer(token_text, [])
+    text = "".join(growing.push(token_id).text for token_id in token_ids) + growing.flush()
+    assert text == token_text.decode(token_ids)
+
+
+def test_the_space_before_the_first_word_is_kept() -> None:
+    token_text = TokenText(metaspace_tokenizer())
+    growing = detokenizer(token_text, [1])
+    assert [growing.push(token_id).text for token_id in (2, 3)] == [" world", "!"]
+
+
+def test_a_prompt_that_ends_in_half_a_character_is_left_out() -> None:
+    token_text = TokenText(byte_tokenizer())
+    first, second = token_text.encode("\u00e9")
+    growing = detokenizer(token_text, [first])
+    assert growing.push(token_text.encode("a")[0]).text == "a"
+    growing = detokenizer(token_text, [first])
+    assert growing.push(second).text + growing.flush() == "\ufffd"
+
+
+@pytest.mark.parametrize(("skip", "text"), [(True, "a"), (False, "a<eos>")])
+def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None:
+    token_text = TokenText(byte_tokenizer())
+    growing = detokenizer(token_text, [], skip=skip)
+    assert (
+        "".join(growing.push(token_id).text for token_id in [*token_text.encode("a"), EOS]) == text
+    )
+
+
+def test_a_space_behind_a_skipped_token_is_kept() -> None:
+    """The skipped token was all that the next one was decoded behind, as if it began the text."""
+    token_text = TokenText(stripping_tokenizer())
+    token_ids = [1, 3, 1, 4, 1, 1, 3, 4]
+    growing = detokenizer(token_text, [0])
+    text = "".join(growing.push(token_id).text for token_id in token_ids) + growing.flush()
+    assert text == token_text.decode(token_ids) == "b cat b cat"
+
+
+def test_a_single_token_keeps_its_space() -> None:
+    assert TokenText(metaspace_tokenizer()).of_token(2) == " world"
+    assert TokenText(byte_tokenizer()).of_token(EOS) == "<eos>"
+
+
+def test_a_character_that_looks_unfinished_for_ever_does_not_hold_the_text_back() -> None:
+    """U+FFFD itself ends like half a character; a text of them once came only at its end."""
+    token_text = TokenText(byte_tokenizer())
+    growing = detokenizer(token_text, [])
+    token_ids = token_text.encode("\ufffd" * 20)
+    pieces = [growing.push(token_id).text for token_id in token_ids]
+    assert len("".join(pieces)) >= 17
+    assert "".join(pieces) + growing.flush() == "\ufffd" * 20
+
+
+def test_a_thought_of_a_metaspace_tokenizer_keeps_its_first_space() -> None:
+    assert TokenText(metaspace_tokenizer()).of_piece([2, 3]) == " world!"
+
+
+def test_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(RequestError, match="UTF-8"):
+        TokenText(byte_tokenizer()).encode("a\ud800")
