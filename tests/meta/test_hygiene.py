@@ -19,9 +19,7 @@ MAX_LINES = 400
 MAX_TEST_LINES = 600
 MAX_FUNCTION_LINES = 60
 LONG_FUNCTIONS = {
-    "qstar_infer/checkpoint/load.py: load_model",
     "qstar_train/objective/objective.py: evaluate_objective",
-    "server/qstar_server/cli.py: serve",
 }
 """Longer than allowed today. This set only shrinks."""
 # Written in parts, so that this file does not find itself.
