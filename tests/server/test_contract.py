@@ -203,7 +203,17 @@ async def test_a_request_beyond_the_context_is_refused_in_openais_words(
     assert f"maximum context length is {limit} tokens" in error["message"]
 
 
-async def test_leaving_a_stream_frees_its_requests(any_engine: Engine) -> None:
+async def test_leaving_a_stream_frees_its_requests(
+    any_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aborted: list[str] = []
+    abort = any_engine.abort
+
+    def recorded_abort(request_id: str) -> None:
+        aborted.append(request_id)
+        abort(request_id)
+
+    monkeypatch.setattr(any_engine, "abort", recorded_abort)
     params = SamplingParams(max_tokens=200, ignore_eos=True, n=2)
     requests = [
         any_engine.admit(EngineRequest(request_id=name, prompt_token_ids=[65], params=params))
@@ -212,8 +222,9 @@ async def test_leaving_a_stream_frees_its_requests(any_engine: Engine) -> None:
     async with await DeltaStream.open(any_engine, requests, max_pending=1000) as deltas:
         await anext(deltas)
     async with asyncio.timeout(20):
-        while not is_idle(any_engine):
+        while len(aborted) < 2 or not is_idle(any_engine):
             await asyncio.sleep(0.005)
+    assert sorted(aborted) == ["leave-1", "leave-2"]
 
 
 async def test_many_requests_at_once_are_all_answered(any_client: httpx.AsyncClient) -> None:

@@ -6,12 +6,17 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+from qstar_server.config import ServerConfig
 from qstar_server.generation_job import GenerationJob
+from qstar_server.sse import EventStream
 from qstar_server.usage import TokenCounts
+from starlette.types import Message
 
 from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
+from tests.server.fake_engine import FakeEngine
 
 
 class PlainRenderer:
@@ -99,12 +104,37 @@ async def test_slow_work_leaves_the_event_loop(any_engine: Engine) -> None:
     assert here not in whole.threads
 
 
-async def test_a_job_that_is_closed_before_it_is_consumed_frees_the_engine(
-    any_engine: Engine,
+async def test_a_job_that_is_closed_before_it_is_consumed_is_aborted(
+    engine: FakeEngine,
 ) -> None:
-    params = SamplingParams(max_tokens=200, ignore_eos=True)
-    job = await start(any_engine, PlainRenderer(), [65], params=params)
+    engine.is_hung = True
+    params = SamplingParams(max_tokens=3)
+    job = await start(engine, PlainRenderer(), [65], [66], params=params)
     job.close()
     async with asyncio.timeout(20):
-        while any_engine.stats().num_running or any_engine.stats().num_waiting:
+        while engine.num_open:
             await asyncio.sleep(0.005)
+    assert sorted(engine.aborted) == ["job-0", "job-1"]
+
+
+async def test_a_client_that_leaves_before_the_first_byte_frees_its_request(
+    engine: FakeEngine,
+) -> None:
+    """The job's own iterator has not started then, and cannot clean up."""
+    engine.is_hung = True
+    job = await start(engine, PlainRenderer(), [65], params=SamplingParams(max_tokens=3))
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing is received")
+
+    async def send(_: Message) -> None:
+        raise OSError("the client is gone")
+
+    scope = {"type": "http", "method": "POST"}
+    with pytest.raises(OSError, match="the client is gone"):
+        await EventStream(job, ServerConfig())(scope, receive, send)
+    async with asyncio.timeout(20):
+        while engine.num_open:
+            await asyncio.sleep(0.005)
+    assert engine.aborted == ["job-0"]
