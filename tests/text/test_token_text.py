@@ -7,9 +7,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from qstar_infer.errors import RequestError
 from qstar_infer.text.detokenizer import IncrementalDetokenizer
 from qstar_infer.text.token_text import TokenText
-from qstar_infer.errors import RequestError
 
 from ..parity.toy import EOS, byte_tokenizer
 
