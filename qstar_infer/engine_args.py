@@ -14,6 +14,8 @@ from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
 ThoughtVectors = Literal["kept", "literal"]
+"""Which vectors delimit a published checkpoint's thoughts; "literal" feeds what its evaluation
+script feeds."""
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -31,7 +33,7 @@ class EngineArgs:
     model: str | None = _setting(
         None, "Checkpoint directory or hub id; without it, the default model."
     )
-    dtype: str = _setting("auto", "auto, float32, bfloat16 or float16.")
+    dtype: str = _setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = _setting("auto", "auto, cpu, cuda or cuda:N.")
     quantization: str = _setting("none", "none, int8 or nf4.")
     revision: str | None = _setting(None, "Branch, tag or commit of a hub repository.")

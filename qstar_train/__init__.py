@@ -1,1 +1,1 @@
-"""Train models that think, and measure what thinking is worth. Built on `qstar_infer`'s oracle."""
+"""Train models to think before they speak (Quiet-STaR), on top of `qstar_infer`'s model."""

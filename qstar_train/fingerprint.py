@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from qstar_infer.checkpoint.default import default_model_directory
-from qstar_infer.checkpoint.load import find_base
+from qstar_infer.checkpoint.load_source import find_base
 from qstar_infer.checkpoint.source import Source, find_source
 
 _CHUNK_BYTES = 1 << 24

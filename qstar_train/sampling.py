@@ -1,9 +1,9 @@
-"""Thought tokens for training and evaluation: sampled, or random as a control.
+"""Choose thought tokens for training and evaluation: sampled, or random as a control.
 
-A token is a function of its row's seed, its anchor and its role alone: batch mates, restarts and
-the number of processes do not change it. Sampling inverts the distribution with one uniform number
-for each token: over a large vocabulary, the Gumbel noise that serving uses costs more than the pass
-it belongs to.
+A token is a function of its row's seed, its anchor and its stream index alone; batch mates,
+restarts and the number of processes do not change it. Sampling inverts the cumulative distribution
+with one uniform number per token. The Gumbel noise of serving would cost more over a large
+vocabulary than the pass that makes the logits.
 """
 
 from collections.abc import Callable
@@ -16,69 +16,70 @@ from qstar_infer.sampling.noise import row_keys
 from qstar_infer.sampling_params import MIN_TEMPERATURE
 
 Pick = Callable[[Tensor, int, Tensor], Tensor]
-"""`(logits, role, anchors)` to ids. Logits `[rows, count, vocab]`, float32, delimiters at minus
-infinity; role from 1; anchors `[rows, count]` and ids `[rows, count]`, int64."""
+"""`(logits, stream_index, anchors)` to ids. Logits `[rows, count, vocab]`, float32, delimiters at
+minus infinity; stream_index k for thought token k, from 1; anchors `[rows, count]` and ids
+`[rows, count]`, int64."""
 
 
 def sampled_thoughts(seeds: Tensor, *, temperature: float) -> Pick:
-    """Sample from `softmax(logits / temperature)`; 0 takes the most likely, and so does anything
-    below `MIN_TEMPERATURE`, as in serving.
+    """Sample from `softmax(logits / temperature)`. A temperature below `MIN_TEMPERATURE` takes the
+    most likely token, as in serving.
 
     Args:
         seeds: `[rows]`, int64.
     """
 
-    def pick(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+    def pick(logits: Tensor, stream_index: int, anchors: Tensor) -> Tensor:
         if temperature < MIN_TEMPERATURE:
             return logits.argmax(-1)
-        uniform = uniform_numbers(_keys(seeds, anchors, role)).unsqueeze(-1)
+        uniform = uniform_numbers(_keys(seeds, anchors, stream_index)).unsqueeze(-1)
         ladder = (logits / temperature).softmax(-1).cumsum_(-1)
-        # The first step at or above a number above 0 is one that rises: its token is possible.
+        # The number is above 0, so the first step that reaches it has a probability above 0.
         places = torch.searchsorted(ladder, uniform * ladder[..., -1:]).squeeze(-1)
-        # Past the end only where logits are NaN: whoever looks at the losses will see that.
+        # Beyond the end only if logits are NaN; the check of the losses reports that.
         return places.clamp_(max=logits.shape[-1] - 1)
 
     return pick
 
 
 def random_thoughts(seeds: Tensor, allowed_ids: Tensor) -> Pick:
-    """Uniformly random tokens, whatever the logits say.
+    """Uniformly random tokens; the logits are ignored.
 
     Args:
         seeds: `[rows]`, int64.
         allowed_ids: `[allowed]`, int64.
     """
 
-    def pick(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+    def pick(logits: Tensor, stream_index: int, anchors: Tensor) -> Tensor:
         del logits
-        uniform = uniform_numbers(_keys(seeds, anchors, role))
+        uniform = uniform_numbers(_keys(seeds, anchors, stream_index))
         return allowed_ids[(uniform * len(allowed_ids)).long()]
 
     return pick
 
 
 def partly_true_thoughts(pick: Pick, input_ids: Tensor, seeds: Tensor, *, share: float) -> Pick:
-    """As `pick`, but a share of the thoughts are the true text to come, as far as the row reaches.
+    """Like `pick`, but a share of the thoughts are the true text to come, up to the row's end.
 
     Args:
         input_ids: `[rows, seq]`, int64: the rows that are thought about.
         seeds: `[rows]`, int64.
-        share: of the thoughts, 0 to 1; which ones is drawn by seed and anchor.
+        share: of thoughts, 0 to 1; seed and anchor decide which.
     """
     last = input_ids.shape[1] - 1
 
-    def pick_or_tell(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
-        own = pick(logits, role, anchors)
-        ahead = anchors + role
+    def pick_or_true(logits: Tensor, stream_index: int, anchors: Tensor) -> Tensor:
+        own = pick(logits, stream_index, anchors)
+        ahead = anchors + stream_index
         true_ids = input_ids.gather(1, ahead.clamp(max=last))
-        is_told = uniform_numbers(_keys(seeds, anchors, 0)) < share
-        return torch.where(is_told & (ahead <= last), true_ids, own)
+        is_true = uniform_numbers(_keys(seeds, anchors, 0)) < share
+        return torch.where(is_true & (ahead <= last), true_ids, own)
 
-    return pick_or_tell
+    return pick_or_true
 
 
 def ordinary_ids(model: QuietStarModel) -> Tensor:
-    """The ids of tokens that stand for text: no special tokens, delimiters or unused rows.
+    """The ids of text tokens, without special tokens, delimiters and unused rows.
 
     Returns:
         `[count]`, int64, on the model's device.
@@ -90,15 +91,15 @@ def ordinary_ids(model: QuietStarModel) -> Tensor:
 
 
 def uniform_numbers(keys: Tensor) -> Tensor:
-    """One number in (0, 1), float32, for each 64-bit key.
+    """One float32 number in (0, 1) for each 64-bit key.
 
-    23 bits: the largest, 1 - 2**-24, is still below 1 in float32.
+    Uses 23 bits, so that the largest number, 1 - 2**-24, stays below 1 in float32.
     """
     return ((keys & 0x7FFFFF).float() + 0.5) * 2.0**-23
 
 
-def _keys(seeds: Tensor, anchors: Tensor, role: int) -> Tensor:
+def _keys(seeds: Tensor, anchors: Tensor, stream_index: int) -> Tensor:
     rows = seeds.unsqueeze(1).expand_as(anchors)
     return row_keys(
-        rows.flatten(), anchors.flatten() + 1, torch.full_like(anchors, role).flatten()
+        rows.flatten(), anchors.flatten() + 1, torch.full_like(anchors, stream_index).flatten()
     ).view(anchors.shape)

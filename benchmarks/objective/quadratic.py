@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from qstar_infer.model.thought_parts import ThoughtParts
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
 from qstar_train.objective.losses import (
     action_loglikelihood,
     advantages,
@@ -158,7 +158,7 @@ def evaluate_quadratic(
     model: StockModel,
     input_ids: Tensor,
     attention_mask: Tensor,
-    settings: ObjectiveSettings,
+    settings: ObjectiveConfig,
     *,
     pick: Pick,
     way: type[Recomputed] | type[Cached],
@@ -200,7 +200,7 @@ def token_losses(logits: Tensor, labels: Tensor, is_counted: Tensor) -> Tensor:
 
 
 def _think(
-    model: StockModel, feeder: Feeder, ids: Tensor, settings: ObjectiveSettings, pick: Pick
+    model: StockModel, feeder: Feeder, ids: Tensor, settings: ObjectiveConfig, pick: Pick
 ) -> tuple[Tensor, list[Tensor]]:
     """State at the end vector, and the log-likelihood of each thought token, `[rows, seq]`."""
     rows, seq = ids.shape
@@ -225,7 +225,7 @@ def _talk(
     is_real: Tensor,
     hidden_base: Tensor,
     hidden_thought: Tensor,
-    settings: ObjectiveSettings,
+    settings: ObjectiveConfig,
 ) -> Iterator[Tensor]:
     """Losses of talk token s behind every thought, `[rows, seq - 1 - s]`."""
     seq = ids.shape[1]

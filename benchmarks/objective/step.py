@@ -28,7 +28,7 @@ from benchmarks.objective.quadratic import (
     evaluate_quadratic,
 )
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
 from qstar_train.objective.objective import Objective, evaluate_objective
 
 BASELINES: dict[str, type[Recomputed] | type[Cached]] = {"recomputed": Recomputed, "cached": Cached}
@@ -61,7 +61,7 @@ def measure_step(way: str, *, seq: int, num_thought_tokens: int, num_talk_tokens
         DoesNotFitError: an allocation failed.
     """
     model = make_model(num_thought_tokens)
-    settings = ObjectiveSettings(num_talk_tokens=num_talk_tokens, num_passes=1)
+    settings = ObjectiveConfig(num_talk_tokens=num_talk_tokens, num_passes=1)
     evaluate(way, model, settings, WARM_UP_SEQ).total.backward()  # type: ignore[no-untyped-call]
     model.zero_grad(set_to_none=True)
     before = _start_of_peak()
@@ -83,7 +83,7 @@ def measure_step(way: str, *, seq: int, num_thought_tokens: int, num_talk_tokens
 
 
 def evaluate(
-    way: str, model: QuietStarModel, settings: ObjectiveSettings, seq: int
+    way: str, model: QuietStarModel, settings: ObjectiveConfig, seq: int
 ) -> Objective | QuadraticObjective:
     """The objective of one batch, in one of the ways."""
     batch, pick = make_batch(seq), fixed_thoughts()

@@ -1,1 +1,1 @@
-"""Measuring programs behind `qstar bench`."""
+"""The measurements of `qstar bench`."""

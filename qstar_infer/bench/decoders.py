@@ -1,4 +1,4 @@
-"""The contestants of `qstar bench decode`: each continues a prompt greedily by a fixed length."""
+"""The decoders that `qstar bench decode` compares."""
 
 from collections import Counter
 from copy import deepcopy
@@ -19,14 +19,14 @@ COUNTERS = ("steps", "tokens", "accepted", "rejected")
 
 @dataclass(slots=True, kw_only=True)
 class StockDecoder:
-    """`transformers` generate with its own cache."""
+    """`generate` of `transformers`, with its own cache."""
 
     backbone: PreTrainedModel
     num_tokens: int
 
     def __call__(self, prompt_ids: list[int]) -> list[int]:
         ids = torch.tensor([prompt_ids], device=self.backbone.device)
-        # No end-of-sequence id rather than min_new_tokens: the latter costs time at every token.
+        # Without an end-of-sequence id it never stops early; min_new_tokens would cost time.
         config = cast(Any, GenerationConfig)(
             do_sample=False, max_new_tokens=self.num_tokens, eos_token_id=None, pad_token_id=0
         )
@@ -40,13 +40,13 @@ class StockDecoder:
 
 @dataclass(slots=True, kw_only=True)
 class EngineDecoder:
-    """Ours, through `LLM.generate`; counts what the engine did for it."""
+    """Our engine, through `LLM.generate`."""
 
     llm: LLM
     num_tokens: int
     num_thought_tokens: int | None = None
     counts: Counter[str] = field(default_factory=Counter)
-    """Steps, tokens, accepted and rejected drafts so far."""
+    """The engine's `COUNTERS`, summed over all calls."""
 
     def __call__(self, prompt_ids: list[int]) -> list[int]:
         params = SamplingParams(
@@ -64,7 +64,7 @@ class EngineDecoder:
 
 
 def stock_copy(backbone: PreTrainedModel) -> PreTrainedModel:
-    """The same weights with stock attention; to be taken before an engine starts."""
+    """A copy with stock attention. Make it before an engine starts, which changes the layers."""
     stock = deepcopy(backbone)
     stock.set_attn_implementation("sdpa")
     if stock.generation_config is not None:

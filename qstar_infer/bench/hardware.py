@@ -1,4 +1,4 @@
-"""What a measurement ran on, in words, for reports."""
+"""Names of the hardware and the software versions, for reports."""
 
 import platform
 from importlib import metadata
@@ -8,14 +8,14 @@ import torch
 
 
 def describe_device(device: torch.device) -> str:
-    """Name of the processor or the GPU, with what else decides its speed."""
+    """Name of the GPU, or of the CPU with torch's number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_cpu_name()}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a speed depends on."""
+    """Versions of the packages that speed depends on."""
     packages = ("qstar", "torch", "transformers")
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in packages

@@ -1,4 +1,4 @@
-"""Times several ways to decode the same prompts, side by side. Knows no model."""
+"""Times several decoders on the same prompts, interleaved. Independent of the model."""
 
 import statistics
 import time
@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Decoder = Callable[[list[int]], list[int]]
-"""Continues prompt token ids greedily by a fixed number of tokens; returns the new ids."""
+"""Continues prompt token ids greedily by a fixed number of tokens and returns the new ids."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Timing:
-    """What one decoder did over all repeats."""
+    """The results of one decoder."""
 
     tok_s: list[float] = field(default_factory=list)
-    """New tokens a second, one entry a repeat: all prompts' tokens over all calls' time."""
+    """New tokens per second of each repeat: tokens of all prompts over the time of all calls."""
     outputs: list[list[int]] = field(default_factory=list)
     """New token ids of each call of the last repeat, in the order of the prompts."""
 
@@ -30,16 +30,16 @@ def measure(
     repeats: int,
     on_call: Callable[[int], None] = lambda _done: None,
 ) -> dict[str, Timing]:
-    """Time whole calls, prompt in and all tokens out, one at a time.
+    """Time whole calls, one at a time.
 
-    The decoders take turns on each prompt, so that a machine that slows down or speeds up during
-    the run does so for all of them.
+    The decoders take turns on each prompt, so that a change of the machine's speed during the run
+    affects all of them alike.
 
     Args:
         decoders: in the order of their turns.
         prompts: token ids of each prompt.
         repeats: rounds over all prompts, at least 1.
-        on_call: called after each call with the number of calls so far.
+        on_call: called after each call with the number of calls done.
     """
     timings = {name: Timing() for name in decoders}
     num_done = 0

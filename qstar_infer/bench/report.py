@@ -1,29 +1,29 @@
-"""What `qstar bench decode` is asked, and what it answers. Plain data, no torch."""
+"""The configuration and the report of `qstar bench decode`. Plain data, no torch."""
 
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
+from qstar_infer.engine_args import EngineArgs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeSettings:
+class DecodeConfig:
     """What to measure."""
 
-    model: str | None = None
-    dtype: str = "bfloat16"
-    device: str = "auto"
+    engine_args: EngineArgs = EngineArgs()
     mixing_weight: float | None = None
     """Replaces the talk head by this constant; None keeps the model's own."""
     max_tokens: int = 48
-    """New tokens of each call."""
+    """New tokens per call."""
     repeats: int = 3
     threads: int | None = None
-    """CPU threads; None: as many as torch takes by itself."""
+    """CPU threads; None: torch's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeReport:
-    """What was measured. Rates are medians over the repeats, in new tokens a second."""
+    """What was measured. Rates are medians over the repeats, in new tokens per second."""
 
     transformers_tok_s: float
     plain_tok_s: float
@@ -31,19 +31,19 @@ class DecodeReport:
     sequential_tok_s: float
     """Ours thinking with `speculation="off"`."""
     wavefront_tok_s: float
-    """Ours thinking with `speculation="auto"`."""
+    """Ours thinking with the speculation of the engine's settings, by default "auto"."""
     agreement: float | None
-    """Accepted drafts over all that were judged, in the wavefront runs; None: none were."""
+    """Accepted over verified drafts in the wavefront runs; None: nothing was drafted."""
     passes_per_token: float
     """Forward passes over new tokens in the wavefront runs, prompt passes included."""
     tok_s_of_repeats: dict[str, list[float]]
     wavefront_equals_sequential: float
-    """Share of prompts with the same tokens; 1 in float32, where rounding cannot part them."""
+    """Share of prompts with the same tokens; 1 in float32."""
     plain_equals_transformers: float
     num_thought_tokens: int
     num_prompts: int
     num_prompt_tokens: int
-    """Of all prompts together."""
+    """Of all prompts."""
     model: str
     dtype: str
     hardware: str
@@ -53,7 +53,7 @@ class DecodeReport:
     versions: dict[str, str]
 
     def ratios(self) -> dict[str, float]:
-        """The comparisons a reader looks for."""
+        """Ratios of the rates."""
         return {
             "plain_over_transformers": self.plain_tok_s / self.transformers_tok_s,
             "wavefront_over_sequential": self.wavefront_tok_s / self.sequential_tok_s,
@@ -65,6 +65,6 @@ class DecodeReport:
 
 
 def load_prompts() -> list[str]:
-    """The prompts that come with the package, one a line."""
+    """The packaged prompts."""
     text = resources.files("qstar_infer.bench").joinpath("prompts.txt").read_text("utf-8")
     return text.splitlines()

@@ -1,4 +1,4 @@
-"""PEFT adapters over a named base, merged so that the backbone is again a stock model."""
+"""Merges a PEFT adapter into its base model, so that the backbone is a stock model again."""
 
 import os
 import warnings
@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.backbone import finish
 from qstar_infer.checkpoint.reading import read_json, third_party
-from qstar_infer.checkpoint.safety import refuse_code
-from qstar_infer.checkpoint.tensors import read_tensors, require_finite
+from qstar_infer.checkpoint.safety import check_no_code
+from qstar_infer.checkpoint.tensors import check_finite, read_tensors
 from qstar_infer.errors import CheckpointError
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -21,9 +21,9 @@ ADAPTER_TENSORS = "adapter_model.safetensors"
 
 
 def base_of_adapter(directory: Path) -> tuple[str, str | None]:
-    """Source and revision of the model that an adapter belongs to; a local one has no revision.
+    """Source and revision of an adapter's base model. A local base has no revision.
 
-    A relative path is looked up beside the adapter first, so that both can be moved together.
+    A relative path is first looked up in the adapter's directory, so that both can move together.
 
     Raises:
         CheckpointError: the adapter names no base.
@@ -37,28 +37,28 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
             "path or a hub id. Add it."
         )
     revision = values.get("revision")
-    beside = directory / base
-    # os.path, since pathlib raises for a name too long to be a path.
-    source = str(beside) if not Path(base).is_absolute() and os.path.exists(beside) else base
+    relative = directory / base
+    # os.path, because pathlib raises for a name that is too long for a path.
+    source = str(relative) if not Path(base).is_absolute() and os.path.exists(relative) else base
     is_local = os.path.exists(os.path.expanduser(source))
     return source, revision if isinstance(revision, str) and not is_local else None
 
 
 def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel:
-    """Add a LoRA adapter's weights into the backbone's own.
+    """Add a LoRA adapter's weights to those of the backbone.
 
     Raises:
         CheckpointError: not LoRA, no safetensors, or tensors that do not match the backbone.
     """
-    refuse_code(directory)
+    check_no_code(directory)
     config = read_lora_config(directory)
     tensors = read_tensors(directory / ADAPTER_TENSORS)
-    require_finite(tensors, directory / ADAPTER_TENSORS)
+    check_finite(tensors, directory / ADAPTER_TENSORS)
     advice = "Check that the adapter was made for this base model."
     with third_party(f"The adapter in {directory}", advice), _without_peft_warning():
         wrapped = PeftModel(backbone, config)
         report = set_peft_model_state_dict(wrapped, tensors)
-    _require_all_used(report, config, directory)
+    _check_all_used(report, config, directory)
     with third_party(f"The adapter in {directory}", advice), _without_peft_warning():
         merged: PreTrainedModel = wrapped.merge_and_unload(safe_merge=True)
     return finish(merged)
@@ -66,17 +66,17 @@ def merge_adapter(backbone: PreTrainedModel, directory: Path) -> PreTrainedModel
 
 @contextmanager
 def _without_peft_warning() -> Iterator[None]:
-    """peft still reads an attribute that transformers has renamed; no user can change that."""
+    """peft reads an attribute that transformers has renamed. Users can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         yield
 
 
 def read_lora_config(directory: Path) -> LoraConfig:
-    """What an adapter says of itself.
+    """The configuration of a LoRA adapter.
 
     Raises:
-        CheckpointError: it is no LoRA adapter, has no safetensors, or a value is none.
+        CheckpointError: not a LoRA adapter, no safetensors, or an invalid value.
     """
     values = read_json(directory / ADAPTER_CONFIG)
     if values.get("peft_type") != "LORA":
@@ -95,8 +95,8 @@ def read_lora_config(directory: Path) -> LoraConfig:
     return config
 
 
-def _require_all_used(report: Any, config: LoraConfig, directory: Path) -> None:
-    """Refuse an adapter of which only a part found its place."""
+def _check_all_used(report: Any, config: LoraConfig, directory: Path) -> None:
+    """Raise unless every tensor of the adapter belongs to the base model."""
     missing = [name for name in report.missing_keys if "lora_" in name]
     wrong = sorted([*report.unexpected_keys, *missing])
     if wrong:

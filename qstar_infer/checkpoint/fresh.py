@@ -1,4 +1,4 @@
-"""`init_model`: fresh thought parts for any causal language model, ready to be trained."""
+"""`init_model`: fresh thought parts for a causal language model, ready for training."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import torch
 
 from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.load import load_model
-from qstar_infer.checkpoint.options import require_thought_length
+from qstar_infer.checkpoint.options import check_thought_length
 from qstar_infer.checkpoint.tokenizer import delimiter_ids, delimiter_text_id
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
@@ -19,32 +19,33 @@ def init_model(
     *,
     num_thought_tokens: int = 5,
     seed: int = 0,
-    dtype: str | torch.dtype = "auto",
+    dtype: str | torch.dtype = "stored",
     device: str | torch.device = "auto",
     revision: str | None = None,
 ) -> QuietStarModel:
     """Load a language model and give it untrained thought parts.
 
-    It thinks, and the thoughts change nothing until the parts are trained. The delimiters need no
-    vocabulary rows; where the vocabulary has them, their ids are recorded so that they are never
-    sampled.
+    The model thinks, but its thoughts change nothing until the parts are trained. The delimiters
+    need no rows in the vocabulary; if it has them, their ids are recorded, and never sampled.
 
     Args:
-        source: anything `load_model` takes that has no thought parts yet.
+        source: as in `load_model`; a model without thought parts.
         num_thought_tokens: sampled tokens per thought, at least 1.
         seed: draws the talk head.
-        dtype, device, revision: as in `load_model`.
+        dtype: as in `load_model`. The default keeps the checkpoint's, so that the result does not
+            depend on the machine.
+        device, revision: as in `load_model`.
 
     Raises:
         CheckpointError: it cannot be loaded, has thought parts already, or its vocabulary has one
             delimiter without the other.
         ConfigError: an argument is out of range.
     """
-    require_thought_length(num_thought_tokens)
+    check_thought_length(num_thought_tokens)
     model = load_model(source, dtype=dtype, device=device, revision=revision)
     if model.thought_parts is not None:
         raise CheckpointError(
-            f"{source} has thought parts already, and fresh ones would throw them away. "
+            f"{source} has thought parts already, and fresh ones would replace them. "
             "Load it as it is, or give its base model."
         )
     return add_fresh_parts(
@@ -52,7 +53,7 @@ def init_model(
         num_thought_tokens=num_thought_tokens,
         seed=seed,
         base_model=str(source),
-        # The commit that was fetched, where there is one: a branch name moves on.
+        # The commit, if one was fetched: a branch may point elsewhere later.
         base_revision=getattr(model.backbone.config, "_commit_hash", None) or revision,
     )
 

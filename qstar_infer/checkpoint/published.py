@@ -1,6 +1,6 @@
-"""Reads checkpoints as the paper's public code writes them (`ezelikman/quietstar-8-ahead`).
+"""Reads the checkpoints of the paper's public code (`ezelikman/quietstar-8-ahead`).
 
-The one place where that code's names appear. What differs from ours:
+The names of that code appear only here. The differences:
 
 * `talk_head.0.{0,2,4}` is our `talk_head.{0,2,4}`.
 * `start_embedding` and `end_embedding` are `[2, hidden]`: row 0 times 100 is the vector fed; row 1
@@ -13,7 +13,7 @@ The one place where that code's names appear. What differs from ours:
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,7 +26,7 @@ from qstar_infer.checkpoint.backbone import (
 )
 from qstar_infer.checkpoint.native import (
     build_thought_parts,
-    require_shapes,
+    check_shapes,
     thought_part_shapes,
 )
 from qstar_infer.checkpoint.options import LoadOptions
@@ -35,11 +35,12 @@ from qstar_infer.checkpoint.tensors import backbone_tensor_files, read_tensors
 from qstar_infer.checkpoint.tokenizer import (
     END_TOKEN,
     START_TOKEN,
+    check_tokenizer_fits,
     delimiter_ids,
     delimiter_text_id,
     load_tokenizer,
-    require_fit,
 )
+from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -47,15 +48,13 @@ from qstar_infer.model.thought_parts import ThoughtParts
 
 logger = logging.getLogger(__name__)
 
-ThoughtVectors = Literal["kept", "literal"]
-
 _EMBEDDING_SCALE = 100.0
 _TRAINING_TALK_TOKENS = 4
 _TALK_HEAD = "talk_head.0."
 _EMBEDDINGS = {"start_thought": "start_embedding", "end_thought": "end_embedding"}
 
-# The flags that the public code reads, with the only values this talk head is right for; absent
-# means its default, which is the same value. It never reads the rest.
+# The flags that the public code reads, with the values that mean this talk head. They are also the
+# defaults. The public code does not read the other keys.
 _FLAGS = {
     "use_concat_talk_head": True,
     "use_complex_talk_head": True,
@@ -78,7 +77,7 @@ _EXTRA_KEYS = frozenset(
 def looks_published(directory: Path, config: dict[str, Any]) -> bool:
     """Whether a directory with a `config.json` is a published Quiet-STaR checkpoint.
 
-    Either trace is enough, so that one that lost its tensors is refused, not taken for plain.
+    One sign is enough: a checkpoint that lost its tensors is then an error, not a plain model.
     """
     if "max_thoughts" in config:
         return True
@@ -101,19 +100,19 @@ def load_published(
         thought_vectors: "kept", or "literal" for what the published evaluation script feeds.
 
     Raises:
-        CheckpointError: something is missing, malformed or of another talk head.
+        CheckpointError: something is missing or malformed, or the talk head is a different one.
     """
     values = read_json(directory / "config.json")
-    _require_known_flags(values, directory / "config.json")
+    _check_known_flags(values, directory / "config.json")
     length, notes = _thought_length(values, directory / "config.json", num_thought_tokens)
     files = backbone_tensor_files(directory)
     names = {name for name in files if _is_thought_tensor(name)}
     tensors = _read_thought_tensors(files, names)
     backbone_config = read_config(directory, ignored_keys=_EXTRA_KEYS)
     tokenizer = load_tokenizer(directory)
-    start_id, end_id = _required_delimiters(tokenizer, directory)
+    start_id, end_id = _delimiters_of(tokenizer, directory)
     backbone = load_backbone(directory, backbone_config, options, ignored_tensors=names)
-    require_fit(tokenizer, backbone, str(directory))
+    check_tokenizer_fits(tokenizer, backbone, str(directory))
     parts = _thought_parts(tensors, hidden_size(backbone), directory)
     if thought_vectors == "literal":
         notes.append(_make_literal(parts, backbone, tokenizer))
@@ -134,7 +133,7 @@ def _is_thought_tensor(name: str) -> bool:
     return name.startswith("talk_head.") or name in _EMBEDDINGS.values()
 
 
-def _require_known_flags(values: dict[str, Any], path: Path) -> None:
+def _check_known_flags(values: dict[str, Any], path: Path) -> None:
     for flag, known in _FLAGS.items():
         value = values.get(flag, known)
         if value is not known:
@@ -146,7 +145,7 @@ def _require_known_flags(values: dict[str, Any], path: Path) -> None:
 
 
 def _thought_length(values: dict[str, Any], path: Path, asked: int | None) -> tuple[int, list[str]]:
-    """The thought length, and sentences on where it comes from."""
+    """The thought length, and notes that say how it was found."""
     max_thoughts = values.get("max_thoughts")
     if asked is not None:
         return asked, [
@@ -156,7 +155,7 @@ def _thought_length(values: dict[str, Any], path: Path, asked: int | None) -> tu
     smallest = _TRAINING_TALK_TOKENS + 1 + 3 + 1
     if type(max_thoughts) is not int or max_thoughts < smallest:
         raise CheckpointError(
-            f"{path} has max_thoughts = {max_thoughts!r}, from which no thought length follows "
+            f"{path} has max_thoughts = {max_thoughts!r}, which gives no thought length "
             f"(an integer of at least {smallest} is needed). The checkpoint stores its length "
             "nowhere else: pass num_thought_tokens to load_model or LLM, or --num-thought-tokens N "
             "to `qstar serve`, or store it with `qstar convert --num-thought-tokens N`."
@@ -177,7 +176,7 @@ def _read_thought_tensors(files: dict[str, Path], names: set[str]) -> dict[str, 
     return tensors
 
 
-def _required_delimiters(tokenizer: PreTrainedTokenizerBase, directory: Path) -> tuple[int, int]:
+def _delimiters_of(tokenizer: PreTrainedTokenizerBase, directory: Path) -> tuple[int, int]:
     ids = delimiter_ids(tokenizer)
     if ids is None:
         raise CheckpointError(
@@ -195,14 +194,14 @@ def _thought_parts(tensors: dict[str, Tensor], hidden: int, directory: Path) -> 
         if name.startswith("talk_head.")
     }
     shapes |= dict.fromkeys(_EMBEDDINGS.values(), (2, hidden))
-    require_shapes(tensors, shapes, directory)
+    check_shapes(tensors, shapes, directory)
     ours = {
         name.replace(_TALK_HEAD, "talk_head."): tensor
         for name, tensor in tensors.items()
         if name.startswith(_TALK_HEAD)
     }
     for name, theirs in _EMBEDDINGS.items():
-        # Scaled in float32, not in the file's bfloat16, which would round a second time.
+        # Scaled in float32: the file's bfloat16 would round again.
         ours[name] = tensors[theirs][0].float() * _EMBEDDING_SCALE
     return build_thought_parts(ours, hidden=hidden, where=directory)
 

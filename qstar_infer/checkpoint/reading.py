@@ -1,4 +1,4 @@
-"""Reading foreign files, ourselves or by third-party loaders, with errors to act on."""
+"""Reads files of checkpoints, directly or by third-party loaders, with clear errors."""
 
 import json
 import logging
@@ -41,15 +41,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_json_if_present(path: Path) -> dict[str, Any] | None:
-    """As `read_json`, or None where the file does not exist."""
+    """As `read_json`; None if the file does not exist."""
     return read_json(path) if path.exists() else None
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[Path]:
-    """A temporary directory that holds a link to the file and nothing else.
+    """A temporary directory that holds only a link to the file.
 
-    Loaders that take a directory prefer what lies beside a file to what is inside it.
+    Loaders that take a directory prefer its other files to the content of this one.
     """
     with TemporaryDirectory(prefix="qstar-") as directory:
         (Path(directory) / path.name).symlink_to(path.absolute())
@@ -57,14 +57,14 @@ def alone(path: Path) -> Iterator[Path]:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out. torch has no class for that on a CPU."""
+    """Whether memory ran out. On a CPU torch has no class for it."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
     )
 
 
 class _LoadReportFilter(logging.Filter):
-    """Drops the table of unexpected and missing tensors; we judge those ourselves."""
+    """Drops the table of unexpected and missing tensors, which are checked here."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno >= logging.ERROR
@@ -72,15 +72,15 @@ class _LoadReportFilter(logging.Filter):
 
 @contextmanager
 def third_party(what: str, advice: str, *, done: str = "loaded") -> Iterator[None]:
-    """Run third-party loading code quietly, and turn any error of it into a CheckpointError.
+    """Run third-party loading code without its output, and make its errors CheckpointErrors.
 
     Args:
         what: what is being loaded, for the message.
         advice: what to do when it fails.
-        done: "written" where it is not loaded but saved.
+        done: "written" if it is saved.
 
     Raises:
-        CheckpointError: the code raised. It parses foreign files, so it may raise anything.
+        CheckpointError: the code raised any exception.
     """
     logger = logging.getLogger("transformers.modeling_utils")
     report_filter = _LoadReportFilter()

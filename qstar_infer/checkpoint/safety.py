@@ -1,8 +1,8 @@
-"""What is refused before anything of a checkpoint is loaded.
+"""Safety checks before anything of a checkpoint is loaded.
 
-A checkpoint is input from strangers. Two kinds of it run their author's code: pickled weights, and
+A checkpoint is untrusted input. Two things in it can run its author's code: pickled weights, and
 JSON that names code (`auto_map`) or an attention kernel to fetch and run (`_attn_implementation*`).
-This module only looks at file names and JSON.
+The checks read only file names and JSON.
 """
 
 import re
@@ -24,23 +24,23 @@ _CHECKED_FILES = (
     "preprocessor_config.json",
 )
 # `_attn_implementation`, `_attn_implementation_internal`, `_experts_implementation` and the
-# spellings without underscore name a function, and a name of the form org/name is fetched and run.
+# spellings without underscore name a function. A name like org/name is fetched and run.
 _IMPLEMENTATION_KEY = re.compile(r"^_?(attn|experts|attention)_implementation|^_attn")
 _CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "trust_remote_code"})
 
 
-def refuse_code(directory: Path) -> None:
-    """Refuse a directory whose JSON files name code to run.
+def check_no_code(directory: Path) -> None:
+    """Check that no JSON file of a directory names code to run.
 
     Raises:
-        CheckpointError: naming the file and the key.
+        CheckpointError: one does; the message names the file and the key.
     """
     for name in _CHECKED_FILES:
         content = read_json_if_present(directory / name)
         if content is None:
             continue
         for key in _keys(content):
-            _refuse_key(directory / name, key)
+            _check_key(directory / name, key)
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _keys(value: Any) -> Iterator[str]:
             waiting.extend(inner)
 
 
-def _refuse_key(path: Path, key: str) -> None:
+def _check_key(path: Path, key: str) -> None:
     if key in _CODE_KEYS:
         raise CheckpointError(
             f"{path} has the key {key!r}, which points at Python code shipped with the checkpoint. "
@@ -68,13 +68,13 @@ def _refuse_key(path: Path, key: str) -> None:
         )
 
 
-def refuse_foreign_quantization(config: dict[str, Any], path: Path) -> None:
-    """Refuse weights quantised by anything but bitsandbytes.
+def check_quantization(config: dict[str, Any], path: Path) -> None:
+    """Check that the weights are not quantised, or by bitsandbytes.
 
-    Several of transformers' other quantizers fetch compute kernels from a hub and run them.
+    Several other quantizers of transformers fetch compute kernels from a hub and run them.
 
     Raises:
-        CheckpointError: naming the method.
+        CheckpointError: another method; the message names it.
     """
     quantization = config.get("quantization_config")
     if quantization is None:
@@ -87,33 +87,33 @@ def refuse_foreign_quantization(config: dict[str, Any], path: Path) -> None:
         )
 
 
-def refuse_pickle_file(path: Path) -> None:
-    """Refuse a single file by its suffix.
+def check_not_pickled(path: Path) -> None:
+    """Check the suffix of a file.
 
     Raises:
-        CheckpointError: the file is pickled weights.
+        CheckpointError: it is that of pickled weights.
     """
     if path.suffix.lower() in PICKLE_SUFFIXES:
         raise CheckpointError(_pickle_message(str(path)))
 
 
-def refuse_pickle_only(directory: Path) -> None:
-    """Refuse a directory without safetensors whose weights would come from a pickle.
+def check_not_only_pickles(directory: Path) -> None:
+    """Check that a directory's weights need not come from a pickle.
 
-    A pickled file that lies beside safetensors is never opened, so it is no reason to refuse.
+    Pickled files next to safetensors are allowed, since they are never opened.
 
     Raises:
-        CheckpointError: naming the pickled files.
+        CheckpointError: there are pickles and no safetensors; the message names the pickles.
     """
     if not any(directory.glob("*.safetensors")):
-        refuse_pickles(str(directory), (path.name for path in directory.iterdir()))
+        check_no_pickles(str(directory), (path.name for path in directory.iterdir()))
 
 
-def refuse_pickles(where: str, names: Iterable[str]) -> None:
-    """Refuse a place that holds a pickled file.
+def check_no_pickles(where: str, names: Iterable[str]) -> None:
+    """Check that none of these file names is a pickle's.
 
     Raises:
-        CheckpointError: naming the pickled files.
+        CheckpointError: some are; the message names them.
     """
     pickles = sorted(name for name in names if Path(name).suffix.lower() in PICKLE_SUFFIXES)
     if pickles:
@@ -122,7 +122,7 @@ def refuse_pickles(where: str, names: Iterable[str]) -> None:
 
 def _pickle_message(what: str) -> str:
     return (
-        f"{what} holds pickled weights. Loading a pickle runs whatever code its author put in it, "
-        "so only safetensors and GGUF are read. Convert it where you trust its author: load it "
-        "with transformers there and call save_pretrained(), which writes safetensors."
+        f"{what} holds pickled weights. Loading a pickle runs the code that its author put in it, "
+        "so only safetensors and GGUF are read. If you trust the author, convert it: load it with "
+        "transformers and call save_pretrained(), which writes safetensors."
     )

@@ -1,4 +1,4 @@
-"""`save_model`: writes a native checkpoint, whole or not at all."""
+"""`save_model`: writes a native checkpoint completely or not at all."""
 
 import json
 import os
@@ -21,27 +21,26 @@ def save_model(
 ) -> None:
     """Write backbone, tokenizer, generation config and thought parts as a native checkpoint.
 
-    The files are written to a sibling directory that is renamed at the end, so that a reader never
-    sees half a checkpoint.
+    The files are written to a temporary directory that is renamed at the end, so that a reader
+    never sees an incomplete checkpoint.
 
     Args:
         model: any model that `load_model` returns, unless quantised.
-        directory: does not exist yet, or is empty.
-        max_shard_size: weights above this are split, for example "5GB".
+        directory: must not exist, or be empty.
+        max_shard_size: larger weights are split into files of this size.
 
     Raises:
-        CheckpointError: the directory holds something, cannot be written, or the model is
-            quantised.
+        CheckpointError: the directory is not empty or cannot be written, or the model is quantised.
     """
     target = Path(directory).expanduser()
-    require_empty(target)
+    check_empty(target)
     if getattr(model.backbone, "is_quantized", False):
         raise CheckpointError(
             "A quantised model cannot be saved: its weights are rounded. "
             "Load it with quantization='none' and save that."
         )
     temporary = _make_sibling(target)
-    advice = "Make room there, or give another directory; nothing is left of it."
+    advice = "Free space there, or give another directory. Nothing was written."
     try:
         with third_party(str(target), advice, done="written"):
             _write(model, temporary, max_shard_size)
@@ -51,8 +50,8 @@ def save_model(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def require_empty(directory: Path) -> None:
-    """Refuse a destination that holds something.
+def check_empty(directory: Path) -> None:
+    """Check that a destination can be written to without overwriting anything.
 
     Raises:
         CheckpointError: it is a file or a non-empty directory.
@@ -68,7 +67,7 @@ def require_empty(directory: Path) -> None:
 
 
 def _make_sibling(target: Path) -> Path:
-    """A fresh directory on the target's file system, where a rename is atomic."""
+    """A temporary directory on the target's file system, so that the rename is atomic."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -84,7 +83,7 @@ def write_thought_parts(
     Args:
         dtype: of the tensors; None: as they are.
     """
-    assert model.config is not None, "asked for the thought parts of a plain model"
+    assert model.config is not None, "the model has no thought parts"
     content = to_json(model.config, hidden=hidden_size(model.backbone))
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
@@ -103,9 +102,9 @@ def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:
 
 
 def share_files(directory: Path) -> None:
-    """Make what was written as readable as the process's files usually are.
+    """Give the files the permissions of the process's umask.
 
-    `mkdtemp` and safetensors make theirs private.
+    `mkdtemp` and safetensors make their files private.
     """
     mask = os.umask(0)
     os.umask(mask)
@@ -119,5 +118,5 @@ def _move_into_place(temporary: Path, target: Path) -> None:
         temporary.rename(target)
     except OSError as error:
         raise CheckpointError(
-            f"{target} could not be put in place: {error}. It may have been created meanwhile."
+            f"{target} could not be created: {error}. It may have been created by another process."
         ) from error

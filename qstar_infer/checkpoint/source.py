@@ -1,6 +1,6 @@
-"""Finds a checkpoint, on the disk or a hub, and tells by looking what it is.
+"""Finds a checkpoint on disk or on a hub, and determines its kind.
 
-Opens no weights beyond their headers; fetches never a pickle, never code.
+Reads only the headers of weights; never fetches a pickle or code.
 """
 
 import os
@@ -17,10 +17,10 @@ from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
 from qstar_infer.checkpoint.published import looks_published
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.safety import (
-    refuse_code,
-    refuse_pickle_file,
-    refuse_pickle_only,
-    refuse_pickles,
+    check_no_code,
+    check_no_pickles,
+    check_not_only_pickles,
+    check_not_pickled,
 )
 from qstar_infer.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -37,11 +37,11 @@ ALLOWED_PATTERNS = (
     "merges.txt",
 )
 IGNORED_PATTERNS = ("consolidated*",)
-"""The same weights once more, in their author's own layout."""
+"""A second copy of the weights, in the author's own layout."""
 
 
 class SourceKind(Enum):
-    """What a checkpoint is."""
+    """Kind of a checkpoint."""
 
     NATIVE = "native"
     PUBLISHED = "published"
@@ -56,7 +56,7 @@ class Source:
     kind: SourceKind
     directory: Path
     label: str
-    """As the caller named it."""
+    """The name that the caller gave."""
     gguf_file: str | None = None
     """File name inside `directory`; only for GGUF."""
     revision: str | None = None
@@ -69,18 +69,18 @@ class Source:
 
 
 def find_source(source: str | Path, *, revision: str | None = None) -> Source:
-    """Find a checkpoint and tell its kind.
+    """Find a checkpoint and determine its kind.
 
     Args:
         source: a directory, a `.gguf` file, or a hub id `org/name`.
         revision: a branch, tag or commit; only for a hub id.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is of no known or of an unsafe kind.
-        ConfigError: a revision of what is no hub repository.
+        CheckpointError: there is no such checkpoint, or its kind is unknown or unsafe.
+        ConfigError: a revision was given for something other than a hub repository.
     """
     label = str(source)
-    # By os.path, as pathlib raises for an unknown user and for a name too long.
+    # os.path, because pathlib raises for an unknown user and for a name that is too long.
     path = Path(os.path.expanduser(source))
     if label and os.path.exists(path):
         if revision is not None:
@@ -102,10 +102,10 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
 def _download(repository: str, *, revision: str | None = None) -> Path:
     """Fetch the safe files of a hub repository, or find them in the local hub cache.
 
-    `HF_HUB_OFFLINE=1` looks in the cache only.
+    With `HF_HUB_OFFLINE=1` it looks in the cache only.
 
     Raises:
-        CheckpointError: not found, not allowed, all pickles, or the hub is out of reach.
+        CheckpointError: not found, not allowed, only pickles, or the hub cannot be reached.
     """
     try:
         directory = Path(
@@ -116,7 +116,7 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
                 ignore_patterns=list(IGNORED_PATTERNS),
             )
         )
-    except Exception as error:  # the client and its transport raise many unrelated types
+    except Exception as error:  # the client and its transport raise many types
         at = "" if revision is None else f" at revision {revision!r}"
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
@@ -125,20 +125,20 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
             "Check the name, the network and HF_HUB_OFFLINE, or give a local directory."
         ) from error
     if not any(directory.glob("*.safetensors")):
-        refuse_pickles(repository, _names_on_hub(repository, directory.name))
+        check_no_pickles(repository, _names_on_hub(repository, directory.name))
     return directory
 
 
 def _names_on_hub(repository: str, commit: str) -> list[str]:
-    """The files of a repository, pickles included; none where the hub is out of reach."""
+    """All files of a repository, pickles included; [] if the hub cannot be reached."""
     try:
         return list(list_repo_files(repository, revision=commit))
-    except Exception:  # only for a better message than "has no weights"
+    except Exception:  # the names only make a later message better
         return []
 
 
 def _file(path: Path, label: str) -> Source:
-    refuse_pickle_file(path)
+    check_not_pickled(path)
     if path.suffix.lower() == ".gguf":
         return _gguf(path, label)
     if path.suffix.lower() == ".safetensors":
@@ -157,8 +157,8 @@ def _gguf(path: Path, label: str) -> Source:
 
 
 def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
-    refuse_code(directory)
-    _require_both_native_files(directory)
+    check_no_code(directory)
+    _check_both_native_files(directory)
     if (directory / QUIET_STAR_JSON).exists():
         kind = SourceKind.NATIVE
     elif (directory / ADAPTER_CONFIG).exists():
@@ -166,11 +166,11 @@ def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
     elif not _has_safetensors(directory) and any(directory.glob("*.gguf")):
         return _gguf(_only_gguf(directory), label)
     elif (directory / CONFIG_NAME).exists():
-        refuse_pickle_only(directory)
+        check_not_only_pickles(directory)
         is_published = looks_published(directory, read_json(directory / CONFIG_NAME))
         kind = SourceKind.PUBLISHED if is_published else SourceKind.PLAIN
     else:
-        refuse_pickle_only(directory)
+        check_not_only_pickles(directory)
         raise CheckpointError(
             f"{label} holds no model: it has neither {CONFIG_NAME}, nor {ADAPTER_CONFIG}, nor a "
             ".gguf file. Check the path."
@@ -192,7 +192,7 @@ def _only_gguf(directory: Path) -> Path:
     return files[0]
 
 
-def _require_both_native_files(directory: Path) -> None:
+def _check_both_native_files(directory: Path) -> None:
     pair = (QUIET_STAR_JSON, QUIET_STAR_TENSORS)
     present = [name for name in pair if (directory / name).exists()]
     if len(present) == 1:

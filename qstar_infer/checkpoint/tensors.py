@@ -1,4 +1,4 @@
-"""Which tensors a directory's safetensors files hold, and reading some of them."""
+"""Lists, reads and writes the tensors of safetensors files."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ SINGLE_NAME = "model.safetensors"
 
 
 def tensor_names(path: Path) -> list[str]:
-    """The names in one safetensors file. Opening it also checks that it is whole.
+    """The names in one safetensors file. Also checks that it is not truncated.
 
     Raises:
         CheckpointError: the file is missing, truncated or not safetensors.
@@ -27,7 +27,7 @@ def tensor_names(path: Path) -> list[str]:
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
-    """Tensors of one safetensors file on the CPU, in the dtype they are stored in.
+    """Tensors of one safetensors file, on the CPU, in their stored dtype.
 
     Args:
         path: the file.
@@ -51,9 +51,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def backbone_tensor_files(directory: Path) -> dict[str, Path]:
-    """Every tensor of `model.safetensors`, or of the shards its index names: name -> file.
+    """Name -> file of every tensor of `model.safetensors`, or of the shards in its index.
 
-    Opens each file, so that a missing or truncated shard is found here, before the long load.
+    Opens each file, so that a missing or truncated shard is found before the long load.
 
     Raises:
         CheckpointError: no weights, a missing or truncated shard, or an index that disagrees with
@@ -70,11 +70,11 @@ def backbone_tensor_files(directory: Path) -> dict[str, Path]:
     return _indexed(directory)
 
 
-def require_finite(tensors: dict[str, Tensor], where: Path) -> None:
-    """Refuse NaN and infinity.
+def check_finite(tensors: dict[str, Tensor], where: Path) -> None:
+    """Check that no value is NaN or infinite.
 
     Raises:
-        CheckpointError: naming the first tensor at fault.
+        CheckpointError: one is; the message names the first such tensor.
     """
     for name, tensor in tensors.items():
         bad = int((~torch.isfinite(tensor)).sum())
@@ -104,11 +104,11 @@ def _indexed(directory: Path) -> dict[str, Path]:
 
 
 def _shard_names(directory: Path, shard: str) -> set[str]:
-    # A shard is named by the checkpoint: it must not reach outside the checkpoint's own folder.
+    # The name comes from the checkpoint and must not point outside its directory.
     if Path(shard).name != shard or not shard.endswith(".safetensors"):
         raise CheckpointError(
             f"{directory / INDEX_NAME} names the shard {shard!r}; a shard is a .safetensors file "
-            "beside the index. Fetch or save the checkpoint again."
+            "in the same directory. Fetch or save the checkpoint again."
         )
     if not (directory / shard).exists():
         raise CheckpointError(

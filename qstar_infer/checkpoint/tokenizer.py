@@ -1,4 +1,4 @@
-"""Loading a tokenizer and checking that it fits the model."""
+"""Loads a tokenizer and checks that it fits the model."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
 
 
 def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer inside a GGUF file, whatever lies beside it.
+    """The tokenizer inside a GGUF file. Other files in its directory are ignored.
 
     Raises:
         CheckpointError: transformers cannot read it.
@@ -55,11 +55,13 @@ def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def require_fit(tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, where: str) -> None:
+def check_tokenizer_fits(
+    tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, where: str
+) -> None:
     """Check that every id of the tokenizer has an embedding row.
 
     Raises:
-        CheckpointError: with the highest id and the number of rows.
+        CheckpointError: an id has no row.
     """
     highest = max(tokenizer.get_vocab().values(), default=-1)
     rows = embedding_table(backbone).shape[0]
@@ -72,10 +74,10 @@ def require_fit(tokenizer: PreTrainedTokenizerBase, backbone: PreTrainedModel, w
 
 
 def delimiter_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int] | None:
-    """Ids of the start and end delimiter by name; None where the vocabulary has neither.
+    """Ids of the start and end delimiter by name; None if the vocabulary has neither.
 
     Raises:
-        CheckpointError: the vocabulary has one of them, which could then be emitted.
+        CheckpointError: the vocabulary has only one of them, which could then be sampled.
     """
     vocabulary = tokenizer.get_vocab()
     known = [name for name in (START_TOKEN, END_TOKEN) if name in vocabulary]

@@ -1,7 +1,4 @@
-"""Measure speed on this machine.
-
-`qstar bench`: each of its programs prints a table and, where asked, writes JSON.
-"""
+"""`qstar bench`: measure speed on this machine, as a table and as JSON."""
 
 import json
 from pathlib import Path
@@ -12,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from qstar_infer.bench.report import DecodeReport, DecodeSettings
-from qstar_infer.cli import options
+from qstar_infer.bench.report import DecodeConfig, DecodeReport
+from qstar_infer.cli.engine_options import with_engine_options
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -25,42 +23,39 @@ def bench() -> None:
 
 
 @app.command()
+@with_engine_options
 def decode(
     *,
-    model: options.Model = None,
-    dtype: options.Dtype = "bfloat16",
-    device: options.Device = "auto",
     mixing_weight: Annotated[
         float | None,
-        typer.Option(help="Force this constant mixing weight, so that drafts get rejected."),
+        typer.Option(help="Use this constant mixing weight, so that drafts get rejected."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="New tokens of each call.", min=2)] = 48,
-    repeats: Annotated[int, typer.Option(help="Rounds; the median counts.", min=1)] = 3,
+    max_tokens: Annotated[int, typer.Option(help="New tokens per call.", min=2)] = 48,
+    repeats: Annotated[int, typer.Option(help="Rounds; rates are their medians.", min=1)] = 3,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1)] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the numbers to this file.")
     ] = None,
+    engine_args: EngineArgs,
 ) -> None:
-    """Compare decoding speed at batch 1: transformers, ours plain, ours thinking."""
-    settings = DecodeSettings(
-        model=model,
-        dtype=dtype,
-        device=device,
+    """Compare decoding speed at batch 1: transformers, ours not thinking, ours thinking."""
+    config = DecodeConfig(
+        engine_args=engine_args,
         mixing_weight=mixing_weight,
         max_tokens=max_tokens,
         repeats=repeats,
         threads=threads,
     )
     if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise ConfigError(f"--json {json_file}: its directory does not exist")
-    report = _run(settings)
+        raise ConfigError(f"--json {json_file}: its directory does not exist; create it first")
+    report = _run(config)
     _print_report(report, Console())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
-def _run(settings: DecodeSettings) -> DecodeReport:
-    from qstar_infer.bench.decode import run_decode  # torch: only when it is needed
+def _run(config: DecodeConfig) -> DecodeReport:
+    from qstar_infer.bench.decode import run_decode  # imports torch, so only when it runs
 
     columns = (
         TextColumn("{task.description}"),
@@ -74,7 +69,7 @@ def _run(settings: DecodeSettings) -> DecodeReport:
         def on_call(num_done: int, num_calls: int) -> None:
             progress.update(task, description="Decoding", completed=num_done, total=num_calls)
 
-        return run_decode(settings, on_call=on_call)
+        return run_decode(config, on_call=on_call)
 
 
 def _print_report(report: DecodeReport, console: Console) -> None:
@@ -95,9 +90,9 @@ def _print_report(report: DecodeReport, console: Console) -> None:
 
 
 def decode_table(report: DecodeReport) -> Table:
-    """One row for each way to decode."""
+    """One row for each decoder."""
     table = Table(title="Decoding speed")
-    table.add_column("way")
+    table.add_column("decoder")
     for heading in ("tokens/s", "x transformers", "x sequential"):
         table.add_column(heading, justify="right")
     rates = {

@@ -14,44 +14,36 @@ from rich.console import Console
 from rich.text import Text
 
 from qstar_infer.cli import options
+from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.printer import AnswerPrinter
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, RequestError
 from qstar_infer.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     from qstar_infer.llm import LLM
 
-HELP = "/thoughts shows or hides them, /clear starts over, /quit ends; Ctrl-C stops an answer"
+HELP = "/thoughts shows or hides thoughts, /clear starts over, /quit ends; Ctrl-C stops an answer"
 
 
+@with_engine_options
 def chat(
     *,
-    model: options.Model = None,
     system: Annotated[
-        str | None, typer.Option(help="What the model is told before the conversation.")
+        str | None, typer.Option(help="System message, before the conversation.")
     ] = None,
     max_tokens: options.MaxTokens = 512,
-    temperature: options.Temperature = options.DEFAULT_TEMPERATURE,
-    top_p: options.TopP = 1.0,
-    top_k: options.TopK = 0,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
     seed: options.Seed = None,
     num_thought_tokens: options.NumThoughtTokens = None,
     think_threshold: options.ThinkThreshold = None,
-    speculation: options.Speculation = "auto",
-    dtype: options.Dtype = "auto",
-    device: options.Device = "auto",
-    quantization: options.Quantization = "none",
-    revision: options.Revision = None,
-    show_thoughts: Annotated[
-        bool | None,
-        typer.Option(
-            "--show-thoughts/--no-thoughts",
-            help="Thoughts beside their tokens; in a terminal unless switched off.",
-        ),
-    ] = None,
+    show_thoughts: options.ShowThoughts = None,
+    engine_args: EngineArgs,
 ) -> None:
-    """Talk with a model that has a chat template, its thoughts in view."""
-    params = SamplingParams(
+    """Chat with a model that has a chat template, and show its thoughts."""
+    given = options.given_params(
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
@@ -60,20 +52,14 @@ def chat(
         num_thought_tokens=num_thought_tokens,
         think_threshold=think_threshold,
     )
-    with options.open_llm(
-        model,
-        dtype=dtype,
-        device=device,
-        quantization=quantization,
-        revision=revision,
-        speculation=speculation,
-    ) as llm:
+    with options.open_llm(engine_args) as llm:
+        params = options.request_params(llm.model_info.sampling_defaults, given)
         conversation = Conversation(llm, params, system=system, show_thoughts=show_thoughts)
         conversation.run()
 
 
 class Conversation:
-    """The messages so far, and what the user may do with them."""
+    """A conversation: its messages, and the commands of its user."""
 
     def __init__(
         self, llm: "LLM", params: SamplingParams, *, system: str | None, show_thoughts: bool | None
@@ -90,15 +76,15 @@ class Conversation:
         self._show_thoughts = self._console.is_terminal if show_thoughts is None else show_thoughts
 
     def run(self) -> None:
-        """Read lines until /quit or the end of the input."""
+        """Answer each line until /quit or the end of the input."""
         with suppress(ImportError):
-            import readline  # noqa: F401  gives `input` line editing and history, where it exists
+            import readline  # noqa: F401  where it exists, `input` has line editing and history
         self._note(HELP)
         while (line := self._read_line()) is not None:
             if line.startswith("/"):
                 if line == "/quit":
                     return
-                self._obey(line)
+                self._run_command(line)
             elif line:
                 self._try_answer(line)
 
@@ -112,10 +98,10 @@ class Conversation:
         except EOFError:
             return None
         except KeyboardInterrupt:
-            self._note("\n/quit or Ctrl-D ends the chat")
+            self._note("\nPress Ctrl-D or type /quit to end the chat")
             return ""
 
-    def _obey(self, command: str) -> None:
+    def _run_command(self, command: str) -> None:
         if command == "/thoughts":
             self._show_thoughts = not self._show_thoughts
             self._note(f"thoughts are {'shown' if self._show_thoughts else 'hidden'}")
@@ -126,7 +112,7 @@ class Conversation:
             self._note(HELP)
 
     def _try_answer(self, text: str) -> None:
-        """One turn; a request that cannot be served is taken back, and the chat goes on."""
+        """One turn. A message that the engine refuses is dropped, and the chat continues."""
         self._messages.append({"role": "user", "content": text})
         try:
             answer = self._answer()
@@ -172,7 +158,7 @@ class Conversation:
 
 @contextmanager
 def catch_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event instead of cutting a forward pass short; a second one raises."""
+    """Ctrl-C sets the event, so that the current forward pass ends; a second Ctrl-C raises."""
     is_interrupted = threading.Event()
 
     def on_signal(*_: Any) -> None:
@@ -188,7 +174,7 @@ def catch_interrupt() -> Iterator[threading.Event]:
 
 
 def _close(stream: Iterator[Any]) -> None:
-    """End a stream that may not have been read to its end, so that its request is dropped."""
+    """Abort the request of a stream that was not read to its end."""
     close = getattr(stream, "close", None)
     if close is not None:
         close()

@@ -1,4 +1,4 @@
-"""`qstar convert`: any checkpoint into the native format."""
+"""`qstar convert`: write any checkpoint in the native format."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,8 +30,8 @@ def convert(
         int | None,
         typer.Option(
             min=1,
-            help="Tokens per thought. A published checkpoint does not store it: "
-            "it is inferred unless given.",
+            help="Tokens per thought. By default the checkpoint's, inferred if it is a published "
+            "one, which does not store it.",
         ),
     ] = None,
     is_literal: Annotated[
@@ -42,7 +42,7 @@ def convert(
             "in place of the trained ones.",
         ),
     ] = False,
-    dtype: options.Dtype = "auto",
+    dtype: options.StoredDtype = "stored",
 ) -> None:
     """Convert a checkpoint to the native format."""
     save_with_progress(
@@ -53,7 +53,7 @@ def convert(
 def _load(
     source: str, num_thought_tokens: int | None, is_literal: bool, dtype: str
 ) -> "QuietStarModel":
-    from qstar_infer.checkpoint import load_model  # torch: only once the arguments are right
+    from qstar_infer.checkpoint import load_model  # imports torch, so only after parsing
 
     model = load_model(
         source,

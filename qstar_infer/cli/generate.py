@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 
 from qstar_infer.cli import options
+from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.printer import AnswerPrinter
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 
@@ -18,38 +20,28 @@ if TYPE_CHECKING:
     from qstar_infer.llm import LLM
 
 
+@with_engine_options
 def generate(
     prompt: Annotated[
         str | None, typer.Argument(help="The text to continue; read from a pipe if absent.")
     ] = None,
     *,
-    model: options.Model = None,
     max_tokens: options.MaxTokens = 128,
-    temperature: options.Temperature = options.DEFAULT_TEMPERATURE,
-    top_p: options.TopP = 1.0,
-    top_k: options.TopK = 0,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
     seed: options.Seed = None,
     num_thought_tokens: options.NumThoughtTokens = None,
     think_threshold: options.ThinkThreshold = None,
-    speculation: options.Speculation = "auto",
-    dtype: options.Dtype = "auto",
-    device: options.Device = "auto",
-    quantization: options.Quantization = "none",
-    revision: options.Revision = None,
-    show_thoughts: Annotated[
-        bool | None,
-        typer.Option(
-            "--show-thoughts/--no-thoughts",
-            help="Thoughts beside their tokens; in a terminal unless switched off.",
-        ),
-    ] = None,
+    show_thoughts: options.ShowThoughts = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object when the answer is whole.")
+        bool, typer.Option("--json", help="Print one JSON object when the answer is complete.")
     ] = False,
+    engine_args: EngineArgs,
 ) -> None:
     """Continue a text, and show the thought before each token."""
     text = prompt if prompt is not None else _piped_prompt()
-    params = SamplingParams(
+    given = options.given_params(
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
@@ -58,14 +50,8 @@ def generate(
         num_thought_tokens=num_thought_tokens,
         think_threshold=think_threshold,
     )
-    with options.open_llm(
-        model,
-        dtype=dtype,
-        device=device,
-        quantization=quantization,
-        revision=revision,
-        speculation=speculation,
-    ) as llm:
+    with options.open_llm(engine_args) as llm:
+        params = options.request_params(llm.model_info.sampling_defaults, given)
         if as_json:
             _print_json(llm.generate([text], params)[0], with_thoughts=show_thoughts is not False)
         else:

@@ -24,15 +24,15 @@ def init(
     ],
     *,
     num_thought_tokens: Annotated[int, typer.Option(min=1, help="Tokens per thought.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the talk head.")] = 0,
-    dtype: options.Dtype = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the talk head's weights.")] = 0,
+    dtype: options.StoredDtype = "stored",
 ) -> None:
-    """Give a language model fresh thought parts, ready to be trained."""
+    """Give a language model fresh thought parts, ready for training."""
     save_with_progress(lambda: _load(source, num_thought_tokens, seed, dtype), source, destination)
 
 
 def _load(source: str, num_thought_tokens: int, seed: int, dtype: str) -> "QuietStarModel":
-    from qstar_infer.checkpoint import init_model  # torch: only once the arguments are right
+    from qstar_infer.checkpoint import init_model  # imports torch, so only after parsing
 
     return init_model(
         source, num_thought_tokens=num_thought_tokens, seed=seed, dtype=dtype, device="cpu"

@@ -1,8 +1,7 @@
 """Commands that are imported only when they run.
 
-The one place where the command line defers imports: `qstar --help` names every command, the
-installed extensions included, without importing torch. A command's line in that list is the first
-line of its docstring, read from the source text.
+`qstar --help` lists every command, those of installed extensions included, without importing torch.
+A command's help line is the first line of its docstring, read from the source text.
 """
 
 import ast
@@ -22,7 +21,7 @@ ENTRY_POINT_GROUP = "qstar.commands"
 
 
 class LazyCommand(TyperCommand):
-    """Stands for a command in a list; becomes the real one when its arguments are parsed.
+    """Placeholder of a command in a list; loads the real command to parse its arguments.
 
     Args:
         name: what the user types.
@@ -39,15 +38,15 @@ class LazyCommand(TyperCommand):
 
 
 def extension_targets() -> Iterator[tuple[str, str]]:
-    """Name and target of each command that an installed distribution adds, sorted by name."""
+    """Name and target of each command of an installed distribution, sorted by name."""
     entries = {entry.name: entry.value for entry in metadata.entry_points(group=ENTRY_POINT_GROUP)}
     yield from sorted(entries.items())
 
 
 def lazy_commands(targets: Mapping[str, str]) -> Iterator[LazyCommand]:
-    """A stand-in for each of our own commands, then for those of extensions.
+    """A placeholder for each of our own commands, then for those of extensions.
 
-    An extension cannot take the name of one of ours.
+    An extension cannot replace one of ours.
     """
     for name, target in targets.items():
         yield LazyCommand(name, target)
@@ -77,7 +76,7 @@ def load_command(name: str, target: str) -> Any:
 
 
 def _remedy(error: ImportError | AttributeError) -> str:
-    """What to install: the extra of ours that has the missing package, if there is one."""
+    """What to install: our extra that has the missing package, if there is one."""
     package = error.name if isinstance(error, ModuleNotFoundError) else None
     for requirement in metadata.requires("qstar") or []:
         match = re.match(r"([\w.-]+).*; extra == .(\w+)", requirement)
@@ -87,7 +86,7 @@ def _remedy(error: ImportError | AttributeError) -> str:
 
 
 def summary_of(target: str) -> str:
-    """First docstring line of a target's function, else of its module; "" where unknown."""
+    """First docstring line of a target's function, else of its module; "" if unknown."""
     module_name, _, attribute = target.partition(":")
     try:
         spec = util.find_spec(module_name)

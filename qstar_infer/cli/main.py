@@ -1,6 +1,6 @@
-"""The `qstar` command: finds the subcommands and turns errors into one line.
+"""The `qstar` command: lists the subcommands and prints errors as one line.
 
-Imports no command and no torch; `qstar_infer.cli.lazy` says how.
+Imports no command and no torch; see `qstar_infer.cli.lazy`.
 """
 
 import sys
@@ -26,7 +26,7 @@ USER_ERROR_EXIT_CODE = 2
 
 
 class LazyGroup(TyperGroup):
-    """The command group, filled with stand-ins instead of imported commands."""
+    """The command group, with placeholders instead of imported commands."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -55,8 +55,8 @@ def qstar(
         typer.Option("--version", help="Print the version.", callback=_print_version),
     ] = False,
 ) -> None:
-    """Serve, study and train language models that think before they speak."""
-    del version  # printed by its callback, before any command is looked at
+    """Serve, study and train language models that think before each token."""
+    del version  # printed by its callback
 
 
 def main() -> None:

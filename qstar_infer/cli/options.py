@@ -1,74 +1,105 @@
-"""What `generate`, `chat` and `bench` share: their options, and opening the model."""
+"""What `generate`, `chat` and `bench` share: options of a request, and opening the model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from qstar_infer.config import parse_speculation
+from qstar_infer.engine_args import EngineArgs
+from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     from qstar_infer.llm import LLM
 
 DEFAULT_TEMPERATURE = 0.7
-"""Lower than the API's 1.0: small models wander less."""
+"""Used where neither the user nor the checkpoint gives one. Lower than the API's 1.0: a small model
+stays closer to its subject."""
 
-Model = Annotated[
-    str | None,
+MaxTokens = Annotated[int, typer.Option(help="Most visible tokens to produce.", min=1)]
+Temperature = Annotated[
+    float | None,
     typer.Option(
-        "--model", "-m", help="Checkpoint directory or hub id; without it, the default model."
+        help="0 is greedy.",
+        min=0.0,
+        max=2.0,
+        show_default=f"the checkpoint's, else {DEFAULT_TEMPERATURE:g}",
     ),
 ]
-MaxTokens = Annotated[int, typer.Option(help="Most visible tokens.", min=1)]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.", min=0.0, max=2.0)]
-TopP = Annotated[float, typer.Option(help="Keep the most likely tokens up to this probability.")]
-TopK = Annotated[int, typer.Option(help="Keep this many most likely tokens; 0 keeps all.")]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        help="Keep the most likely tokens whose probability reaches this.",
+        show_default="the checkpoint's, else 1",
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        help="Keep this many most likely tokens; 0 keeps all.",
+        show_default="the checkpoint's, else 0",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Makes the answer repeatable.")]
 NumThoughtTokens = Annotated[
     int | None,
-    typer.Option(help="Tokens per thought; 0 does not think. As trained unless given.", min=0),
+    typer.Option(help="Tokens per thought; 0 does not think.", min=0, show_default="as trained"),
 ]
 ThinkThreshold = Annotated[
     float | None,
-    typer.Option(help="Skip thoughts where the model is this sure already: faster, approximate."),
+    typer.Option(
+        help="Skip a thought where the base model's top probability is at least this. Faster, "
+        "approximate."
+    ),
 ]
-Speculation = Annotated[
-    str,
-    typer.Option(help="auto, off, or how many tokens to run ahead. Changes speed, never the text."),
+ShowThoughts = Annotated[
+    bool | None,
+    typer.Option(
+        "--show-thoughts/--no-thoughts",
+        help="Print each thought after its token.",
+        show_default="on in a terminal",
+    ),
 ]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Quantization = Annotated[str, typer.Option(help="none, int8 or nf4.")]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub repository.")]
+StoredDtype = Annotated[
+    str, typer.Option(help="stored (the checkpoint's own), auto, float32, bfloat16 or float16.")
+]
+
+
+def given_params(**options: Any) -> dict[str, Any]:
+    """Fields of `SamplingParams` that the user gave, checked before a model is loaded.
+
+    Args:
+        **options: by field name; None means that the user did not give it.
+
+    Raises:
+        RequestError: a value is out of range.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    SamplingParams(**given)
+    return given
+
+
+def request_params(defaults: SamplingDefaults, given: dict[str, Any]) -> SamplingParams:
+    """What the user gave, then the checkpoint's defaults, then those of the command line."""
+    own = {"temperature": DEFAULT_TEMPERATURE} if defaults.temperature is None else {}
+    return defaults.params(**own | given)
 
 
 @contextmanager
-def open_llm(
-    model: str | None,
-    *,
-    dtype: str,
-    device: str,
-    quantization: str,
-    revision: str | None,
-    speculation: str,
-) -> Iterator["LLM"]:
-    """The model ready to answer, with a spinner on stderr while it loads; closed at the end."""
-    depth = parse_speculation(speculation)
+def open_llm(engine_args: EngineArgs) -> Iterator["LLM"]:
+    """The loaded model, closed at the end. Shows a spinner on stderr while it loads.
+
+    Raises:
+        CheckpointError, ConfigError: the model cannot be loaded.
+    """
     console = Console(stderr=True)
     with console.status("Loading the model"):
-        from qstar_infer import LLM  # torch: only now, after the arguments are known to be right
+        from qstar_infer import LLM  # imports torch, so not before the arguments are checked
 
-        llm = LLM(
-            model,
-            dtype=dtype,
-            device=device,
-            quantization=quantization,
-            revision=revision,
-            speculation=depth,
-        )
+        llm = LLM.from_engine_args(engine_args)
     try:
         if console.is_terminal and not llm.model_info.is_trained:
             console.print(Text(llm.model_info.description, style="dim"), soft_wrap=True)

@@ -1,26 +1,32 @@
-"""Prints an answer while it is made: a view in a terminal, plain text in a pipe or a file."""
+"""Prints an answer as it is generated: styled in a terminal, plain text in a pipe or a file."""
 
 from rich.console import Console
 from rich.text import Text
 
-from qstar_infer.cli.align import Aligner, Segment
 from qstar_infer.cli.render import legend, render_segments
+from qstar_infer.cli.segments import Segment, SegmentStream
 from qstar_infer.cli.wrap import StreamWrapper
 from qstar_infer.outputs import CompletionOutput
 
 
 class AnswerPrinter:
-    """Takes the deltas of one completion and shows each at once.
+    """Prints the deltas of one completion as they come.
 
-    Args:
-        console: where to; not a terminal means no escape codes and no wrapping.
-        show_thoughts: put the thoughts beside their tokens. Without, the text is printed as it is.
+    Attributes:
+        text: the text so far.
+        num_tokens: its visible tokens.
+        num_thought_tokens: the thought tokens sampled for them.
     """
 
     def __init__(self, console: Console, *, show_thoughts: bool) -> None:
+        """
+        Args:
+            console: if it is not a terminal, nothing is styled or wrapped.
+            show_thoughts: print each thought after its token.
+        """
         self._console = console
         self._show_thoughts = show_thoughts
-        self._aligner = Aligner()
+        self._segments = SegmentStream()
         self._wrapper = StreamWrapper(max(console.width, 1))
         self._ends_line = True
         self.text = ""
@@ -28,25 +34,25 @@ class AnswerPrinter:
         self.num_thought_tokens = 0
 
     def push(self, delta: CompletionOutput) -> None:
-        """Show what is new."""
+        """Print what is new."""
         self.text += delta.text
         self.num_tokens += len(delta.token_ids)
-        self.num_thought_tokens += sum(len(t.thought_token_ids) for t in delta.thoughts)
+        self.num_thought_tokens += delta.num_thought_tokens
         if self._show_thoughts:
-            self._show_segments(self._aligner.push(delta.text, delta.thoughts))
+            self._show_segments(self._segments.push(delta))
         else:
             self._show(Text(delta.text))
 
     def finish(self) -> None:
-        """Show what was held back, and end the line."""
-        self._show_segments(self._aligner.finish())
+        """Print what was held back, and end the line."""
+        self._show_segments(self._segments.finish())
         if self._console.is_terminal:
             self._write(self._wrapper.flush())
         if not self._ends_line:
             self._write(Text("\n"))
 
     def print_summary(self, elapsed_s: float) -> None:
-        """Legend and counts, for a terminal."""
+        """Print the legend and the counts."""
         if self._show_thoughts and self.num_thought_tokens:
             self._console.print(legend(), soft_wrap=True)
         rate = f", {self.num_tokens / elapsed_s:.1f} tokens/s" if elapsed_s > 0 else ""
@@ -54,7 +60,7 @@ class AnswerPrinter:
         self._console.print(Text(counts, style="dim"), soft_wrap=True)
 
     def _show_segments(self, segments: list[Segment]) -> None:
-        self._show(render_segments(segments, show_thoughts=self._show_thoughts))
+        self._show(render_segments(segments))
 
     def _show(self, text: Text) -> None:
         self._write(self._wrapper.push(text) if self._console.is_terminal else text)

@@ -2,8 +2,8 @@
 
     Paris⟨ the capital of⟩ is⟨ ...⟩
 
-Each visible token stands in its place on a background that goes from grey (its thought counted for
-nothing) to colour (the thought alone decided); the thought that came before it follows, dimmed.
+Each visible token has a background from grey (mixing weight 0) to colour (mixing weight 1). The
+thought that the model had before the token follows it, dimmed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from qstar_infer.cli.align import Segment
+from qstar_infer.cli.segments import Segment
 from qstar_infer.outputs import Thought
 
 GREY = (68, 68, 68)
@@ -23,19 +23,17 @@ LEGEND_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 VISIBLE_BREAKS = str.maketrans({"\n": "↵", "\r": "↵", "\t": "⇥"})
 
 
-def render_segments(segments: Iterable[Segment], *, show_thoughts: bool) -> Text:
-    """Segments as styled text. Without thoughts its plain text is exactly the segments' text."""
+def render_segments(segments: Iterable[Segment]) -> Text:
+    """Segments with their thoughts, as styled text."""
     rendered = Text()
     for segment in segments:
-        rendered.append_text(render_segment(segment, show_thoughts=show_thoughts))
+        rendered.append_text(render_segment(segment))
     return rendered
 
 
-def render_segment(segment: Segment, *, show_thoughts: bool) -> Text:
-    """One segment: its text shaded, and its thoughts beside it where wanted."""
-    if not show_thoughts:
-        return Text(segment.text)
-    # A thought would be torn from its token by the line break the token ends in: breaks go last.
+def render_segment(segment: Segment) -> Text:
+    """The segment's text, shaded, and then its thoughts."""
+    # The token's own line breaks go last, so that its thought is on the same line.
     body = segment.text.rstrip("\n")
     rendered = Text().append(body, style=shade_style(segment.thoughts))
     for thought in segment.thoughts:
@@ -45,7 +43,7 @@ def render_segment(segment: Segment, *, show_thoughts: bool) -> Text:
 
 
 def shade_style(thoughts: Sequence[Thought]) -> Style:
-    """The style of a visible token: unstyled where nothing was thought."""
+    """The style of a segment: that of its largest mixing weight; none without a thought."""
     weights = [thought.mixing_weight for thought in thoughts if thought.thought_token_ids]
     if not weights:
         return Style.null()
@@ -53,7 +51,7 @@ def shade_style(thoughts: Sequence[Thought]) -> Style:
 
 
 def weight_style(weight: float) -> Style:
-    """A background between grey and colour; weights outside [0, 1] show as the nearer end."""
+    """A background between grey and colour; a weight outside [0, 1] counts as the nearer end."""
     share = min(max(weight, 0.0), 1.0)
     red, green, blue = (
         round(low + share * (high - low)) for low, high in zip(GREY, COLOUR, strict=True)
@@ -62,7 +60,7 @@ def weight_style(weight: float) -> Style:
 
 
 def one_line(text: str) -> str:
-    """A thought on one line: line breaks and tabs as signs, other control characters dropped."""
+    """A thought on one line: line breaks and tabs as symbols, without control characters."""
     visible = text.translate(VISIBLE_BREAKS)
     return "".join(char for char in visible if char.isprintable())
 
@@ -74,4 +72,4 @@ def legend() -> Text:
         line.append(f" {weight:g} ", style=weight_style(weight))
     line.append("  ")
     line.append("⟨thought⟩", style=THOUGHT_STYLE)
-    return line.append(" what was thought before its token", style=Style(dim=True))
+    return line.append(" what the model thought before the token", style=Style(dim=True))

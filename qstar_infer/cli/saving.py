@@ -1,4 +1,4 @@
-"""What `convert` and `init` share: load, save, and say what is going on."""
+"""What `convert` and `init` share: load a model, save it, show the progress."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 def save_with_progress(
     load: Callable[[], "QuietStarModel"], source: str, destination: Path
 ) -> None:
-    """Load a model, save it as a native checkpoint, and say what it is; a spinner on stderr.
+    """Load a model, save it as a native checkpoint and print its description, on stderr.
 
     Args:
         load: loads the model.
         source: its name, for the spinner.
-        destination: refused before the load where it holds something.
+        destination: checked before the load; must not exist, or be empty.
     """
     console = Console(stderr=True)
     with console.status("Starting") as status:
-        from qstar_infer.checkpoint import describe, save_model  # torch
-        from qstar_infer.checkpoint.save import require_empty
+        from qstar_infer.checkpoint import describe, save_model  # imports torch
+        from qstar_infer.checkpoint.save import check_empty
 
-        require_empty(destination)
+        check_empty(destination)
         status.update(Text(f"Loading {source}"))
         model = load()
         status.update(Text(f"Saving to {destination}"))

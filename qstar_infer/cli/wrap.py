@@ -14,9 +14,9 @@ PIECES = re.compile(r"\n|[^\S\n]+|\S+")
 class StreamWrapper:
     """Puts a line break before each word that would cross the right edge.
 
-    Holds back a word until its end is known, so a word split over tokens is not torn unless it is
-    longer than a line, as text without spaces is. White space
-    that would cross the edge becomes a line break; nothing else is changed.
+    Holds back a word until its end is known, so that a word of several tokens is not broken. A
+    word longer than a line is broken by the terminal. White space that would cross the edge becomes
+    a line break; nothing else changes.
 
     Args:
         width: columns of the terminal, at least 1.
@@ -26,10 +26,10 @@ class StreamWrapper:
     _column: int = 0
     _word: Text = field(default_factory=Text)
     _is_torn: bool = False
-    """In the middle of a word longer than a line; the terminal breaks it."""
+    """Inside a word longer than a line."""
 
     def push(self, text: Text) -> Text:
-        """Take more text; give back what can be printed now."""
+        """Take more text; return what can be printed now."""
         ready = Text()
         for match in PIECES.finditer(text.plain):
             piece = text[match.start() : match.end()]
@@ -45,7 +45,7 @@ class StreamWrapper:
         return ready
 
     def flush(self) -> Text:
-        """The word held back, placed; call it at the end."""
+        """Return the word that is held back. Call it at the end."""
         ready = Text()
         if self._word:
             self._place(ready, self._word)
@@ -64,6 +64,6 @@ class StreamWrapper:
             if piece.plain.isspace():
                 return
         ready.append_text(piece)
-        # A piece wider than the line is broken by the terminal itself.
+        # The terminal breaks a piece that is wider than the line.
         end = self._column + cells
         self._column = end if end <= self.width else end % self.width or self.width

@@ -1,6 +1,6 @@
 """From `EngineArgs` to a running engine."""
 
-from qstar_infer.checkpoint import load_model
+from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine_args import EngineArgs
@@ -21,15 +21,7 @@ def create_llm_engine(
         CheckpointError, ConfigError: as `load_model` and the settings.
     """
     if model is None:
-        model = load_model(
-            args.model,
-            dtype=args.dtype,
-            device=args.device,
-            quantization=args.quantization,
-            revision=args.revision,
-            num_thought_tokens=args.num_thought_tokens,
-            thought_vectors=args.thought_vectors,
-        )
+        model = load_from_args(args)
     is_from_checkpoint = args.generation_config == "auto"
     defaults = generation_defaults(model) if is_from_checkpoint else SamplingDefaults()
     engine = LLMEngine(model, args.engine, name=args.served_model_name, sampling_defaults=defaults)

@@ -2,10 +2,10 @@
 
 import time
 
-from qstar_infer.checkpoint.describe import describe, model_name
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import ConfigError
+from qstar_infer.model.description import describe, model_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 

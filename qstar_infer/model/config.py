@@ -1,4 +1,4 @@
-"""What `quiet_star.json` records beside the weights. Plain data, no torch."""
+"""The content of `quiet_star.json`. Plain data, no torch."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,22 +8,24 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietStarConfig:
-    """The thinking part of a checkpoint, apart from its tensors."""
+    """How a checkpoint thinks; its tensors are in `ThoughtParts`."""
 
     num_thought_tokens: int
-    """Sampled tokens per thought as trained, the two delimiters excluded; at least 1."""
+    """Sampled tokens per thought as trained, without the two delimiters; at least 1."""
     num_talk_tokens: int = 4
     """True tokens predicted after each thought in training."""
+    thought_temperature: float | None = None
+    """Default temperature of thoughts, in [0, 2], for requests that sample. None: 1."""
     start_thought_token_id: int | None = None
-    """Vocabulary id of the start delimiter; None where the vocabulary has none (none is needed)."""
+    """Vocabulary id of the start delimiter; None if the vocabulary has none. None is needed."""
     end_thought_token_id: int | None = None
     base_model: str | None = None
     """Where the backbone comes from; None when unknown."""
     base_revision: str | None = None
     training: dict[str, Any] | None = None
-    """How the thought parts were trained. None: freshly initialised; thoughts change nothing."""
+    """How the thought parts were trained. None: freshly initialised, so thoughts change nothing."""
     notes: list[str] = field(default_factory=list)
-    """What a loader inferred rather than read, in sentences for a person."""
+    """What the loader inferred, in sentences for a person."""
 
     @property
     def delimiter_ids(self) -> tuple[int, ...]:

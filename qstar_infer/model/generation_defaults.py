@@ -1,10 +1,38 @@
-"""Stub until the command line's branch is merged."""
+"""The sampling settings that a checkpoint recommends."""
 
+from qstar_infer.errors import CheckpointError, RequestError
+from qstar_infer.model.description import model_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.sampling_params import SamplingParams, normalised_temperature
+
+_FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+"""Of `generation_config.json`. Others, such as `do_sample` and the length limits, are not used."""
 
 
 def generation_defaults(model: QuietStarModel) -> SamplingDefaults:
-    """Stub."""
-    del model
-    return SamplingDefaults()
+    """What the checkpoint itself sets, in the ranges of `SamplingParams`.
+
+    The defaults of transformers, such as top_k = 50, are not the checkpoint's and do not count.
+
+    Raises:
+        CheckpointError: `generation_config.json` sets a value that `SamplingParams` refuses. It is
+            not dropped silently, since the text would then not be what the checkpoint recommends.
+    """
+    generation = model.backbone.generation_config
+    own = {} if generation is None else generation.to_diff_dict()
+    values = {name: own[name] for name in _FIELDS if own.get(name) is not None}
+    try:
+        params = SamplingParams(**values)
+    except RequestError as error:
+        raise CheckpointError(
+            f"generation_config.json of {model_name(model)}: {error}. Correct it, or ignore the "
+            'file\'s sampling settings with generation_config="none" (--generation-config none).'
+        ) from error
+    thought_temperature = None if model.config is None else model.config.thought_temperature
+    return SamplingDefaults(
+        **{name: getattr(params, name) for name in values},
+        thought_temperature=(
+            None if thought_temperature is None else normalised_temperature(thought_temperature)
+        ),
+    )

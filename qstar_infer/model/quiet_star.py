@@ -1,4 +1,4 @@
-"""A backbone, its tokenizer and its thought parts, as one model that can think."""
+"""A backbone, its tokenizer and its thought parts, as one model."""
 
 import torch
 from torch import Tensor, nn
@@ -6,13 +6,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.attention.interface import AttentionState, install_attention
 from qstar_infer.errors import RequestError
+from qstar_infer.model.batch_checks import check_batch
 from qstar_infer.model.config import QuietStarConfig
-from qstar_infer.model.thinking import ThoughtTrace, check_batch, think_everywhere
+from qstar_infer.model.thinking import ThoughtTrace, think_everywhere
 from qstar_infer.model.thought_parts import ThoughtParts
-from qstar_infer.sampling_params import MAX_INTEGER, MAX_SEED, checked_float, checked_int
+from qstar_infer.sampling_params import (
+    MAX_INTEGER,
+    MAX_SEED,
+    checked_float,
+    checked_int,
+    normalised_temperature,
+)
 
 MAX_TEMPERATURE = torch.finfo(torch.float32).max
-"""The highest `temperature` of `think`: it is held in float32."""
+"""The highest `temperature` of `think`, which is held in float32."""
 
 
 class QuietStarModel(nn.Module):
@@ -67,14 +74,14 @@ class QuietStarModel(nn.Module):
 
     @property
     def vocab_size(self) -> int:
-        """Rows of the embedding, which may exceed the tokenizer's entries."""
+        """Rows of the embedding; may exceed the tokenizer's vocabulary."""
         embedding = self.backbone.get_input_embeddings()
         assert isinstance(embedding, nn.Embedding)
         return embedding.num_embeddings
 
     @property
     def num_positions(self) -> int | None:
-        """Rows of a learned position table; None where positions are rotary and have no end."""
+        """Rows of a learned position table; None for rotary positions."""
         if hasattr(self.backbone.base_model, "rotary_emb"):
             return None
         return int(self.backbone.config.get_text_config().max_position_embeddings)
@@ -102,7 +109,7 @@ class QuietStarModel(nn.Module):
         Args:
             embeddings: `[batch, rows, hidden]`.
             positions: `[batch, rows]`, int64.
-            attention: decides what each row sees; remembers what it must.
+            attention: decides what each row sees, and stores keys and values.
 
         Returns:
             `[batch, rows, hidden]` in the model's dtype.
@@ -122,7 +129,7 @@ class QuietStarModel(nn.Module):
         return output.float()
 
     def mask_delimiters(self, logits: Tensor) -> Tensor:
-        """The same logits with both delimiters at minus infinity. Copies if there are any."""
+        """The same logits with the delimiters at minus infinity; a copy if there are delimiters."""
         if not self.delimiter_ids:
             return logits
         masked = logits.clone()
@@ -132,13 +139,13 @@ class QuietStarModel(nn.Module):
     def check_batch(
         self, input_ids: Tensor, attention_mask: Tensor | None, num_thought_tokens: int
     ) -> Tensor:
-        """The attention mask of a batch to think about, `[batch, seq]` bool, after checking it.
+        """Check a batch and a thought length; return the attention mask, `[batch, seq]` bool.
 
         Args:
             input_ids, attention_mask: as for `think`.
 
         Raises:
-            RequestError: the batch or the thought length makes no sense, or the model cannot think.
+            RequestError: the batch is malformed or too long, or the model cannot think.
         """
         is_real = check_batch(
             input_ids, attention_mask, vocab_size=self.vocab_size, delimiter_ids=self.delimiter_ids
@@ -175,15 +182,18 @@ class QuietStarModel(nn.Module):
             input_ids: `[batch, seq]`, int64, right padded.
             attention_mask: `[batch, seq]`, 0 where a token is padding. None: no padding.
             num_thought_tokens: sampled tokens per thought. None: as trained. 0: no thoughts.
-            temperature: of the thought's tokens; 0 is greedy.
+            temperature: of the thought's tokens; 0, or less than 1e-6, is greedy.
             seed: of the sampling noise.
 
         Raises:
-            RequestError: the batch or a setting makes no sense, or the model cannot think.
+            RequestError: the batch is malformed or too long, a setting is out of range, or the
+                model cannot think.
         """
         length = self.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
         is_real = self.check_batch(input_ids, attention_mask, length)
-        temperature = checked_float("temperature", temperature, 0.0, MAX_TEMPERATURE)
+        temperature = normalised_temperature(
+            checked_float("temperature", temperature, 0.0, MAX_TEMPERATURE)
+        )
         seed = checked_int("seed", seed, -MAX_SEED - 1, MAX_SEED)
         return think_everywhere(
             self,

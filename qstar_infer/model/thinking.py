@@ -1,27 +1,47 @@
 """The oracle: tokenwise parallel thinking (paper, section 4.1), one thought at every position.
 
-Short and obviously right. Training, tests and whoever studies a text use it; the engine must give
-its numbers.
+Short, and simple to check against the paper. Training, evaluation and tests use it; the engine must
+give the same numbers.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from qstar_infer.attention.interface import AttentionState
 from qstar_infer.attention.parallel import ParallelThoughts
-from qstar_infer.errors import RequestError
+from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.sampling.noise import pick_tokens, row_keys
 
-if TYPE_CHECKING:
-    from qstar_infer.model.quiet_star import QuietStarModel
+
+class ThinkingModel(Protocol):
+    """What thinking needs of a model; `QuietStarModel` documents each member."""
+
+    @property
+    def hidden_size(self) -> int: ...
+
+    @property
+    def thinking_parts(self) -> ThoughtParts: ...
+
+    def embed(self, token_ids: Tensor) -> Tensor: ...
+
+    def as_embedding(self, vector: Tensor) -> Tensor: ...
+
+    def hidden(
+        self, embeddings: Tensor, positions: Tensor, attention: AttentionState
+    ) -> Tensor: ...
+
+    def logits(self, hidden: Tensor) -> Tensor: ...
+
+    def mask_delimiters(self, logits: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThoughtTrace:
-    """What the model thought at every position. Rows of padding hold meaningless numbers."""
+    """The thoughts at every position. Rows of padding hold meaningless numbers."""
 
     base_logits: Tensor
     """`[batch, seq, vocab]`, float32. Next-token logits without a thought, nothing masked."""
@@ -49,10 +69,10 @@ def mix_logits(base_logits: Tensor, thought_logits: Tensor, mixing_weight: Tenso
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A thought at many positions of a batch, with what training needs of it. Differentiable."""
+    """Thoughts at many positions of a batch, for training. Differentiable."""
 
     attention: ParallelThoughts
-    """Remembers keys and values, so that more tokens can be fed behind each thought."""
+    """Holds keys and values, so that more tokens can be fed after each thought."""
     hidden_base: Tensor
     """`[batch, anchors, hidden]`. State at each anchor."""
     thought_ids: Tensor
@@ -61,18 +81,18 @@ class Rollout:
     """`[batch, anchors, hidden]`. State at the end vector; None for thoughts of length 0."""
 
 
-Choose = Callable[[Tensor, int], Tensor]
-"""Picks thought token `role` (from 1) of every anchor: states `[batch, anchors, hidden]` to ids
-`[batch, anchors]`, never a delimiter."""
+ThoughtSampler = Callable[[Tensor, int], Tensor]
+"""Samples the thought token with this index, counted from 1, at every anchor: states `[batch,
+anchors, hidden]` to ids `[batch, anchors]`, never a delimiter."""
 
 
 def roll_out(
-    model: "QuietStarModel",
+    model: ThinkingModel,
     input_ids: Tensor,
     *,
     attention_mask: Tensor,
     num_thought_tokens: int,
-    choose: Choose,
+    choose: ThoughtSampler,
     anchors: Tensor | None = None,
 ) -> Rollout:
     """Think at many positions of a checked batch.
@@ -80,7 +100,8 @@ def roll_out(
     Args:
         input_ids: `[batch, seq]`, int64, right padded.
         attention_mask: `[batch, seq]`, bool, False at padding.
-        num_thought_tokens: n sampled tokens for each thought; 0 for none.
+        num_thought_tokens: sampled tokens per thought; 0: no thoughts.
+        choose: samples the thought tokens.
         anchors: `[batch, anchors]`, int64: where to think. None: everywhere, anchors = seq.
     """
     attention = ParallelThoughts(attention_mask, anchors)
@@ -93,11 +114,11 @@ def roll_out(
     if num_thought_tokens > 0:
         parts = model.thinking_parts
         fed = model.as_embedding(parts.start_thought).expand(*shape, -1)
-        for role in range(1, num_thought_tokens + 1):
-            hidden = model.hidden(fed, attention.anchors + role, attention.next_pass())
-            thought_ids.append(choose(hidden, role))
+        for index in range(1, num_thought_tokens + 1):
+            hidden = model.hidden(fed, attention.anchors + index, attention.next_pass())
+            thought_ids.append(choose(hidden, index))
             fed = model.embed(thought_ids[-1])
-        # c_n has been picked but not fed; the end vector follows it in the same pass.
+        # The last thought token is sampled but not fed; the end vector follows in the same pass.
         end = model.as_embedding(parts.end_thought).expand(*shape, -1)
         last = attention.anchors + num_thought_tokens
         hidden = model.hidden(
@@ -115,7 +136,7 @@ def roll_out(
 
 
 def think_everywhere(
-    model: "QuietStarModel",
+    model: ThinkingModel,
     input_ids: Tensor,
     *,
     attention_mask: Tensor,
@@ -131,9 +152,9 @@ def think_everywhere(
         seed: of the sampling noise, the same for each row of the batch.
     """
 
-    def choose(hidden: Tensor, role: int) -> Tensor:
+    def choose(hidden: Tensor, index: int) -> Tensor:
         logits = model.mask_delimiters(model.logits(hidden))
-        return _pick(logits, temperature, seed, role)
+        return _pick(logits, temperature, seed, index)
 
     rollout = roll_out(
         model,
@@ -156,7 +177,7 @@ def think_everywhere(
 
 
 def mix(
-    model: "QuietStarModel", hidden_base: Tensor, base_logits: Tensor, hidden_thought: Tensor
+    model: ThinkingModel, hidden_base: Tensor, base_logits: Tensor, hidden_thought: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mixed logits `[..., vocab]` and mixing weight `[...]`, both float32."""
     weight = model.thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
@@ -164,11 +185,11 @@ def mix(
 
 
 def mix_states(
-    model: "QuietStarModel", hidden_base: Tensor, hidden_thought: Tensor
+    model: ThinkingModel, hidden_base: Tensor, hidden_thought: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`(1 - w) hidden_base + w hidden_thought`, whose logits are the mixed logits.
 
-    Half the work of mixing logits where only states are at hand; exactly base where w is 0.
+    Needs one output embedding where `mix` needs two; exactly base where w is 0.
 
     Args:
         hidden_base, hidden_thought: `[..., hidden]`, in the model's dtype.
@@ -182,53 +203,10 @@ def mix_states(
     return mixed.to(hidden_base.dtype), weight
 
 
-def _pick(logits: Tensor, temperature: float, seed: int, role: int) -> Tensor:
-    """One token at each position: `[batch, seq, vocab]` to `[batch, seq]`."""
+def _pick(logits: Tensor, temperature: float, seed: int, index: int) -> Tensor:
+    """Sample one token at each position: `[batch, seq, vocab]` to `[batch, seq]`."""
     batch, seq, _ = logits.shape
     positions = torch.arange(1, seq + 1, device=logits.device).repeat(batch)
-    keys = row_keys(torch.full_like(positions, seed), positions, torch.full_like(positions, role))
+    keys = row_keys(torch.full_like(positions, seed), positions, torch.full_like(positions, index))
     temperatures = torch.full(keys.shape, temperature, device=logits.device)
     return pick_tokens(logits.flatten(0, 1), temperatures, keys).view(batch, seq)
-
-
-def check_batch(
-    input_ids: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    vocab_size: int,
-    delimiter_ids: tuple[int, ...],
-) -> Tensor:
-    """The attention mask as bool, after checking that the batch makes sense.
-
-    Raises:
-        RequestError: wrong shape or dtype, an id out of the vocabulary, a delimiter among the real
-            tokens, padding elsewhere than on the right, or an empty row.
-    """
-    if input_ids.dim() != 2 or input_ids.dtype != torch.int64 or input_ids.numel() == 0:
-        raise RequestError(
-            f"input_ids must be a non-empty [batch, seq] int64 tensor, got shape "
-            f"{list(input_ids.shape)} of {input_ids.dtype}",
-            param="input_ids",
-        )
-    if attention_mask is None:
-        attention_mask = torch.ones_like(input_ids)
-    is_real = attention_mask.to(device=input_ids.device, dtype=torch.bool)
-    if is_real.shape != input_ids.shape:
-        raise RequestError(
-            f"attention_mask has shape {list(is_real.shape)}, input_ids {list(input_ids.shape)}",
-            param="attention_mask",
-        )
-    if not bool(is_real[:, 0].all()) or bool((~is_real[:, :-1] & is_real[:, 1:]).any()):
-        raise RequestError(
-            "attention_mask must be 1 for each row's tokens and then 0: pad on the right",
-            param="attention_mask",
-        )
-    if bool(((input_ids < 0) | (input_ids >= vocab_size)).any()):
-        raise RequestError(f"input_ids must be in 0..{vocab_size - 1}", param="input_ids")
-    for delimiter in delimiter_ids:
-        if bool(((input_ids == delimiter) & is_real).any()):
-            raise RequestError(
-                f"input_ids contain the thought delimiter {delimiter}; a prompt cannot hold one",
-                param="input_ids",
-            )
-    return is_real

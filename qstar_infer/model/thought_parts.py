@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class TalkHead(nn.Sequential):
-    """Decides how much a thought changes the next token (paper, section 4.3).
+    """Computes the mixing weight of a thought (paper, section 4.3).
 
     `w = W4 relu(W2 relu(W0 [hidden_base ; hidden_thought] + b0) + b2)`: no sigmoid, not clamped.
     Always computed in float32.
@@ -37,7 +37,7 @@ class TalkHead(nn.Sequential):
 
 
 class ConstantTalkHead(TalkHead):
-    """A talk head that always answers the same weight: for measuring, never for serving."""
+    """A talk head with the same weight everywhere, for measurements."""
 
     def __init__(self, hidden_size: int, weight: float) -> None:
         super().__init__(hidden_size)
@@ -55,7 +55,7 @@ class ThoughtParts(nn.Module):
     """Talk head, `start_thought` and `end_thought`, held in float32.
 
     Attributes:
-        start_thought, end_thought: `[hidden]`, fed in place of an embedding row, as they are.
+        start_thought, end_thought: `[hidden]`, fed unscaled in place of an embedding row.
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -68,8 +68,8 @@ class ThoughtParts(nn.Module):
     def fresh(cls, delimiter_embedding: Tensor, *, seed: int = 0) -> "ThoughtParts":
         """Untrained parts as the paper initialises them (section 4.2 and appendix A).
 
-        Both vectors start as the embedding of `---`; the talk head's last layer is zero, so every
-        mixing weight is 0 and the model speaks as its backbone does.
+        Both vectors start as the embedding of `---`. The talk head's last layer is zero, so every
+        mixing weight is 0 and the output is the backbone's.
 
         Args:
             delimiter_embedding: `[hidden]`.

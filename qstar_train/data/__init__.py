@@ -1,1 +1,1 @@
-"""Text to windows of token ids, deterministic by seed. Knows neither models nor training."""
+"""Turns text into windows of token ids, deterministically by seed. Does not know models."""

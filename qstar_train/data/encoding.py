@@ -1,7 +1,7 @@
-"""Plain text to token ids, such that no text can smuggle a special token in.
+"""Encode plain text as token ids so that no text can contain a special token.
 
-Owns a copy of the tokenizer. The given one stays as it was: `encode_special_tokens` is a switch of
-the tokenizer behind it, which every call of the wrapper sets anew, so it would not hold there.
+Uses a copy of the tokenizer, with `encode_special_tokens` on. The original does not keep that
+switch: every call of its transformers wrapper resets it.
 """
 
 import hashlib
@@ -17,25 +17,25 @@ from transformers import PreTrainedTokenizerBase
 from qstar_infer.errors import ConfigError
 
 MAX_BATCH_CHARACTERS = 1 << 20
-"""Encoded at once: an encoding takes some 100 bytes a token until its ids are taken out. A longer
-document is cut, where that does not change its ids."""
+"""Encoded at once: an encoding takes about 100 bytes per token until its ids are extracted. A
+longer document is cut where that does not change its ids."""
 
 _LOOK_AROUND = 256
-"""Characters on each side of a place that show whether a document may be cut there."""
+"""Characters on each side of a cut that are checked for a token across it."""
 
 _MAX_TRIES = 32
-"""Ends of lines, then spaces, that are tried as places to cut."""
+"""How many ends of lines, and then how many spaces, are tried as cuts."""
 
 TokenIds = NDArray[np.int32]
 
 
 class PlainEncoder:
-    """Encodes documents as a model reads them: no special token but the end of sequence.
+    """Encodes documents without special tokens, except for the end of sequence.
 
     Args:
         tokenizer: one of the `tokenizers` library ("fast").
-        excluded_ids: ids that no text may encode to: the thought delimiters. Their names are
-            encoded as plain text even where the tokenizer does not call them special.
+        excluded_ids: ids that text must not encode to: the thought delimiters. Their names are
+            encoded as plain text even if the tokenizer does not mark them as special.
 
     Raises:
         ConfigError: the tokenizer is not a fast one.
@@ -47,35 +47,35 @@ class PlainEncoder:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
             raise ConfigError(
-                f"Text needs a tokenizer of the `tokenizers` library, "
-                f"not a {type(tokenizer).__name__}; give a model that has a tokenizer.json."
+                f"Encoding text needs a tokenizer of the `tokenizers` library, "
+                f"not a {type(tokenizer).__name__}. Use a model that has a tokenizer.json."
             )
         text = _as_plain_text(backend, excluded_ids)
         self._tokenizer = Tokenizer.from_str(text)
         self._tokenizer.encode_special_tokens = True
         state = json.loads(text)
-        # Unigram weighs a whole text: where two ways are alike, the rounding of its sum decides.
+        # Unigram scores a whole text; between equal segmentations rounding of the sum decides.
         self._can_cut = state["model"]["type"] != "Unigram" or state["pre_tokenizer"] is not None
         self._excluded_ids = np.array(sorted(set(excluded_ids)), dtype=np.int32)
         eos = tokenizer.eos_token_id
         self._end: list[int] = [] if eos is None else [int(eos)]
         key = json.dumps([text, self._end, self._excluded_ids.tolist()])
         self.fingerprint = hashlib.sha256(key.encode()).hexdigest()
-        """Changes whenever the ids of some text could."""
+        """Differs if the ids of any text could differ."""
 
     def encode(self, documents: Sequence[str], *, where: str) -> list[TokenIds]:
         """Encode whole documents.
 
         Args:
             documents: their texts.
-            where: the source they are of, for the error.
+            where: their source, for errors.
 
         Returns:
-            For each document `[num_tokens], int32`: its ids, then the end of sequence where the
-            tokenizer has one; nothing for an empty document.
+            For each document `[num_tokens]`, int32: its ids, then the end of sequence if the
+            tokenizer has one; no ids for an empty document.
 
         Raises:
-            ConfigError: a document holds an excluded id.
+            ConfigError: a document encodes to an excluded id.
         """
         pieces = [self._pieces(document) for document in documents]
         arrays = self._encode_each(chain.from_iterable(pieces))
@@ -84,13 +84,13 @@ class PlainEncoder:
         for of_document in pieces:
             ids = np.concatenate(list(islice(arrays, len(of_document))))
             encoded.append(np.concatenate([ids, end]) if ids.size else ids)
-        self._require_allowed(encoded, where)
+        self._check_allowed(encoded, where)
         return encoded
 
     def encode_alone(self, text: str) -> list[int]:
-        """Encode one text as the tokenizer itself does: with what it begins (or ends) a text with.
+        """Encode one text as the tokenizer does, with the tokens that it adds at begin and end.
 
-        Excluded ids are not refused here.
+        Does not check for excluded ids.
         """
         return list(self._tokenizer.encode(text).ids)
 
@@ -100,9 +100,9 @@ class PlainEncoder:
                 yield np.array(encoding.ids, dtype=np.int32)
 
     def _pieces(self, document: str) -> list[str]:
-        """A document in pieces of at most `MAX_BATCH_CHARACTERS`, whose ids in a row are its own.
+        """Cut a document into pieces of at most `MAX_BATCH_CHARACTERS` without changing its ids.
 
-        Where there is no place to cut it, the rest of it is one piece.
+        If no cut is possible, the rest is one piece.
         """
         cuts = [0]
         while self._can_cut and len(document) - cuts[-1] > MAX_BATCH_CHARACTERS:
@@ -114,13 +114,13 @@ class PlainEncoder:
         return [document[start:stop] for start, stop in pairwise([*cuts, len(document)])]
 
     def _may_cut(self, document: str, place: int) -> bool:
-        """Whether no token reaches over the place, as far as the text around it shows."""
+        """Whether no token spans the cut, judged by the text around it."""
         left = document[max(0, place - _LOOK_AROUND) : place]
         right = document[place : place + _LOOK_AROUND]
         whole, *halves = self._encode_each([left + right, left, right])
         return np.array_equal(whole, np.concatenate(halves))
 
-    def _require_allowed(self, encoded: Sequence[TokenIds], where: str) -> None:
+    def _check_allowed(self, encoded: Sequence[TokenIds], where: str) -> None:
         if not self._excluded_ids.size:
             return
         for ids in encoded:
@@ -128,13 +128,13 @@ class PlainEncoder:
             if found.size:
                 token = self._tokenizer.id_to_token(int(found[0]))
                 raise ConfigError(
-                    f"{where} holds text that encodes to token {found[0]} ({token!r}), which is "
-                    "kept for thoughts; take that text out, or give the thoughts other delimiters."
+                    f"{where} contains text that encodes to token {found[0]} ({token!r}), which is "
+                    "a thought delimiter. Remove that text, or use other delimiters."
                 )
 
 
 def _as_plain_text(backend: Tokenizer, excluded_ids: Sequence[int]) -> str:
-    """The tokenizer as JSON, uncut and unpadded, with the excluded ids marked special.
+    """The tokenizer as JSON, without truncation and padding, the excluded ids marked special.
 
     Only tokens marked special are affected by `encode_special_tokens`.
     """
@@ -146,7 +146,7 @@ def _as_plain_text(backend: Tokenizer, excluded_ids: Sequence[int]) -> str:
 
 
 def _places(document: str, start: int) -> Iterator[int]:
-    """Where a piece that begins at `start` may end: after the last lines, before the last spaces.
+    """Candidate ends of a piece that begins at `start`: after lines, then before spaces.
 
     Pieces have at least half the allowed length.
     """

@@ -1,6 +1,6 @@
-"""Sources of text: the hub or local files, opened with `datasets`. Knows no tokenizer.
+"""Open sources of text, on the hub or local, with `datasets`.
 
-Whatever `datasets` raises for a wrong path, split, field or file comes out as one ConfigError.
+Whatever `datasets` raises for a wrong path, split, field or file becomes a ConfigError.
 """
 
 import glob
@@ -23,10 +23,10 @@ from datasets.utils import (
 from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
+from qstar_train.config import SourceConfig
 
 BUILDERS = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parquet"}
-"""Suffix of a local file -> how `datasets` reads it."""
+"""From a file's suffix to the builder of `datasets` that reads it."""
 
 TEXT_TYPES = {"string", "large_string"}
 
@@ -41,14 +41,14 @@ _READING_ERRORS = (
 )
 
 
-def open_source(source: SourceSettings) -> Any:
-    """Open a source, with its text as the only field.
+def open_source(source: SourceConfig) -> Any:
+    """Open a source; its text is the only field.
 
     Returns:
-        A `datasets.Dataset`, or a `datasets.IterableDataset` of a streaming source.
+        A `datasets.Dataset`; for a streaming source a `datasets.IterableDataset`.
 
     Raises:
-        ConfigError: the source cannot be opened, is empty, or has no such field of text.
+        ConfigError: the source cannot be opened, is empty, or lacks the text field.
     """
     with explained(source), progress_bars():
         dataset = _load(source)
@@ -57,22 +57,22 @@ def open_source(source: SourceSettings) -> Any:
         return dataset.take(source.max_documents)
 
 
-def _load(source: SourceSettings) -> Any:
+def _load(source: SourceConfig) -> Any:
     """All documents of a source.
 
-    JSON files are opened one by one if the fields beside their text differ, which `datasets`
-    refuses to join: when that has failed, or, of a stream, always, because it would fail late.
+    `datasets` does not join JSON files whose other fields differ. Such files are opened one by
+    one: after joining has failed, or at once for a stream, where it would fail late.
     """
     arguments = _arguments(source)
     files = local_files(source.path) or []
-    # A part of a split is one of all files together.
+    # A slice of a split is a slice of all files together.
     is_divisible = arguments["path"] == "json" and len(files) > 1 and source.split == "train"
     if not (is_divisible and source.streaming):
         try:
             dataset = datasets.load_dataset(
                 **arguments, split=source.split, streaming=source.streaming
             )
-            _require_text(dataset, source)
+            _check_text(dataset, source)
             return dataset.select_columns([source.text_field])
         except DatasetGenerationError:
             if not is_divisible:
@@ -80,8 +80,8 @@ def _load(source: SourceSettings) -> Any:
     return _one_by_one(source, files)
 
 
-def _one_by_one(source: SourceSettings, files: list[Path]) -> Any:
-    """The documents of files in their order; an error names the file."""
+def _one_by_one(source: SourceConfig, files: list[Path]) -> Any:
+    """The documents of all files in order; an error names the file."""
     parts = []
     for file in files:
         with suppress(_NoDocumentsError):
@@ -92,11 +92,11 @@ def _one_by_one(source: SourceSettings, files: list[Path]) -> Any:
     return datasets.concatenate_datasets(parts)
 
 
-def documents(source: SourceSettings) -> Iterator[str]:
+def documents(source: SourceConfig) -> Iterator[str]:
     """The texts of a source, in order, once.
 
     Raises:
-        ConfigError: as `open_source`; or a document's text is missing.
+        ConfigError: see `open_source`; or a document has no text.
     """
     dataset = open_source(source)
     with explained(source):
@@ -107,8 +107,8 @@ def documents(source: SourceSettings) -> Iterator[str]:
             yield text
 
 
-def digest_of_files(source: SourceSettings) -> str | None:
-    """Of what the files of a local source hold: 16 hexadecimal digits; None of one of the hub.
+def digest_of_files(source: SourceConfig) -> str | None:
+    """A digest of a local source's files: 16 hexadecimal digits; None for the hub.
 
     Raises:
         ConfigError: a file cannot be read.
@@ -124,20 +124,20 @@ def digest_of_files(source: SourceSettings) -> str | None:
         return digest.hexdigest()[:16]
 
 
-def missing_text(source: SourceSettings, number: int, value: object) -> ConfigError:
-    """The error of a document without text."""
+def missing_text(source: SourceConfig, number: int, value: object) -> ConfigError:
+    """The error for a document without text."""
     return ConfigError(
-        f"{source.path}: {source.text_field} of document {number} is {value!r}, not text; "
-        "take that document out."
+        f"{source.path}: {source.text_field} of document {number} is {value!r}, not text. "
+        "Remove that document."
     )
 
 
 @contextmanager
-def explained(source: SourceSettings) -> Iterator[None]:
-    """Turn what reading a source raises into a ConfigError that names the source.
+def explained(source: SourceConfig) -> Iterator[None]:
+    """Turn errors of reading a source into a ConfigError that names the source.
 
-    StopIteration is what `datasets` raises for a JSON file without a row; EOFError and zlib.error
-    are those of a gzip file that is cut off or damaged.
+    `datasets` raises StopIteration for a JSON file without rows; damaged gzip files raise EOFError
+    and zlib.error.
     """
     try:
         yield
@@ -150,14 +150,14 @@ def explained(source: SourceSettings) -> Iterator[None]:
         if local_files(source.path) is not None:
             raise ConfigError(f"{source.path} cannot be read: {reason}.") from error
         raise ConfigError(
-            f"{source.path} is no local file, and not to be had from the hub: {reason}. Check "
+            f"{source.path} is not a local file and cannot be read from the hub: {reason}. Check "
             "path, config, split and revision, and that the hub can be reached."
         ) from error
 
 
 @contextmanager
 def progress_bars() -> Iterator[None]:
-    """Show the bars of `datasets` (on stderr) only where someone is watching."""
+    """Show the progress bars of `datasets` only if stderr is a terminal."""
     is_to_change = not (are_progress_bars_disabled() or sys.stderr.isatty())
     if is_to_change:
         disable_progress_bars()
@@ -169,10 +169,10 @@ def progress_bars() -> Iterator[None]:
 
 
 def local_files(path: str) -> list[Path] | None:
-    """The local files that a source's path means, sorted; None where it is an id of the hub.
+    """The local files that a source's path names, sorted; None if it is an id of the hub.
 
     Raises:
-        ConfigError: the path is meant to be local, and there is nothing to read.
+        ConfigError: the path looks local, and there is nothing to read.
     """
     here = Path(path).expanduser()
     if here.is_file():
@@ -183,7 +183,7 @@ def local_files(path: str) -> list[Path] | None:
         files = sorted(Path(name) for name in glob.glob(str(here), recursive=True))
         files = [file for file in files if file.is_file()]
     elif _suffix(here) or path.startswith((".", "~")) or here.is_absolute():
-        raise ConfigError(f"There is no {path}; give a file, a glob, a directory or a hub id.")
+        raise ConfigError(f"{path} does not exist. Give a file, a glob, a directory or a hub id.")
     else:
         return None
     if not files:
@@ -191,11 +191,11 @@ def local_files(path: str) -> list[Path] | None:
     return files
 
 
-def _arguments(source: SourceSettings) -> dict[str, Any]:
-    """What `datasets.load_dataset` is to be given.
+def _arguments(source: SourceConfig) -> dict[str, Any]:
+    """The arguments of `datasets.load_dataset`.
 
     Raises:
-        ConfigError: the local files cannot be read together, or hold nothing.
+        ConfigError: the local files are of different kinds, or empty.
     """
     files = local_files(source.path)
     if files is None:
@@ -203,26 +203,26 @@ def _arguments(source: SourceSettings) -> dict[str, Any]:
     for name in ("config", "revision"):
         if getattr(source, name) is not None:
             raise ConfigError(
-                f"{name} = {getattr(source, name)!r} is for the hub, and {source.path} is local; "
-                f"leave {name} out."
+                f"{name} = {getattr(source, name)!r} is for the hub, but {source.path} is local. "
+                f"Leave {name} out."
             )
     builder = _builder(source, files)
-    # A file of prose is one document; the builder's default is one a line.
+    # A text file is one document; the builder's default is one document per line.
     whole = {"sample_by": "document"} if builder == "text" else {}
-    if builder == "parquet":  # that builder fails at a file without rows
+    if builder == "parquet":  # which fails for a file without rows
         files = [file for file in files if parquet.read_metadata(file).num_rows]
         if not files:
             raise _empty(source)
-    names = [glob.escape(str(file)) for file in files]  # it takes names for patterns
+    names = [glob.escape(str(file)) for file in files]  # it takes names as patterns
     return {"path": builder, "data_files": {"train": names}} | whole
 
 
-def _builder(source: SourceSettings, files: list[Path]) -> str:
+def _builder(source: SourceConfig, files: list[Path]) -> str:
     suffixes = {_suffix(file) for file in files}
     if None in suffixes:
         unknown = next(file for file in files if _suffix(file) is None)
         raise ConfigError(
-            f"{unknown} is of no known kind; a source's files end in {', '.join(BUILDERS)} "
+            f"{unknown} has an unknown suffix. A source's files end in {', '.join(BUILDERS)} "
             "(JSON and text may be gzipped)."
         )
     builders = {BUILDERS[suffix] for suffix in suffixes if suffix is not None}
@@ -235,7 +235,7 @@ def _builder(source: SourceSettings, files: list[Path]) -> str:
 
 
 def _suffix(file: Path) -> str | None:
-    """The suffix that says how to read a file; None where it is unknown."""
+    """The suffix that says how to read a file; None if it is unknown."""
     is_zipped = file.suffix == ".gz"
     suffix = Path(file.stem).suffix if is_zipped else file.suffix
     if suffix not in BUILDERS or (is_zipped and suffix == ".parquet"):
@@ -243,8 +243,8 @@ def _suffix(file: Path) -> str | None:
     return suffix
 
 
-def _require_text(dataset: Any, source: SourceSettings) -> None:
-    """Raise unless there is a first document, and the field that holds its text."""
+def _check_text(dataset: Any, source: SourceConfig) -> None:
+    """Check that there is a first document and that it has text."""
     row = next(iter(dataset), None)
     if row is None:
         raise _empty(source)
@@ -264,5 +264,5 @@ class _NoDocumentsError(ConfigError):
     pass
 
 
-def _empty(source: SourceSettings) -> ConfigError:
+def _empty(source: SourceConfig) -> ConfigError:
     return _NoDocumentsError(f"{source.path} holds no documents (split {source.split!r}).")

@@ -1,7 +1,6 @@
-"""The training stream: window `i`, a function of the seed and `i`.
+"""The training stream: window `i` is a function of the seed and `i`.
 
-Nothing is remembered from window to window, so the state of the data is one number, and any
-process can compute any window.
+The state of the data is therefore one number, and any process can compute any window.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,16 +14,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.errors import ConfigError
-from qstar_train.data.config import SourceSettings
+from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
 from qstar_train.data.packed import PackedSource
 from qstar_train.data.streamed import StreamedSource
 
 BLOCK = 1 << 16
-"""Windows whose sources are computed at once."""
+"""Sources are drawn for this many windows at once."""
 
 _GOLDEN_RATIO = 0x9E3779B97F4A7C15
-"""Of 2 ** 64."""
+"""The golden ratio times 2 ** 64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,30 +35,30 @@ class Window:
     source: int
     """Index of the source it came from."""
     token_ids: Tensor
-    """[window], int64"""
+    """`[window]`, int64."""
 
 
 class WindowStream:
     """Endless windows of equal length, drawn from sources by weight.
 
-    A source that is not streamed is tokenised here, at once, unless that was done before.
+    Tokenises the sources that are not streamed, unless their tokens are cached.
 
     Args:
         sources: at least one.
-        tokenizer: a fast one; it is not changed. Text that spells one of its special tokens is
-            encoded as plain text.
+        tokenizer: a fast one; it is not changed. Text that looks like a special token is encoded
+            as plain text.
         window: tokens in a window, at least 1.
         seed: at least 0.
         excluded_ids: ids that must not occur: the thought delimiters.
 
     Raises:
-        ConfigError: an argument is out of range, a source cannot be read, holds an excluded id, or
-            has fewer tokens than one window. For a streaming source `windows` raises it.
+        ConfigError: an argument is out of range; a source cannot be read, contains an excluded id,
+            or has fewer tokens than one window. For a streaming source `windows` raises it.
     """
 
     def __init__(
         self,
-        sources: Sequence[SourceSettings],
+        sources: Sequence[SourceConfig],
         tokenizer: PreTrainedTokenizerBase,
         *,
         window: int,
@@ -68,9 +67,9 @@ class WindowStream:
     ) -> None:
         for name, value, least in (("window", window, 1), ("seed", seed, 0)):
             if value < least:
-                raise ConfigError(f"{name} = {value}: must be at least {least}.")
+                raise ConfigError(f"{name} = {value} must be at least {least}.")
         if not sources:
-            raise ConfigError("There are no sources; training needs at least one.")
+            raise ConfigError("There are no sources. Give at least one.")
         encoder = PlainEncoder(tokenizer, excluded_ids)
         self._seed = seed
         self._weights = [source.weight for source in sources]
@@ -96,7 +95,7 @@ class WindowStream:
             yield Window(index=index, source=number, token_ids=ids)
 
     def digests(self) -> dict[str, str]:
-        """What the text of each source is, by its number; not of streams from the hub.
+        """A digest of each source's text, except for streams from the hub.
 
         Raises:
             ConfigError: a file of a stream cannot be read.
@@ -124,13 +123,13 @@ def draw_sources(
 ) -> NDArray[np.int64]:
     """Which source each window in [start, stop) is drawn from.
 
-    The points (a + i * golden ratio) mod 1 fill [0, 1) as evenly as points can, whatever stretch
-    of `i` is looked at; source `s` takes those in an interval as long as its share. So every batch
-    has the sources in nearly the right proportions, where independent draws would scatter. `a`
-    comes from the seed.
+    The points (a + i * golden ratio) mod 1 fill [0, 1) as evenly as possible for any range of `i`;
+    source `s` gets the points in an interval as long as its share. So every batch has the sources
+    in nearly the right proportions, which independent draws would not give. `a` comes from the
+    seed.
 
     Returns:
-        `[stop - start], int64`: indices of sources.
+        `[stop - start]`, int64: indices of sources.
     """
     offset = np.random.SeedSequence(seed).generate_state(1, np.uint64)
     indices = np.arange(start, stop, dtype=np.uint64)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def mean_counted(losses: Tensor) -> Tensor:
-    """Mean over the entries that are not 0, as the paper's code averages: uncounted ones are 0."""
+    """Mean over the entries that are not 0, as in the paper's code: uncounted entries are 0."""
     return losses.sum() / (losses != 0).sum().clamp(min=1)
 
 
@@ -29,7 +29,7 @@ def language_loss(
 
 
 def thought_rewards(base_losses: Tensor, talk_losses: Sequence[Tensor]) -> Tensor:
-    """How much likelier the talk tokens became (section 4.4.2).
+    """How much the thought raised the log-likelihood of the talk tokens (section 4.4.2).
 
     `r_p = sum over s of base_losses[p + s] - talk_losses[s][p]`
 
@@ -45,10 +45,10 @@ def thought_rewards(base_losses: Tensor, talk_losses: Sequence[Tensor]) -> Tenso
 
 
 def advantages(rewards: Tensor, *, num_passes: int, drops_negative: bool) -> Tensor:
-    """Rewards over their mean across the passes of the same position; negative ones dropped.
+    """Rewards minus their mean over the passes of the same position; negative ones dropped.
 
     Args:
-        rewards: `[examples * num_passes, positions]`, the passes of an example beside each other.
+        rewards: `[examples * num_passes, positions]`, the passes of an example adjacent.
     """
     if num_passes > 1:
         by_example = rewards.view(-1, num_passes, rewards.shape[1])
@@ -68,7 +68,7 @@ def action_loglikelihood(logits: Tensor, token_ids: Tensor, *, temperature: floa
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Of `softmax(logits)`, nats: `[..., vocab]` to `[...]`. Minus infinity counts nothing."""
+    """Entropy of `softmax(logits)`, nats: `[..., vocab]` to `[...]`; logits may be -infinity."""
     logprobs = logits.log_softmax(-1)
     return -(logprobs.exp() * logprobs.masked_fill(logits.isneginf(), 0)).sum(-1)
 

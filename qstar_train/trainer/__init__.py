@@ -1,1 +1,1 @@
-"""Turns a model and text into a checkpoint whose thoughts help: Accelerate around the objective."""
+"""Trains a model on text: the loop, its methods, states and checkpoints."""

@@ -1,10 +1,7 @@
-"""The checkpoint a run ends with: native, served as it is; with LoRA also the small adapter."""
+"""Write the final checkpoint of a run: native, ready to serve; with LoRA also the adapter."""
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,104 +13,85 @@ from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.objective.vectors import unscale_vectors
-from qstar_train.trainer.config import LoraSettings, TrainSettings
-from qstar_train.trainer.lora import adapter_tensors, lora_config, merge_lora, target_modules_of
-from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.atomic_write import replacing
+from qstar_train.config import LoraConfig, TrainConfig
+from qstar_train.objective.embedding_scale import unscale_vectors
+from qstar_train.trainer.lora import adapter_tensors, merge_lora, peft_config, target_modules_of
+from qstar_train.trainer.model_setup import adapter_source, model_to_train
+from qstar_train.trainer.quiet_star import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import load_weights
-from qstar_train.trainer.weights import adapter_source, model_to_train
-from qstar_train.trainer.writing import written
 
 
-def export_checkpoint(settings: TrainSettings, directory: RunDirectory, state: Path) -> None:
+def export_checkpoint(config: TrainConfig, directory: RunDirectory, state: Path) -> None:
     """Write `model/` (and, with LoRA over a plain model, `adapter/`) from a saved state.
 
-    The model is loaded anew on the CPU, not quantised: however a run was spread, it ends the same.
-    What an earlier end left there is replaced once the new files are whole.
+    The model is loaded again on the CPU without quantisation, so that the result does not depend on
+    how the run was distributed. Earlier files are replaced once the new ones are complete.
+
+    Args:
+        config: of the run, with its dtype resolved.
 
     Raises:
-        CheckpointError: the model cannot be loaded or the files not be written.
+        CheckpointError: the model cannot be loaded or the files cannot be written.
     """
-    module = ObjectiveModule(
-        model_to_train(_unquantised(settings), device="cpu"), settings.objective
-    )
+    module = ObjectiveModule(model_to_train(_unquantised(config), device="cpu"), config.objective)
     load_weights(state, module)
     model = module.model.eval()
     if model.config is not None:
         unscale_vectors(model.thinking_parts)
         model.config = dataclasses.replace(
             model.config,
-            num_talk_tokens=settings.objective.num_talk_tokens,
+            num_talk_tokens=config.objective.num_talk_tokens,
             training={
                 "method": "Quiet-STaR (arXiv 2403.09629)",
                 "state": state.name,
-                "settings": settings.model_dump(mode="json", exclude={"output"}),
+                "settings": config.model_dump(mode="json", exclude={"output"}),
             },
         )
-    if settings.lora is not None:
-        base = _plain_base_of(settings)
+    if config.lora is not None:
+        base = _plain_base_of(config)
         if base is not None:
-            with _replacing(directory.adapter) as new:
-                _write_adapter(model, settings.lora, new, base=base)
+            with replacing(directory.adapter) as new:
+                _write_adapter(model, config.lora, new, base=base)
         merge_lora(model.backbone)
-    model.backbone.to(getattr(torch, settings.dtype))
-    with _replacing(directory.model) as new:
+    model.backbone.to(getattr(torch, config.dtype))
+    with replacing(directory.model) as new:
         save_model(model, new)
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A directory beside the target, absent yet, that takes its place once it is written.
+def _unquantised(config: TrainConfig) -> TrainConfig:
+    if config.lora is None:
+        return config
+    lora = config.lora.model_copy(update={"quantization": "none"})
+    return config.model_copy(update={"lora": lora})
 
-    Raises:
-        CheckpointError: it cannot be written; the target is as it was.
+
+def _plain_base_of(config: TrainConfig) -> str | None:
+    """The base of the adapter: a hub id, or an absolute path.
+
+    None if that model has thought parts or an adapter of its own: only plain models are bases.
     """
-    new = target.with_name(f".{target.name}")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        with written(target):
-            yield new
-            shutil.rmtree(target, ignore_errors=True)
-            new.rename(target)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _unquantised(settings: TrainSettings) -> TrainSettings:
-    if settings.lora is None:
-        return settings
-    lora = settings.lora.model_copy(update={"quantization": "none"})
-    return settings.model_copy(update={"lora": lora})
-
-
-def _plain_base_of(settings: TrainSettings) -> str | None:
-    """What the adapter is to be laid over: a hub id, or an absolute path.
-
-    None where that has thought parts or an adapter of its own: only plain models are bases.
-    """
-    if settings.model is None:
+    if config.model is None:
         return BASE_MODEL
-    adapter = adapter_source(settings)
+    adapter = adapter_source(config)
     if adapter is not None:
         base, _ = base_of_adapter(adapter.directory)
-    elif find_source(settings.model).kind in (SourceKind.PLAIN, SourceKind.GGUF):
-        base = settings.model
+    elif find_source(config.model).kind in (SourceKind.PLAIN, SourceKind.GGUF):
+        base = config.model
     else:
         return None
     path = Path(base).expanduser()
     return str(path.resolve()) if path.exists() else base
 
 
-def _write_adapter(
-    model: QuietStarModel, lora: LoraSettings, directory: Path, *, base: str
-) -> None:
-    """The trained parts alone, in bfloat16."""
+def _write_adapter(model: QuietStarModel, lora: LoraConfig, directory: Path, *, base: str) -> None:
+    """Write only the trained parts, in bfloat16."""
     directory.mkdir(parents=True)
-    config: dict[str, Any] = lora_config(lora).to_dict()  # type: ignore[no-untyped-call]
-    config["base_model_name_or_path"] = base
-    config["target_modules"] = target_modules_of(model.backbone)
-    text = json.dumps(config, indent=2, default=list) + "\n"
+    values: dict[str, Any] = peft_config(lora).to_dict()  # type: ignore[no-untyped-call]
+    values["base_model_name_or_path"] = base
+    values["target_modules"] = target_modules_of(model.backbone)
+    text = json.dumps(values, indent=2, default=list) + "\n"
     (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
     save_file(adapter_tensors(model.backbone), directory / ADAPTER_TENSORS)
     if model.can_think:

@@ -1,11 +1,11 @@
-"""LoRA adapters: put into a backbone, fresh or trained further, and merged at the end."""
+"""LoRA adapters: add them to a backbone, load or save their weights, merge them."""
 
 import re
 from pathlib import Path
 
+import peft
 import torch
 from peft import (
-    LoraConfig,
     get_peft_model_state_dict,
     inject_adapter_in_model,
     set_peft_model_state_dict,
@@ -17,11 +17,11 @@ from transformers import PreTrainedModel
 from qstar_infer.checkpoint.adapter import ADAPTER_TENSORS, read_lora_config
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
-from qstar_train.settings import differences
-from qstar_train.trainer.config import LoraSettings
+from qstar_train.config import LoraConfig
+from qstar_train.config_file import differences
 
 PEFT_PREFIX = "base_model.model."
-"""What PEFT puts before the names of a wrapped model's tensors."""
+"""PEFT's prefix of tensor names."""
 _PLAIN: dict[str, object] = {
     "use_rslora": False,
     "use_dora": False,
@@ -30,12 +30,12 @@ _PLAIN: dict[str, object] = {
     "rank_pattern": {},
     "alpha_pattern": {},
 }
-"""What an adapter that computes as ours do has in its config."""
+"""The config of plain LoRA, which is all that is trained here."""
 
 
-def lora_config(lora: LoraSettings) -> LoraConfig:
-    """The settings as PEFT writes them down."""
-    return LoraConfig(
+def peft_config(lora: LoraConfig) -> peft.LoraConfig:
+    """The same config as a class of PEFT."""
+    return peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         target_modules=lora.target_modules,
@@ -44,35 +44,35 @@ def lora_config(lora: LoraSettings) -> LoraConfig:
     )
 
 
-def add_adapters(backbone: PreTrainedModel, lora: LoraSettings, *, seed: int) -> None:
+def add_adapters(backbone: PreTrainedModel, lora: LoraConfig, *, seed: int) -> None:
     """Put fresh LoRA layers into the backbone, in float32.
 
     Raises:
-        ConfigError: it has no such layers, or they are embeddings.
+        ConfigError: the backbone has no such layers, or they are embeddings.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            inject_adapter_in_model(lora_config(lora), backbone)
+            inject_adapter_in_model(peft_config(lora), backbone)
         except (ValueError, re.error) as error:
             raise ConfigError(f"lora.target_modules = {lora.target_modules!r}: {error}") from error
     for name, layer in backbone.named_modules():
         if isinstance(layer, Embedding):
             raise ConfigError(
-                f"lora.target_modules = {lora.target_modules!r}: {name} is an embedding, which "
-                "thoughts are fed from as it is. Name linear layers."
+                f"lora.target_modules = {lora.target_modules!r}: {name} is an embedding; "
+                "thoughts read embeddings without adapters. Name linear layers."
             )
     for parameter in backbone.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
 
 
-def read_adapters(backbone: PreTrainedModel, lora: LoraSettings, directory: Path) -> None:
-    """Give the backbone's LoRA layers the weights of an adapter.
+def read_adapters(backbone: PreTrainedModel, lora: LoraConfig, directory: Path) -> None:
+    """Load the weights of an adapter into the backbone's LoRA layers.
 
     Raises:
         CheckpointError: it is not LoRA, or damaged.
-        ConfigError: it was made with other settings, or computes what plain LoRA does not.
+        ConfigError: it was trained with other settings, or is not plain LoRA.
     """
     config = read_lora_config(directory)
     for name, plain in _PLAIN.items():
@@ -90,8 +90,8 @@ def read_adapters(backbone: PreTrainedModel, lora: LoraSettings, directory: Path
     ]
     if differing:
         raise ConfigError(
-            f"model = {directory} is an adapter, and training goes on with the same one, but "
-            f"{differing[0]}. Change lora to what it has, or merge it first with `qstar convert`."
+            f"model = {directory} is an adapter, which would be trained further, but "
+            f"{differing[0]}. Change lora to match it, or merge it first with `qstar convert`."
         )
     set_peft_model_state_dict(
         backbone, {name.removeprefix(PEFT_PREFIX): value for name, value in tensors.items()}
@@ -107,9 +107,9 @@ def adapter_tensors(backbone: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def target_modules_of(backbone: PreTrainedModel) -> list[str]:
-    """The layers that have an adapter, for `adapter_config.json`, sorted.
+    """Names of the layers that have an adapter, sorted, for `adapter_config.json`.
 
-    By their last names; in full where other layers share that name and have none.
+    Short names, or full names where a layer without an adapter has the same short name.
     """
     layers = dict(backbone.named_modules())
     adapted = {name for name, layer in layers.items() if isinstance(layer, LoraLayer)}
@@ -122,7 +122,7 @@ def _last(name: str) -> str:
 
 
 def merge_lora(backbone: PreTrainedModel) -> None:
-    """Add each adapter to the weights under it, in float32, and make the layers stock again."""
+    """Add each adapter to its layer's weights, in float32, and restore the plain layers."""
     backbone.to(torch.float32)  # type: ignore[arg-type]  # wrapped method
     for name, layer in list(backbone.named_modules()):
         if isinstance(layer, LoraLayer):

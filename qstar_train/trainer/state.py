@@ -1,6 +1,7 @@
-"""A run's state at a step: what learns and its moments as safetensors, the step as JSON.
+"""The saved state of a run: learning weights, Adam's moments and the method's own state as
+safetensors, the step as JSON.
 
-Everything else (learning rate, data, noise) is a function of the settings and the step.
+Everything else (learning rates, data, noise) is a function of the config and the step.
 """
 
 import json
@@ -23,56 +24,53 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from qstar_infer.errors import CheckpointError
-from qstar_train.trainer.writing import written
+from qstar_train.atomic_write import replacing
 
 WEIGHTS = "weights.safetensors"
 MOMENTS = "optimizer.safetensors"
+METHOD = "method.safetensors"
+"""Only there if the method keeps a state."""
 STATE = "state.json"
 NUM_KEPT = 2
 
 
 def save_state(
-    directory: Path, step: int, module: nn.Module, optimizer: Optimizer, *, is_main: bool
+    directory: Path,
+    step: int,
+    module: nn.Module,
+    optimizer: Optimizer,
+    *,
+    method_state: dict[str, Tensor] | None = None,
+    is_main: bool,
 ) -> None:
-    """Write the state after `step` updates to `directory/step-NNNNNN`, whole or not at all.
+    """Write the state after `step` updates to `directory/step-NNNNNN`, completely or not at all.
 
-    Every process takes part in gathering; the main one writes. Older states than the newest two are
-    removed.
+    Every process takes part in gathering; the main one writes, and deletes all but the two newest
+    states.
 
     Raises:
-        CheckpointError: it cannot be written; the states before it are still there.
+        CheckpointError: it cannot be written; earlier states are kept.
     """
     gathered = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     weights = _gathered(module)
     moments = get_optimizer_state_dict(module, optimizer, options=gathered)
-    if not is_main:  # only the main process has been given anything
+    if not is_main:  # only the main process has received anything
         return
-    with written(directory):
-        _write(directory, step, weights, moments)
-
-
-def _write(
-    directory: Path, step: int, weights: dict[str, Any], optimizer_state: dict[str, Any]
-) -> None:
-    target = directory / f"step-{step:06d}"
-    temporary = directory / f".{target.name}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        save_file(_separate(weights), temporary / WEIGHTS)
-        save_file(_separate(_flatten(optimizer_state)), temporary / MOMENTS)
-        (temporary / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-    finally:  # half a state on a full disk is in the way
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replacing(directory / f"step-{step:06d}") as new:
+        new.mkdir(parents=True)
+        save_file(_separate(weights), new / WEIGHTS)
+        save_file(_separate(_flatten(moments)), new / MOMENTS)
+        if method_state:
+            save_file(_separate(method_state), new / METHOD)
+        (new / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
     for old in saved_states(directory)[:-NUM_KEPT]:
         shutil.rmtree(old)
 
 
 def _gathered(module: nn.Module) -> dict[str, Tensor]:
-    """What learns, whole and on the CPU. Not by torch's own function, which asks frozen layers for
-    buffers that quantised ones have not.
+    """The learning weights, unsharded, on the CPU.
+
+    torch's own function also asks for the buffers of frozen layers, which quantised layers lack.
     """
     return {
         name: (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu()
@@ -81,7 +79,7 @@ def _gathered(module: nn.Module) -> dict[str, Tensor]:
 
 
 def load_state(directory: Path, module: nn.Module, optimizer: Optimizer) -> int:
-    """Restore a state that `save_state` wrote; returns how many updates it has behind it.
+    """Restore weights and moments that `save_state` wrote; return the number of updates made.
 
     Raises:
         CheckpointError: a file is damaged, or does not fit the model.
@@ -91,21 +89,31 @@ def load_state(directory: Path, module: nn.Module, optimizer: Optimizer) -> int:
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True)
     optimizer_state: dict[str, Any] = get_optimizer_state_dict(module, optimizer, options=options)
     moments = _read(directory / MOMENTS)
-    _require_shapes(directory / MOMENTS, moments, _shapes(_flatten(optimizer_state)))
+    _check_shapes(directory / MOMENTS, moments, _shapes(_flatten(optimizer_state)))
     optimizer_state["state"] = _unflatten(moments)
     set_optimizer_state_dict(module, optimizer, optimizer_state, options=options)
     return step
 
 
+def load_method_state(directory: Path) -> dict[str, Tensor]:
+    """The method's own state; empty if it keeps none.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = directory / METHOD
+    return _read(path) if path.exists() else {}
+
+
 def load_weights(directory: Path, module: nn.Module) -> None:
-    """Restore what learns from a state.
+    """Restore the learning weights of a state.
 
     Raises:
         CheckpointError: the file is damaged, or does not fit the model.
     """
     weights: dict[str, Any] = _read(directory / WEIGHTS)
     options = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
-    _require_shapes(directory / WEIGHTS, weights, _shapes(_learning(module)))
+    _check_shapes(directory / WEIGHTS, weights, _shapes(_learning(module)))
     set_model_state_dict(module, weights, options=options)
 
 
@@ -114,10 +122,10 @@ def _step_of(directory: Path) -> int:
     try:
         step: int = json.loads(path.read_bytes())["step"]
         if directory.name != f"step-{step:06d}":
-            raise ValueError(f"it is of step {step}")
+            raise ValueError(f"it says step {step}")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
-            f"{path} does not say that its state is {directory.name} "
+            f"{path} does not belong to {directory.name} "
             f"({type(error).__name__}: {error}). {_advice(path)}"
         ) from error
     return step
@@ -130,24 +138,24 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} cannot be read: {error}. {_advice(path)}") from error
 
 
-def _require_shapes(
+def _check_shapes(
     path: Path, tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]
 ) -> None:
     """
     Raises:
-        CheckpointError: the file holds other tensors than the model needs, or of other shapes.
+        CheckpointError: names or shapes in the file differ from those of the model.
     """
     held = _shapes(tensors)
     odd = sorted(set(held.items()) ^ set(expected.items()))
     if odd:
         name = odd[0][0]
         in_file, in_model = (
-            f"has shape {list(shapes[name])}" if name in shapes else "is not there"
+            f"has shape {list(shapes[name])}" if name in shapes else "is missing"
             for shapes in (held, expected)
         )
         raise CheckpointError(
             f"{path} does not fit the model: {name} {in_file} in the file and {in_model} in the "
-            f"model. If the model has changed, bring the old one back. If not: {_advice(path)}"
+            f"model. If the model has changed, restore the old one. If not: {_advice(path)}"
         )
 
 
@@ -156,11 +164,11 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _advice(path: Path) -> str:
-    return f"Delete {path.parent}, and the run resumes from the state before it."
+    return f"Delete {path.parent}; the run then resumes from the state before it."
 
 
 def _learning(module: nn.Module) -> dict[str, Tensor]:
-    """What learns, of tied weights one, by names without what DDP puts before them."""
+    """The learning parameters, tied ones once, by their names without DDP's prefix."""
     return {
         name.removeprefix("module."): parameter.detach()
         for name, parameter in module.named_parameters()
@@ -179,7 +187,7 @@ def saved_states(directory: Path) -> list[Path]:
 
 
 def state_step(state: Path) -> int:
-    """How many updates a saved state has behind it, by its name."""
+    """The number of updates before a saved state, from its name."""
     return int(state.name.removeprefix("step-"))
 
 
@@ -201,5 +209,5 @@ def _unflatten(moments: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _separate(tensors: dict[str, Any]) -> dict[str, Tensor]:
-    """Contiguous copies: safetensors refuses tensors that share memory, as tied weights do."""
+    """Contiguous copies: safetensors rejects tensors that share memory, as tied weights do."""
     return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}

@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from qstar_infer.bench.report import DecodeReport, DecodeSettings, load_prompts
+from qstar_infer.bench.report import DecodeConfig, DecodeReport, load_prompts
 from qstar_infer.cli import bench
 from qstar_infer.cli.main import app
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 
 runner = CliRunner()
@@ -46,13 +47,18 @@ def test_prompts_come_with_the_package() -> None:
 
 
 def test_table_and_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[DecodeSettings] = []
-    monkeypatch.setattr(bench, "_run", lambda settings: asked.append(settings) or make_report())
+    asked: list[DecodeConfig] = []
+
+    def run(config: DecodeConfig) -> DecodeReport:
+        asked.append(config)
+        return make_report()
+
+    monkeypatch.setattr(bench, "_run", run)
     path = tmp_path / "numbers.json"
-    line = ["bench", "decode", "--mixing-weight", "0.1", "--json", str(path)]
+    line = ["bench", "decode", "--mixing-weight", "0.1", "--dtype", "bfloat16", "--json", str(path)]
     result = runner.invoke(app, line, env={"COLUMNS": "100"})
     assert result.exit_code == 0
-    assert asked == [DecodeSettings(mixing_weight=0.1)]
+    assert asked == [DecodeConfig(engine_args=EngineArgs(dtype="bfloat16"), mixing_weight=0.1)]
     assert "agreement 0.900, 1.50 passes per token" in result.stdout
     numbers = json.loads(path.read_text())
     wanted = {

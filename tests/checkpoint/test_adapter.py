@@ -10,13 +10,14 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from torch import Tensor
 
-from qstar_infer.checkpoint import load, load_model, save_model
+from qstar_infer.checkpoint import load_model, load_source, save_model
+from qstar_infer.checkpoint.load import load_tokenizer_of
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
-TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 # Making an adapter trips over it; our own loading silences it itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -59,14 +60,14 @@ def test_adapter_without_thought_parts_is_a_plain_model(adapted: Path) -> None:
 def test_the_tokenizer_by_itself_is_the_models(adapted: Path) -> None:
     """The base's, or the adapter's own where it has one."""
     for _ in range(2):
-        model, tokenizer = load_model(adapted), load.load_tokenizer_of(adapted)
+        model, tokenizer = load_model(adapted), load_tokenizer_of(adapted)
         assert tokenizer.get_vocab() == model.tokenizer.get_vocab()
         tokenizer.add_tokens(["another"])
         tokenizer.save_pretrained(adapted)
-    assert "another" in load.load_tokenizer_of(adapted).get_vocab()
+    assert "another" in load_tokenizer_of(adapted).get_vocab()
     (adapted.parent / "plain" / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json"):
-        load.load_tokenizer_of(adapted.parent / "plain")
+        load_tokenizer_of(adapted.parent / "plain")
 
 
 def test_base_by_absolute_path(adapted: Path, edit_json: JsonEditor) -> None:
@@ -79,7 +80,7 @@ def test_the_default_models_base_comes_from_its_package(
     adapted: Path, edit_json: JsonEditor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit_json(adapted / "adapter_config.json", base_model_name_or_path=BASE_MODEL)
-    monkeypatch.setattr(load, "base_source", lambda: str(adapted.parent / "plain"))
+    monkeypatch.setattr(load_source, "base_source", lambda: str(adapted.parent / "plain"))
     for name, tensor in _merged_by_hand(adapted).items():
         torch.testing.assert_close(load_model(adapted).backbone.state_dict()[name], tensor)
     edit_json(adapted / "adapter_config.json", revision="a-revision")

@@ -47,7 +47,7 @@ def test_convert_with_options(run: Runner, golden: Path, tmp_path: Path) -> None
     code, text = run("convert", golden / "A" / "checkpoint", tmp_path / "dst", *options)
     assert code == 0
     assert "the first of '---'" in text
-    model = load_model(tmp_path / "dst")
+    model = load_model(tmp_path / "dst", dtype="stored")
     assert model.num_thought_tokens == 3
     assert str(model.backbone.dtype) == "torch.bfloat16"
     parts = model.thinking_parts

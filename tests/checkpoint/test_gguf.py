@@ -100,7 +100,7 @@ def test_gguf_to_native(toy_gguf: Path, tmp_path: Path) -> None:
     model = init_model(toy_gguf, num_thought_tokens=2)
     assert model.backbone.dtype == torch.bfloat16
     save_model(model, tmp_path / "saved")
-    loaded = load_model(tmp_path / "saved")
+    loaded = load_model(tmp_path / "saved", dtype="stored")
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     text = "any text at all"

@@ -15,7 +15,7 @@ from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
-TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,13 @@ TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
         ({"num_thought_tokens": "5"}, "num_thought_tokens must be int, not '5'"),
         ({"num_thought_tokens": None}, "num_thought_tokens must be int, not None"),
         ({"num_talk_tokens": True}, "num_talk_tokens must be int, not True"),
+        (
+            {"thought_temperature": 2.5},
+            r"thought_temperature must be a number in \[0, 2\], got 2.5",
+        ),
+        ({"thought_temperature": -1}, r"thought_temperature must be a number in \[0, 2\], got -1"),
+        ({"thought_temperature": float("nan")}, "thought_temperature must be a number .* got nan"),
+        ({"thought_temperature": "hot"}, "thought_temperature must be int or float or null"),
         ({"start_thought_token_id": -1}, "start_thought_token_id must be at least 0"),
         ({"start_thought_token_id": 7}, "start_thought_token_id = 7 and end_.* = None: give"),
         ({"end_thought_token_id": 7}, "= None and end_thought_token_id = 7: give .* both"),
@@ -129,7 +136,7 @@ def test_misshapen_tensor(
 def test_unknown_tensor(native: Path, edit_tensors: TensorEditor) -> None:
     path = native / "quiet_star.safetensors"
     edit_tensors(path, lambda tensors: tensors.update({"extra": torch.zeros(1)}))
-    with pytest.raises(CheckpointError, match="no thought parts known here: extra"):
+    with pytest.raises(CheckpointError, match="holds unknown tensors: extra"):
         load_model(native)
 
 
@@ -170,7 +177,7 @@ def test_length_can_be_overridden(native: Path) -> None:
 
 
 def test_arguments_that_do_not_apply(native: Path, make_plain: ToyMaker) -> None:
-    with pytest.raises(ConfigError, match="only makes sense for a published checkpoint"):
+    with pytest.raises(ConfigError, match="applies only to published checkpoints"):
         load_model(native, thought_vectors="literal")
     with pytest.raises(ConfigError, match="num_thought_tokens=0 must be an integer, at least 1"):
         load_model(native, num_thought_tokens=0)

@@ -29,7 +29,7 @@ def _resolve(**changes: Any) -> LoadOptions:
 @pytest.mark.parametrize(
     ("asked", "resolved"),
     [
-        ("auto", None),
+        ("stored", None),
         ("float32", torch.float32),
         ("bfloat16", torch.bfloat16),
         ("float16", torch.float16),
@@ -43,7 +43,7 @@ def test_dtype(asked: Any, resolved: torch.dtype | None) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dtype": "int8"}, "dtype='int8' is unknown; use auto, float32"),
+        ({"dtype": "int8"}, "dtype='int8' is unknown; use auto, stored, float32"),
         ({"dtype": torch.float64}, "dtype=torch.float64 cannot be computed in"),
         ({"device": "gpu"}, "device='gpu' is unknown; use auto, cpu, cuda or cuda:N"),
         ({"device": "meta"}, "device='meta' is unknown; use auto, cpu, cuda or cuda:N"),

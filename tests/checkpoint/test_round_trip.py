@@ -16,7 +16,7 @@ from qstar_infer.model.quiet_star import QuietStarModel
 ToyMaker = Callable[..., Path]
 
 
-def _require_same(left: QuietStarModel, right: QuietStarModel) -> None:
+def assert_same(left: QuietStarModel, right: QuietStarModel) -> None:
     left_state, right_state = left.state_dict(), right.state_dict()
     assert left_state.keys() == right_state.keys()
     for name, tensor in left_state.items():
@@ -45,8 +45,8 @@ def test_native_round_trip(
     model = init_model(make_plain(model_type, dtype=dtype), num_thought_tokens=4, seed=3)
     assert model.backbone.dtype == dtype
     save_model(model, tmp_path / "saved")
-    loaded = load_model(tmp_path / "saved", device="cpu")
-    _require_same(model, loaded)
+    loaded = load_model(tmp_path / "saved", dtype="stored", device="cpu")
+    assert_same(model, loaded)
     assert not loaded.training
     assert not any(p.requires_grad for p in loaded.backbone.parameters())
 
@@ -55,19 +55,19 @@ def test_round_trip_in_shards(make_plain: ToyMaker, tmp_path: Path) -> None:
     model = init_model(make_plain(dtype=torch.bfloat16))
     save_model(model, tmp_path / "saved", max_shard_size="20KB")
     assert len(list((tmp_path / "saved").glob("model-*-of-*.safetensors"))) > 2
-    _require_same(model, load_model(tmp_path / "saved"))
+    assert_same(model, load_model(tmp_path / "saved", dtype="stored"))
 
 
 def test_round_trip_with_tied_embeddings(make_plain: ToyMaker, tmp_path: Path) -> None:
     model = init_model(make_plain(tie_word_embeddings=True))
     save_model(model, tmp_path / "saved")
-    _require_same(model, load_model(tmp_path / "saved"))
+    assert_same(model, load_model(tmp_path / "saved", dtype="stored"))
 
 
 def test_published_to_native_round_trip(golden: Path, tmp_path: Path) -> None:
     model = load_model(golden / "A" / "checkpoint")
     save_model(model, tmp_path / "saved")
-    _require_same(model, load_model(tmp_path / "saved"))
+    assert_same(model, load_model(tmp_path / "saved", dtype="stored"))
     config = json.loads((tmp_path / "saved" / "config.json").read_text(encoding="utf-8"))
     assert "max_thoughts" not in config
     assert not [key for key in config if "talk" in key or "think" in key]
@@ -82,7 +82,7 @@ def test_trained_parts_and_notes_survive(native: Path, tmp_path: Path) -> None:
         parameter.data.normal_()
     model.config.notes.append("ünïcode kept")
     save_model(model, tmp_path / "saved")
-    _require_same(model, load_model(tmp_path / "saved"))
+    assert_same(model, load_model(tmp_path / "saved", dtype="stored"))
 
 
 def test_plain_model_round_trip(make_plain: ToyMaker, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_plain_model_round_trip(make_plain: ToyMaker, tmp_path: Path) -> None:
     assert model.thought_parts is None
     assert model.config is None
     save_model(model, tmp_path / "saved")
-    _require_same(model, load_model(tmp_path / "saved"))
+    assert_same(model, load_model(tmp_path / "saved", dtype="stored"))
 
 
 def test_dtype_argument_leaves_thought_parts_in_float32(native: Path) -> None:

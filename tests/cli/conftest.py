@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import pytest
 
 import qstar_infer
 from qstar_infer.engine.protocol import ModelInfo
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.outputs import CompletionOutput, RequestOutput, Thought
 from qstar_infer.sampling_params import SamplingParams
 
@@ -50,7 +52,7 @@ class FakeLLM:
     """Answers every prompt with the same script, one token a delta."""
 
     script: list[Thought]
-    arguments: dict[str, Any] = field(default_factory=dict)
+    engine_args: EngineArgs | None = None
     params: SamplingParams | None = None
     prompt: str | list[int] | None = None
     is_closed: bool = False
@@ -58,7 +60,7 @@ class FakeLLM:
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
     on_token: Callable[[int], None] = lambda _: None
 
-    model_info = ModelInfo(
+    model_info: ModelInfo = ModelInfo(
         name="fake",
         max_model_len=100,
         vocab_size=100,
@@ -69,18 +71,20 @@ class FakeLLM:
         created=0,
     )
 
-    def __call__(self, source: str | None = None, **arguments: Any) -> "FakeLLM":
-        """Stands for the constructor."""
-        self.arguments = {"source": source, **arguments}
+    def from_engine_args(self, args: EngineArgs) -> "FakeLLM":
+        """Stands for the classmethod."""
+        self.engine_args = args
         return self
 
     def stream(self, prompt: str | list[int], params: SamplingParams) -> Iterator[RequestOutput]:
         self.prompt, self.params = prompt, params
         try:
+            begin = 0
             for number, thought in enumerate(self.script):
                 self.on_token(number)
                 is_last = number == len(self.script) - 1
-                yield _output([thought], "length" if is_last else None)
+                yield _output([thought], "length" if is_last else None, begin=begin)
+                begin += len(thought.token)
         finally:
             self.num_streams_ended += 1
 
@@ -93,13 +97,16 @@ class FakeLLM:
 
 
 def _output(
-    thoughts: list[Thought], finish_reason: Any, *, prompt: str | None = None
+    thoughts: list[Thought], finish_reason: Any, *, begin: int = 0, prompt: str | None = None
 ) -> RequestOutput:
+    lengths = [len(thought.token) for thought in thoughts[:-1]]
     completion = CompletionOutput(
         index=0,
         text="".join(thought.token for thought in thoughts),
         token_ids=[thought.token_id for thought in thoughts],
+        token_offsets=list(accumulate(lengths, initial=begin)),
         thoughts=list(thoughts),
+        num_thought_tokens=sum(len(thought.thought_token_ids) for thought in thoughts),
         finish_reason=finish_reason,
     )
     return RequestOutput(

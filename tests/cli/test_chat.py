@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from typer.testing import CliRunner
 
 from qstar_infer.cli.chat import catch_interrupt
 from qstar_infer.cli.main import app
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, RequestError
+from qstar_infer.sampling_defaults import SamplingDefaults
 
 runner = CliRunner()
 
@@ -30,14 +33,17 @@ def test_answers_each_line_and_remembers(fake_llm: Any) -> None:
 def test_options_reach_the_model(fake_llm: Any) -> None:
     line = "chat --model org/name --quantization int8 --revision v1 --device cpu"
     runner.invoke(app, line.split(), input="/quit\n")
-    assert fake_llm.arguments == {
-        "source": "org/name",
-        "dtype": "auto",
-        "device": "cpu",
-        "quantization": "int8",
-        "revision": "v1",
-        "speculation": "auto",
-    }
+    assert fake_llm.engine_args == EngineArgs(
+        model="org/name", quantization="int8", revision="v1", device="cpu"
+    )
+
+
+def test_checkpoints_sampling_defaults_fill_in_what_the_user_leaves_out(fake_llm: Any) -> None:
+    fake_llm.model_info = replace(
+        fake_llm.model_info, sampling_defaults=SamplingDefaults(temperature=0.3, top_k=7)
+    )
+    runner.invoke(app, ["chat", "--top-k", "9"], input="a\n")
+    assert (fake_llm.params.temperature, fake_llm.params.top_k) == (0.3, 9)
 
 
 @pytest.mark.usefixtures("fake_llm")

@@ -1,6 +1,7 @@
 """`qstar generate` with a scripted model."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,10 @@ from typer.testing import CliRunner
 
 from qstar_infer.cli import generate as module
 from qstar_infer.cli.main import app
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine_args import EngineArgs
+from qstar_infer.errors import RequestError
+from qstar_infer.sampling_defaults import SamplingDefaults
 
 runner = CliRunner()
 
@@ -76,14 +81,33 @@ def test_options_reach_the_model_and_the_request(fake_llm: Any) -> None:
         "--quantization nf4 --revision v1"
     )
     runner.invoke(app, line.split())
-    assert fake_llm.arguments == {
-        "source": "/m",
-        "dtype": "float32",
-        "device": "cpu",
-        "quantization": "nf4",
-        "revision": "v1",
-        "speculation": 3,
-    }
+    assert fake_llm.engine_args == EngineArgs(
+        model="/m",
+        dtype="float32",
+        device="cpu",
+        quantization="nf4",
+        revision="v1",
+        engine=EngineConfig(speculation=3),
+    )
     params = fake_llm.params
     assert (params.max_tokens, params.temperature, params.top_p, params.top_k) == (3, 0.0, 0.5, 4)
     assert (params.seed, params.num_thought_tokens, params.think_threshold) == (7, 2, 0.9)
+
+
+def test_sampling_defaults_are_those_of_the_checkpoint_then_the_command_line(fake_llm: Any) -> None:
+    runner.invoke(app, ["generate", "Hi"])
+    assert (fake_llm.params.temperature, fake_llm.params.top_p) == (0.7, 1.0)
+    fake_llm.model_info = replace(
+        fake_llm.model_info, sampling_defaults=SamplingDefaults(temperature=0.2, top_p=0.5)
+    )
+    runner.invoke(app, ["generate", "Hi"])
+    assert (fake_llm.params.temperature, fake_llm.params.top_p) == (0.2, 0.5)
+    runner.invoke(app, ["generate", "Hi", "--temperature", "0", "--top-p", "1"])
+    assert (fake_llm.params.temperature, fake_llm.params.top_p) == (0.0, 1.0)
+
+
+def test_wrong_sampling_value_is_refused_before_the_model_is_loaded(fake_llm: Any) -> None:
+    result = runner.invoke(app, ["generate", "Hi", "--top-p", "2"])
+    assert isinstance(result.exception, RequestError)
+    assert "top_p must be a number in (0, 1], got 2.0" in str(result.exception)
+    assert fake_llm.engine_args is None

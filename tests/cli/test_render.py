@@ -6,7 +6,6 @@ import pytest
 from rich.color import Color
 from rich.text import Text
 
-from qstar_infer.cli.align import Segment
 from qstar_infer.cli.render import (
     COLOUR,
     GREY,
@@ -16,6 +15,7 @@ from qstar_infer.cli.render import (
     render_segments,
     weight_style,
 )
+from qstar_infer.cli.segments import Segment
 from qstar_infer.outputs import Thought
 
 MakeThought = Callable[..., Thought]
@@ -33,21 +33,14 @@ def styled(text: Text, part: str) -> object:
 
 
 def test_thought_stands_dimmed_beside_its_token(make_thought: MakeThought) -> None:
-    text = render_segments([segment(make_thought("Paris", "the capital", 0.5))], show_thoughts=True)
+    text = render_segments([segment(make_thought("Paris", "the capital", 0.5))])
     assert text.plain == "Paris⟨the capital⟩"
     assert styled(text, "⟨the capital⟩") == THOUGHT_STYLE
 
 
-def test_without_thoughts_the_text_is_untouched(make_thought: MakeThought) -> None:
-    segments = [segment(make_thought("Line\n", "x", 0.5)), segment(make_thought(" é", "y", 0.1))]
-    text = render_segments(segments, show_thoughts=False)
-    assert text.plain == "Line\n é"
-    assert not text.spans
-
-
 def test_removing_the_thoughts_gives_the_text(make_thought: MakeThought) -> None:
     thoughts = [make_thought("a\n\n", "b c", 0.5), make_thought("", "d", 0.5), make_thought(" é")]
-    text = render_segments([segment(thought) for thought in thoughts], show_thoughts=True)
+    text = render_segments([segment(thought) for thought in thoughts])
     visible = text.plain
     for thought in ("⟨b c⟩", "⟨d⟩"):
         visible = visible.replace(thought, "")
@@ -55,26 +48,26 @@ def test_removing_the_thoughts_gives_the_text(make_thought: MakeThought) -> None
 
 
 def test_line_break_comes_after_the_thought(make_thought: MakeThought) -> None:
-    text = render_segment(segment(make_thought("end.\n", "stop here", 0.5)), show_thoughts=True)
+    text = render_segment(segment(make_thought("end.\n", "stop here", 0.5)))
     assert text.plain == "end.⟨stop here⟩\n"
 
 
 def test_thought_stays_on_one_line_and_sends_no_control_characters(
     make_thought: MakeThought,
 ) -> None:
-    text = render_segment(segment(make_thought("a", "x\n\ty\x1b[2J", 0.5)), show_thoughts=True)
+    text = render_segment(segment(make_thought("a", "x\n\ty\x1b[2J", 0.5)))
     assert text.plain == "a⟨x↵⇥y[2J⟩"
 
 
 def test_token_without_a_thought_is_plain(make_thought: MakeThought) -> None:
-    text = render_segment(segment(make_thought(" is")), show_thoughts=True)
+    text = render_segment(segment(make_thought(" is")))
     assert text.plain == " is"
     assert not [span for span in text.spans if span.style]
 
 
 def test_tokens_of_a_split_character_show_both_thoughts(make_thought: MakeThought) -> None:
     halves = (make_thought("\ufffd", "one", 0.0), make_thought("\ufffd", "two", 1.0))
-    text = render_segment(segment(*halves, text="é"), show_thoughts=True)
+    text = render_segment(segment(*halves, text="é"))
     assert text.plain == "é⟨one⟩⟨two⟩"
     assert styled(text, "é") == weight_style(1.0)
 

@@ -14,13 +14,16 @@ GOLDEN_A = Path(__file__).parents[1] / "golden" / "A" / "checkpoint"
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """`qstar serve` on a free port; yields its base URL once it says that it is ready."""
+def serving(*arguments: str, **variables: str) -> Iterator[str]:
+    """`qstar serve` on a free port; yields its base URL once it says that it is ready.
+
+    `variables` are set in its environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "qstar_infer.cli.main", "serve", "--port", str(port)]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"} | variables
     with subprocess.Popen(
         [*command, *arguments], stdout=subprocess.PIPE, env=environment, text=True
     ) as process:
@@ -43,7 +46,7 @@ def golden_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def default_server() -> Iterator[str]:
+def default_server(default_cache: Path) -> Iterator[str]:
     """What `make serve` starts."""
-    with serving() as url:
+    with serving(QSTAR_CACHE=str(default_cache)) as url:
         yield url

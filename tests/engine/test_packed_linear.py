@@ -1,41 +1,120 @@
-"""Packed weights give the same bits, and step aside when they no longer hold."""
+"""Packed weights give the same bits, and step aside when they no longer hold.
+
+One test needs oneDNN's bfloat16 kernel. The others put a counting stand-in in its place, so that
+they test the choice between the packed and the plain path on every CPU.
+"""
 
 import copy
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from qstar_infer.engine import packed_linear
 from qstar_infer.engine.packed_linear import pack_linears
 
 from ..parity.toy import make_toy
 
+HAS_KERNEL = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
-def test_the_bits_are_those_of_the_plain_layers() -> None:
+
+@dataclass
+class StandIn:
+    """A kernel that computes what torch does, plus an error, from the weights it packed."""
+
+    num_calls: int = 0
+    error: float = 0.0
+
+    def pack(self, weight: Tensor, num_rows: int) -> Tensor:
+        del num_rows
+        return weight.clone()
+
+    def run(self, states: Tensor, packed: Tensor, bias: Tensor | None, *_: object) -> Tensor:
+        self.num_calls += 1
+        return nn.functional.linear(states, packed, bias) + self.error
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn()
+    monkeypatch.setattr(packed_linear, "_has_kernel", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", stand_in.pack)
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", stand_in.run)
+    return stand_in
+
+
+def make_layer() -> nn.Linear:
+    return nn.Linear(64, 64, bias=False).bfloat16()
+
+
+def states() -> Tensor:
+    return torch.randn(1, 2, 64).bfloat16()
+
+
+@pytest.mark.skipif(not HAS_KERNEL, reason="this CPU lacks oneDNN's bfloat16 kernel (AVX512)")
+def test_the_kernels_bits_are_those_of_the_plain_layers() -> None:
     plain = make_toy().stock.bfloat16()
     packed = copy.deepcopy(plain)
-    if pack_linears(packed) == 0:
-        pytest.skip("this CPU has no bfloat16 kernel of oneDNN, so nothing is packed")
+    assert pack_linears(packed) > 0
     ids = torch.randint(0, 256, (1, 37))
     with torch.inference_mode():
         assert torch.equal(packed(ids).logits, plain(ids).logits)
 
 
-def test_changed_weights_are_used_at_once() -> None:
-    layer = torch.nn.Linear(64, 64, bias=False).bfloat16()
-    pack_linears(layer)
-    states = torch.randn(1, 2, 64).bfloat16()
+def test_inference_takes_the_packed_weights(kernel: StandIn) -> None:
+    plain = make_toy().stock.bfloat16()
+    packed = copy.deepcopy(plain)
+    num_layers = sum(type(module) is nn.Linear for module in packed.modules())
+    assert pack_linears(packed) == num_layers
+    ids = torch.randint(0, 256, (1, 37))
+    kernel.num_calls = 0
+    with torch.inference_mode():
+        assert torch.equal(packed(ids).logits, plain(ids).logits)
+    assert kernel.num_calls == num_layers
+
+
+def test_a_kernel_that_rounds_otherwise_is_not_used(kernel: StandIn) -> None:
+    kernel.error = 1.0
+    layer = make_layer()
+    assert pack_linears(layer) == 0
+    kernel.num_calls = 0
+    with torch.inference_mode():
+        layer(states())
+    assert kernel.num_calls == 0
+
+
+def test_changed_weights_are_used_at_once(kernel: StandIn) -> None:
+    layer = make_layer()
+    assert pack_linears(layer) == 1
     with torch.no_grad():
         layer.weight.zero_()
+    kernel.num_calls = 0
     with torch.inference_mode():
-        assert layer(states).eq(0).all()
+        assert layer(states()).eq(0).all()
+    assert kernel.num_calls == 0
 
 
-def test_gradients_still_flow() -> None:
-    layer = torch.nn.Linear(64, 64, bias=False).bfloat16()
-    pack_linears(layer)
-    layer(torch.randn(1, 2, 64).bfloat16()).sum().backward()
+def test_gradients_still_flow(kernel: StandIn) -> None:
+    layer = make_layer()
+    assert pack_linears(layer) == 1
+    kernel.num_calls = 0
+    layer(states()).sum().backward()
+    assert kernel.num_calls == 0
     assert layer.weight.grad is not None
 
 
+@pytest.mark.usefixtures("kernel")
 def test_float32_is_left_alone() -> None:
     assert pack_linears(make_toy().stock) == 0
+
+
+@pytest.mark.usefixtures("kernel")
+def test_copies_that_would_fill_the_memory_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_linear, "_MEMORY_SHARE", 0.0)
+    assert pack_linears(make_layer()) == 0
+
+
+def test_without_the_kernel_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_linear, "_has_kernel", lambda: False)
+    assert pack_linears(make_layer()) == 0

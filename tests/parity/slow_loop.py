@@ -12,14 +12,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
 
+from ..tolerances import NEAR_TIE
+
 MASK64 = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
 GOLDEN = 0x9E3779B97F4A7C15
+
+Words = NDArray[np.uint32]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What follows a prefix; the logits are `[vocab]`."""
+
+    base: Numbers
+    mixed: Numbers
+    mixing_weight: float
+    thought: list[int]
+    is_near_tie: bool
+    """Rounding may change the thought, or whether there is one."""
 
 
 @dataclass
@@ -29,8 +47,13 @@ class SlowOutput:
     mixing_weights: list[float] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     base_logprobs: list[float] = field(default_factory=list)
-    prompt_logprobs: list[float] = field(default_factory=list)
-    """Of prompt tokens 1, 2, ...; empty where nobody asked."""
+    num_firm: int | None = None
+    """Tokens before the first that rounding may change; None: all."""
+    prompt_logprobs: list[float | None] = field(default_factory=list)
+    """Of prompt tokens 1, 2, ...; empty unless asked for. None: rounding may change the thought."""
+
+    def firm_tokens(self) -> int:
+        return len(self.token_ids) if self.num_firm is None else self.num_firm
 
 
 def mix64(x: int) -> int:
@@ -45,7 +68,7 @@ def noise_key(seed: int, position: int, role: int) -> int:
     return mix64(key ^ ((role * GOLDEN + 1) & MASK64))
 
 
-def mix32(x: np.ndarray) -> np.ndarray:
+def mix32(x: Words) -> Words:
     x = x ^ (x >> np.uint32(16))
     x = x * np.uint32(0x7FEB352D)
     x = x ^ (x >> np.uint32(15))
@@ -53,7 +76,7 @@ def mix32(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint32(16))
 
 
-def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
+def gumbel(seed: int, position: int, role: int, vocab_size: int) -> Numbers:
     key = noise_key(seed, position, role)
     tokens = np.arange(vocab_size, dtype=np.uint32)
     bits = mix32(mix32(tokens ^ np.uint32(key & MASK32)) ^ np.uint32(key >> 32))
@@ -61,11 +84,21 @@ def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
     return -np.log(-np.log1p(-tail))
 
 
-def pick(logits: np.ndarray, temperature: float, seed: int, position: int, role: int) -> int:
+def pick(logits: Numbers, temperature: float, seed: int, position: int, role: int) -> int:
+    return int(np.argmax(scores(logits, temperature, seed, position, role)))
+
+
+def scores(logits: Numbers, temperature: float, seed: int, position: int, role: int) -> Numbers:
+    """What the picked token has the largest of."""
     if temperature == 0:
-        return int(np.argmax(logits))
-    noise = gumbel(seed, position, role, len(logits))
-    return int(np.argmax(logits / temperature + noise))
+        return logits
+    return logits / temperature + gumbel(seed, position, role, len(logits))
+
+
+def is_near_tie(scores: Numbers, temperature: float) -> bool:
+    """Whether logits that are NEAR_TIE closer would make another token the first."""
+    second, first = np.partition(scores, -2)[-2:]
+    return bool((first - second) * (temperature or 1.0) < NEAR_TIE)
 
 
 class SlowLoop:
@@ -91,36 +124,40 @@ class SlowLoop:
         output = self.stock.model(
             inputs_embeds=embeddings[None], attention_mask=mask[None, None], use_cache=False
         )
-        return output.last_hidden_state[0, -1]
+        last: torch.Tensor = output.last_hidden_state[0, -1]
+        return last
 
     @torch.no_grad()
-    def logits(self, hidden: torch.Tensor) -> np.ndarray:
-        logits = self.stock.lm_head(hidden).double().numpy().copy()
+    def logits(self, hidden: torch.Tensor) -> Numbers:
+        logits: Numbers = self.stock.lm_head(hidden).double().numpy().copy()
         logits[self.delimiters] = -math.inf
         return logits
 
     @torch.no_grad()
     def decide(
         self, prefix: list[int], params: SamplingParams, num_thought_tokens: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray, float, list[int]]:
-        """Base logits, mixed logits, mixing weight and thought after a prefix."""
+    ) -> Decision:
+        """The logits and the thought after a prefix."""
         embed = self.stock.get_input_embeddings()
         fed = embed(torch.tensor(prefix))
         anchor = len(prefix) - 1
         hidden_base = self.hidden(fed, anchor)
         base = self.logits(hidden_base)
         top = math.exp(base.max() - log_sum_exp(base))
-        skips = params.think_threshold is not None and top >= params.think_threshold
-        if num_thought_tokens == 0 or skips:
-            return base, base, 0.0, []
+        threshold = 2.0 if params.think_threshold is None else params.think_threshold
+        near = threshold > 0 and abs(math.log(top / threshold)) < NEAR_TIE
+        if num_thought_tokens == 0 or top >= threshold:
+            return Decision(base, base, 0.0, [], near and num_thought_tokens > 0)
         heat = params.thought_temperature
         if heat is None:
             heat = 0.0 if params.temperature == 0 else 1.0
+        assert self.parts is not None
         fed = torch.cat([fed, self.parts.start_thought[None]])
         thought: list[int] = []
         for role in range(1, num_thought_tokens + 1):
             logits = self.logits(self.hidden(fed, anchor))
             thought.append(pick(logits, heat, seed, len(prefix), role))
+            near |= is_near_tie(scores(logits, heat, seed, len(prefix), role), heat)
             fed = torch.cat([fed, embed(torch.tensor(thought[-1:]))])
         fed = torch.cat([fed, self.parts.end_thought[None]])
         hidden_thought = self.hidden(fed, anchor)
@@ -129,7 +166,7 @@ class SlowLoop:
             states = layer(states)
         weight = float(states)
         mixed = self.logits((1 - weight) * hidden_base + weight * hidden_thought)
-        return base, mixed, weight, thought
+        return Decision(base, mixed, weight, thought, near)
 
     def generate(
         self,
@@ -141,35 +178,39 @@ class SlowLoop:
         eos: int,
     ) -> SlowOutput:
         """Greedy or sampled decoding; `stop` strings are not looked at."""
+        assert params.max_tokens is not None
         tokens = list(prompt)
         output = SlowOutput()
         if params.prompt_logprobs is not None:
             for end in range(1, len(prompt)):
-                _, mixed, _, _ = self.decide(prompt[:end], params, num_thought_tokens, seed)
-                output.prompt_logprobs.append(float(mixed[prompt[end]] - log_sum_exp(mixed)))
+                after = self.decide(prompt[:end], params, num_thought_tokens, seed)
+                logprob = float(after.mixed[prompt[end]] - log_sum_exp(after.mixed))
+                output.prompt_logprobs.append(None if after.is_near_tie else logprob)
         while len(output.token_ids) < params.max_tokens:
-            base, mixed, weight, thought = self.decide(tokens, params, num_thought_tokens, seed)
-            shaped = shape(mixed, params, tokens, len(prompt), eos)
-            token = pick(shaped, params.temperature, seed, len(tokens), 0)
+            after = self.decide(tokens, params, num_thought_tokens, seed)
+            shaped = shape(after.mixed, params, tokens, len(prompt), eos)
+            token, is_firm = pick_visible(shaped, params, seed, len(tokens))
+            if output.num_firm is None and (after.is_near_tie or not is_firm):
+                output.num_firm = len(output.token_ids)
             output.token_ids.append(token)
-            output.thoughts.append(thought)
-            output.mixing_weights.append(weight)
-            output.logprobs.append(float(mixed[token] - log_sum_exp(mixed)))
-            output.base_logprobs.append(float(base[token] - log_sum_exp(base)))
+            output.thoughts.append(after.thought)
+            output.mixing_weights.append(after.mixing_weight)
+            output.logprobs.append(float(after.mixed[token] - log_sum_exp(after.mixed)))
+            output.base_logprobs.append(float(after.base[token] - log_sum_exp(after.base)))
             tokens.append(token)
             if (token == eos and not params.ignore_eos) or token in params.stop_token_ids:
                 break
         return output
 
 
-def log_sum_exp(logits: np.ndarray) -> float:
+def log_sum_exp(logits: Numbers) -> float:
     return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
 
 
 def shape(
-    logits: np.ndarray, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
-) -> np.ndarray:
-    """Bias, penalties and filters, one token of the vocabulary at a time."""
+    logits: Numbers, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
+) -> Numbers:
+    """Bias and penalties, one token of the vocabulary at a time."""
     row = logits.copy()
     output = tokens[num_prompt:]
     for token, bias in (params.logit_bias or {}).items():
@@ -183,26 +224,51 @@ def shape(
         row[token] = row[token] / penalty if row[token] > 0 else row[token] * penalty
     for token, count in Counter(output).items():
         row[token] -= params.presence_penalty + params.frequency_penalty * count
-    return row if params.temperature == 0 else keep_likely(row, params)
+    return row
 
 
-def keep_likely(row: np.ndarray, params: SamplingParams) -> np.ndarray:
-    """`top_k`, then `top_p` of what is left, then `min_p`."""
+def pick_visible(
+    row: Numbers, params: SamplingParams, seed: int, position: int
+) -> tuple[int, bool]:
+    """The token of shaped logits, and whether no rounding can make it another."""
+    if params.temperature == 0:
+        return int(np.argmax(row)), not is_near_tie(row, 0.0)
+    # Logits NEAR_TIE off change shares by that factor, and the sums of shares with them.
+    slack = NEAR_TIE / params.temperature
+    kept, *off = (keep_likely(row, params, slack=each) for each in (0.0, -slack, slack))
+    token = pick(kept, params.temperature, seed, position, 0)
+    is_near = is_near_tie(scores(kept, params.temperature, seed, position, 0), params.temperature)
+    others = {pick(each, params.temperature, seed, position, 0) for each in off}
+    return token, not is_near and others == {token}
+
+
+def keep_likely(row: Numbers, params: SamplingParams, *, slack: float) -> Numbers:
+    """`top_k`, then `top_p` of what is left, then `min_p`; a copy.
+
+    Args:
+        row: shaped logits, `[vocab]`.
+        params: its filters and temperature.
+        slack: relative error of the shares to allow for: above 0 keeps tokens that are just
+            outside of a filter, below 0 drops those just inside.
+    """
+    row = row.copy()
     order = sorted(range(len(row)), key=lambda token: -row[token])
-    if params.top_k > 0:
-        row[order[params.top_k :]] = -math.inf
+    if 0 < params.top_k < len(row):
+        last, first_out = row[order[params.top_k - 1]], row[order[params.top_k]]
+        middle = (last + first_out) / 2 if np.isfinite(first_out) else last
+        row[row < middle - slack * params.temperature / 2] = -math.inf
     if params.top_p < 1:
         mass = 0.0
         for token, share in zip(order, shares(row, params.temperature)[order], strict=True):
-            if mass >= params.top_p:
+            if mass >= params.top_p * (1 + slack):
                 row[token] = -math.inf
             mass += share
     if params.min_p > 0:
         likely = shares(row, params.temperature)
-        row[likely < params.min_p * likely.max()] = -math.inf
+        row[likely < params.min_p * likely.max() * (1 - slack)] = -math.inf
     return row
 
 
-def shares(row: np.ndarray, temperature: float) -> np.ndarray:
+def shares(row: Numbers, temperature: float) -> Numbers:
     scaled = row / temperature
     return np.exp(scaled - log_sum_exp(scaled))

@@ -9,6 +9,7 @@ import torch
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_params import SamplingParams
 
+from ..tolerances import TOY_LOGITS, TOY_MIXING_WEIGHT
 from .slow_loop import SlowLoop
 from .toy import ARCHITECTURES, END_ID, START_ID, make_toy
 
@@ -35,21 +36,24 @@ def test_every_position_of_a_padded_batch_equals_the_definition(
         ids, mask, num_thought_tokens=num_thought_tokens, temperature=temperature, seed=-5
     )
     params = SamplingParams(temperature=temperature, thought_temperature=temperature)
+    num_compared = 0
     for row, prompt in enumerate(PROMPTS):
         for anchor in range(len(prompt)):
-            base, mixed, weight, thought = slow.decide(
-                prompt[: anchor + 1], params, num_thought_tokens, -5
-            )
-            assert trace.thought_ids[row, anchor].tolist() == thought
-            assert float(trace.mixing_weight[row, anchor]) == pytest.approx(weight, abs=1e-4)
-            keep = np.isfinite(base)
-            # Two float32 computations with other orders of summation; logits reach about 30.
-            np.testing.assert_allclose(
-                trace.base_logits[row, anchor].numpy()[keep], base[keep], atol=1e-4
-            )
-            np.testing.assert_allclose(
-                trace.logits[row, anchor].numpy()[keep], mixed[keep], atol=1e-4
-            )
+            want = slow.decide(prompt[: anchor + 1], params, num_thought_tokens, -5)
+            keep = np.isfinite(want.base)
+            assert_close(trace.base_logits[row, anchor].numpy()[keep], want.base[keep])
+            if want.is_near_tie:
+                continue
+            assert trace.thought_ids[row, anchor].tolist() == want.thought
+            weight = float(trace.mixing_weight[row, anchor])
+            assert weight == pytest.approx(want.mixing_weight, abs=TOY_MIXING_WEIGHT)
+            assert_close(trace.logits[row, anchor].numpy()[keep], want.mixed[keep])
+            num_compared += 1
+    assert num_compared >= 11, "of 12 anchors"
+
+
+def assert_close(got: np.ndarray, want: np.ndarray) -> None:
+    np.testing.assert_allclose(got, want, rtol=0, atol=TOY_LOGITS)
 
 
 def test_delimiters_are_never_thought_and_masked_in_the_output() -> None:
@@ -111,6 +115,7 @@ def test_settings_may_be_numbers_of_numpy() -> None:
     ids, _ = padded([PROMPTS[0]])
     settings: dict[str, Any] = {"num_thought_tokens": 2, "temperature": 0.5, "seed": 7}
     plain = model.think(ids, **settings)
-    given = model.think(ids, **{name: np.array(value)[()] for name, value in settings.items()})
+    numpy_settings: dict[str, Any] = {k: np.array(value)[()] for k, value in settings.items()}
+    given = model.think(ids, **numpy_settings)
     assert torch.equal(given.thought_ids, plain.thought_ids)
     assert torch.equal(given.logits, plain.logits)

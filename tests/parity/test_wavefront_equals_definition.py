@@ -6,6 +6,7 @@ Each case draws a mix of requests (lengths, seeds, sampling settings, thought le
 """
 
 import random
+from dataclasses import dataclass
 from functools import lru_cache
 
 import pytest
@@ -13,14 +14,20 @@ import pytest
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
-from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob
+from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 
+from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
 from .slow_loop import SlowLoop, SlowOutput
 from .toy import ARCHITECTURES, EOS, Toy, make_toy
 
 PromptScores = list[dict[int, Logprob] | None]
-CASES = [(name, seed) for seed in range(8) for name in ARCHITECTURES]
+NUM_FAST, NUM_SEEDS = 4, 16
+CASES = [
+    pytest.param(name, seed, marks=[pytest.mark.slow] if seed >= NUM_FAST else [])
+    for seed in range(NUM_SEEDS)
+    for name in ARCHITECTURES
+]
 
 
 @lru_cache
@@ -64,7 +71,18 @@ def draw_config(draw: random.Random) -> EngineConfig:
     )
 
 
-def run_mix(toy: Toy, draw: random.Random) -> EngineStats:
+@dataclass(frozen=True)
+class Mix:
+    """What an engine made of a mix of requests."""
+
+    requests: dict[str, EngineRequest]
+    aborted: set[str]
+    got: dict[str, CompletionOutput]
+    scores: dict[str, PromptScores]
+    stats: EngineStats
+
+
+def run_mix(toy: Toy, draw: random.Random) -> Mix:
     engine = LLMEngine(toy.model, draw_config(draw))
     requests = {
         f"r{i}": EngineRequest(
@@ -87,18 +105,14 @@ def run_mix(toy: Toy, draw: random.Random) -> EngineStats:
             engine.abort(name)
             arrivals.pop(name, None)
         for delta in engine.step():
+            assert isinstance(delta, RequestOutput)
             got[delta.request_id].extend(delta.outputs[0])
             if delta.prompt_logprobs is not None:
                 scores[delta.request_id] = delta.prompt_logprobs
         step += 1
         assert step < 5000, "the engine does not come to an end"
     engine.check_idle()
-    for name, request in requests.items():
-        want = wanted(toy, request)
-        compare(got[name], want, was_aborted=name in aborts)
-        if got[name].token_ids and request.params.prompt_logprobs is not None:
-            compare_scores(scores[name], request.prompt_token_ids, want)
-    return engine.stats()
+    return Mix(requests, set(aborts), got, scores, engine.stats())
 
 
 def wanted(toy: Toy, request: EngineRequest) -> SlowOutput:
@@ -115,38 +129,56 @@ def wanted(toy: Toy, request: EngineRequest) -> SlowOutput:
 
 
 def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> None:
-    count = len(got.token_ids)
-    if not was_aborted or got.finish_reason is not None:
-        assert count == len(want.token_ids)
+    """Token by token, up to the first that rounding may change: after it the texts may part."""
+    is_whole = want.num_firm is None and (not was_aborted or got.finish_reason is not None)
+    if is_whole:
+        assert len(got.token_ids) == len(want.token_ids)
         assert got.finish_reason is not None
-    assert got.token_ids == want.token_ids[:count]
-    assert [t.thought_token_ids for t in got.thoughts] == want.thoughts[:count]
+    count = min(len(got.token_ids), want.firm_tokens())
+    assert got.token_ids[:count] == want.token_ids[:count]
+    assert [t.thought_token_ids for t in got.thoughts[:count]] == want.thoughts[:count]
     for thought, weight, logprob, base_logprob in zip(
-        got.thoughts, want.mixing_weights, want.logprobs, want.base_logprobs, strict=False
+        got.thoughts[:count],
+        want.mixing_weights,
+        want.logprobs,
+        want.base_logprobs,
+        strict=False,
     ):
-        # float32 against float32 with another order of sums, and logits of up to about 30.
-        assert thought.mixing_weight == pytest.approx(weight, abs=1e-4)
-        assert thought.logprob == pytest.approx(logprob, abs=1e-3)
-        assert thought.base_logprob == pytest.approx(base_logprob, abs=1e-3)
+        assert thought.mixing_weight == pytest.approx(weight, abs=TOY_MIXING_WEIGHT)
+        assert thought.logprob == pytest.approx(logprob, abs=TOY_LOGPROBS)
+        assert thought.base_logprob == pytest.approx(base_logprob, abs=TOY_LOGPROBS)
 
 
 def compare_scores(got: PromptScores, prompt: list[int], want: SlowOutput) -> None:
     assert got[0] is None
     for token_id, entry, logprob in zip(prompt[1:], got[1:], want.prompt_logprobs, strict=True):
         assert entry is not None
-        assert entry[token_id].logprob == pytest.approx(logprob, abs=1e-3)
+        if logprob is not None:
+            assert entry[token_id].logprob == pytest.approx(logprob, abs=TOY_LOGPROBS)
 
 
 @pytest.mark.parametrize(("architecture", "seed"), CASES)
 def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
     architecture: str, seed: int
 ) -> None:
-    run_mix(toy_of(architecture), random.Random(f"{architecture} {seed}"))
+    toy = toy_of(architecture)
+    mix = run_mix(toy, random.Random(f"{architecture} {seed}"))
+    num_firm = num_tokens = 0
+    for name, request in mix.requests.items():
+        want = wanted(toy, request)
+        compare(mix.got[name], want, was_aborted=name in mix.aborted)
+        if mix.got[name].token_ids and request.params.prompt_logprobs is not None:
+            compare_scores(mix.scores[name], request.prompt_token_ids, want)
+        num_firm += want.firm_tokens()
+        num_tokens += len(want.token_ids)
+    # A decision is a near tie about once in 1,000, and ends the comparison of one of the requests.
+    assert num_firm >= num_tokens / 2
 
 
 def test_the_mixes_reject_drafts_and_preempt() -> None:
     """The property above would mean little if nothing ever went wrong in the mixes."""
-    stats = [run_mix(toy_of("llama"), random.Random(f"llama {seed}")) for seed in range(10)]
+    toy = toy_of("llama")
+    stats = [run_mix(toy, random.Random(f"llama {seed}")).stats for seed in range(NUM_SEEDS)]
     assert sum(s.rejected for s in stats) > 20
     assert sum(s.accepted for s in stats) > 20
     assert sum(s.preemptions for s in stats) > 5

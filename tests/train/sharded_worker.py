@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from qstar_train.settings import load_settings
-from qstar_train.trainer.config import TrainSettings
-from qstar_train.trainer.module import ObjectiveModule
+from qstar_train.config import TrainConfig
+from qstar_train.config_file import load_config
+from qstar_train.trainer.model_setup import model_to_train, parameter_groups
+from qstar_train.trainer.quiet_star import ObjectiveModule
 from qstar_train.trainer.state import load_state, save_state
-from qstar_train.trainer.weights import model_to_train, parameter_groups
 
 
 def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -26,7 +26,7 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
 
 
 def train_steps(
-    settings: TrainSettings, states: Path, *, rank: int, world: int, resume: bool
+    settings: TrainConfig, states: Path, *, rank: int, world: int, resume: bool
 ) -> None:
     """Steps 0 and 1, or, resumed from the state between them, only step 1."""
     module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
@@ -48,7 +48,7 @@ def train_steps(
 def main() -> None:
     """`sharded_worker.py CONFIG STATES`, under torchrun."""
     dist.init_process_group("gloo")
-    settings = load_settings(TrainSettings, Path(sys.argv[1]))
+    settings = load_config(TrainConfig, Path(sys.argv[1]))
     states = Path(sys.argv[2])
     rank, world = dist.get_rank(), dist.get_world_size()
     train_steps(settings, states, rank=rank, world=world, resume=False)

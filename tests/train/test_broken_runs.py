@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.trainer import state
-from qstar_train.trainer.loop import train
 from qstar_train.trainer.run_directory import RunDirectory
+from qstar_train.trainer.train import train
 
-from .trainer_toys import settings_of, write_config
+from .trainer_toys import config_of, write_config
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(config: Path, directory: Path, *, resume: bool = False, **changes: Any) -> Path:
-    train(settings_of(config, output=str(directory), **changes), resume=resume)
+    train(config_of(config, output=str(directory), **changes), resume=resume)
     return directory
 
 
@@ -48,7 +48,7 @@ def test_a_log_torn_within_a_character_is_cut_before_it(config: Path, tmp_path: 
         directory.append(directory.samples, {"step": step, "thought": "é"})
     whole = directory.samples.read_bytes()
     directory.samples.write_bytes(whole[: whole.rindex("é".encode()) + 1])
-    directory.begin(settings_of(config), {}, 2)
+    directory.begin(config_of(config), {}, 2)
     assert json.loads(directory.samples.read_bytes()) == {"step": 1, "thought": "é"}
 
 
@@ -56,11 +56,11 @@ def test_a_beginning_that_is_cut_off_leaves_the_run_as_it_was(config: Path, tmp_
     """It left half of settings.yaml, and a run that could not be resumed."""
     directory = RunDirectory(tmp_path)
     directory.append(directory.metrics, {"step": 1, "loss": "1.0" * 50})
-    directory.begin(settings_of(config), {"model": "1" * 100}, 1)
-    files = (directory.settings, directory.inputs, directory.metrics)
+    directory.begin(config_of(config), {"model": "1" * 100}, 1)
+    files = (directory.config, directory.inputs, directory.metrics)
     before = [path.read_bytes() for path in files]
     with full_disk(60), pytest.raises(CheckpointError, match=r"settings\.yaml cannot be written"):
-        directory.begin(settings_of(config), {}, 1)
+        directory.begin(config_of(config), {}, 1)
     with full_disk(60), pytest.raises(CheckpointError, match=r"metrics\.jsonl cannot be written"):
         directory.append(directory.metrics, {"step": 2})
     assert [path.read_bytes() for path in files] == before
@@ -73,14 +73,14 @@ def test_a_file_where_the_states_go_is_named_before_the_model_is_loaded(
     """It ended in a NotADirectoryError, once the first steps had been made."""
     directory = RunDirectory(tmp_path / "run")
     directory.path.mkdir()
-    settings = settings_of(config, output=str(directory.path))
+    settings = config_of(config, output=str(directory.path))
     if resume:
         directory.begin(settings, {}, 0)
     directory.states.write_text("")
     monkeypatch.setattr(
-        "qstar_train.trainer.loop.model_to_train", lambda *_, **__: pytest.fail("loaded")
+        "qstar_train.trainer.train.load_to_train", lambda *_, **__: pytest.fail("loaded")
     )
-    with pytest.raises(ConfigError, match=r"output = .*run cannot be made: .*states'\. Give"):
+    with pytest.raises(ConfigError, match=r"output = .*run cannot be created: .*states'\. Give"):
         train(settings, resume=resume)
 
 
@@ -92,7 +92,7 @@ def test_a_file_where_the_states_go_is_named_before_the_model_is_loaded(
         ("[2]", "TypeError"),
         ("{}", "KeyError: 'step'"),
         ('{"step": "2"}', "ValueError"),
-        ('{"step": 1}', "it is of step 1"),
+        ('{"step": 1}', "it says step 1"),
     ],
 )
 def test_a_state_without_its_step_is_named(
@@ -102,7 +102,7 @@ def test_a_state_without_its_step_is_named(
     directory = run(config, tmp_path / "run", steps=2, save_every=1)
     path = directory / "states" / "step-000002" / "state.json"
     path.write_bytes(text.encode("latin-1"))
-    pattern = rf"state\.json does not say that its state is step-000002 .*{message}.*\. Delete"
+    pattern = rf"state\.json does not belong to step-000002 .*{message}.*\. Delete"
     with pytest.raises(CheckpointError, match=pattern):
         run(config, directory, steps=2, save_every=1, resume=True)
 
@@ -110,10 +110,10 @@ def test_a_state_without_its_step_is_named(
 @pytest.mark.parametrize(
     ("file", "name", "shape", "message"),
     [
-        ("weights", "talk_head.0.weight", None, r"is not there in the file and has shape \[\d"),
+        ("weights", "talk_head.0.weight", None, r"is missing in the file and has shape \[\d"),
         ("weights", "talk_head.0.weight", [3, 2], r"has shape \[3, 2\] in the file and has shape"),
-        ("weights", "odd", [1], r"odd has shape \[1\] in the file and is not there in the model"),
-        ("optimizer", "talk_head.0.weight/exp_avg", None, "exp_avg is not there in the file"),
+        ("weights", "odd", [1], r"odd has shape \[1\] in the file and is missing in the model"),
+        ("optimizer", "talk_head.0.weight/exp_avg", None, "exp_avg is missing in the file"),
         ("optimizer", "talk_head.0.weight/exp_avg", [3, 2], r"exp_avg has shape \[3, 2\] in the"),
     ],
 )
@@ -157,7 +157,9 @@ def test_a_state_that_does_not_fit_the_disk_is_named_and_the_one_before_it_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr("qstar_train.trainer.loop.save_state", on_a_full_disk)
-        with pytest.raises(CheckpointError, match=r"states cannot be written: .*large.* --resume"):
+        with pytest.raises(
+            CheckpointError, match=r"step-000002 cannot be written: .*large.* --resume"
+        ):
             run(config, cut, steps=2, save_every=1)
     assert [path.name for path in (cut / "states").iterdir()] == ["step-000001"]
     run(config, cut, steps=2, save_every=1, resume=True)
@@ -177,7 +179,7 @@ def test_a_checkpoint_that_does_not_fit_the_disk_leaves_the_earlier_one(
     changes = {"steps": 1, "model": str(config.parent / "plain"), "lora": {"rank": 2}}
     directory = run(config, tmp_path / "run", **changes)
     before = {path: path.read_bytes() for path in (directory / name).iterdir()}
-    message = rf"run/\.?{name} c.* be written: .*[Ll]arge.* Make room"
+    message = rf"run/\.?{name} c.* be written: .*[Ll]arge.* Free disk space"
     limit = len(before[directory / name / file]) - 1
     with full_disk(limit), pytest.raises(CheckpointError, match=message):
         run(config, directory, resume=True, **changes)

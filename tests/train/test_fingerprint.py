@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from qstar_infer.checkpoint import load, save_model
+from qstar_infer.checkpoint import load_source, save_model
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.fingerprint import fingerprint_of
-from qstar_train.trainer.loop import train
+from qstar_train.trainer.train import train
 
 from ..parity.toy import make_toy
-from .trainer_toys import settings_of, write_config
+from .trainer_toys import config_of, write_config
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_packaged_base_is_looked_at_where_loading_takes_it(
 ) -> None:
     packaged = tmp_path / "packaged.gguf"
     packaged.write_bytes(b"weights")
-    monkeypatch.setattr(load, "base_source", lambda: str(packaged))
+    monkeypatch.setattr(load_source, "base_source", lambda: str(packaged))
     adapter = adapter_over(BASE_MODEL, tmp_path / "adapter")
     before = fingerprint_of(str(adapter))
     packaged.write_bytes(b"others!")
@@ -81,11 +81,11 @@ def test_training_does_not_go_on_over_another_base(tmp_path: Path) -> None:
     lora = {"rank": 2, "alpha": 4, "target_modules": ["q_proj"]}
     common = {"steps": 1, "lora": lora}
     first = {"model": str(tmp_path / "plain"), "output": str(tmp_path / "first")}
-    train(settings_of(config, **common, **first))
+    train(config_of(config, **common, **first))
     second = {"model": str(tmp_path / "first" / "adapter"), "output": str(tmp_path / "second")}
-    train(settings_of(config, **common, **second))
-    train(settings_of(config, **common, **second), resume=True)
+    train(config_of(config, **common, **second))
+    train(config_of(config, **common, **second), resume=True)
     with (tmp_path / "plain" / "config.json").open("a") as file:
         file.write("\n")
     with pytest.raises(ConfigError, match="other content of model, or of the base of its adapter"):
-        train(settings_of(config, **common, **second), resume=True)
+        train(config_of(config, **common, **second), resume=True)

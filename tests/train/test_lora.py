@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError, ConfigError
-from qstar_train.trainer.loop import train
-from qstar_train.trainer.weights import model_to_train
+from qstar_train.trainer.model_setup import model_to_train
+from qstar_train.trainer.train import train
 
-from .trainer_toys import settings_of, write_config
+from .trainer_toys import config_of, write_config
 
 LORA: dict[str, Any] = {"rank": 2, "alpha": 4, "target_modules": ["q_proj", "up_proj"]}
 TARGETS = {
@@ -31,7 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train_adapter(config: Path, output: Path, **changes: Any) -> Path:
     """One step over the plain model, or over what `changes` say; the adapter's directory."""
     common = {"model": str(config.parent / "plain"), "steps": 1, "lora": LORA}
-    train(settings_of(config, **common | changes, output=str(output)))
+    train(config_of(config, **common | changes, output=str(output)))
     return output / "adapter"
 
 
@@ -63,7 +63,7 @@ def test_an_adapter_of_other_layers_is_not_trained_further(
     config: Path, tmp_path: Path, adapter: Path, targets: str | list[str] | None
 ) -> None:
     """`all-linear` was read letter by letter, a missing list was a traceback."""
-    settings = settings_of(
+    settings = config_of(
         config,
         model=str(changed(adapter, tmp_path, target_modules=targets)),
         lora=LORA | {"target_modules": ["v_proj", "q_proj"]},
@@ -76,7 +76,7 @@ def test_what_the_tensors_are_decides_and_not_their_description(
     config: Path, tmp_path: Path, adapter: Path
 ) -> None:
     described = changed(adapter, tmp_path, target_modules=None)
-    model_to_train(settings_of(config, model=str(described), lora=LORA), device="cpu")
+    model_to_train(config_of(config, model=str(described), lora=LORA), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -89,16 +89,16 @@ def test_an_adapter_that_computes_otherwise_is_not_trained_further(
     """A rank-stabilised one went on with another scale, without a word."""
     source = changed(adapter, tmp_path, **{name: value})
     with pytest.raises(ConfigError, match=f"an adapter with {name} = .*qstar convert"):
-        model_to_train(settings_of(config, model=str(source), lora=LORA), device="cpu")
+        model_to_train(config_of(config, model=str(source), lora=LORA), device="cpu")
 
 
 def test_what_differs_is_named_by_its_setting(config: Path, tmp_path: Path, adapter: Path) -> None:
-    settings = settings_of(config, model=str(adapter), lora=LORA | {"rank": 4})
+    settings = config_of(config, model=str(adapter), lora=LORA | {"rank": 4})
     with pytest.raises(ConfigError, match=r"lora\.rank was 2 and is 4\. Change lora"):
         model_to_train(settings, device="cpu")
     other = changed(adapter, tmp_path, peft_type="IA3")
     with pytest.raises(CheckpointError, match="only LORA"):
-        model_to_train(settings_of(config, model=str(other), lora=LORA), device="cpu")
+        model_to_train(config_of(config, model=str(other), lora=LORA), device="cpu")
 
 
 def changed(adapter: Path, directory: Path, **values: object) -> Path:

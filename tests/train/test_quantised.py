@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.objective.config import ObjectiveSettings
-from qstar_train.trainer.loop import train
-from qstar_train.trainer.module import ObjectiveModule
-from qstar_train.trainer.weights import model_to_train
+from qstar_train.config import ObjectiveConfig
+from qstar_train.trainer.model_setup import model_to_train
+from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.train import train
 
-from .trainer_toys import settings_of, write_config
+from .trainer_toys import config_of, write_config
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("bitsandbytes") is None, reason="needs bitsandbytes"
@@ -29,8 +29,8 @@ def test_gradients_over_4_bits_are_those_over_the_same_weights(tmp_path: Path) -
     """Some CPUs ran 4-bit layers by a kernel without gradients: only the last ones learned."""
     config = write_config(tmp_path)
     common: dict[str, Any] = {"model": str(GOLDEN)}
-    quantised = settings_of(config, **common, lora=LORA | {"quantization": "nf4"})
-    plain = settings_of(config, **common, lora=LORA)
+    quantised = config_of(config, **common, lora=LORA | {"quantization": "nf4"})
+    plain = config_of(config, **common, lora=LORA)
     found, expected = (model_to_train(item, device="cpu") for item in (quantised, plain))
     write_out_4_bits(found, expected)
     got, wanted = gradients(found), gradients(expected)
@@ -50,7 +50,7 @@ def test_a_run_over_a_quantised_base_is_saved_and_resumed(
     """
     config = write_config(tmp_path)
     lora = LORA | {"quantization": quantization}
-    whole = settings_of(config, model=str(GOLDEN), lora=lora, steps=4, output=str(tmp_path / "a"))
+    whole = config_of(config, model=str(GOLDEN), lora=lora, steps=4, output=str(tmp_path / "a"))
     train(whole)
     states = tmp_path / "a" / "states"
     weights = (states / "step-000004" / "weights.safetensors").read_bytes()
@@ -78,7 +78,7 @@ def write_out_4_bits(quantised: QuietStarModel, plain: QuietStarModel) -> None:
 
 def gradients(model: QuietStarModel) -> dict[str, Tensor]:
     """Of the objective on one batch."""
-    module = ObjectiveModule(model, ObjectiveSettings(num_talk_tokens=2))
+    module = ObjectiveModule(model, ObjectiveConfig(num_talk_tokens=2))
     input_ids = torch.randint(3, 500, (2, 12), generator=torch.Generator().manual_seed(0))
     output = module(input_ids, torch.arange(2), seed=0, num_thought_tokens=2)
     output["loss"].backward()

@@ -3,12 +3,10 @@
 import pytest
 
 from qstar_infer.errors import ConfigError
-from qstar_train.objective.config import ObjectiveSettings
-from qstar_train.trainer.batches import BatchPlan
-from qstar_train.trainer.config import OptimizerSettings
-from qstar_train.trainer.module import ObjectiveModule
-from qstar_train.trainer.schedule import rate_factor, thought_length, true_share
-from qstar_train.trainer.weights import parameter_groups
+from qstar_train.config import ObjectiveConfig, OptimizerConfig
+from qstar_train.trainer.model_setup import parameter_groups
+from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.schedule import BatchPlan, rate_factor, thought_length, true_share
 
 from ..parity.toy import make_toy
 
@@ -22,7 +20,7 @@ from ..parity.toy import make_toy
     ],
 )
 def test_rates_rise_and_then_follow_the_schedule(schedule: str, want: list[float]) -> None:
-    settings = OptimizerSettings.model_validate({"schedule": schedule, "warmup_steps": 2})
+    settings = OptimizerConfig.model_validate({"schedule": schedule, "warmup_steps": 2})
     assert [rate_factor(step, settings, 6) for step in range(6)] == pytest.approx(want)
 
 
@@ -45,8 +43,8 @@ def test_every_thought_length_has_its_share_and_a_step_its_own() -> None:
 
 
 def test_each_part_has_its_own_rate() -> None:
-    module = ObjectiveModule(make_toy().model.requires_grad_(True), ObjectiveSettings())
-    settings = OptimizerSettings(
+    module = ObjectiveModule(make_toy().model.requires_grad_(True), ObjectiveConfig())
+    settings = OptimizerConfig(
         learning_rate=1e-6, talk_head_learning_rate=1e-3, vector_learning_rate=1e-4
     )
     groups = parameter_groups(module, settings)
@@ -72,7 +70,7 @@ def test_every_window_of_a_batch_has_one_owner(num_processes: int, micro: int) -
 
 
 def test_batches_that_cannot_be_shared_are_refused() -> None:
-    with pytest.raises(ConfigError, match="batch_size = 5 cannot be shared by 2"):
+    with pytest.raises(ConfigError, match="batch_size = 5 cannot be divided evenly among 2"):
         BatchPlan.of(5, None, num_processes=2, process_index=0)
     with pytest.raises(ConfigError, match="micro_batch_size = 3 does not divide"):
         BatchPlan.of(8, 3, num_processes=2, process_index=0)

@@ -8,8 +8,8 @@ import yaml
 
 from qstar_infer.checkpoint import save_model
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.settings import load_settings
-from qstar_train.trainer.config import TrainSettings
+from qstar_train.config import TrainConfig
+from qstar_train.config_file import load_config
 
 from ..parity.toy import make_toy
 
@@ -42,8 +42,8 @@ def write_config(directory: Path) -> Path:
     return path
 
 
-def settings_of(config: Path, **changes: Any) -> TrainSettings:
+def config_of(config: Path, **changes: Any) -> TrainConfig:
     """The config's settings with some changed: `steps=2`, `lora={"rank": 2}`."""
-    return load_settings(
-        TrainSettings, config, [f"{key}={yaml.safe_dump(value)}" for key, value in changes.items()]
+    return load_config(
+        TrainConfig, config, [f"{key}={yaml.safe_dump(value)}" for key, value in changes.items()]
     )

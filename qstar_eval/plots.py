@@ -1,0 +1,194 @@
+"""The evaluator's charts: plain numbers in, SVG files out."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qstar_eval.chart import INK, chart, colour_of, legend, shortened
+from qstar_eval.scoring import ThoughtKind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Floats = NDArray[np.float64]
+Interval = tuple[float, float, float]
+"""A value and the ends of its 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCurve:
+    """The change of one checkpoint's loss by thoughts of several lengths."""
+
+    label: str
+    """The checkpoint; curves of the same one share a colour."""
+    kind: ThoughtKind
+    base: float
+    """Its loss without thoughts, in nats per token."""
+    changes: Sequence[tuple[int, Interval]]
+    """`(num_thought_tokens, mixed loss - base loss)`, paired, in nats per token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainCurve:
+    """The gain of one checkpoint's thoughts on easy and on hard tokens."""
+
+    label: str
+    """The checkpoint; curves of the same one share a colour."""
+    mode: str
+    """The name of its thinking mode."""
+    kind: ThoughtKind
+    gains: Sequence[Interval]
+    """In nats per token, for each group of tokens, easiest first."""
+
+
+def plot_loss_against_thought_length(curves: Sequence[LossCurve], path: Path) -> None:
+    """Plot the change of the loss by thoughts against the number of thought tokens.
+
+    Losses of documents differ a hundred times more than thoughts change them, so only the interval
+    of the paired change says something about thoughts.
+    """
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    lengths = sorted({length for curve in curves for length, _ in curve.changes})
+    with chart(path) as (axes,):
+        axes.axhline(0, **_BASE_LINE)
+        for index, curve in enumerate(curves):
+            x, changes = zip(*sorted(curve.changes), strict=True)
+            shift = _shift(index, len(curves)) * max(lengths[-1] - lengths[0], 1) / 4
+            _draw_intervals(axes, np.array(x) + shift, changes, labels.index(curve.label), curve)
+        axes.set_xticks(lengths)
+        axes.set_xlim(lengths[0] - 0.5, lengths[-1] + 0.5)
+        axes.set_title("Loss against thought length, with 95 % intervals")
+        axes.set_xlabel("Length of a thought (tokens)")
+        axes.set_ylabel("Mixed loss - base loss (nats per token)")
+        axes.grid(axis="y")
+        bases = {curve.label: f"base loss {curve.base:.3f}" for curve in curves}
+        _add_legend(axes, bases, {curve.kind for curve in curves})
+
+
+def plot_mixing_weights(weights: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Plot a histogram of the mixing weights for each checkpoint.
+
+    Args:
+        weights: the mixing weight at each token, by checkpoint.
+    """
+    arrays = {label: np.asarray(values, dtype=float) for label, values in weights.items()}
+    # A few extreme tokens would squeeze all others together, so they go into the end bins.
+    ends = np.array([np.quantile(values, [0.002, 0.998]) for values in arrays.values()])
+    low = min(float(ends[:, 0].min()), 0.0)
+    high = max(float(ends[:, 1].max()), low + 0.05)
+    bins = np.linspace(low, high, 61)
+    is_cut = any((values < low).any() or (values > high).any() for values in arrays.values())
+    with chart(path, num_rows=len(arrays), size=(7.6, 1.3 + 1.15 * len(arrays))) as rows:
+        for index, (axes, (label, values)) in enumerate(zip(rows, arrays.items(), strict=True)):
+            _draw_histogram(axes, values, bins=bins, colour=colour_of(index))
+            axes.set_title(label, fontsize=10, fontweight="normal", pad=3)
+        figure = rows[0].figure
+        figure.suptitle("Mixing weights", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.supylabel("Share of tokens (%)", fontsize=10)
+        note = "; the end bins hold all beyond" if is_cut else ""
+        rows[-1].set_xlabel(f"Mixing weight (0: base only, 1: thought only{note})")
+
+
+def plot_gain_by_difficulty(curves: Sequence[GainCurve], path: Path) -> None:
+    """Plot base loss minus mixed loss for groups of tokens, from easy to hard."""
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    with chart(path) as (axes,):
+        axes.axhline(0, **_BASE_LINE)
+        for index, curve in enumerate(curves):
+            x = np.arange(1.0, len(curve.gains) + 1) + _shift(index, len(curves))
+            _draw_intervals(axes, x, curve.gains, labels.index(curve.label), curve)
+        axes.set_xticks(range(1, 1 + max(len(curve.gains) for curve in curves)))
+        axes.set_title("Gain by difficulty of the token, with 95 % intervals")
+        axes.set_xlabel("Tokens in groups of equal size by their base loss (1: easiest)")
+        axes.set_ylabel("Base loss - mixed loss (nats per token)")
+        axes.grid(axis="y")
+        lengths = {curve.label: curve.mode for curve in curves if curve.kind == "sampled"}
+        _add_legend(axes, dict.fromkeys(labels, "") | lengths, {curve.kind for curve in curves})
+
+
+_BASE_LINE: dict[str, Any] = {"color": "#777777", "linewidth": 1.2, "linestyle": (0, (6, 3))}
+_LINES: dict[ThoughtKind, dict[str, Any]] = {
+    "sampled": {"linewidth": 1.2, "marker": "o", "markersize": 5},
+    "random": {
+        "linewidth": 1.2,
+        "linestyle": ":",
+        "marker": "s",
+        "markersize": 5,
+        "markerfacecolor": "white",
+    },
+}
+"""Line styles, the same for every colour."""
+_KINDS: dict[ThoughtKind, str] = {"sampled": "thoughts", "random": "random tokens"}
+
+
+def _shift(index: int, count: int) -> float:
+    """Offset of a curve, so that intervals do not hide each other."""
+    return 0.12 * (index - (count - 1) / 2)
+
+
+def _draw_intervals(
+    axes: "Axes",
+    x: Floats,
+    points: Sequence[Interval],
+    colour: int,
+    curve: LossCurve | GainCurve,
+) -> None:
+    value, low, high = np.array(points).T
+    axes.errorbar(
+        x,
+        value,
+        yerr=[value - low, high - value],
+        color=colour_of(colour),
+        elinewidth=1.6,
+        **_LINES[curve.kind],
+    )
+
+
+def _add_legend(axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[ThoughtKind]) -> None:
+    """The key to the colours, with a note on each, then the key to the lines."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=colour_of(index), linewidth=5, label=shortened(label) + note)
+        for index, (label, note) in enumerate(
+            (label, f"\n({note})" if note else "") for label, note in notes.items()
+        )
+    ]
+    handles += [
+        Line2D([], [], color=INK, label=name, **_LINES[kind])
+        for kind, name in _KINDS.items()
+        if kind in kinds
+    ]
+    handles.append(Line2D([], [], label="no thoughts", **_BASE_LINE))
+    legend(axes, handles)
+
+
+def _draw_histogram(axes: "Axes", values: Floats, *, bins: Floats, colour: str) -> None:
+    inside = np.clip(values, bins[0], bins[-1])
+    shares = np.histogram(inside, bins)[0] / len(values) * 100
+    # Most weights are in a few bins; only a logarithmic axis also shows the tails.
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    least = 50 / len(values)  # half a token
+    axes.stairs(shares, bins, baseline=least, fill=True, color=colour, alpha=0.75)
+    axes.axvline(0, color="#777777", linewidth=1)
+    axes.set_ylim(least, 5 * float(shares.max()))  # room for the annotation above the bars
+    median = float(np.median(values))
+    axes.axvline(median, color=INK, linewidth=1.2, linestyle=(0, (6, 3)))
+    is_at_right = median > bins[len(bins) * 3 // 4]
+    axes.annotate(
+        f"median {median:.3f}",
+        (median, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if is_at_right else 4, -2),
+        textcoords="offset points",
+        ha="right" if is_at_right else "left",
+        va="top",
+        fontsize=9,
+    )
+    axes.grid(axis="y")

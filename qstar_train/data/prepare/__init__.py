@@ -1,1 +1,0 @@
-"""Text and question sets that come in packages, made into jsonl. Imports no package it reads."""

@@ -1,1 +1,0 @@
-"""What thinking is worth: tasks, their units, intervals, the report."""

@@ -1,0 +1,1 @@
+"""Training text and question sets that come in Python packages, written as jsonl."""

@@ -1,0 +1,238 @@
+"""Load the model that a run trains, its teacher, and the optimizer's parameter groups."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from qstar_infer.checkpoint.adapter import base_of_adapter
+from qstar_infer.checkpoint.default import load_default_base
+from qstar_infer.checkpoint.fresh import add_fresh_parts
+from qstar_infer.checkpoint.load import load_model
+from qstar_infer.checkpoint.native import read_native
+from qstar_infer.checkpoint.packaged_base import BASE_MODEL, BASE_PACKAGE, base_source
+from qstar_infer.checkpoint.source import Source, SourceKind, find_source
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.config import OptimizerConfig, TrainConfig
+from qstar_train.objective.embedding_scale import scale_vectors
+from qstar_train.trainer.lora import add_adapters, read_adapters
+
+DEFAULT_THOUGHT_TOKENS = 5
+
+
+def model_to_train(config: TrainConfig, *, device: str | torch.device) -> QuietStarModel:
+    """The model of `load_to_train` alone."""
+    return load_to_train(config, device=device)[0]
+
+
+def load_to_train(
+    config: TrainConfig, *, device: str | torch.device
+) -> tuple[QuietStarModel, TrainConfig]:
+    """Load the model, add thought parts if it has none, and mark what learns.
+
+    Full fine-tuning keeps all weights in float32. With LoRA the weights are frozen in
+    `config.dtype` and the adapters are float32.
+
+    Returns:
+        The model, and the config with the dtype that `auto` means for it on this device.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+        ConfigError: the config does not fit the model.
+    """
+    model, config = _load_resolved(config, device)
+    model = _with_parts(model, config)
+    _check_positions(model, config)
+    model.requires_grad_(False)
+    if config.lora is None:
+        model.requires_grad_(True)
+    else:
+        add_adapters(model.backbone, config.lora, seed=config.seed)
+        adapter = adapter_source(config)
+        if adapter is not None:
+            read_adapters(model.backbone, config.lora, adapter.directory)
+    if model.can_think:
+        model.thinking_parts.requires_grad_(True)
+        scale_vectors(model.thinking_parts, config.objective.embedding_scale)
+    if config.gradient_checkpointing:
+        _checkpoint_layers(model.backbone)
+    _disable_dropout(model.backbone)
+    return model.train(), config
+
+
+def teacher_of(config: TrainConfig, model: QuietStarModel) -> QuietStarModel | None:
+    """The frozen teacher, on the model's device; None if the run has none or trains no thoughts.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        ConfigError: its vocabulary is not the model's.
+    """
+    if config.teacher is None or config.trains_without_thoughts:
+        return None
+    teacher = load_model(config.teacher, dtype=config.dtype, device=model.device)
+    if teacher.vocab_size != model.vocab_size:
+        raise ConfigError(
+            f"teacher = {config.teacher} has {teacher.vocab_size} tokens, the model has "
+            f"{model.vocab_size}. Give a teacher with the same vocabulary."
+        )
+    return teacher.requires_grad_(False)
+
+
+def _disable_dropout(backbone: PreTrainedModel) -> None:
+    """Turn off dropout and router jitter.
+
+    Their noise is not a function of the run's seed, and it would enter the rewards: a text with a
+    thought and the same text without one would see different masks.
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        for name, value in list(vars(module).items()):
+            if isinstance(value, float) and ("drop" in name or "jitter" in name):
+                setattr(module, name, 0.0)
+
+
+def _checkpoint_layers(backbone: PreTrainedModel) -> None:
+    # transformers renamed the method; the old name warns if the new one exists.
+    old = "gradient_checkpointing_enable"
+    name = "activation_checkpointing_enable"
+    enable = getattr(backbone, name if hasattr(backbone, name) else old)
+    enable({"use_reentrant": False})
+
+
+def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """AdamW's groups: separate for backbone, talk head and vectors; only matrices decay.
+
+    Returns:
+        Groups with `params`, `lr`, `full_lr` and `weight_decay`.
+    """
+    rates = {
+        "talk_head": config.talk_head_learning_rate,
+        "vectors": config.vector_learning_rate,
+        "backbone": config.learning_rate,
+    }
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (_part_of(name), parameter.dim() > 1)
+            groups.setdefault(key, []).append(parameter)
+    result = []
+    for (part, is_decayed), parameters in groups.items():
+        rate = rates[part] if rates[part] is not None else config.learning_rate
+        decay = config.weight_decay if is_decayed else 0.0
+        group = {"params": parameters, "lr": rate, "full_lr": rate, "weight_decay": decay}
+        result.append(group)
+    return result
+
+
+def _part_of(name: str) -> str:
+    if "talk_head" in name:
+        return "talk_head"
+    return "vectors" if "start_thought" in name or "end_thought" in name else "backbone"
+
+
+def _load_resolved(
+    config: TrainConfig, device: str | torch.device
+) -> tuple[QuietStarModel, TrainConfig]:
+    """Load the model; replace `dtype="auto"` by what `load_model` chose for it.
+
+    Full fine-tuning updates float32 weights; there the dtype is that of the arithmetic alone.
+    """
+    if config.dtype != "auto":
+        return _load(config, config.dtype if config.lora else "float32", device), config
+    model = _load(config, "auto", device)
+    if model.dtype == torch.float16:  # gradients would underflow
+        return _load_resolved(config.model_copy(update={"dtype": "float32"}), device)
+    dtype = str(model.dtype).removeprefix("torch.")
+    if config.lora is None:
+        model.backbone.to(torch.float32)  # type: ignore[arg-type]  # wrapped method
+    return model, config.model_copy(update={"dtype": dtype})
+
+
+def _load(config: TrainConfig, dtype: str, device: str | torch.device) -> QuietStarModel:
+    quantization = "none" if config.lora is None else config.lora.quantization
+    if config.model is None:
+        if quantization != "none":
+            raise ConfigError(
+                f"lora.quantization = {quantization}: the default model's base is a GGUF file, "
+                "which cannot be quantised again. Give model=DIRECTORY, or lora.quantization=none."
+            )
+        return load_default_base(dtype=dtype, device=device)
+    adapter = adapter_source(config)
+    if adapter is None:
+        return load_model(config.model, dtype=dtype, device=device, quantization=quantization)
+    base, revision = base_of_adapter(adapter.directory)
+    model = load_model(
+        base_source() if base == BASE_MODEL and revision is None else base,
+        dtype=dtype,
+        device=device,
+        quantization=quantization,
+        revision=revision,
+    )
+    if adapter.kind is not SourceKind.NATIVE:
+        return model
+    native, parts = read_native(adapter.directory, hidden=model.hidden_size)
+    return QuietStarModel(
+        model.backbone, model.tokenizer, thought_parts=parts.to(device), config=native
+    )
+
+
+def adapter_source(config: TrainConfig) -> Source | None:
+    """The adapter that is trained further; None if LoRA starts fresh or is not used."""
+    if config.lora is None or config.model is None:
+        return None
+    source = find_source(config.model)
+    return source if source.is_adapter else None
+
+
+def _with_parts(model: QuietStarModel, config: TrainConfig) -> QuietStarModel:
+    wanted = config.num_thought_tokens
+    if config.trains_without_thoughts:
+        return QuietStarModel(model.backbone, model.tokenizer)
+    base, revision = _base_of(config)
+    if model.config is None:
+        return add_fresh_parts(
+            model,
+            num_thought_tokens=wanted or max(config.thought_lengths or [DEFAULT_THOUGHT_TOKENS]),
+            seed=config.seed,
+            base_model=base,
+            base_revision=revision,
+        )
+    if adapter_source(config) is not None:
+        model.config = dataclasses.replace(model.config, base_model=base, base_revision=revision)
+    if wanted is not None:
+        model.config = dataclasses.replace(model.config, num_thought_tokens=wanted)
+    return model
+
+
+def _check_positions(model: QuietStarModel, config: TrainConfig) -> None:
+    """Check that a window, the thought after its last token and the talk tokens fit the model.
+
+    Raises:
+        ConfigError: they need more positions than the model has.
+    """
+    window, num_talk_tokens = config.data.window, config.objective.num_talk_tokens
+    needed, what = window, f"data.window = {window}"
+    if model.can_think:
+        longest = max(config.thought_lengths or [model.num_thought_tokens])
+        # The end vector predicts the first talk token, so one talk token less is fed.
+        needed += 1 + longest + 1 + num_talk_tokens - 1
+        what += f", thoughts of {longest} and objective.num_talk_tokens = {num_talk_tokens}"
+    if model.num_positions is not None and needed > model.num_positions:
+        raise ConfigError(
+            f"{what} need {needed} positions; the model has {model.num_positions}. Shorten the "
+            f"window, the thoughts or the talk by {needed - model.num_positions}."
+        )
+
+
+def _base_of(config: TrainConfig) -> tuple[str, str | None]:
+    """The base model and its revision; for an adapter, the adapter's own base."""
+    adapter = adapter_source(config)
+    if adapter is not None:
+        base, revision = base_of_adapter(adapter.directory)
+    else:
+        base, revision = config.model or BASE_MODEL, None
+    return base, BASE_PACKAGE if base == BASE_MODEL and revision is None else revision
