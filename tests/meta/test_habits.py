@@ -118,12 +118,13 @@ def test_version_without_a_tag_is_that_of_the_newest_release(path: str) -> None:
 
 
 def test_the_newest_tag_has_an_entry_in_the_changelog() -> None:
-    command = ["git", "tag", "--list", "v*", "--merged", "--sort=-version:refname"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    tags = result.stdout.split()
-    if result.returncode != 0 or not tags:
-        pytest.skip("no tags here: a source tree without git, or a shallow clone")
-    assert tags[0].removeprefix("v") in releases()
+    if not (ROOT / ".git").exists():
+        pytest.skip("a source tree without git")
+    command = ["git", "tag", "--list", "v*", "--merged", "HEAD", "--sort=-version:refname"]
+    tags = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if not tags:
+        pytest.skip("no tags here, as in a shallow clone")
+    assert tags.split()[0].removeprefix("v") in releases()
 
 
 def test_both_distributions_are_installed_from_the_same_release() -> None:
