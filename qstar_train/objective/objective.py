@@ -72,26 +72,25 @@ def evaluate_objective(
         pick: samples the thoughts. Gets the rows in order, the passes of an example together.
         num_thought_tokens: None: the model's own length.
         teacher: the base prediction is kept close to its prediction.
-        is_label: `[examples, seq]`, bool: real tokens whose prediction has a loss. None: all.
+        is_label: `[examples, seq]`, bool: the real tokens whose prediction has a loss. None: all
+            of them, as in training, where an eos ends a document and is learned.
     """
-    ids = input_ids.repeat_interleave(config.num_passes, dim=0)
-    is_real = attention_mask.bool().repeat_interleave(config.num_passes, dim=0)
-    is_counted = _counted(is_real, is_label, config)
-    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
-    rollout, tokens, foreseen = _think(model, ids, is_real, is_counted, config, pick, length)
-    base_losses = token_losses(model, rollout.hidden_base[:, :-1], ids[:, 1:], is_counted[:, 1:])
-    talk = _talk(model, rollout, ids, is_counted, config)
+    rows = _repeat(input_ids, attention_mask, is_label, num_passes=config.num_passes)
+    thoughts = _think(model, rows, config=config, pick=pick, num_thought_tokens=num_thought_tokens)
+    hidden_base, target = thoughts.rollout.hidden_base, (rows.ids[:, 1:], rows.is_counted[:, 1:])
+    base_losses = token_losses(model, hidden_base[:, :-1], *target)
+    talk = _talk(model, rows, thoughts.rollout, config=config)
     rewards = thought_rewards(base_losses, talk.losses)
-    policy = _policy(rewards, tokens, config)
-    language = _language(base_losses, talk.losses, config)
+    language = _language(base_losses, talk.losses, config=config)
+    policy = _policy(rewards, thoughts.tokens, config=config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
-    entropy = _mean([(token.entropy * is_real).mean() for token in tokens], like=language)
-    foresight = _mean([mean_counted(losses) for losses in foreseen], like=language)
+    entropy = _mean([(t.entropy * rows.is_real).mean() for t in thoughts.tokens], like=language)
+    foresight = _mean([mean_counted(each) for each in thoughts.foresight_losses], like=language)
     divergence = torch.zeros_like(language)
     if teacher is not None:
         # One pass of each example; the other passes have the same base states.
-        states = rollout.hidden_base[:: config.num_passes]
-        divergence = teacher_divergence(model, states, teacher, input_ids, attention_mask.bool())
+        states, mask = hidden_base[:: config.num_passes], attention_mask.bool()
+        divergence = teacher_divergence(model, states, teacher, input_ids, mask)
     return Objective(
         total=language
         + config.teacher_weight * divergence
@@ -108,86 +107,81 @@ def evaluate_objective(
         base_losses=base_losses,
         talk_losses=talk.losses,
         rewards=rewards,
-        loglikelihoods=[token.loglikelihood for token in tokens],
+        loglikelihoods=[token.loglikelihood for token in thoughts.tokens],
         mixing_weights=talk.mixing_weights,
-        thought_ids=rollout.thought_ids,
+        thought_ids=thoughts.rollout.thought_ids,
     )
 
 
-def _counted(is_real: Tensor, is_label: Tensor | None, config: ObjectiveConfig) -> Tensor:
-    """Tokens whose prediction has a loss, `[rows, seq]`. In training these are all real tokens: an
-    eos ends a document and is learned."""
-    if is_label is None:
-        return is_real
-    return is_real & is_label.repeat_interleave(config.num_passes, dim=0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """A batch, each example repeated for its passes; `[rows, seq]` each."""
+
+    ids: Tensor
+    is_real: Tensor
+    is_counted: Tensor
+    """Whether the prediction of the token has a loss."""
 
 
-def _language(base_losses: Tensor, talk_losses: list[Tensor], config: ObjectiveConfig) -> Tensor:
-    """The loss of the text, without and with thoughts."""
-    return language_loss(
-        base_losses,
-        talk_losses,
-        base_weight=config.base_loss_weight,
-        talk_weight=config.talk_loss_weight,
-    )
+def _repeat(ids: Tensor, mask: Tensor, is_label: Tensor | None, *, num_passes: int) -> _Rows:
+    is_real = is_counted = mask.bool().repeat_interleave(num_passes, dim=0)
+    if is_label is not None:
+        is_counted = is_real & is_label.repeat_interleave(num_passes, dim=0)
+    ids = ids.repeat_interleave(num_passes, dim=0)
+    return _Rows(ids=ids, is_real=is_real, is_counted=is_counted)
 
 
-def _policy(rewards: Tensor, tokens: list[ThoughtToken], config: ObjectiveConfig) -> Tensor:
-    """REINFORCE's loss of the thoughts' tokens."""
-    advantage = advantages(
-        rewards, num_passes=config.num_passes, drops_negative=config.drops_negative_rewards
-    )
-    return policy_losses(advantage, [token.loglikelihood for token in tokens])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Thoughts:
+    """A thought at every position."""
+
+    rollout: Rollout
+    tokens: list[ThoughtToken]
+    foresight_losses: list[Tensor]
+    """Entry k - 1, if requested: the loss of the true token k ahead under the distribution of
+    thought token k, `[rows, seq - k]`."""
 
 
 def _think(
     model: QuietStarModel,
-    ids: Tensor,
-    is_real: Tensor,
-    is_counted: Tensor,
+    rows: _Rows,
+    *,
     config: ObjectiveConfig,
     pick: Pick,
-    num_thought_tokens: int,
-) -> tuple[Rollout, list[ThoughtToken], list[Tensor]]:
-    """Generate a thought at every position.
-
-    Returns:
-        The thoughts; the log-likelihoods of their tokens; and, for each thought token k with a
-        foresight loss, the loss of the true token k ahead under its distribution,
-        `[rows, seq - k]`.
-    """
+    num_thought_tokens: int | None,
+) -> _Thoughts:
+    ids = rows.ids
+    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     anchors = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     tokens: list[ThoughtToken] = []
     foresight_losses: list[Tensor] = []
+    num_to_foresee = config.num_foresight_tokens if config.foresight_loss_weight > 0 else 0
 
-    def choose(hidden: Tensor, stream_index: int) -> Tensor:
+    def choose(hidden: Tensor, k: int) -> Tensor:
         token = pick_thought_token(
             model,
             hidden,
             anchors,
             pick,
-            stream_index,
+            k,
             temperature=config.reinforce_temperature,
             with_gradient=config.policy_weight > 0,
             with_entropy=config.thought_entropy_weight > 0,
         )
         tokens.append(token)
-        is_to_foresee = (
-            config.foresight_loss_weight > 0 and stream_index <= config.num_foresight_tokens
-        )
-        if is_to_foresee and stream_index < ids.shape[1]:
-            ahead = (ids[:, stream_index:], is_counted[:, stream_index:])
-            foresight_losses.append(token_losses(model, hidden[:, :-stream_index], *ahead))
+        if k <= num_to_foresee and k < ids.shape[1]:
+            ahead = (ids[:, k:], rows.is_counted[:, k:])
+            foresight_losses.append(token_losses(model, hidden[:, :-k], *ahead))
         return token.ids
 
     rollout = roll_out(
         model,
         ids,
-        attention_mask=is_real,
-        num_thought_tokens=num_thought_tokens,
+        attention_mask=rows.is_real,
+        num_thought_tokens=length,
         choose=choose,
     )
-    return rollout, tokens, foresight_losses
+    return _Thoughts(rollout=rollout, tokens=tokens, foresight_losses=foresight_losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,19 +194,15 @@ class _Talk:
 
 
 def _talk(
-    model: QuietStarModel,
-    rollout: Rollout,
-    ids: Tensor,
-    is_counted: Tensor,
-    config: ObjectiveConfig,
+    model: QuietStarModel, rows: _Rows, rollout: Rollout, *, config: ObjectiveConfig
 ) -> _Talk:
     """Feed the true tokens after every thought and compute the loss of each next one.
 
     Talk token s of anchor p feeds the true token p + s (for s = 0 the end vector was fed), and is
     mixed with the base state of p + s to predict token p + s + 1.
     """
-    rows, seq = ids.shape
-    anchors = torch.arange(seq, device=ids.device).expand(rows, seq)
+    ids, seq = rows.ids, rows.ids.shape[1]
+    anchors = torch.arange(seq, device=ids.device).expand_as(ids)
     first = rollout.thought_ids.shape[-1] + 2
     talk = _Talk(losses=[], thought_losses=[], mixing_weights=[])
     hidden = rollout.hidden_thought
@@ -225,12 +215,29 @@ def _talk(
             hidden = model.hidden(model.embed(forced), anchors + first + s, attention)
         after = hidden[:, : seq - 1 - s]
         mixed, weight = mix_states(model, rollout.hidden_base[:, s : seq - 1], after)
-        target = (ids[:, s + 1 :], is_counted[:, s + 1 :])
+        target = (ids[:, s + 1 :], rows.is_counted[:, s + 1 :])
         talk.losses.append(token_losses(model, mixed, *target))
         if config.thought_loss_weight > 0:
             talk.thought_losses.append(token_losses(model, after, *target))
         talk.mixing_weights.append(weight)
     return talk
+
+
+def _language(base_losses: Tensor, talk_losses: list[Tensor], *, config: ObjectiveConfig) -> Tensor:
+    return language_loss(
+        base_losses,
+        talk_losses,
+        base_weight=config.base_loss_weight,
+        talk_weight=config.talk_loss_weight,
+    )
+
+
+def _policy(rewards: Tensor, tokens: list[ThoughtToken], *, config: ObjectiveConfig) -> Tensor:
+    """The REINFORCE loss of each thought token: `[num_thought_tokens]`."""
+    advantage = advantages(
+        rewards, num_passes=config.num_passes, drops_negative=config.drops_negative_rewards
+    )
+    return policy_losses(advantage, [token.loglikelihood for token in tokens])
 
 
 def _mean(terms: list[Tensor], *, like: Tensor) -> Tensor:

@@ -70,7 +70,13 @@ class QuietStar:
     def batches(self, first_step: int) -> Iterator[dict[str, Any]]:
         """See `TrainingMethod`."""
         # A function of its own: a generator method would keep the module alive.
-        return _batches(self._config, self._stream, self._plan, self._device, first_step)
+        return _batches(
+            self._config,
+            stream=self._stream,
+            plan=self._plan,
+            device=self._device,
+            first_step=first_step,
+        )
 
     def inputs(self) -> dict[str, str]:
         """See `TrainingMethod`."""
@@ -123,6 +129,7 @@ class QuietStar:
 
 def _batches(
     config: TrainConfig,
+    *,
     stream: WindowStream,
     plan: BatchPlan,
     device: torch.device,
