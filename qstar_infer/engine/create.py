@@ -4,7 +4,7 @@ from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.model.generation_defaults import generation_defaults
+from qstar_infer.model.generation_defaults import sampling_defaults
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 
@@ -23,7 +23,7 @@ def create_llm_engine(
     if model is None:
         model = load_from_args(args)
     is_from_checkpoint = args.generation_config == "auto"
-    defaults = generation_defaults(model) if is_from_checkpoint else SamplingDefaults()
+    defaults = sampling_defaults(model) if is_from_checkpoint else SamplingDefaults()
     engine = LLMEngine(model, args.engine, name=args.served_model_name, sampling_defaults=defaults)
     return engine, model
 
