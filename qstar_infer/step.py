@@ -18,7 +18,7 @@ END = -2
 NO_LANE = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ThoughtPick:
     """Sample a thought's next token from the logits of a row. Thoughts have no filters."""
 
@@ -31,7 +31,7 @@ class ThoughtPick:
     """Which token of the thought, from 1: tells its noise from that of the others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class VisiblePick:
     """Pick a visible token, or score the one that is already known, from the logits of a row.
 
@@ -65,7 +65,7 @@ class VisiblePick:
     """How many of `history` are the prompt, which only `repetition_penalty` counts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SampledToken:
     """A token, and what the distributions said of it (natural logarithms)."""
 
@@ -81,7 +81,7 @@ class SampledToken:
     """Log-probability of the most likely token."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SequenceRows:
     """Which of a step's rows are one sequence's, and the blocks that they may attend to."""
 
@@ -125,7 +125,7 @@ class StepBatch:
         return len(self.token_ids)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StepResult:
     """What a step decided, in the order of the batch's picks."""
 

@@ -62,16 +62,20 @@ class Scheduler:
         """The rows of the next step; allocates what they need. May be empty."""
         self._admit()
         num_decoding = sum(not seq.is_prefilling for seq in self.running)
+        num_drafts = sum(seq.wavefront.num_drafts_fed for seq in self.running)
         rows_left = self.config.max_rows
         steps: dict[Sequence, SequenceStep] = {}
         for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
             if seq.status is not SequenceStatus.RUNNING:
                 continue  # preempted a moment ago
             depth = self._depth.of(seq.num_thought_tokens, num_decoding=num_decoding)
+            depth = depth if num_drafts < self._max_drafts else 0
             feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left), steps)
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
+                num_drafts -= seq.wavefront.num_drafts_fed
                 steps[seq] = self._feed(seq, feed_end)
+                num_drafts += seq.wavefront.num_drafts_fed
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
 
@@ -95,19 +99,14 @@ class Scheduler:
         wavefront = seq.wavefront
         start = wavefront.num_computed
         if start >= wavefront.num_verified:  # the next token is a draft
-            may_draft = wavefront.num_drafts_fed < depth and self._num_drafts < self._max_drafts
-            return start + (may_draft and start < seq.num_feedable)
+            is_within_depth = wavefront.num_drafts_fed < depth
+            return start + (is_within_depth and start < seq.num_feedable)
         end = min(wavefront.num_verified, seq.num_feedable, start + max(0, rows_left))
         if not seq.is_prompt_scored:
             # One piece of scoring thoughts at a time, so that scores come in order.
             assert seq.scoring is not None
             end = start if seq.scoring.lanes else min(end, start + self._num_scoring_left())
         return end
-
-    @property
-    def _num_drafts(self) -> int:
-        """Drafts fed and not yet verified, over all sequences."""
-        return sum(seq.wavefront.num_drafts_fed for seq in self.running)
 
     def _num_scoring_left(self) -> int:
         """Prompt positions that may start being scored now, over all sequences."""
