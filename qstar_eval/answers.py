@@ -1,11 +1,20 @@
-"""Answers in what a model wrote. Knows no model."""
+"""Reads answers from text: numbers in a canonical spelling, and letters or choices."""
 
 import re
 from collections.abc import Sequence
 
-from qstar_eval.numerals import numbers_in
-from qstar_eval.questions import LETTERS, Question
+LETTERS = "ABCDE"
+"""Of CommonsenseQA's five choices."""
 
+_NUMBER = re.compile(
+    r"""
+    (?<![A-Za-z0-9])                            # not within a word or another number, nor in x_1;
+    (?<![A-Za-z0-9]_)(?<![0-9]\.)               # but 18 is a number in _18_ and in ...18
+    ([-\u2212]?)\$?                             # a minus after a digit is a subtraction
+    ((?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)
+    """,
+    re.VERBOSE,
+)
 _SMALL_LETTERS = LETTERS.lower()
 _CAPITAL = rf"""
     (?!A\ (?!(?:is|because)\b)[a-z])   # "A bank ..." is an article; "A is right" is not
@@ -21,13 +30,26 @@ _MARKED = re.compile(rf"\A{_FIRST} | (?<=\()[{LETTERS}{_SMALL_LETTERS}](?=\))", 
 _BARE = re.compile(rf"(?<![\w']){_CAPITAL}", _FLAGS)
 
 
-def letter_in(text: str, choices: Sequence[str]) -> str | None:
-    """The answer of a text, as a reader would find it.
+def plain_number(text: str) -> str | None:
+    """The canonical spelling of a text that is one number, else None: `$1,000.50` is `1000.5`."""
+    match = _NUMBER.fullmatch(text.strip())
+    return None if match is None else _spelled(match)
 
-    That is its first letter that stands alone, or the first choice written out before it. A letter
-    that begins the text or is in parentheses counts before one within it, which may be that of a
-    vitamin; where "the answer is B", nothing before it counts. A choice that begins another
-    (`store`, `store room`) loses to the longer one.
+
+def numbers_in(text: str) -> list[str]:
+    """Every number in a text, in canonical spelling. A minus between numbers is no sign."""
+    return [_spelled(match) for match in _NUMBER.finditer(text)]
+
+
+def letter_in(text: str, choices: Sequence[str]) -> str | None:
+    """The letter that a text answers with, as a reader would find it; None if there is none.
+
+    1. In "the answer is B" the letter B counts, and nothing before it.
+    2. Otherwise the first letter that begins the text or stands in parentheses.
+    3. Otherwise the first letter that stands alone (it may be that of a vitamin).
+
+    A choice written out before that letter wins, and of several the first. Of two choices at one
+    place (`store`, `store room`) the longer one wins.
     """
     stated = _STATED.search(text)
     start = stated.end() - 1 if stated else 0
@@ -42,17 +64,25 @@ def letter_in(text: str, choices: Sequence[str]) -> str | None:
     return min(found)[2] if found else None
 
 
-def last_answer(text: str, question: Question) -> str | None:
-    """The answer of a free reply: its last number, or its first letter or choice."""
-    if question.choices is not None:
-        return letter_in(text, question.choices)
+def last_answer(text: str, choices: Sequence[str] | None) -> str | None:
+    """The answer of a free reply: `letter_in` with choices, the last number without."""
+    if choices is not None:
+        return letter_in(text, choices)
     numbers = numbers_in(text)
     return numbers[-1] if numbers else None
 
 
-def first_answer(text: str, question: Question) -> str | None:
-    """The answer of a reply to "the answer is": its first number, or its first letter or choice."""
-    if question.choices is not None:
-        return letter_in(text, question.choices)
+def first_answer(text: str, choices: Sequence[str] | None) -> str | None:
+    """The answer of a reply to "the answer is": `letter_in`, or the first number."""
+    if choices is not None:
+        return letter_in(text, choices)
     numbers = numbers_in(text)
     return numbers[0] if numbers else None
+
+
+def _spelled(match: re.Match[str]) -> str:
+    # By hand: a float or a Decimal would round the long numbers that models write.
+    whole, _, fraction = match[2].replace(",", "").partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    number = f"{whole}.{fraction}" if fraction else whole
+    return f"-{number}" if match[1] and number != "0" else number

@@ -1,4 +1,4 @@
-"""Percentile intervals by bootstrap: units are drawn again with replacement."""
+"""Estimates with 95 % percentile intervals, by resampling examples with replacement."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,26 +23,26 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
-    """Resamples units, the same ones for every figure over as many units.
+    """Resamples examples; figures over equally many examples share their resamples.
 
-    With a single unit there is nothing to resample: the interval is the value.
+    The interval of a single example is its value.
     """
 
     num_resamples: int = 1000
     seed: int = 0
 
     def mean(self, values: ArrayLike) -> Estimate:
-        """Mean of `[units]`."""
+        """Mean of `[examples]`."""
         array = _floats(values)
         return self.ratio(array, np.ones_like(array))
 
-    def share(self, is_so: ArrayLike) -> Estimate:
-        """Share of `[units]` that are 1; the others are 0.
+    def share(self, values: ArrayLike) -> Estimate:
+        """Mean of `[examples]` that are each 0 or 1.
 
-        Where all are the same, no resample differs from them, though another unit might: the
-        interval is then Wilson's (1927), of the normal quantile 1.96.
+        If all are equal, so is every resample, though another example might differ. The interval
+        is then Wilson's (1927), with the normal quantile 1.96.
         """
-        array = _floats(is_so)
+        array = _floats(values)
         if array.min() < array.max():
             return self.mean(array)
         width = _Z**2 / (len(array) + _Z**2)
@@ -50,11 +50,11 @@ class Bootstrap:
         return Estimate(value=float(array[0]), low=low, high=high)
 
     def ratio(self, numerators: ArrayLike, denominators: ArrayLike) -> Estimate:
-        """Sum of numerators over sum of denominators: a loss for each token, by document.
+        """Sum of numerators over sum of denominators, such as the loss per token by document.
 
         Args:
-            numerators, denominators: `[units]`; the denominators' sum must be positive. Resamples
-                in which it is 0 are left out.
+            numerators, denominators: `[examples]`. The denominators' sum must be positive;
+                resamples in which it is 0 are dropped.
         """
         pairs = np.stack([_floats(numerators), _floats(denominators)], axis=1)
         assert pairs[:, 1].sum() > 0, "the denominators sum to 0"
@@ -67,8 +67,8 @@ class Bootstrap:
 
 def _floats(values: ArrayLike) -> Floats:
     array = np.asarray(values, dtype=np.float64)
-    assert array.ndim == 1, "values of units are one number each"
-    assert len(array) > 0, "no units"
+    assert array.ndim == 1, "one number for each example"
+    assert len(array) > 0, "no examples"
     return array
 
 
@@ -80,8 +80,8 @@ def _ratios(sums: Floats) -> Floats:
 
 
 @lru_cache(maxsize=2)
-def _counts(num_units: int, num_resamples: int, seed: int) -> Floats:
-    """How often each resample holds each unit: `[resamples, units]`."""
+def _counts(num_examples: int, num_resamples: int, seed: int) -> Floats:
+    """How often each resample holds each example: `[resamples, examples]`."""
     generator = np.random.default_rng(seed)
-    chances = np.full(num_units, 1 / num_units)
-    return generator.multinomial(num_units, chances, size=num_resamples).astype(np.float64)
+    chances = np.full(num_examples, 1 / num_examples)
+    return generator.multinomial(num_examples, chances, size=num_resamples).astype(np.float64)

@@ -1,6 +1,6 @@
-"""The frame of every chart: style, colours, legend, file. Plain axes in between.
+"""What all charts share: style, colours, legend, and saving to a file.
 
-Nothing of matplotlib is loaded until a chart is drawn, because it is an optional extra.
+matplotlib is an optional extra, so it is imported only when a chart is drawn.
 """
 
 import warnings
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's: told apart with any kind of colour vision."""
+"""Okabe and Ito's: distinct for every kind of colour vision."""
 MAX_LABEL = 28
-"""Characters of a label in a legend."""
+"""Most characters of a label in a legend."""
 INK, PALE = "#222222", "#dddddd"
 
 _STYLE: dict[Any, Any] = {
@@ -25,7 +25,7 @@ _STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.1,
     "svg.fonttype": "none",  # text stays text: small files, searchable, read aloud
     "svg.hashsalt": "qstar",  # the same numbers give the same file
-    "text.parse_math": False,  # a checkpoint's name may hold a dollar sign
+    "text.parse_math": False,  # a checkpoint's name may contain a dollar sign
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -50,7 +50,7 @@ _STYLE: dict[Any, Any] = {
 def chart(
     path: Path, *, num_rows: int = 1, num_columns: int = 1, size: tuple[float, float] = (7.6, 4.2)
 ) -> Iterator[Sequence["Axes"]]:
-    """Axes to draw on, row by row, saved to `path` at the end; `size` is in inches.
+    """Give axes to draw on, row by row, and save the figure to `path`; `size` is in inches.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -60,11 +60,11 @@ def chart(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigError(
-            f"charts need matplotlib, which is not installed ({error}): "
-            "pip install 'qstar[train]', or ask for no charts"
+            f"charts need matplotlib, which is not installed ({error}). Install it with "
+            "pip install 'qstar[train]', or do without charts."
         ) from error
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # A label may be in a script that the font at hand lacks; the browser has another.
+        # The local font may lack a label's script; the reader's browser has others.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=size, layout="constrained")
         yield figure.subplots(num_rows, num_columns, squeeze=False, sharex="col").ravel().tolist()
@@ -73,17 +73,17 @@ def chart(
 
 
 def legend(axes: "Axes", handles: Sequence[Any]) -> None:
-    """A legend beside the axes, where it covers nothing."""
-    # Labels are given beside their handles: by itself matplotlib leaves out those with a leading _.
+    """Put a legend outside the axes, where it covers nothing."""
+    # Labels are passed explicitly: matplotlib skips handles whose label starts with _.
     labels = [str(handle.get_label()) for handle in handles]
     axes.figure.legend(handles, labels, loc="outside right upper")
 
 
 def shortened(label: str) -> str:
-    """The end of a long label, which tells paths and checkpoints apart."""
+    """The end of a long label: there paths and checkpoints differ."""
     return label if len(label) <= MAX_LABEL else "\N{HORIZONTAL ELLIPSIS}" + label[1 - MAX_LABEL :]
 
 
 def colour_of(index: int) -> str:
-    """One colour for each checkpoint, the first ones again after the last."""
+    """The colour of a checkpoint; colours repeat after the last."""
     return COLOURS[index % len(COLOURS)]

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: their labels, what is in them, and the facts kept of each."""
+"""The checkpoints of a run: their labels and sources, and what is known of each model."""
 
 import json
 import re
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from qstar_eval.config import EvalConfig
+from qstar_eval.records import write_json
+from qstar_eval.scoring import ThinkingMode
 from qstar_infer.checkpoint import describe
 from qstar_infer.checkpoint.packaged_base import base_source
 from qstar_infer.errors import ConfigError
@@ -13,15 +16,15 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.fingerprint import fingerprint_of
 
 DEFAULT = "default"
-"""What the command line calls the default model."""
+"""The command line's name for the default model."""
 BASE = "base"
-"""What it calls that model's untouched base."""
+"""The command line's name for the default model before training."""
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """One checkpoint of the command line, found but not loaded."""
+    """A checkpoint that was found but not loaded."""
 
     label: str
     """Unique in a run; a directory name."""
@@ -32,8 +35,8 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointFacts:
-    """What only a loaded model tells; kept, so that a finished checkpoint is not loaded again."""
+class ModelFacts:
+    """What only a loaded model shows. Kept in a file, so a finished checkpoint is not reloaded."""
 
     description: str
     num_thought_tokens: int
@@ -41,7 +44,7 @@ class CheckpointFacts:
     can_think: bool
 
     @classmethod
-    def of(cls, model: QuietStarModel) -> "CheckpointFacts":
+    def of(cls, model: QuietStarModel) -> "ModelFacts":
         return cls(
             description=describe(model),
             num_thought_tokens=model.num_thought_tokens,
@@ -49,8 +52,8 @@ class CheckpointFacts:
         )
 
     @classmethod
-    def read(cls, path: Path) -> "CheckpointFacts | None":
-        """None where the checkpoint has not been loaded yet.
+    def read(cls, path: Path) -> "ModelFacts | None":
+        """Read a file of `write`; None if there is none.
 
         Raises:
             ConfigError: the file is damaged.
@@ -64,17 +67,40 @@ class CheckpointFacts:
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, asdict(self))
+
+    def thinking_modes(
+        self, config: EvalConfig, *, with_no_thoughts: bool = False
+    ) -> list[ThinkingMode]:
+        """Every thought length with every kind of thoughts, each once, in the config's order.
+
+        Args:
+            with_no_thoughts: add length 0, first, if the config does not have it.
+        """
+        lengths = [
+            self.num_thought_tokens if length is None else length
+            for length in config.thought_lengths
+        ]
+        if with_no_thoughts and 0 not in config.thought_lengths:
+            lengths = [0, *lengths]
+        modes: dict[str, ThinkingMode] = {}
+        for length in lengths if self.can_think else [0]:
+            for kind in config.thoughts:
+                mode = ThinkingMode(
+                    num_thought_tokens=length,
+                    kind=kind if length else "sampled",
+                    temperature=config.temperature,
+                )
+                modes.setdefault(mode.name, mode)
+        return list(modes.values())
 
 
 def find_checkpoints(arguments: Sequence[str]) -> list[Checkpoint]:
-    """Look at each checkpoint of the command line; the default model where there is none.
+    """Find each checkpoint of the command line; the default model if there are no arguments.
 
     Args:
-        arguments: `default`, `base`, a directory, a `.gguf` file or a hub id; `label=` may
-            stand before it.
+        arguments: `default`, `base`, a directory, a `.gguf` file or a hub id, each optionally
+            preceded by `label=`.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -82,50 +108,50 @@ def find_checkpoints(arguments: Sequence[str]) -> list[Checkpoint]:
             a directory here.
     """
     pairs = [_split(argument) for argument in arguments or [DEFAULT]]
+    sources = [_source(name) for _, name in pairs]
     return [
         Checkpoint(label=label, source=source, fingerprint=fingerprint_of(source))
-        for label, source in zip(_labels(pairs), map(_source, pairs), strict=True)
+        for label, source in zip(_labels(pairs), sources, strict=True)
     ]
 
 
 def _split(argument: str) -> tuple[str | None, str]:
-    """Label and source; a path that exists may hold an equals sign."""
-    label, equals, source = argument.partition("=")
+    """Label and name. An existing path may contain an equals sign."""
+    label, equals, name = argument.partition("=")
     if not equals or Path(argument).expanduser().exists():
         return None, argument
     if not _LABEL.fullmatch(label):
         raise ConfigError(
-            f"{argument!r}: the label {label!r} names files; use letters, digits, '.', '_', '-'."
+            f"{argument!r}: the label {label!r} names files. Use letters, digits, '.', '_', '-'."
         )
-    return label, source
+    return label, name
 
 
-def _source(pair: tuple[str | None, str]) -> str | None:
-    name = pair[1]
+def _source(name: str) -> str | None:
     if name not in (BASE, DEFAULT):
         return name
     if Path(name).exists():
         raise ConfigError(
-            f"{name!r} is a directory here and also a name of the default model's: give "
-            f"./{name} for the directory, or run from elsewhere."
+            f"{name!r} is a directory here and also a name for the default model. Give ./{name} "
+            "for the directory, or run from another directory."
         )
     return base_source() if name == BASE else None
 
 
 def _labels(pairs: Sequence[tuple[str | None, str]]) -> list[str]:
-    """The labels given; a name made unique where there is none."""
+    """The given labels, and a unique one made from the name where none is given."""
     given = [label for label, _ in pairs if label is not None]
-    for name in given:
-        if given.count(name) > 1:
-            raise ConfigError(f"the label {name!r} is given to two checkpoints; choose another.")
+    for each in given:
+        if given.count(each) > 1:
+            raise ConfigError(f"the label {each!r} is given to two checkpoints. Choose another.")
     labels: list[str] = []
     for label, name in pairs:
-        labels.append(label or _unique(_name_of(name), {*given, *labels}))
+        labels.append(label or _unique(_file_name(name), {*given, *labels}))
     return labels
 
 
-def _name_of(source: str) -> str:
-    """The last part of a path or hub id, as a file name can be."""
+def _file_name(source: str) -> str:
+    """The last part of a path or hub id, without characters that file names should not have."""
     name = Path(source).expanduser().resolve().name.removesuffix(".gguf")
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")
     return cleaned or "checkpoint"

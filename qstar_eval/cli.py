@@ -1,77 +1,141 @@
-"""`qstar eval`: what thinking is worth, for one checkpoint or several."""
+"""`qstar eval`: measures what thinking is worth, for one or several checkpoints."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
-from qstar_eval.config import EvaluateSettings
-from qstar_eval.progress import shown_on
-from qstar_train.config_file import load_config as load_settings
+from qstar_eval.config import EvalConfig
+from qstar_train.config_file import load_config
 
 if TYPE_CHECKING:
     from qstar_eval.report import Report
+    from qstar_eval.runner import Progress
+
+SECONDS_BETWEEN_LINES = 60.0
 
 
 def evaluate(
     checkpoints: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Directories, .gguf files or hub ids; `label=` before one names it. `default`, or "
-            "nothing, is the default model, `base` that model before training. Others are "
-            "compared with the first.",
+            help="Directories, .gguf files or hub ids; `label=` before one names it. `default` is "
+            "the default model (also if none is given), `base` the same model before training. All "
+            "others are compared with the first.",
             metavar="[CHECKPOINT]...",
             show_default=False,
         ),
     ] = None,
     *,
-    config: Annotated[Path, typer.Option(help="What to measure: a YAML file.")],
+    config: Annotated[Path, typer.Option(help="YAML file that says what to measure.")],
     out: Annotated[
-        Path, typer.Option(help="Directory of records and report. A run goes on where it was.")
+        Path,
+        typer.Option(help="Directory for records and report. An interrupted run continues there."),
     ],
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting over the file's: key=value. May be repeated."),
+        typer.Option("--set", help="Override a value of the file: key=value. Repeatable."),
     ] = None,
 ) -> None:
-    """Measure what thinking is worth: loss of held-out text, and questions."""
-    settings = load_settings(EvaluateSettings, config, assignments or [])
-    report = _run(settings, checkpoints or [], out)
+    """Measure what thinking is worth: loss of held-out text, and answers to questions."""
+    report = _run(load_config(EvalConfig, config, assignments or []), checkpoints or [], out)
     _print(report, out)
 
 
-def _run(settings: EvaluateSettings, checkpoints: list[str], out: Path) -> "Report":
-    """Mistakes in settings, files and tokenizers come out before a model is loaded.
+def _run(config: EvalConfig, checkpoints: list[str], out: Path) -> "Report":
+    """Check config, files and tokenizers before a model is loaded, then measure.
 
-    What only its weights show ends the run at that checkpoint. The records are kept.
+    What only weights show, such as a loss that is not finite, ends the run at that checkpoint. All
+    records are kept.
     """
     console = Console(stderr=True)
-    with console.status("Looking at checkpoints and data"):
-        from qstar_eval.checkpoints import find_checkpoints
-        from qstar_eval.directory import claimed
-        from qstar_eval.measurable import require_measurable
+    with console.status("Reading checkpoints and data"):
+        from qstar_eval.checkpoints import find_checkpoints  # imports torch: only when needed
         from qstar_eval.output import write_output
+        from qstar_eval.provenance import locked
         from qstar_eval.runner import Evaluation
-        from qstar_eval.tasks import make_tasks
-        from qstar_infer.checkpoint.options import LoadOptions  # torch: only when needed
+        from qstar_eval.tasks import check_tokenizers, make_tasks
+        from qstar_infer.checkpoint.options import LoadOptions
 
-        LoadOptions.resolve(dtype=settings.dtype, device=settings.device, quantization="none")
-        tasks = make_tasks(settings)
+        LoadOptions.resolve(dtype=config.dtype, device=config.device, quantization="none")
+        tasks = make_tasks(config)
         found = find_checkpoints(checkpoints)
-        require_measurable(found, tasks)
-    with claimed(out):
-        with shown_on(console) as on_progress:
-            cells = Evaluation(settings, found, tasks, out, on_progress=on_progress).run()
+        check_tokenizers(found, tasks)
+    with locked(out):
+        with _progress_on(console) as on_progress:
+            evaluation = Evaluation(
+                config, found, tasks=tasks, directory=out, on_progress=on_progress
+            )
+            results = evaluation.run()
         with console.status("Summarising"):
-            return write_output(settings, cells, out)
+            return write_output(config, results, out)
 
 
 def _print(report: "Report", out: Path) -> None:
-    from qstar_eval.table import rich_table, tables
+    from qstar_eval.report import rich_table, tables
 
     console = Console()
-    for cells in tables(report):
-        console.print(rich_table(cells))
+    for table in tables(report):
+        console.print(rich_table(table))
     Console(stderr=True).print(Text(f"Written to {out}."), soft_wrap=True)
+
+
+@contextmanager
+def _progress_on(console: Console) -> "Iterator[Callable[[Progress], None]]":
+    """Give a function that shows progress: a bar on a terminal, lines in a log file."""
+    if console.is_terminal:
+        with _bar(console) as on_progress:
+            yield on_progress
+    else:
+        yield _lines(console)
+
+
+def _lines(console: Console) -> "Callable[[Progress], None]":
+    """Print a line when a result begins, when it is complete, and once a minute."""
+    shown, due = "", 0.0
+
+    def on_progress(progress: "Progress") -> None:
+        nonlocal shown, due
+        description, now = _describe(progress), time.monotonic()
+        is_done = progress.num_done == progress.num_examples
+        if description == shown and now < due and not is_done:
+            return
+        shown, due = description, now + SECONDS_BETWEEN_LINES
+        count = f" {progress.num_done}/{progress.num_examples}" if progress.task else ""
+        console.print(description + count, soft_wrap=True, markup=False, highlight=False)
+
+    return on_progress
+
+
+@contextmanager
+def _bar(console: Console) -> "Iterator[Callable[[Progress], None]]":
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(bar_width=16),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("ETA"),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("", total=None)
+
+        def on_progress(progress: "Progress") -> None:
+            description = _describe(progress)
+            if description != bar.tasks[0].description:
+                bar.reset(shown, completed=progress.num_done, description=description)
+            total = progress.num_examples if progress.task else None
+            bar.update(shown, completed=progress.num_done, total=total)
+
+        yield on_progress
+
+
+def _describe(progress: "Progress") -> str:
+    what = f"{progress.task} {progress.mode}" if progress.task else "loading"
+    return f"{progress.label}: {what}"

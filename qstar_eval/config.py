@@ -1,4 +1,4 @@
-"""What `qstar eval` measures: texts, questions, and the ways of thinking. No torch."""
+"""What `qstar eval` measures: text sets, question sets, and thinking modes. Imports no torch."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
@@ -6,53 +6,51 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
-from qstar_train.config import SourceConfig as SourceSettings
-from qstar_train.config_file import Config as Settings
+from qstar_train.config import SourceConfig
+from qstar_train.config_file import Config
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
-"""Of a set; a part of file names."""
+"""The name of a set; a part of file names."""
+QuestionKind = Literal["gsm8k", "commonsense_qa"]
 Measure = Literal["probability", "exact_match", "majority"]
 ThoughtLength = Annotated[int, Field(ge=0, le=256)]
 
 
-class TextSetSettings(SourceSettings):
-    """Documents whose tokens' losses are measured: a data source, and these."""
+class TextSetConfig(SourceConfig):
+    """Documents for held-out loss: a data source, and how much of it is measured."""
 
     name: Name
-    """Names the task, and its files."""
+    """Names the task and its files."""
     max_documents: int = Field(default=200, ge=1)
-    """The first ones; those without text are left out."""
+    """Only the first so many documents; blank ones among them are skipped."""
     max_tokens: int = Field(default=256, ge=2, le=32768)
-    """Tokens measured of each document: its beginning. The paper measures 256."""
+    """Tokens measured of each document, from its start. The paper measures 256."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.weight != 1:
-            raise ValueError("weight is for training; each text set is measured by itself")
+            raise ValueError("weight is for training only; every text set is measured separately")
         return self
 
 
-class QuestionSetSettings(Settings):
-    """Questions, and how their answers are judged. Each measure is a task `<name>-<measure>`.
-
-    `qstar_eval` reads the files and makes the tasks.
-    """
+class QuestionSetConfig(Config):
+    """Questions and the measures of their answers. Each measure is a task `<name>-<measure>`."""
 
     name: Name
-    """Names the tasks, and their files."""
-    kind: Literal["gsm8k", "commonsense_qa"]
+    """Names the tasks and their files."""
+    kind: QuestionKind
     path: str = Field(min_length=1)
     """A local jsonl file, or a hub id."""
     split: str = "test"
     """Of a hub id."""
     max_questions: int | None = Field(default=None, ge=1)
-    """The first ones; null: all."""
+    """Only the first so many questions; null: all."""
     measures: list[Measure] = Field(default=["probability"], min_length=1)
-    """probability: the paper's, of the right answer among the possible answer tokens;
-    exact_match: of a greedy answer; majority: the most frequent of `num_samples` answers, each
-    after a chain of thought."""
+    """probability: the paper's measure, the probability of the right answer among the possible
+    answer tokens; exact_match: whether a greedy answer is right; majority: whether the most
+    frequent of `num_samples` answers is right, each given after a chain of thought."""
     num_samples: int = Field(default=8, ge=1, le=128)
-    """Answers of each question for `majority`; its figure is named by them, `maj@8`."""
+    """Answers to each question for `majority`; the figure's name holds it: `maj@8`."""
     sample_temperature: float = Field(default=0.9, gt=0, le=2)
     """Of the visible tokens for `majority`. 0.9 in the paper's script."""
     max_new_tokens: int = Field(default=384, ge=1, le=32768)
@@ -60,53 +58,53 @@ class QuestionSetSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _require_unique("measures", self.measures)
+        _check_unique("measures", self.measures)
         return self
 
 
-class EvaluateSettings(Settings):
-    """Everything `qstar eval` is told beside the checkpoints."""
+class EvalConfig(Config):
+    """Everything `qstar eval` reads from its config file."""
 
-    texts: list[TextSetSettings] = []
-    questions: list[QuestionSetSettings] = []
+    texts: list[TextSetConfig] = []
+    questions: list[QuestionSetConfig] = []
     thought_lengths: list[ThoughtLength | None] = Field(default=[None], min_length=1)
-    """Sampled tokens of a thought; null is as each checkpoint was trained, 0 does not think. A
-    checkpoint that cannot think is measured with 0 alone; `exact_match` and `majority` are always
-    measured with 0 too, since it is what their thinking is compared with."""
+    """Thought tokens; null: as each checkpoint was trained; 0: no thoughts. A checkpoint that
+    cannot think is measured with 0 only. `exact_match` and `majority` are always measured with 0
+    as well, because their records hold no figure without thoughts."""
     thoughts: list[Literal["sampled", "random"]] = Field(default=["sampled"], min_length=1)
-    """`random` puts random tokens in the thoughts' place: the control. `exact_match` and `majority`
-    do without it: the engine writes their answers, and samples thoughts itself."""
+    """`random` replaces thoughts with random tokens: the control. `exact_match` and `majority` skip
+    it, because the engine that generates their answers samples all thoughts itself."""
     temperature: float = Field(default=1.0, ge=0, le=2)
     """Of sampled thoughts; 0 is greedy. 1 as in training."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     batch_size: int = Field(default=4, ge=1, le=4096)
-    """Documents, or questions of `probability`, at once. Changes speed and memory, not results. For
-    answers that are generated the engine chooses."""
+    """Documents, or questions of `probability`, in one batch. Affects speed and memory only. The
+    engine batches generated answers by itself."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     bootstrap_resamples: int = Field(default=1000, ge=100, le=20_000)
-    """Behind each 95 % interval."""
+    """Resamples for each 95 % interval."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.texts and not self.questions:
             raise ValueError("nothing to measure: give texts, questions or both")
-        names = [task.name for task in self.texts]
-        names += [f"{task.name}-{measure}" for task in self.questions for measure in task.measures]
-        _require_unique("names of texts and questions", names)
-        _require_unique("thought_lengths", self.thought_lengths)
-        _require_unique("thoughts", self.thoughts)
-        generated = {m for task in self.questions for m in task.measures} - {"probability"}
+        names = [text.name for text in self.texts]
+        names += [f"{each.name}-{measure}" for each in self.questions for measure in each.measures]
+        _check_unique("names of texts and questions", names)
+        _check_unique("thought_lengths", self.thought_lengths)
+        _check_unique("thoughts", self.thoughts)
+        generated = {m for each in self.questions for m in each.measures} - {"probability"}
         if generated and "sampled" not in self.thoughts and 0 not in self.thought_lengths:
             raise ValueError(
                 f"{' and '.join(sorted(generated))} cannot be measured with thoughts = "
-                f"{self.thoughts}: answers are generated by sampled thoughts; add sampled"
+                f"{self.thoughts}: the engine generates answers with sampled thoughts; add sampled"
             )
         return self
 
 
-def _require_unique(what: str, values: Sequence[object]) -> None:
+def _check_unique(what: str, values: Sequence[object]) -> None:
     repeated = {value for value in values if values.count(value) > 1}
     if repeated:
         raise ValueError(f"{what} must differ; given twice: {', '.join(map(str, repeated))}")

@@ -1,123 +1,120 @@
-"""Exact match: a greedy answer through the engine, read, and compared with the right one."""
+"""Measures of answers that the engine generates: exact match, and the majority of k answers.
+
+maj@k is as in the paper's `zero-shotcot-eval.py`: a chain of thought is sampled after `A: Let's
+think step by step.`, then `Therefore, the answer (arabic numerals) is` is appended, and the first
+number of the short text that follows is the answer. Our departures: that short text is greedy (the
+script samples it), a chain also ends where it begins a new question or leaves two blank lines, and
+a sample without an answer has no vote.
+"""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
-from qstar_eval.answers import last_answer
-from qstar_eval.prompts import direct_prompt
-from qstar_eval.question_task import QuestionTask, question_seed
-from qstar_eval.questions import Question, QuestionKind
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
-from qstar_eval.task import Record
-from qstar_eval.text_ids import encode_text
+from qstar_eval.answers import first_answer, last_answer
+from qstar_eval.config import QuestionKind, QuestionSetConfig
+from qstar_eval.questions import Question, chain_prompt, conclusion_prompt, direct_prompt
+from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import EvalTarget, QuestionTask, Record, question_seed
+from qstar_eval.tokens import encode_text
 from qstar_infer.errors import ContextLengthError
 from qstar_infer.outputs import CompletionOutput
+from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.sampling_params import SamplingParams
 
 _NEXT = ("\nQ:", "\nA:", "\nB:")
-"""A base model goes on with a question of its own, or, if it is small, with `B:` and `C:`, as
-though `A:` had been the first of a list."""
+"""A base model continues with a question of its own or, if it is small, with `B:` and `C:`, as if
+`A:` were the first item of a list."""
 ANSWER_STOPS: dict[QuestionKind, tuple[str, ...]] = {
     "gsm8k": (*_NEXT, "\n\n\n"),
     "commonsense_qa": (*_NEXT, "\n\n"),
 }
-"""What ends an answer. The last number of a worked answer is read, so it may have paragraphs, and
-ends with two free lines, as the chains of `majority` do. The first letter is read, so what comes
-behind a free line is another text. All of them are ours, not the paper's."""
-
+"""Stop strings of a greedy answer; ours, not the paper's. The last number of a worked answer is
+read, so it may have paragraphs; the first letter is read, so a blank line ends that answer."""
+CHAIN_STOPS = ("\nQ:", "\n\n\n")
+_CONCLUSION_PARAMS = SamplingParams(temperature=0.0, max_tokens=12, stop=("\nQ:", "\n\n"))
+"""12 is the script's `answer_length`."""
 SEQUENCES_PER_CALL = 128
-"""Handed to the engine at once: several times what it writes at once, since it fills each place as
-it falls free, and has empty ones only at a call's end. Records are kept after each call."""
+"""Sequences handed to the engine in one call: several times what it generates concurrently, so that
+it has idle slots only at the end of a call. Records are written after each call."""
 
 
 class GenerationTask(QuestionTask):
-    """A task that writes text.
+    """A task that generates text.
 
-    Records of questions that do not fit the model's context have `left_out`, the reason.
+    A question that does not fit the model's context has `left_out` in its record, with the reason.
     """
 
-    def __init__(
-        self, *, name: str, kind: QuestionKind, questions: Sequence[Question], num_samples: int = 1
-    ) -> None:
-        """
-        Args:
-            num_samples: sequences written for each question.
-        """
-        batch_size = max(1, SEQUENCES_PER_CALL // num_samples)
-        super().__init__(name=name, kind=kind, questions=questions, batch_size=batch_size)
-        self.num_samples = num_samples
+    has_base_figures = False
+    num_samples = 1
+    """Sequences for each question."""
 
-    def supports(self, thinking: Thinking) -> bool:
-        """False for random thoughts: the engine samples thoughts, and puts none in their place."""
-        return thinking.kind != "random" or thinking.num_thought_tokens == 0
+    def __init__(self, config: QuestionSetConfig, questions: Sequence[Question]) -> None:
+        batch_size = max(1, SEQUENCES_PER_CALL // self.num_samples)
+        super().__init__(config, questions, batch_size=batch_size)
 
-    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
-        """
+    def supports(self, mode: ThinkingMode) -> bool:
+        """False for random thoughts: the engine samples all thoughts itself."""
+        return mode.kind != "random" or mode.num_thought_tokens == 0
+
+    def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
+        """As `Task.measure`.
+
         Raises:
-            RequestError: the model cannot do what is asked.
+            RequestError: the engine cannot generate with these settings.
         """
         try:
-            return self.answer(subject, indices)
+            return self.answer(target, indices)
         except ContextLengthError as error:
             if len(indices) == 1:
                 return [{"index": indices[0], "left_out": str(error)}]
-        # One of them is too long. Halves, not one by one: the engine is to write many at once.
+        # One question is too long. Halving keeps batches large; one by one would not.
         middle = len(indices) // 2
         halves = indices[:middle], indices[middle:]
-        return [record for half in halves for record in self.measure(subject, half)]
+        return [record for half in halves for record in self.measure(target, half)]
 
     @abstractmethod
-    def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
-        """As `measure`, of questions that fit.
+    def answer(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
+        """As `measure`, for questions that fit the context.
 
         Raises:
-            ContextLengthError: one does not.
+            ContextLengthError: a question does not fit.
         """
 
 
 class ExactMatchTask(GenerationTask):
     """Whether a greedy zero-shot answer is right.
 
-    Records: `text`, `finish_reason` (as the engine's), `parsed` (None where the text holds no
-    answer) and `correct`.
+    Records: `text`, `finish_reason` (the engine's), `parsed` (None if the text holds no answer) and
+    `correct`.
     """
 
-    shares = ("exact_match", "no_answer")
+    measure_name = "exact_match"
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        kind: QuestionKind,
-        questions: Sequence[Question],
-        max_new_tokens: int,
-    ) -> None:
-        super().__init__(name=name, kind=kind, questions=questions)
-        self.max_new_tokens = max_new_tokens
-
-    def answer(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+    def answer(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         """As `GenerationTask.answer`."""
         completions = generate(
-            subject,
+            target,
             [direct_prompt(self.questions[index]) for index in indices],
-            seeds=[question_seed(subject, index) for index in indices],
-            temperature=0.0,
-            max_tokens=self.max_new_tokens,
-            stop=ANSWER_STOPS[self.kind],
+            seeds=[question_seed(target, index) for index in indices],
+            params=SamplingParams(
+                temperature=0.0,
+                max_tokens=self.config.max_new_tokens,
+                stop=ANSWER_STOPS[self.config.kind],
+            ),
         )
         return [
             self._record(index, one) for index, (one,) in zip(indices, completions, strict=True)
         ]
 
-    def figures(self, record: Record) -> dict[str, float]:
-        """`exact_match`: 1 for a right answer. `no_answer`: 1 for a text that holds none.
+    def is_share(self, name: str) -> bool:
+        """True: both figures are 0 or 1."""
+        del name
+        return True
 
-        Nothing where the question was left out.
-        """
-        if "left_out" in record:
-            return {}
+    def figures(self, record: Record) -> dict[str, float]:
+        """`exact_match`: 1 for a right answer. `no_answer`: 1 for a text without an answer."""
         return {
             "exact_match": float(record["correct"]),
             "no_answer": float(record["parsed"] is None),
@@ -125,7 +122,7 @@ class ExactMatchTask(GenerationTask):
 
     def _record(self, index: int, completion: CompletionOutput) -> Record:
         question = self.questions[index]
-        parsed = last_answer(completion.text, question)
+        parsed = last_answer(completion.text, question.choices)
         return {
             "index": index,
             "text": completion.text,
@@ -135,26 +132,116 @@ class ExactMatchTask(GenerationTask):
         }
 
 
+class MajorityTask(GenerationTask):
+    """Whether the majority vote of `num_samples` chains of thought is right.
+
+    Records: `chains` and their `finish_reasons` (the engine's), `answers` (None for a sample
+    without one), `voted`, `correct`, and `single_sample`, the share of samples that are right.
+    """
+
+    measure_name = "majority"
+
+    def __init__(self, config: QuestionSetConfig, questions: Sequence[Question]) -> None:
+        self.num_samples = config.num_samples
+        super().__init__(config, questions)
+
+    def answer(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
+        """As `GenerationTask.answer`; a chain with its conclusion must fit as well."""
+        chains = generate(
+            target,
+            [chain_prompt(self.questions[index]) for index in indices],
+            seeds=[question_seed(target, index) for index in indices],
+            params=SamplingParams(
+                n=self.num_samples,
+                temperature=self.config.sample_temperature,
+                max_tokens=self.config.max_new_tokens,
+                stop=CHAIN_STOPS,
+            ),
+        )
+        conclusions = self._conclude(target, indices, chains)
+        return [
+            self._record(index, samples, texts)
+            for index, samples, texts in zip(indices, chains, conclusions, strict=True)
+        ]
+
+    def is_share(self, name: str) -> bool:
+        """True for the vote."""
+        return name.startswith("maj@")
+
+    def figures(self, record: Record) -> dict[str, float]:
+        """`maj@8`: 1 for a right vote of 8. `single_sample`: the share of samples that are right.
+        `no_answer`: the share of samples without an answer."""
+        answers = record["answers"]
+        return {
+            f"maj@{self.num_samples}": float(record["correct"]),
+            "single_sample": record["single_sample"],
+            "no_answer": answers.count(None) / len(answers),
+        }
+
+    def _conclude(
+        self, target: EvalTarget, indices: Sequence[int], chains: list[list[CompletionOutput]]
+    ) -> list[list[str]]:
+        """The short greedy text after each chain, by question."""
+        prompts = [
+            conclusion_prompt(self.questions[index], chain.text, self.config.kind)
+            for index, samples in zip(indices, chains, strict=True)
+            for chain in samples
+        ]
+        # The seed of each chain again: noise depends on the position, and these come later.
+        sample_seeds = [
+            derive_seed(question_seed(target, index), sample)
+            for index in indices
+            for sample in range(self.num_samples)
+        ]
+        completions = generate(
+            target,
+            prompts,
+            seeds=sample_seeds,
+            params=_CONCLUSION_PARAMS,
+        )
+        texts = [one.text for (one,) in completions]
+        size = self.num_samples
+        return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+    def _record(self, index: int, chains: list[CompletionOutput], conclusions: list[str]) -> Record:
+        question = self.questions[index]
+        answers = [first_answer(text, question.choices) for text in conclusions]
+        voted = majority_vote(answers)
+        return {
+            "index": index,
+            "chains": [chain.text for chain in chains],
+            "finish_reasons": [chain.finish_reason for chain in chains],
+            "answers": answers,
+            "voted": voted,
+            "correct": voted == question.answer,
+            "single_sample": answers.count(question.answer) / len(answers),
+        }
+
+
+def majority_vote(answers: Sequence[str | None]) -> str | None:
+    """The most frequent answer, the first sampled among equals; None if there are no answers."""
+    # Counter keeps the order of first appearance among equals.
+    votes = Counter(answer for answer in answers if answer is not None)
+    return votes.most_common(1)[0][0] if votes else None
+
+
 def generate(
-    subject: Subject, prompts: Sequence[str], *, seeds: Sequence[int], **settings: Any
+    target: EvalTarget, prompts: Sequence[str], *, seeds: Sequence[int], params: SamplingParams
 ) -> list[list[CompletionOutput]]:
-    """Every prompt's completions, in one batch, by the subject's way of thinking.
+    """Generate every prompt's completions in one call, in the target's thinking mode.
 
     Args:
         seeds: one for each prompt; completion i has `derive_seed(seed, i)`.
-        **settings: further fields of `SamplingParams`, the same for all.
+        params: for all prompts; their seed and thoughts are set here.
     """
-    thinking = subject.thinking
-    params = [
-        SamplingParams(
-            seed=seed,
-            num_thought_tokens=thinking.num_thought_tokens,
-            thought_temperature=thinking.temperature,
-            **settings,
-        )
-        for seed in seeds
-    ]
-    model = subject.model
-    prompt_ids = [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts]
-    outputs = subject.llm.generate(prompt_ids, params)
+    model, mode = target.model, target.mode
+    params = replace(
+        params,
+        num_thought_tokens=mode.num_thought_tokens,
+        thought_temperature=mode.temperature,
+    )
+    outputs = target.llm.generate(
+        [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts],
+        [replace(params, seed=seed) for seed in seeds],
+    )
     return [output.outputs for output in outputs]

@@ -1,31 +1,31 @@
-"""The loss of held-out text, with and without thoughts."""
+"""The loss of held-out text, with and without thoughts, and on easy and on hard tokens."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from qstar_eval import scoring
 from qstar_eval.bootstrap import Bootstrap, Estimate, Floats
-from qstar_eval.byte_text import with_bytes
-from qstar_eval.subject import Subject
-from qstar_eval.task import Record, digest_of
-from qstar_eval.text_ids import encode_text
+from qstar_eval.scoring import TextScores, score_text
+from qstar_eval.task import EvalTarget, Record, Task, digest_of
+from qstar_eval.tokens import encode_text, texts_of
 from qstar_infer.errors import CheckpointError, ConfigError
-from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import derive_seed
-from qstar_infer.text.token_text import TokenText
+
+NUM_GROUPS = 10
+"""Groups of tokens by difficulty."""
+_FLOATS = ("base_losses", "mixed_losses", "mixing_weights")
 
 
-class HeldOutTask:
-    """A unit is the beginning of one document.
+class HeldOutTask(Task):
+    """An example is the beginning of one document.
 
-    A record's lists `base_losses`, `mixed_losses` (nats), `mixing_weights`, `thought_ids` and
-    `thoughts` (their text) say of entry p what predicts token p + 1 of `token_ids` and `tokens`.
-    They are empty where a document is a single token for a checkpoint's tokenizer. In `tokens` and
-    `thoughts` a piece of a character is its bytes, `<E2>`.
+    A record holds `document` (its index in the source), `token_ids` and their text, `tokens`. Entry
+    p of the lists `base_losses`, `mixed_losses` (nats), `mixing_weights`, `thought_ids` and
+    `thoughts` (their text) is about the prediction of token p + 1; the lists are empty for a
+    document of one token. `tokens` and `thoughts` show a part of a character as bytes: `<E2>`.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class HeldOutTask:
     ) -> None:
         """
         Args:
-            documents: each becomes a unit, unless it holds nothing but white space.
-            max_tokens: measured of each.
+            documents: those that hold only white space are skipped.
+            max_tokens: measured of each document.
 
         Raises:
             ConfigError: no document holds text.
@@ -42,52 +42,42 @@ class HeldOutTask:
         texts = [(index, text) for index, text in enumerate(documents) if text.strip()]
         if not texts:
             raise ConfigError(f"{name}: no document holds text. Check path, split and text_field.")
-        # Rows of about the same length go together, the longest first: what does not fit into
-        # memory fails at once, and what remains is never slower than it was.
+        # Batches of similar length, the longest first: a batch too large for memory fails at once.
         self._documents = sorted(texts, key=lambda pair: -len(pair[1]))
         self.name = name
-        self.num_units = len(texts)
+        self.num_examples = len(texts)
         self.digest = digest_of(self._documents)
         self.batch_size = batch_size
         self._max_tokens = max_tokens
 
-    def supports(self, thinking: scoring.Thinking) -> bool:
-        """True: every way can be."""
-        del thinking
-        return True
-
-    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
+    def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         """As `Task.measure`.
 
         Raises:
             CheckpointError: a loss is not finite.
         """
-        rows = [self._encode(subject.model, index) for index in indices]
-        scored = [place for place, row in enumerate(rows) if len(row) > 1]
-        measured: list[Record] = [{} for _ in rows]
+        records = [self._describe(target, index) for index in indices]
+        scored = [record for record in records if len(record["token_ids"]) > 1]
         if scored:
-            scores = scoring.score_text(
-                subject.model,
-                *_pad([rows[place] for place in scored]),
-                seeds=torch.tensor([derive_seed(subject.seed, indices[p]) for p in scored]),
-                thinking=subject.thinking,
+            scores = score_text(
+                target.model,
+                [record["token_ids"] for record in scored],
+                seeds=torch.tensor([derive_seed(target.seed, r["index"]) for r in scored]),
+                mode=target.mode,
             )
-            for row, place in enumerate(scored):
-                measured[place] = _lists(scores, row, length=len(rows[place]) - 1)
-        text = TokenText(subject.model.tokenizer)
-        return [
-            self._record(subject, text, *item) for item in zip(indices, rows, measured, strict=True)
-        ]
+            for row, record in enumerate(scored):
+                self._add_scores(record, target, scores, row)
+        return records
 
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
-        """Losses and gain for each token (nats), and the mean mixing weight, by document.
+        """Losses and gain in nats per token, and the mean mixing weight, resampled by document.
 
         Raises:
-            ConfigError: there is no token to predict.
+            ConfigError: no document has a token to predict.
         """
         base, mixed, weights, counts = _sums(records).T
         if not counts.sum() > 0:
-            raise ConfigError(f"{self.name}: no document has two tokens. Give longer ones.")
+            raise ConfigError(f"{self.name}: no document has two tokens. Give longer documents.")
         return {
             "loss_base": bootstrap.ratio(base, counts),
             "loss_mixed": bootstrap.ratio(mixed, counts),
@@ -98,10 +88,7 @@ class HeldOutTask:
     def compare(
         self, records: Sequence[Record], others: Sequence[Record], bootstrap: Bootstrap
     ) -> dict[str, Estimate]:
-        """Figures of the first minus those of the second, paired by document.
-
-        Empty where the tokens differ: losses for each token cannot be compared then.
-        """
+        """As `Task.compare`. Empty if the token ids differ, as losses per token then do."""
         if not have_same_tokens(records, others):
             return {}
         base, mixed, _, counts = _sums(records).T
@@ -112,66 +99,122 @@ class HeldOutTask:
             "gain": bootstrap.ratio((base - mixed) - (other_base - other_mixed), counts),
         }
 
-    def _encode(self, model: QuietStarModel, index: int) -> list[int]:
-        """At most `max_tokens` ids. A text cannot spell special tokens."""
-        text = self._documents[index][1]
-        return encode_text(model.tokenizer, text, model.delimiter_ids)[: self._max_tokens]
+    def _describe(self, target: EvalTarget, index: int) -> Record:
+        """The record of a document before its scores."""
+        tokenizer = target.model.tokenizer
+        document, text = self._documents[index]
+        ids = encode_text(tokenizer, text, target.model.delimiter_ids)[: self._max_tokens]
+        return {
+            "index": index,
+            "document": document,
+            "token_ids": ids,
+            "tokens": texts_of(tokenizer, [[token_id] for token_id in ids]),
+            **{name: [] for name in (*_FLOATS, "thought_ids", "thoughts")},
+        }
 
-    def _record(
-        self, subject: Subject, text: TokenText, index: int, ids: list[int], lists: Record
-    ) -> Record:
-        tokenizer = subject.model.tokenizer
-        empty: Record = {name: [] for name in _LISTS}
-        record: Record = {"index": index, "document": self._documents[index][0], "token_ids": ids}
-        record["tokens"] = [with_bytes(tokenizer, [each], text.of_token(each)) for each in ids]
-        record |= empty | lists
-        thoughts = record["thought_ids"]
-        record["thoughts"] = [with_bytes(tokenizer, each, text.of_piece(each)) for each in thoughts]
-        if not all(np.isfinite(record[name]).all() for name in _LISTS[:3]):
-            raise CheckpointError(
-                f"{subject.label}: document {record['document']} of {self.name} has a loss that is "
-                "not finite. Its weights are broken, or its dtype is too narrow: try dtype=float32."
-            )
-        return record
-
-
-_LISTS = ("base_losses", "mixed_losses", "mixing_weights", "thought_ids")
+    def _add_scores(self, record: Record, target: EvalTarget, scores: TextScores, row: int) -> None:
+        length = len(record["token_ids"]) - 1  # without padding
+        for name in _FLOATS:
+            values = getattr(scores, name)[row, :length].numpy()
+            if not np.isfinite(values).all():
+                raise CheckpointError(
+                    f"{target.label}: document {record['document']} of {self.name} has a loss that "
+                    "is not finite. The weights are broken, or the dtype is too narrow: try "
+                    "dtype=float32."
+                )
+            record[name] = _shortest(values)
+        record["thought_ids"] = scores.thought_ids[row, :length].tolist()
+        record["thoughts"] = texts_of(target.model.tokenizer, record["thought_ids"])
 
 
 def have_same_tokens(records: Sequence[Record], others: Sequence[Record]) -> bool:
-    """Whether two lists of records are of the same token sequences."""
+    """Whether two lists of records are about the same token sequences."""
     return [record["token_ids"] for record in records] == [record["token_ids"] for record in others]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifficultyGroup:
+    """Tokens of similar difficulty. Losses are in nats per token."""
+
+    number: int
+    """From 1, the easiest."""
+    num_tokens: int
+    difficulty_low: float
+    """The least and the greatest difficulty among the tokens, nats."""
+    difficulty_high: float
+    loss_base: Estimate
+    loss_mixed: Estimate
+    gain: Estimate
+    """`loss_base - loss_mixed`, paired."""
+
+
+def difficulty_groups(
+    records: Sequence[Record], reference: Sequence[Record], bootstrap: Bootstrap
+) -> tuple[list[DifficultyGroup], bool]:
+    """Group tokens by how hard they are to predict without thoughts.
+
+    Args:
+        records: of a held-out task, sorted by index.
+        reference: records of the same documents. Their `base_losses` are the difficulties, so that
+            every checkpoint has the same groups. If their tokens differ, the base losses of
+            `records` are taken.
+
+    Returns:
+        The groups (fewer if there are fewer tokens than groups), and whether `reference` was used.
+        Intervals resample documents; a token's group stays fixed.
+    """
+    is_referenced = have_same_tokens(records, reference)
+    difficulties = _concatenated(reference if is_referenced else records, "base_losses")
+    documents = np.repeat(np.arange(len(records)), [len(r["base_losses"]) for r in records])
+    base, mixed = (_concatenated(records, name) for name in ("base_losses", "mixed_losses"))
+    numbers = group_numbers(difficulties)
+    num_documents = int(documents.max()) + 1
+
+    def group(number: int) -> DifficultyGroup:
+        is_in = numbers == number
+        # Documents without a token of this group are resampled as well.
+        base_sums, mixed_sums, counts = (
+            np.bincount(documents[is_in], values[is_in], num_documents).astype(np.float64)
+            for values in (base, mixed, np.ones_like(base))
+        )
+        return DifficultyGroup(
+            number=number,
+            num_tokens=int(is_in.sum()),
+            difficulty_low=float(difficulties[is_in].min()),
+            difficulty_high=float(difficulties[is_in].max()),
+            loss_base=bootstrap.ratio(base_sums, counts),
+            loss_mixed=bootstrap.ratio(mixed_sums, counts),
+            gain=bootstrap.ratio(base_sums - mixed_sums, counts),
+        )
+
+    return [group(number) for number in np.unique(numbers).tolist()], is_referenced
+
+
+def group_numbers(difficulties: Floats) -> NDArray[np.int64]:
+    """The group of each token, from 1. Sizes differ by at most one; ties go by position.
+
+    Args:
+        difficulties: `[tokens]`.
+    """
+    ranks = np.empty(len(difficulties), dtype=np.int64)
+    ranks[np.argsort(difficulties, kind="stable")] = np.arange(len(difficulties))
+    numbers: NDArray[np.int64] = ranks * NUM_GROUPS // max(len(difficulties), 1) + 1
+    return numbers
 
 
 def _sums(records: Sequence[Record]) -> Floats:
     """Base losses, mixed losses, mixing weights and tokens of each document: `[documents, 4]`."""
     rows = [
-        [sum(record[name]) for name in _LISTS[:3]] + [len(record["base_losses"])]
-        for record in records
+        [sum(record[name]) for name in _FLOATS] + [len(record["base_losses"])] for record in records
     ]
     return np.array(rows, dtype=np.float64)
 
 
-def _pad(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    """Ids and attention mask, `[batch, seq]`, int64, padded on the right."""
-    input_ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
-    attention_mask = torch.zeros_like(input_ids)
-    for place, row in enumerate(rows):
-        input_ids[place, : len(row)] = torch.tensor(row)
-        attention_mask[place, : len(row)] = 1
-    return input_ids, attention_mask
-
-
-def _lists(scores: scoring.TextScores, row: int, *, length: int) -> Record:
-    """One row of a batch, without its padding."""
-    return {
-        "base_losses": _shortest(scores.base_losses[row, :length].numpy()),
-        "mixed_losses": _shortest(scores.mixed_losses[row, :length].numpy()),
-        "mixing_weights": _shortest(scores.mixing_weights[row, :length].numpy()),
-        "thought_ids": scores.thought_ids[row, :length].tolist(),
-    }
-
-
 def _shortest(values: NDArray[np.float32]) -> list[float]:
-    """Floats that round to these float32 values, with the fewest digits: half as much JSON."""
+    """Floats that round to these float32 values, with the fewest digits: halves the JSON."""
     return [float(str(value)) for value in values]
+
+
+def _concatenated(records: Sequence[Record], name: str) -> Floats:
+    """One list of every record, end to end: `[tokens]`."""
+    return np.concatenate([np.asarray(record[name], dtype=np.float64) for record in records])

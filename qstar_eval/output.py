@@ -1,35 +1,173 @@
-"""What a run leaves beside its records: report, tables, plots, pages."""
+"""The files of a finished run: report, tables, plots, and pages of shaded text."""
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from qstar_eval.config import EvaluateSettings
-from qstar_eval.figures import write_pages, write_plots
-from qstar_eval.report import Report, make_report, write_report
-from qstar_eval.runner import Cell
-from qstar_eval.table import markdown
+from qstar_eval.config import EvalConfig
+from qstar_eval.held_out import HeldOutTask
+from qstar_eval.page import ShadedDocument, ShadedToken, max_gain_of, write_page
+from qstar_eval.plots import (
+    GainCurve,
+    Interval,
+    LossCurve,
+    plot_gain_by_difficulty,
+    plot_loss_against_thought_length,
+    plot_mixing_weights,
+)
+from qstar_eval.records import write_json
+from qstar_eval.report import Report, make_report, markdown
+from qstar_eval.results import Result, random_control
+from qstar_eval.scoring import ThoughtKind
+from qstar_eval.task import Record
 
 logger = logging.getLogger(__name__)
 
+PAGE_DOCUMENTS = 20
+"""Documents on one page of shaded text: as much as one reads."""
 
-def write_output(settings: EvaluateSettings, cells: Sequence[Cell], directory: Path) -> Report:
-    """Write `report.json`, `report.md`, `pages/` and `plots/`, and give the report back.
 
-    Plots and pages of an earlier call go: this one may be of fewer checkpoints or sets. Without
-    matplotlib there are no plots; a warning says so.
+def write_output(config: EvalConfig, results: Sequence[Result], directory: Path) -> Report:
+    """Write `report.json`, `report.md`, `pages/` and `plots/`. Returns the report.
+
+    Plots and pages of earlier calls are deleted, as they may be of other checkpoints or sets.
+    Without matplotlib, a warning replaces the plots.
     """
     pages, plots = directory / "pages", directory / "plots"
-    report = make_report(settings, cells)
-    # First, so that none lies beside a newer report where writing fails.
+    report = make_report(config, results)
+    # Deleted first: if writing fails, no old file remains next to a newer report.
     for old in [*pages.glob("*.html"), *plots.glob("*.svg")]:
         old.unlink()
-    write_report(report, directory)
+    write_json(directory / "report.json", report)
     (directory / "report.md").write_text(markdown(report), encoding="utf-8")
-    write_pages(cells, pages)
+    write_pages(results, pages)
     if importlib.util.find_spec("matplotlib") is None:
         logger.warning("No plots: matplotlib is not installed (pip install 'qstar[train]').")
     else:
-        write_plots(report, cells, plots)
+        write_plots(report, results, plots)
     return report
+
+
+def write_plots(report: Report, results: Sequence[Result], directory: Path) -> None:
+    """Write `<task>-loss.svg`, `-difficulty.svg` and `-mixing.svg` for each text set.
+
+    They show the checkpoints that think, in the same colours; the last two show one thinking mode
+    of each. A text set has no plots if no checkpoint thinks.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, shown in _shown_by_task(results):
+        if not shown:
+            continue
+        summaries = [item for item in report["results"] if item["task"] == name]
+        labels = [result.checkpoint.label for result in shown]
+        curves = _loss_curves([item for item in summaries if item["checkpoint"] in labels])
+        plot_loss_against_thought_length(curves, directory / f"{name}-loss.svg")
+        # With the control: any second opinion gains on tokens chosen as hard.
+        pairs = [each for result in shown for each in (result, *random_control(result, results))]
+        gains = [_gain_curve(result, summaries) for result in pairs]
+        plot_gain_by_difficulty(gains, directory / f"{name}-difficulty.svg")
+        weights = {_title(result): _mixing_weights(result) for result in shown}
+        plot_mixing_weights(weights, directory / f"{name}-mixing.svg")
+
+
+def write_pages(results: Sequence[Result], directory: Path) -> None:
+    """Write `<task>-<label>.html` for each text set and thinking checkpoint.
+
+    The pages of a text set share one scale.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, shown in _shown_by_task(results):
+        pages = [
+            [_document(record) for record in result.file.records()[:PAGE_DOCUMENTS]]
+            for result in shown
+        ]
+        max_gain = max_gain_of(document for page in pages for document in page)
+        for result, documents in zip(shown, pages, strict=True):
+            path = directory / f"{name}-{result.checkpoint.label}.html"
+            write_page(documents, path, title=f"{name}: {_title(result)}", max_gain=max_gain)
+
+
+def _shown_by_task(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
+    """Each text set with one result for each checkpoint that thinks.
+
+    Sampled thoughts are preferred to random ones, then the trained length, then longer ones.
+    """
+
+    def preference(result: Result) -> tuple[bool, bool, int]:
+        length = result.mode.num_thought_tokens
+        return result.mode.kind == "sampled", length == result.facts.num_thought_tokens, length
+
+    found: dict[str, dict[str, Result]] = {}
+    for result in results:
+        if not isinstance(result.task, HeldOutTask):
+            continue
+        shown, label = found.setdefault(result.task.name, {}), result.checkpoint.label
+        if result.mode.num_thought_tokens and (
+            label not in shown or preference(result) > preference(shown[label])
+        ):
+            shown[label] = result
+    for name, shown in found.items():
+        yield name, list(shown.values())
+
+
+def _title(result: Result) -> str:
+    return f"{result.checkpoint.label} {result.mode.name}"
+
+
+def _loss_curves(summaries: Sequence[dict[str, Any]]) -> list[LossCurve]:
+    """One for each checkpoint and kind. Length 0 is the first point of sampled thoughts."""
+    changes: dict[tuple[str, ThoughtKind], list[tuple[int, Interval]]] = {}
+    bases = {}
+    for item in summaries:
+        kind: ThoughtKind = "random" if item["thoughts"] == "random" else "sampled"
+        gain, low, high = _interval(item["figures"]["gain"])
+        point = (item["num_thought_tokens"], (-gain, -high, -low))
+        changes.setdefault((item["checkpoint"], kind), []).append(point)
+        bases[item["checkpoint"]] = item["figures"]["loss_base"]["value"]
+    return [
+        LossCurve(label=label, kind=kind, base=bases[label], changes=points)
+        for (label, kind), points in changes.items()
+    ]
+
+
+def _gain_curve(result: Result, summaries: Sequence[dict[str, Any]]) -> GainCurve:
+    wanted = (result.checkpoint.label, result.mode.num_thought_tokens, result.mode.kind)
+    groups = next(
+        item["difficulty"]["groups"]
+        for item in summaries
+        if (item["checkpoint"], item["num_thought_tokens"], item["thoughts"]) == wanted
+    )
+    return GainCurve(
+        label=result.checkpoint.label,
+        mode=result.mode.name,
+        kind=result.mode.kind,
+        gains=[_interval(group["gain"]) for group in groups],
+    )
+
+
+def _interval(figure: dict[str, float]) -> Interval:
+    return figure["value"], figure["low"], figure["high"]
+
+
+def _mixing_weights(result: Result) -> list[float]:
+    return [weight for record in result.file.records() for weight in record["mixing_weights"]]
+
+
+def _document(record: Record) -> ShadedDocument:
+    columns = ("base_losses", "mixed_losses", "mixing_weights", "thoughts")
+    rows = zip(record["tokens"][1:], *(record[name] for name in columns), strict=True)
+    return ShadedDocument(
+        heading=f"document {record['document']}",
+        opening="".join(record["tokens"][:1]),
+        tokens=[
+            ShadedToken(
+                text=text, base_loss=base, mixed_loss=mixed, mixing_weight=weight, thought=thought
+            )
+            for text, base, mixed, weight, thought in rows
+        ],
+    )

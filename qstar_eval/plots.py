@@ -22,7 +22,7 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossCurve:
-    """What one checkpoint's loss becomes with thoughts of several lengths."""
+    """The change of one checkpoint's loss by thoughts of several lengths."""
 
     label: str
     """The checkpoint; curves of the same one share a colour."""
@@ -30,27 +30,27 @@ class LossCurve:
     base: float
     """Its loss without thoughts, in nats per token."""
     changes: Sequence[tuple[int, Interval]]
-    """`(num_thought_tokens, mixed loss less base loss)`, paired, in nats per token."""
+    """`(num_thought_tokens, mixed loss - base loss)`, paired, in nats per token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainCurve:
-    """What one checkpoint's thoughts gain on easy and on hard tokens."""
+    """The gain of one checkpoint's thoughts on easy and on hard tokens."""
 
     label: str
     """The checkpoint; curves of the same one share a colour."""
-    variant: str
-    """Its way of thinking."""
+    mode: str
+    """The name of its thinking mode."""
     kind: ThoughtKind
     gains: Sequence[Interval]
-    """In nats per token for each group of tokens, the easiest first."""
+    """In nats per token, for each group of tokens, easiest first."""
 
 
 def plot_loss_against_thought_length(curves: Sequence[LossCurve], path: Path) -> None:
-    """Loss over the number of thought tokens, as its change from the loss without thoughts.
+    """Plot the change of the loss by thoughts against the number of thought tokens.
 
-    Losses of documents differ a hundred times more among each other than thoughts change them:
-    only the paired change has an interval that says something of the thoughts.
+    Losses of documents differ a hundred times more than thoughts change them, so only the interval
+    of the paired change says something about thoughts.
     """
     labels = list(dict.fromkeys(curve.label for curve in curves))
     lengths = sorted({length for curve in curves for length, _ in curve.changes})
@@ -71,13 +71,13 @@ def plot_loss_against_thought_length(curves: Sequence[LossCurve], path: Path) ->
 
 
 def plot_mixing_weights(weights: Mapping[str, Sequence[float]], path: Path) -> None:
-    """How much the thoughts count: for each checkpoint a histogram over its tokens.
+    """Plot a histogram of the mixing weights for each checkpoint.
 
     Args:
-        weights: by checkpoint, the mixing weight at each token.
+        weights: the mixing weight at each token, by checkpoint.
     """
     arrays = {label: np.asarray(values, dtype=float) for label, values in weights.items()}
-    # A few extreme tokens must not squeeze all others together; they go into the end bins.
+    # A few extreme tokens would squeeze all others together, so they go into the end bins.
     ends = np.array([np.quantile(values, [0.002, 0.998]) for values in arrays.values()])
     low = min(float(ends[:, 0].min()), 0.0)
     high = max(float(ends[:, 1].max()), low + 0.05)
@@ -95,7 +95,7 @@ def plot_mixing_weights(weights: Mapping[str, Sequence[float]], path: Path) -> N
 
 
 def plot_gain_by_difficulty(curves: Sequence[GainCurve], path: Path) -> None:
-    """Base minus mixed loss for groups of tokens from easy to hard."""
+    """Plot base loss minus mixed loss for groups of tokens, from easy to hard."""
     labels = list(dict.fromkeys(curve.label for curve in curves))
     with chart(path) as (axes,):
         axes.axhline(0, **_BASE_LINE)
@@ -107,7 +107,7 @@ def plot_gain_by_difficulty(curves: Sequence[GainCurve], path: Path) -> None:
         axes.set_xlabel("Tokens in groups of equal size by their base loss (1: easiest)")
         axes.set_ylabel("Base loss - mixed loss (nats per token)")
         axes.grid(axis="y")
-        lengths = {curve.label: curve.variant for curve in curves if curve.kind == "sampled"}
+        lengths = {curve.label: curve.mode for curve in curves if curve.kind == "sampled"}
         _add_legend(axes, dict.fromkeys(labels, "") | lengths, {curve.kind for curve in curves})
 
 
@@ -122,12 +122,12 @@ _LINES: dict[ThoughtKind, dict[str, Any]] = {
         "markerfacecolor": "white",
     },
 }
-"""How a line looks: the same in every colour."""
+"""Line styles, the same for every colour."""
 _KINDS: dict[ThoughtKind, str] = {"sampled": "thoughts", "random": "random tokens"}
 
 
 def _shift(index: int, count: int) -> float:
-    """Puts curves side by side, so that one interval does not hide another."""
+    """Offset of a curve, so that intervals do not hide each other."""
     return 0.12 * (index - (count - 1) / 2)
 
 
@@ -150,7 +150,7 @@ def _draw_intervals(
 
 
 def _add_legend(axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[ThoughtKind]) -> None:
-    """First what the colours mean, with a note on each, then what the lines mean."""
+    """The key to the colours, with a note on each, then the key to the lines."""
     from matplotlib.lines import Line2D
 
     handles = [
@@ -171,13 +171,13 @@ def _add_legend(axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[Thoug
 def _draw_histogram(axes: "Axes", values: Floats, *, bins: Floats, colour: str) -> None:
     inside = np.clip(values, bins[0], bins[-1])
     shares = np.histogram(inside, bins)[0] / len(values) * 100
-    # Most weights lie in a few bins: only a logarithmic axis shows the tails as well.
+    # Most weights are in a few bins; only a logarithmic axis also shows the tails.
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     least = 50 / len(values)  # half a token
     axes.stairs(shares, bins, baseline=least, fill=True, color=colour, alpha=0.75)
     axes.axvline(0, color="#777777", linewidth=1)
-    axes.set_ylim(least, 5 * float(shares.max()))  # room for the words above the bars
+    axes.set_ylim(least, 5 * float(shares.max()))  # room for the annotation above the bars
     median = float(np.median(values))
     axes.axvline(median, color=INK, linewidth=1.2, linestyle=(0, (6, 3)))
     is_at_right = median > bins[len(bins) * 3 // 4]

@@ -1,69 +1,135 @@
-"""Question sets: rows of the hub's format or of ours, to `Question`s. Knows no model."""
+"""Question sets: reads their rows from a jsonl file or the hub, and writes their prompts.
 
-from collections.abc import Iterable, Mapping, Sequence
+The zero-shot prompts `Q: ...\\nA:` and the list of choices, `(A) bank` on a line each, are those of
+the paper's public evaluation (`eval_helpers.py`). `Let's think step by step.` and `Therefore, the
+answer (arabic numerals) is` are from its `zero-shotcot-eval.py`, after Kojima et al. 2022 (arXiv
+2205.11916). The paper votes on GSM8K only; CommonsenseQA's conclusion is from Kojima et al.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeGuard
 
-from qstar_eval.numerals import plain_number
+import datasets
+
+from qstar_eval.answers import LETTERS, plain_number
+from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_infer.errors import ConfigError
+from qstar_train.config import SourceConfig
+from qstar_train.data.sources import explained, local_files, progress_bars
 
-QuestionKind = Literal["gsm8k", "commonsense_qa"]
-
-LETTERS = "ABCDE"
-"""Of CommonsenseQA's five choices."""
-
+ANSWER_MARKER = "\nA:"
+_STEP_BY_STEP = " Let's think step by step."
+_CONCLUSIONS: dict[QuestionKind, str] = {
+    "gsm8k": "\nTherefore, the answer (arabic numerals) is",
+    "commonsense_qa": f"\nTherefore, among {LETTERS[0]} through {LETTERS[-1]}, the answer is",
+}
 _SOLUTION_END = "####"
 """In GSM8K, between the worked solution and the answer."""
+_HUB_CONFIGS = {"openai/gsm8k": "main", "gsm8k": "main"}
+"""The hub has two forms of GSM8K and no default; the other form has Socratic subquestions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question with its one right answer."""
+    """A question with its one right answer."""
 
     question: str
     answer: str
-    """A number in the one spelling of `plain_number`, or a letter of `LETTERS`."""
+    """A number as `plain_number` spells it, or one of `LETTERS`."""
     choices: tuple[str, ...] | None = None
-    """Five, in the order of `LETTERS`; None where the answer is a number."""
+    """Five, in the order of `LETTERS`; None if the answer is a number."""
 
 
-def parse_questions(
-    rows: Iterable[Mapping[str, Any]], kind: QuestionKind, *, source: str
-) -> list[Question]:
-    """Read rows.
+def direct_prompt(question: Question) -> str:
+    """The prompt up to and including `A:`; no space after it."""
+    lines = [f"Q: {question.question}"]
+    if question.choices is not None:
+        pairs = zip(LETTERS, question.choices, strict=True)
+        lines += [f"({letter}) {choice}" for letter, choice in pairs]
+    return "\n".join(lines) + ANSWER_MARKER
 
-    Args:
-        rows: for gsm8k `{"question", "answer"}`, where the answer is a number, or a worked
-            solution that ends in `#### N` (`openai/gsm8k`). For commonsense_qa
-            `{"question", "choices", "answer"}`, five choices and a letter, or
-            `{"question", "choices": {"label", "text"}, "answerKey"}` (`tau/commonsense_qa`).
-            Further keys are ignored.
-        source: how errors name the rows.
+
+def chain_prompt(question: Question) -> str:
+    """The prompt that asks for a chain of thought."""
+    return direct_prompt(question) + _STEP_BY_STEP
+
+
+def conclusion_prompt(question: Question, chain: str, kind: QuestionKind) -> str:
+    """The prompt that asks for a short answer after a chain of thought."""
+    return (chain_prompt(question) + chain).rstrip() + _CONCLUSIONS[kind]
+
+
+def read_questions(config: QuestionSetConfig) -> list[Question]:
+    """Read the questions of a set, in the source's order, up to `max_questions`.
+
+    Rows of gsm8k are `{"question", "answer"}`; the answer is a number, or a worked solution that
+    ends in `#### N` (`openai/gsm8k`). Rows of commonsense_qa are `{"question", "choices",
+    "answer"}` with five choices and a letter, or `{"question", "choices": {"label", "text"},
+    "answerKey"}` (`tau/commonsense_qa`). Other keys are ignored.
 
     Raises:
-        ConfigError: a row is malformed; names its number, from 1.
+        ConfigError: the source cannot be read or holds no rows, or a row is malformed. Names the
+            row, counted from 1.
     """
-    parse = {"gsm8k": _number_question, "commonsense_qa": _choice_question}[kind]
-    questions = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            questions.append(parse(row))
-        except _RowError as error:
-            raise ConfigError(f"{source}, row {number}: {error}") from None
+    files = local_files(config.path)
+    rows = _hub_rows(config) if files is None else _local_rows(config.path, files)
+    questions = list(_parse(islice(rows, config.max_questions), config))
+    if not questions:
+        raise ConfigError(f"{config.path} holds no questions. Give a file with at least one row.")
     return questions
 
 
+def _local_rows(path: str, files: list[Path]) -> Iterator[dict[str, Any]]:
+    if len(files) != 1 or files[0].suffix != ".jsonl":
+        raise ConfigError(f"{path}: questions are read from one .jsonl file. Give that file.")
+    try:
+        lines = files[0].read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}. Give a jsonl file.") from error
+    if not lines[-1].strip():
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ConfigError(f"{path}, row {number} is not JSON: {error}.") from error
+        if not isinstance(row, dict):
+            raise ConfigError(
+                f"{path}, row {number} is a {type(row).__name__}. Write an object with question "
+                "and answer."
+            )
+        yield row
+
+
+def _hub_rows(config: QuestionSetConfig) -> Iterator[dict[str, Any]]:
+    name = _HUB_CONFIGS.get(config.path)
+    source = SourceConfig(path=config.path, config=name, split=config.split)
+    with explained(source), progress_bars():
+        yield from datasets.load_dataset(config.path, name, split=config.split)
+
+
 class _RowError(Exception):
-    """What is wrong with a row, before its number is known."""
+    """What is wrong with a row; the caller adds the row's number."""
+
+
+def _parse(rows: Iterable[Mapping[str, Any]], config: QuestionSetConfig) -> Iterator[Question]:
+    parse = {"gsm8k": _number_question, "commonsense_qa": _choice_question}[config.kind]
+    for number, row in enumerate(rows, start=1):
+        try:
+            yield parse(row)
+        except _RowError as error:
+            raise ConfigError(f"{config.path}, row {number}: {error}") from None
 
 
 def _number_question(row: Mapping[str, Any]) -> Question:
     answer = row.get("answer")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = str(answer)
-    if not isinstance(answer, str):
-        raise _RowError(f"answer must be a number or a solution, got {_shown(answer)}.")
-    number = plain_number(answer.rpartition(_SOLUTION_END)[2])
+    number = plain_number(answer.rpartition(_SOLUTION_END)[2]) if isinstance(answer, str) else None
     if number is None:
         raise _RowError(
             f"answer must be a number, or a solution that ends in `{_SOLUTION_END} 18`, "
@@ -102,12 +168,12 @@ def _text(row: Mapping[str, Any], key: str) -> str:
 
 
 def _encodable(text: str, key: str) -> str:
-    """A text that tokenizers take: JSON can hold half a surrogate pair, UTF-8 cannot."""
+    """Check that tokenizers accept a text: JSON can hold a lone surrogate, UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise _RowError(
-            f"{key} holds {text[error.start]!r}, which is half a character; take it out, or write "
+            f"{key} holds {text[error.start]!r}, which is half a character. Take it out, or write "
             "the whole character."
         ) from None
     return text
@@ -122,6 +188,6 @@ def _is_texts(value: Any) -> TypeGuard[Sequence[str]]:
 
 
 def _shown(value: object) -> str:
-    """Short enough for one line: rows come from anywhere."""
+    """A value's repr, cut to fit one line."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

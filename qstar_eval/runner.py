@@ -1,4 +1,4 @@
-"""Measures every checkpoint, task and way of thinking that has no record yet."""
+"""Runs an evaluation: measures every checkpoint, task and thinking mode that lacks records."""
 
 import gc
 import logging
@@ -9,15 +9,13 @@ from pathlib import Path
 
 import torch
 
-from qstar_eval.checkpoints import Checkpoint, CheckpointFacts
-from qstar_eval.config import EvaluateSettings
-from qstar_eval.generation import GenerationTask
-from qstar_eval.guard import guard
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
-from qstar_eval.task import Task
-from qstar_eval.units import UnitFile
-from qstar_eval.variants import variant_name, variants
+from qstar_eval.checkpoints import Checkpoint, ModelFacts
+from qstar_eval.config import EvalConfig
+from qstar_eval.provenance import check_provenance
+from qstar_eval.records import RecordFile
+from qstar_eval.results import Result
+from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import EvalTarget, Task
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError
 from qstar_infer.llm import LLM
@@ -26,182 +24,150 @@ from qstar_infer.model.quiet_star import QuietStarModel
 logger = logging.getLogger(__name__)
 
 _PROMPT_TOKENS = 1024
-"""Room for a question beside its answer, in the engine's context."""
+"""Room for a question in the engine's context, in addition to the answer."""
 _CPU_SEQUENCES = 8
 _GPU_SEQUENCES = 32
-"""Answers written at once. More are no faster on a CPU (the default model); on a GPU the oracle
-needs memory beside their keys and values."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One checkpoint, one task, one way of thinking: one file of records."""
-
-    checkpoint: Checkpoint
-    facts: CheckpointFacts
-    task: Task
-    thinking: Thinking
-    file: UnitFile
-
-    @property
-    def variant(self) -> str:
-        return variant_name(self.thinking)
-
-    @property
-    def missing(self) -> list[int]:
-        """Units without a record."""
-        return [index for index in range(self.task.num_units) if index not in self.file.indices]
+"""Answers generated concurrently. More are no faster on a CPU (measured with the default model); a
+GPU needs memory for scoring as well as for the KV cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run is. `task` is None while the checkpoint loads."""
+    """How far a run is. `task` is None while the checkpoint loads."""
 
     label: str
     task: str | None = None
-    variant: str = ""
+    mode: str = ""
     num_done: int = 0
-    num_units: int = 0
+    num_examples: int = 0
 
 
 class Evaluation:
-    """One run: loads one checkpoint at a time, and only where something is missing.
+    """One run. Loads one checkpoint at a time, and only if it lacks records.
 
-    Records are in `units/<label>/<task>/<variant>.jsonl` below the run's directory.
+    Records are in `units/<label>/<task>/<mode>.jsonl` in the run's directory.
     """
 
     def __init__(
         self,
-        settings: EvaluateSettings,
+        config: EvalConfig,
         checkpoints: Sequence[Checkpoint],
+        *,
         tasks: Sequence[Task],
         directory: Path,
-        *,
         on_progress: Callable[[Progress], None],
     ) -> None:
         """
         Raises:
-            ConfigError: the directory is of another run; see `guard`.
+            ConfigError: the directory holds something else; see `check_provenance`.
         """
-        guard(directory, settings, checkpoints, tasks)
-        self._settings = settings
+        check_provenance(directory, config, checkpoints=checkpoints, tasks=tasks)
+        self._config = config
         self._checkpoints = checkpoints
         self._tasks = tasks
         self._directory = directory
         self._on_progress = on_progress
 
-    def run(self) -> list[Cell]:
-        """Measure what is missing. Every cell comes back complete, in the order of the run.
+    def run(self) -> list[Result]:
+        """Measure what is missing. Returns every result, complete, in the order of the run.
 
         Raises:
             CheckpointError, ConfigError, RequestError: as loading and the tasks raise them.
         """
-        self._say_what_is_left_out()
-        return [cell for item in self._checkpoints for cell in self._measured_or_named(item)]
+        self._warn_without_control()
+        results = []
+        for checkpoint in self._checkpoints:
+            try:
+                results += self._measured(checkpoint)
+            except CheckpointError as error:
+                if len(self._checkpoints) == 1:
+                    raise
+                raise CheckpointError(
+                    f"{error} All records so far are kept: run the same command without "
+                    f"{checkpoint.label} to continue with the other checkpoints."
+                ) from error
+        return results
 
-    def _measured_or_named(self, checkpoint: Checkpoint) -> list[Cell]:
-        try:
-            return self._measured(checkpoint)
-        except CheckpointError as error:
-            if len(self._checkpoints) == 1:
-                raise
-            raise CheckpointError(
-                f"{error} What was measured is kept: the same command without {checkpoint.label} "
-                "goes on with the others."
-            ) from error
-
-    def _say_what_is_left_out(self) -> None:
-        """Else a table without its control looks like one whose control was not asked for."""
-        if "random" not in self._settings.thoughts or self._settings.thought_lengths == [0]:
+    def _warn_without_control(self) -> None:
+        """Name the tasks that have no random thoughts although the config asks for them."""
+        if "random" not in self._config.thoughts or self._config.thought_lengths == [0]:
             return
-        random = Thinking(num_thought_tokens=1, kind="random")
+        random = ThinkingMode(num_thought_tokens=1, kind="random")
         names = [task.name for task in self._tasks if not task.supports(random)]
         if names:
             logger.warning(
-                "No random thoughts for %s: answers are generated by the engine, which samples "
+                "No random thoughts for %s: the engine generates their answers and samples all "
                 "thoughts itself.",
                 ", ".join(names),
             )
 
-    def _measured(self, checkpoint: Checkpoint) -> list[Cell]:
-        path = self._units(checkpoint) / "checkpoint.json"
-        facts = CheckpointFacts.read(path)
+    def _measured(self, checkpoint: Checkpoint) -> list[Result]:
+        directory = self._directory / "units" / checkpoint.label
+        path = directory / "checkpoint.json"
+        facts = ModelFacts.read(path)
         if facts is not None:
-            cells = self._cells(checkpoint, facts)
-            if not any(cell.missing for cell in cells):
-                return cells
+            results = self._results(checkpoint, facts, directory)
+            if not any(result.missing for result in results):
+                return results
         self._on_progress(Progress(label=checkpoint.label))
         with self._loaded(checkpoint) as llm:
-            facts = CheckpointFacts.of(llm.model)
+            facts = ModelFacts.of(llm.model)
             facts.write(path)
-            cells = self._cells(checkpoint, facts)
-            for cell in cells:
-                self._measure(cell, llm)
-        return cells
+            results = self._results(checkpoint, facts, directory)
+            for result in results:
+                self._measure(result, llm)
+        return results
 
-    def _cells(self, checkpoint: Checkpoint, facts: CheckpointFacts) -> list[Cell]:
+    def _results(self, checkpoint: Checkpoint, facts: ModelFacts, directory: Path) -> list[Result]:
         return [
-            Cell(
+            Result(
                 checkpoint=checkpoint,
                 facts=facts,
                 task=task,
-                thinking=thinking,
-                file=UnitFile(
-                    self._units(checkpoint) / task.name / f"{variant_name(thinking)}.jsonl"
-                ),
+                mode=mode,
+                file=RecordFile(directory / task.name / f"{mode.name}.jsonl"),
             )
             for task in self._tasks
-            for thinking in self._ways(task, facts)
+            for mode in facts.thinking_modes(
+                self._config, with_no_thoughts=not task.has_base_figures
+            )
+            if task.supports(mode)
         ]
 
-    def _ways(self, task: Task, facts: CheckpointFacts) -> list[Thinking]:
-        """The variants of a checkpoint that a task measures, in the order of the settings."""
-        lengths = self._settings.thought_lengths
-        if isinstance(task, GenerationTask) and 0 not in lengths:
-            # Records of text and probabilities hold the base figure; a written answer has none.
-            lengths = [0, *lengths]
-        found = variants(
-            facts,
-            thought_lengths=lengths,
-            thoughts=self._settings.thoughts,
-            temperature=self._settings.temperature,
-        )
-        return [thinking for thinking in found if task.supports(thinking)]
-
-    def _measure(self, cell: Cell, llm: LLM) -> None:
-        subject = Subject(
-            label=cell.checkpoint.label,
+    def _measure(self, result: Result, llm: LLM) -> None:
+        target = EvalTarget(
+            label=result.checkpoint.label,
             model=llm.model,
             llm=llm,
-            thinking=cell.thinking,
-            seed=self._settings.seed,
+            mode=result.mode,
+            seed=self._config.seed,
         )
-        missing, size = cell.missing, cell.task.batch_size
-        self._report(cell, len(missing))
+        missing, size = result.missing, result.task.batch_size
+        self._report(result, len(missing))
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
-            records = cell.task.measure(subject, batch)
-            assert [record["index"] for record in records] == batch, "one record for each unit"
-            cell.file.append(records)
-            self._report(cell, len(missing) - start - len(batch))
+            records = result.task.measure(target, batch)
+            assert [record["index"] for record in records] == batch, "one record for each example"
+            result.file.append(records)
+            self._report(result, len(missing) - start - len(batch))
 
-    def _report(self, cell: Cell, num_missing: int) -> None:
+    def _report(self, result: Result, num_missing: int) -> None:
         self._on_progress(
             Progress(
-                label=cell.checkpoint.label,
-                task=cell.task.name,
-                variant=cell.variant,
-                num_done=cell.task.num_units - num_missing,
-                num_units=cell.task.num_units,
+                label=result.checkpoint.label,
+                task=result.task.name,
+                mode=result.mode.name,
+                num_done=result.task.num_examples - num_missing,
+                num_examples=result.task.num_examples,
             )
         )
 
     @contextmanager
     def _loaded(self, checkpoint: Checkpoint) -> Iterator[LLM]:
-        """The checkpoint with its engine; its memory is free again at the end."""
-        settings = self._settings
-        model = load_model(checkpoint.source, dtype=settings.dtype, device=settings.device)
-        llm = open_engine(model, settings)
+        """The checkpoint with an engine. Its memory is free again at the end."""
+        config = self._config
+        model = load_model(checkpoint.source, dtype=config.dtype, device=config.device)
+        llm = open_engine(model, config)
         try:
             yield llm
         finally:
@@ -211,17 +177,14 @@ class Evaluation:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _units(self, checkpoint: Checkpoint) -> Path:
-        return self._directory / "units" / checkpoint.label
 
-
-def open_engine(model: QuietStarModel, settings: EvaluateSettings) -> LLM:
-    """An engine for the answers of the run's questions; one of a single sequence without any."""
-    questions = [item for item in settings.questions if set(item.measures) - {"probability"}]
+def open_engine(model: QuietStarModel, config: EvalConfig) -> LLM:
+    """An engine for the run's generated answers; for one sequence if there are none."""
+    questions = [item for item in config.questions if set(item.measures) - {"probability"}]
     longest = max((item.max_new_tokens for item in questions), default=0) + _PROMPT_TOKENS
     limit = getattr(model.backbone.config.get_text_config(), "max_position_embeddings", longest)
     most = _CPU_SEQUENCES if model.device.type == "cpu" else _GPU_SEQUENCES
-    lengths = [length for length in settings.thought_lengths if length is not None]
+    lengths = [length for length in config.thought_lengths if length is not None]
     return LLM(
         model=model,
         max_model_len=min(longest, int(limit)),

@@ -1,5 +1,6 @@
-"""Losses and logits with thoughts, no gradients: what the evaluator asks of the oracle."""
+"""Losses and logits with thoughts, without gradients, computed by the model's definition."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,23 +13,33 @@ from qstar_train.objective.chunked_logits import pick_thought_ids, token_losses
 from qstar_train.sampling import ordinary_ids, random_thoughts, sampled_thoughts
 
 ThoughtKind = Literal["sampled", "random"]
-"""`random` puts uniformly random tokens in a thought's place: the control."""
+"""`random` replaces each thought with uniformly random tokens: the control."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinking:
-    """One way of thinking."""
+class ThinkingMode:
+    """How a checkpoint thinks while it is measured."""
 
     num_thought_tokens: int
-    """0: no thoughts; mixed is base then."""
+    """0: no thoughts; mixed figures then equal base figures."""
     kind: ThoughtKind = "sampled"
     temperature: float = 1.0
     """Of sampled thoughts; 0 is greedy."""
 
+    @property
+    def name(self) -> str:
+        """`0`, `5-sampled` or `5-random`: unique among the modes of one run; a file name."""
+        return f"{self.num_thought_tokens}-{self.kind}" if self.num_thought_tokens else "0"
+
+    @property
+    def kind_name(self) -> str:
+        """`sampled`, `random` or `none`, as in reports."""
+        return self.kind if self.num_thought_tokens else "none"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextScores:
-    """Column p is about the prediction of token p + 1. On the CPU; float32; 0 at padding."""
+    """Column p is about the prediction of token p + 1. On the CPU, float32, 0 at padding."""
 
     base_losses: Tensor
     """`[batch, seq - 1]`, nats."""
@@ -52,28 +63,21 @@ class AnchorScores:
 
 @torch.no_grad()
 def score_text(
-    model: QuietStarModel,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    *,
-    seeds: Tensor,
-    thinking: Thinking,
+    model: QuietStarModel, rows: Sequence[list[int]], *, seeds: Tensor, mode: ThinkingMode
 ) -> TextScores:
-    """Every token's loss with and without thoughts.
+    """Compute the loss of every token but the first, with and without thoughts.
 
     Args:
-        input_ids: `[batch, seq]`, int64, right padded, seq at least 2.
-        attention_mask: `[batch, seq]`, 0 at padding.
-        seeds: `[batch]`, int64, of each row's noise: a row's result does not depend on its mates.
+        rows: token ids of each text; the longest has at least 2.
+        seeds: `[batch]`, int64. A row's noise depends on its seed alone, not on the other rows.
 
     Raises:
-        RequestError: the batch makes no sense, or the model cannot think and should.
+        RequestError: the model cannot score these rows, or cannot think as `mode` says.
     """
-    is_real = model.check_batch(input_ids, attention_mask, thinking.num_thought_tokens)
-    ids, is_real = input_ids.to(model.device), is_real.to(model.device)
-    # The last token predicts nothing that is known: no thought there.
+    ids, is_real = _batch(model, rows, mode)
+    # The token after the last one is unknown, so the last one gets no thought.
     anchors = torch.arange(ids.shape[1] - 1, device=ids.device).expand(ids.shape[0], -1)
-    rollout = _roll_out(model, ids, is_real, anchors, seeds, thinking)
+    rollout = _roll_out(model, ids, is_real=is_real, anchors=anchors, seeds=seeds, mode=mode)
     target = (ids[:, 1:], is_real[:, 1:])
     base_losses = token_losses(model, rollout.hidden_base, *target)
     mixed_losses, weights = base_losses, torch.zeros_like(base_losses)
@@ -91,25 +95,24 @@ def score_text(
 @torch.no_grad()
 def score_anchors(
     model: QuietStarModel,
-    input_ids: Tensor,
-    attention_mask: Tensor,
+    rows: Sequence[list[int]],
     *,
     anchors: Tensor,
     seeds: Tensor,
-    thinking: Thinking,
+    mode: ThinkingMode,
 ) -> AnchorScores:
-    """Next-token logits at a few anchors of each row; thinks at those only.
+    """Compute next-token logits at a few anchors of each row. Thinks only there.
 
     Args:
-        input_ids, attention_mask, seeds: as for `score_text`.
+        rows, seeds: as for `score_text`.
         anchors: `[batch, anchors]`, int64, indices of real tokens.
 
     Raises:
-        RequestError: as `score_text`.
+        RequestError: as for `score_text`.
     """
-    is_real = model.check_batch(input_ids, attention_mask, thinking.num_thought_tokens)
-    ids, is_real = input_ids.to(model.device), is_real.to(model.device)
-    rollout = _roll_out(model, ids, is_real, anchors.to(model.device), seeds, thinking)
+    ids, is_real = _batch(model, rows, mode)
+    anchors = anchors.to(model.device)
+    rollout = _roll_out(model, ids, is_real=is_real, anchors=anchors, seeds=seeds, mode=mode)
     base_logits = model.mask_delimiters(model.logits(rollout.hidden_base))
     logits = base_logits
     if rollout.hidden_thought is not None:
@@ -118,18 +121,32 @@ def score_anchors(
     return AnchorScores(base_logits=base_logits.cpu(), logits=logits.cpu())
 
 
+def _batch(
+    model: QuietStarModel, rows: Sequence[list[int]], mode: ThinkingMode
+) -> tuple[Tensor, Tensor]:
+    """Ids (int64) and mask (bool), `[batch, seq]`, padded on the right, on the model's device."""
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row)
+        mask[index, : len(row)] = 1
+    is_real = model.check_batch(ids, mask, mode.num_thought_tokens)
+    return ids.to(model.device), is_real.to(model.device)
+
+
 def _roll_out(
     model: QuietStarModel,
     ids: Tensor,
+    *,
     is_real: Tensor,
     anchors: Tensor,
     seeds: Tensor,
-    thinking: Thinking,
+    mode: ThinkingMode,
 ) -> Rollout:
     seeds = seeds.to(model.device)
     pick = (
-        sampled_thoughts(seeds, temperature=thinking.temperature)
-        if thinking.kind == "sampled"
+        sampled_thoughts(seeds, temperature=mode.temperature)
+        if mode.kind == "sampled"
         else random_thoughts(seeds, ordinary_ids(model))
     )
 
@@ -140,7 +157,7 @@ def _roll_out(
         model,
         ids,
         attention_mask=is_real,
-        num_thought_tokens=thinking.num_thought_tokens,
+        num_thought_tokens=mode.num_thought_tokens,
         choose=choose,
         anchors=anchors,
     )

@@ -1,51 +1,137 @@
-"""What is measured with: a task has units, and turns each into one record."""
+"""Tasks measure examples, one record each, and summarise the records; what questions share."""
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
 
 from qstar_eval.bootstrap import Bootstrap, Estimate
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
+from qstar_eval.config import Measure, QuestionSetConfig
+from qstar_eval.questions import Question
+from qstar_eval.scoring import ThinkingMode
+from qstar_infer.llm import LLM
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.sampling.noise import row_keys
 
 Record = dict[str, Any]
-"""JSON; every record has its unit's "index"."""
+"""JSON. Every record has the "index" of its example."""
+_QUESTION_STREAM = -2
+"""Separates a question's noise from that of tokens (0 and up) and completions (-1)."""
 
 
-def digest_of(content: Any) -> str:
-    """Of anything that JSON can hold: 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalTarget:
+    """A loaded checkpoint with one thinking mode."""
+
+    label: str
+    """Of the checkpoint; unique in a run."""
+    model: QuietStarModel
+    llm: LLM
+    """Generates with the same model."""
+    mode: ThinkingMode
+    seed: int
+    """Of the run. A task derives each example's seed from it and the example's index, so records
+    do not depend on the batch."""
 
 
-class Task(Protocol):
-    """Units numbered from 0; measuring one does not depend on which others come with it."""
+class Task(ABC):
+    """Examples numbered from 0. Files call them units."""
 
     name: str
     """Unique in a run; a file name."""
-    num_units: int
+    num_examples: int
     digest: str
-    """Of what the units are made of, by `digest_of`: a file may change under its name."""
+    """`digest_of` the examples' content: a file may change without changing its name."""
     batch_size: int
-    """Most units of one `measure`."""
+    """Most examples in one call of `measure`."""
+    has_base_figures = True
+    """Whether each record also holds the figures without thoughts."""
 
-    def supports(self, thinking: Thinking) -> bool:
-        """Whether this way of thinking can be measured; it is left out of the run otherwise."""
-        ...
+    def supports(self, mode: ThinkingMode) -> bool:
+        """Whether the task can measure this mode. The run skips modes that it cannot."""
+        del mode
+        return True
 
-    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
-        """One record for each index, in order."""
-        ...
+    @abstractmethod
+    def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
+        """Measure these examples: one record for each index, in order."""
+
+    @abstractmethod
+    def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
+        """Named figures over the records of all examples, which are sorted by index."""
+
+    @abstractmethod
+    def compare(
+        self, records: Sequence[Record], others: Sequence[Record], bootstrap: Bootstrap
+    ) -> dict[str, Estimate]:
+        """Figures of `records` minus those of `others`, paired by example; both sorted by index.
+
+        Empty if they cannot be compared.
+        """
+
+
+class QuestionTask(Task):
+    """A task whose example i is question i."""
+
+    measure_name: ClassVar[Measure]
+
+    def __init__(
+        self, config: QuestionSetConfig, questions: Sequence[Question], *, batch_size: int
+    ) -> None:
+        self.name = f"{config.name}-{self.measure_name}"
+        self.config = config
+        self.questions = questions
+        self.num_examples = len(questions)
+        self.digest = digest_of([asdict(question) for question in questions])
+        self.batch_size = batch_size
+
+    @abstractmethod
+    def figures(self, record: Record) -> dict[str, float]:
+        """The figures of one measured question, by name."""
+
+    def is_share(self, name: str) -> bool:
+        """Whether this figure is 0 or 1 for every question."""
+        del name
+        return False
 
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
-        """Named figures of all units' records, sorted by index."""
-        ...
+        """Means of the figures over the measured questions, and how many were left out."""
+        rows = [self.figures(record) for record in records if "left_out" not in record]
+        means = {
+            name: (bootstrap.share if self.is_share(name) else bootstrap.mean)(
+                [row[name] for row in rows]
+            )
+            for name in (rows[0] if rows else {})
+        }
+        num_left_out = float(len(records) - len(rows))
+        exact = Estimate(value=num_left_out, low=num_left_out, high=num_left_out)
+        return {**means, "num_left_out": exact}
 
     def compare(
         self, records: Sequence[Record], others: Sequence[Record], bootstrap: Bootstrap
     ) -> dict[str, Estimate]:
-        """Figures of the first minus those of the second, paired by unit; both sorted by index.
+        """Mean differences of the figures, over the questions that both have measured."""
+        pairs = [
+            (self.figures(record), self.figures(other))
+            for record, other in zip(records, others, strict=True)
+            if "left_out" not in record and "left_out" not in other
+        ]
+        return {
+            name: bootstrap.mean([first[name] - second[name] for first, second in pairs])
+            for name in (pairs[0][0] if pairs else {})
+        }
 
-        Empty where they cannot be compared.
-        """
-        ...
+
+def question_seed(target: EvalTarget, index: int) -> int:
+    """The seed of a question's noise: a function of the run's seed and the question's index."""
+    one = torch.ones(1, dtype=torch.int64)
+    return int(row_keys(one * target.seed, one * index, one * _QUESTION_STREAM))
+
+
+def digest_of(content: Any) -> str:
+    """16 hexadecimal digits for anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

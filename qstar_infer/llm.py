@@ -17,7 +17,7 @@ from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInf
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, RequestError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
+from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, Ranker, best_outputs
 from qstar_infer.sampling_params import SamplingParams, shown
 
@@ -108,19 +108,18 @@ class LLM:
             RequestFailedError: the engine failed at one of them; all are dropped.
         """
         admitted, texts = self._admit(prompts, sampling_params)
-        requests = [each.request for each in admitted]
-        outputs = [_empty_output(*pair) for pair in zip(requests, texts, strict=True)]
+        outputs = [each.empty_output(text) for each, text in zip(admitted, texts, strict=True)]
         try:
             for each in admitted:
                 self._open(each)
             for output in outputs:
                 while not output.finished:
-                    _merge(output, self._next_delta(output.request_id))
+                    output.extend(self._next_delta(output.request_id))
         finally:
-            for request in requests:
-                self._close(request)
-        for output, request in zip(outputs, requests, strict=True):
-            output.outputs = best_outputs(output.outputs, request.params.n, self._ranker)
+            for output in outputs:
+                self._close(output.request_id)
+        for output, each in zip(outputs, admitted, strict=True):
+            output.outputs = best_outputs(output.outputs, each.request.params.n, self._ranker)
         return outputs
 
     def stream(
@@ -148,7 +147,7 @@ class LLM:
                 is_finished = delta.finished
                 yield delta
         finally:
-            self._close(request)
+            self._close(request.request_id)
 
     def close(self) -> None:
         """Drop what is still open and check that nothing is held any more."""
@@ -161,9 +160,9 @@ class LLM:
         self._engine.add_request(admitted)
         self._deltas[admitted.request.request_id] = deque()
 
-    def _close(self, request: EngineRequest) -> None:
-        self._engine.abort(request.request_id)
-        self._deltas.pop(request.request_id, None)
+    def _close(self, request_id: str) -> None:
+        self._engine.abort(request_id)
+        self._deltas.pop(request_id, None)
 
     def _next_delta(self, request_id: str) -> RequestOutput:
         """Step the engine until this request has news; the others' news waits for them.
@@ -266,21 +265,3 @@ def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
         return [prompts]
     is_token_ids = len(prompts) > 0 and all(isinstance(item, Integral) for item in prompts)
     return [prompts] if is_token_ids else list(prompts)  # type: ignore[list-item,arg-type]
-
-
-def _empty_output(request: EngineRequest, text: str | None) -> RequestOutput:
-    return RequestOutput(
-        prompt=text,
-        request_id=request.request_id,
-        prompt_token_ids=request.prompt_token_ids,
-        outputs=[CompletionOutput(index=index) for index in range(request.params.num_candidates)],
-    )
-
-
-def _merge(whole: RequestOutput, delta: RequestOutput) -> None:
-    for completion in delta.outputs:
-        whole.outputs[completion.index].extend(completion)
-    if delta.prompt_logprobs is not None:
-        whole.prompt_logprobs = delta.prompt_logprobs
-    whole.num_prompt_thought_tokens += delta.num_prompt_thought_tokens
-    whole.finished = delta.finished

@@ -94,6 +94,18 @@ class RequestOutput:
     finished: bool = False
     """True in the last delta: every completion has its finish reason."""
 
+    def extend(self, delta: "RequestOutput") -> None:
+        """Append a later delta of the same request, in place.
+
+        `outputs` must hold every completion of the request, in order of their indices.
+        """
+        for output in delta.outputs:
+            self.outputs[output.index].extend(output)
+        if delta.prompt_logprobs is not None:
+            self.prompt_logprobs = delta.prompt_logprobs
+        self.num_prompt_thought_tokens += delta.num_prompt_thought_tokens
+        self.finished = delta.finished
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:

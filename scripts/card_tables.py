@@ -9,7 +9,7 @@ For a report of `make evaluate-default`, whose checkpoints are `default`, `witho
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 TEXTS = {"openwebtext": "OpenWebText", "math500": "MATH-500"}
 QUESTIONS = {"gsm8k-probability": "GSM8K", "commonsense_qa-probability": "CommonsenseQA"}
@@ -17,6 +17,8 @@ LENGTH = 4
 """Of the thoughts of every table but the one by length."""
 
 Figures = dict[str, dict[str, float]]
+Source = tuple[str, int, str]
+"""Checkpoint, thought length and thoughts of a result."""
 
 
 class Report:
@@ -26,10 +28,11 @@ class Report:
         self._report = json.loads(path.read_text("utf-8"))
 
     def figures(self, task: str, checkpoint: str, length: int, thoughts: str) -> Figures:
-        return self._result(task, checkpoint, length, thoughts)["figures"]
+        return cast(Figures, self._result(task, (checkpoint, length, thoughts))["figures"])
 
     def hardest_tenth(self, task: str) -> Figures:
-        return self._result(task, "default", LENGTH, "sampled")["difficulty"]["groups"][-1]
+        result = self._result(task, ("default", LENGTH, "sampled"))
+        return cast(Figures, result["difficulty"]["groups"][-1])
 
     def difference(self, task: str, checkpoint: str, length: int, thoughts: str) -> Figures:
         """What lies between a control and the default model's sampled thoughts; control first."""
@@ -42,8 +45,9 @@ class Report:
             return {k: _negated(v) if turned else v for k, v in comparison["figures"].items()}
         raise SystemExit(f"The report does not compare {wanted[0]} with {wanted[1]} on {task}.")
 
-    def _result(self, task: str, *wanted: object) -> dict[str, Any]:
-        for result in self._report["results"]:
+    def _result(self, task: str, wanted: Source) -> dict[str, Any]:
+        results: list[dict[str, Any]] = self._report["results"]
+        for result in results:
             keys = (result["checkpoint"], result["num_thought_tokens"], result["thoughts"])
             if result["task"] == task and keys == wanted:
                 return result
@@ -104,8 +108,9 @@ def print_figures(
 ) -> None:
     """A table with one result's figure in each cell: checkpoint, length, thoughts and figure."""
     print_head(corner, tasks)
-    for name, (*which, figure) in rows.items():
-        print_row(name, [report.figures(task, *which)[figure] for task in tasks], digits=digits)
+    for name, (checkpoint, length, thoughts, figure) in rows.items():
+        found = [report.figures(task, checkpoint, length, thoughts) for task in tasks]
+        print_row(name, [figures[figure] for figures in found], digits=digits)
 
 
 def print_head(corner: str, tasks: dict[str, str]) -> None:

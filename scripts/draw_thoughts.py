@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 CONTEXT_TOKENS = 12
 
@@ -30,7 +31,7 @@ def main() -> None:
         print(row(record, index))
 
 
-def row(record: dict[str, list], index: int) -> str:
+def row(record: dict[str, list[Any]], index: int) -> str:
     """One line of the table; losses in nats."""
     tokens = record["tokens"]
     context = "".join(tokens[max(0, index + 1 - CONTEXT_TOKENS) : index + 1])

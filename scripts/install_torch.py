@@ -1,7 +1,8 @@
 """Install PyTorch into the environment of the interpreter that runs this file.
 
 With an NVIDIA GPU: the CUDA build, which is what a plain `pip install torch` gives. Without one: a
-CPU build, never the gigabytes of CUDA libraries. Standard library only; run as
+CPU build of the PINNED release, never the gigabytes of CUDA libraries. What torch needs comes in
+the releases of `constraints.txt`. Standard library only; run as
 
     .venv/bin/python scripts/install_torch.py
 
@@ -14,11 +15,13 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
 MIN_VERSION = (2, 11)
 REQUIREMENT = "torch>=2.11"
-KNOWN_GOOD = "torch==2.13.0"
-"""Asked for first: some machines keep a CPU build of exactly this release at hand."""
+PINNED = "torch==2.13.0"
+"""For CPUs, where it exists for this Python; else any release that meets REQUIREMENT."""
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 CUDA_PACKAGE = re.compile(r"^(nvidia|cuda)(-|$)|^(pytorch-)?triton$")
 
 
@@ -29,15 +32,23 @@ def main() -> None:
         say(f"torch {metadata.version('torch')} is installed")
     elif has_nvidia_gpu():
         say("NVIDIA GPU found: installing the CUDA build of torch")
-        pip("install", REQUIREMENT)
-    elif is_cpu_only(planned_packages(KNOWN_GOOD)):
-        say("no NVIDIA GPU: installing the CPU build of torch")
-        pip("install", KNOWN_GOOD)
+        pip("install", "--constraint", str(CONSTRAINTS), REQUIREMENT)
     else:
-        say("no NVIDIA GPU, and pip would take a CUDA build: installing the CPU build with uv")
-        pip("install", "uv")
-        uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
-        subprocess.run([*uv, "--torch-backend=cpu", REQUIREMENT], check=True)
+        install_cpu_build()
+
+
+def install_cpu_build() -> None:
+    """With pip where its plan brings no CUDA library, else with uv, which can choose the build."""
+    plan = planned_packages(PINNED)
+    if is_cpu_only(plan):
+        say("no NVIDIA GPU: installing the CPU build of torch")
+        pip("install", "--constraint", str(CONSTRAINTS), PINNED)
+        return
+    say("no NVIDIA GPU, and pip would take a CUDA build: installing the CPU build with uv")
+    pip("install", "uv")
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
+    uv += ["--constraint", str(CONSTRAINTS), "--torch-backend=cpu"]
+    subprocess.run([*uv, REQUIREMENT if plan is None else PINNED], check=True)
 
 
 def installed_version() -> tuple[int, int] | None:

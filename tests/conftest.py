@@ -1,7 +1,6 @@
-"""What every test shares: no network, one thread, one cache of the default model."""
+"""What every test shares: no network, one thread."""
 
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,11 +17,3 @@ os.environ["OMP_NUM_THREADS"] = str(NUM_THREADS)
 def _few_threads() -> None:
     """Undo what an earlier test set."""
     torch.set_num_threads(NUM_THREADS)
-
-
-@pytest.fixture(scope="session")
-def default_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `QSTAR_CACHE` for this run, shared by its workers: the default model is built once."""
-    own = tmp_path_factory.getbasetemp()
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    return (own.parent if is_worker else own) / "default-model"

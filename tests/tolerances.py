@@ -37,6 +37,10 @@ TOY_LOGPROBS = 2 * TOY_LOGITS
 TOY_MIXING_WEIGHT = float32_tolerance(num_terms=2 * 8 * 48 + 64 + 32 + 32, size=10)
 """1.1e-4. The talk head adds three layers; its weights measured on the toys stay below 10."""
 
+TOY_GRADIENT = float32_tolerance(num_terms=2 * (2 * 8 * 48 + 32) + 100, size=7)
+"""1e-4, relative to the largest number of a gradient: a path forwards and backwards, and a sum over
+some 100 positions. What cancels on the way is up to 7 times as large as the gradient."""
+
 NEAR_TIE = 2 * TOY_LOGITS
 """Two logits of a toy that are closer than this may change places."""
 

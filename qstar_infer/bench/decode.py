@@ -6,7 +6,6 @@ is that of a whole call, from the prompt to the last token.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -75,8 +74,8 @@ def run_decode(
 
 
 def _engine(model: QuietStarModel, args: EngineArgs, **other: Any) -> LLM:
-    settings = asdict(args.engine) | other
-    return LLM(model=model, served_model_name=args.served_model_name, **settings)
+    settings = args.settings() | other | {"model": model}
+    return LLM(**settings)
 
 
 def _sequential(model: QuietStarModel, args: EngineArgs) -> LLM:

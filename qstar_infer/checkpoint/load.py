@@ -48,36 +48,20 @@ def load_model(
         ConfigError: an argument is wrong or does not apply to this checkpoint.
     """
     options = LoadOptions.resolve(dtype=dtype, device=device, quantization=quantization)
-    if source is not None:
-        return load_source(
-            source,
-            options,
-            num_thought_tokens=num_thought_tokens,
-            thought_vectors=thought_vectors,
-            revision=revision,
-        )
-    if revision is not None:
-        raise ConfigError(
-            f"revision={revision!r} was given without a model, but the default model is part of "
-            "this package. Leave it out, or name a hub repository."
-        )
-    directory = default_model_directory()
-    try:
-        model = load_source(
-            directory,
-            options,
-            num_thought_tokens=num_thought_tokens,
-            thought_vectors=thought_vectors,
-        )
-    except CheckpointError as error:
-        if is_out_of_memory(error.__cause__):
-            raise  # deleting the files would not help
-        raise CheckpointError(
-            f"The default model's cache is damaged: {error} "
-            f"Delete {directory}; it will be built again."
-        ) from error
-    name_model(model, BASE_MODEL)
-    return model
+    if source is None:
+        if revision is not None:
+            raise ConfigError(
+                f"revision={revision!r} was given without a model, but the default model is part "
+                "of this package. Leave it out, or name a hub repository."
+            )
+        return _load_default(options, num_thought_tokens, thought_vectors)
+    return load_source(
+        source,
+        options,
+        num_thought_tokens=num_thought_tokens,
+        thought_vectors=thought_vectors,
+        revision=revision,
+    )
 
 
 def load_from_args(args: EngineArgs) -> QuietStarModel:
@@ -104,3 +88,25 @@ def load_tokenizer_of(source: str | Path | None) -> PreTrainedTokenizerBase:
         CheckpointError: the checkpoint, an adapter's base or the tokenizer is missing or malformed.
     """
     return load_source_tokenizer(default_model_directory() if source is None else source)
+
+
+def _load_default(
+    options: LoadOptions, num_thought_tokens: int | None, thought_vectors: ThoughtVectors
+) -> QuietStarModel:
+    directory = default_model_directory()
+    try:
+        model = load_source(
+            directory,
+            options,
+            num_thought_tokens=num_thought_tokens,
+            thought_vectors=thought_vectors,
+        )
+    except CheckpointError as error:
+        if is_out_of_memory(error.__cause__):
+            raise  # deleting the files would not help
+        raise CheckpointError(
+            f"The default model's cache is damaged: {error} "
+            f"Delete {directory}; it will be built again."
+        ) from error
+    name_model(model, BASE_MODEL)
+    return model

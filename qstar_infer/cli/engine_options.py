@@ -7,19 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from qstar_infer.config import Speculation, parse_speculation
+from qstar_infer.config import parse_speculation
 from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
 
 PANEL = "Engine options (each also by environment, such as QSTAR_DTYPE)"
 _KEYWORD = "engine_args"
-_OPTION_TYPES: dict[Any, Any] = {
-    str: str | None,
-    str | None: str | None,
-    int: int | None,
-    int | None: int | None,
-    Speculation: str | None,
-}
-"""A setting's type to that of its option: None means that the user did not give it."""
 
 
 def with_engine_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -52,6 +44,7 @@ def with_engine_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _option(name: str) -> inspect.Parameter:
     default = _default(name)
+    is_number = setting_types()[name] in (int, int | None)
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         *(["-m"] if name == "model" else []),
@@ -63,7 +56,8 @@ def _option(name: str) -> inspect.Parameter:
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[_OPTION_TYPES[setting_types()[name]], option],
+        # None means that the user did not give it. Words are checked by `EngineArgs`.
+        annotation=Annotated[int | None if is_number else str | None, option],
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 
@@ -62,6 +62,16 @@ class AdmittedRequest:
     """Most visible tokens to produce."""
     eos_token_ids: frozenset[int]
     """Ids that end the output; empty where `ignore_eos` is set."""
+
+    def empty_output(self, prompt: str | None = None) -> RequestOutput:
+        """The whole output before its first delta; `RequestOutput.extend` adds those."""
+        request = self.request
+        return RequestOutput(
+            prompt=prompt,
+            request_id=request.request_id,
+            prompt_token_ids=request.prompt_token_ids,
+            outputs=[CompletionOutput(index=i) for i in range(request.params.num_candidates)],
+        )
 
 
 class Engine(Protocol):

@@ -1,4 +1,4 @@
-"""Puts the application together. Nothing happens at import."""
+"""Creates the application. Nothing happens at import."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,18 +8,21 @@ from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.completions.router import router as completions_router
+from qstar_server.config import ServerConfig
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
-from qstar_server.extras import UnknownFields
+from qstar_server.health.router import router as health_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, RequestIdMiddleware
-from qstar_server.routes import router as plain_router
-from qstar_server.settings import Settings
+from qstar_server.models.router import router as models_router
+from qstar_server.unsupported_fields import IgnoredFieldLog
+
+_ROUTERS = (health_router, models_router, completions_router)
 
 
-def create_app(load_engine: Callable[[], Engine], settings: Settings) -> FastAPI:
-    """The application. It loads the engine on a thread once it starts, and answers 503 until then.
+def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:
+    """The application. When it starts it loads the engine on a thread, and responds 503 until then.
 
-    `app.state.engine_slot` is the `EngineSlot`, for whoever shuts the server down.
+    `app.state.engine_slot` is the `EngineSlot`, which a server needs to shut down.
     """
     slot = EngineSlot(load_engine)
 
@@ -35,17 +38,17 @@ def create_app(load_engine: Callable[[], Engine], settings: Settings) -> FastAPI
         title="qstar",
         lifespan=lifespan,
         redirect_slashes=False,
-        # The stock pages load their scripts from another host.
+        # The default pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
     )
     app.state.engine_slot = slot
-    app.state.settings = settings
-    app.state.unknown_fields = UnknownFields()
+    app.state.config = config
+    app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(RequestIdMiddleware)
-    for router in (plain_router, completions_router):
+    for router in _ROUTERS:
         app.include_router(router)
     return app

@@ -1,30 +1,30 @@
-"""Dependencies of the routes, declared once: a route's signature names what it needs."""
+"""Dependencies of the routes, declared once, so that a route's signature lists what it needs."""
 
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from qstar_infer.engine.protocol import Engine
+from qstar_server.config import ServerConfig
 from qstar_server.engine_slot import EngineSlot
-from qstar_server.extras import UnknownFields
-from qstar_server.settings import Settings
+from qstar_server.unsupported_fields import IgnoredFieldLog
 
 
-def _settings(request: Request) -> Settings:
-    return cast(Settings, request.app.state.settings)
+def _config(request: Request) -> ServerConfig:
+    return cast(ServerConfig, request.app.state.config)
 
 
-def _unknown_fields(request: Request) -> UnknownFields:
-    return cast(UnknownFields, request.app.state.unknown_fields)
+def _ignored_field_log(request: Request) -> IgnoredFieldLog:
+    return cast(IgnoredFieldLog, request.app.state.ignored_field_log)
 
 
 def _ready_engine(request: Request) -> Engine:
-    return cast(EngineSlot, request.app.state.engine_slot).require()
+    return cast(EngineSlot, request.app.state.engine_slot).ready_engine()
 
 
-SettingsDep = Annotated[Settings, Depends(_settings)]
-"""The settings the application was built with."""
-UnknownFieldsDep = Annotated[UnknownFields, Depends(_unknown_fields)]
-"""The log of request fields nobody knows."""
+ConfigDep = Annotated[ServerConfig, Depends(_config)]
+"""The configuration that the application was created with."""
+IgnoredFieldLogDep = Annotated[IgnoredFieldLog, Depends(_ignored_field_log)]
+"""The log of unknown request fields."""
 EngineDep = Annotated[Engine, Depends(_ready_engine)]
-"""The engine; a 503 while there is none."""
+"""The engine; 503 if it cannot take requests."""

@@ -1,4 +1,4 @@
-"""Holds the engine from before it is loaded until after it is closed."""
+"""Holds the engine while it loads, serves, drains and closes."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class EngineSlot:
-    """An engine that is loading, ready, or failed to load; then draining, then closed.
+    """An engine that is loading, is ready or failed to load; later it drains and closes.
 
     Every method may be called from any thread.
     """
@@ -27,8 +27,8 @@ class EngineSlot:
 
     @property
     def failure(self) -> Exception | None:
-        """Why the engine could not be loaded. A QStarError is for the owner to report, in its own
-        words; any other is in the log."""
+        """Why the engine could not be loaded. The caller reports a QStarError; any other error has
+        been logged."""
         with self._lock:
             return self._failure
 
@@ -40,24 +40,24 @@ class EngineSlot:
 
     @property
     def has_died(self) -> bool:
-        """Whether the engine has ended by itself, not by `close`. It will not come back."""
+        """Whether the engine ended by itself, not by `close`. It cannot recover."""
         with self._lock:
             return self._engine is not None and not self._is_closed and not self._engine.is_alive
 
     def start_loading(self) -> None:
-        """Load on a thread of its own; a daemon, so that a stop need not wait for the loading."""
+        """Load on a daemon thread, so that a stop does not wait for it."""
         threading.Thread(target=self._load, name="load-engine", daemon=True).start()
 
-    def require(self) -> Engine:
-        """The engine, if it can take a request now.
+    def ready_engine(self) -> Engine:
+        """The engine.
 
         Raises:
-            ApiError: 503, with the reason.
+            ApiError: 503. The engine cannot take requests; the message says why.
         """
         with self._lock:
             engine, failure = self._engine, self._failure
-            is_leaving = self._is_draining or self._is_closed
-        if is_leaving:
+            is_stopping = self._is_draining or self._is_closed
+        if is_stopping:
             raise shutting_down()
         if failure is not None:
             message = "The model could not be loaded. The server's log has the reason."
@@ -65,12 +65,12 @@ class EngineSlot:
         if engine is None:
             raise unavailable("Loading model", code="model_loading")
         if not engine.is_alive:
-            message = "The engine has stopped. The server must be restarted."
+            message = "The engine crashed. Restart the server."
             raise unavailable(message, code="engine_dead", retry=False)
         return engine
 
     def start_draining(self) -> None:
-        """Refuse new requests; open ones go on."""
+        """Refuse new requests; open requests continue."""
         with self._lock:
             self._is_draining = True
 

@@ -1,6 +1,6 @@
 """Every exception as OpenAI's error envelope: `{"error": {message, type, param, code}}`.
 
-Messages are in plain words and bounded in size, whatever a client sent.
+The size of a message is bounded, whatever a client sends.
 """
 
 import json
@@ -25,22 +25,22 @@ from qstar_infer.errors import (
 logger = logging.getLogger(__name__)
 
 NO_RETRY = {"x-should-retry": "false"}
-"""Tells OpenAI's clients, which repeat every 5xx, that a repeat cannot help."""
+"""Tells OpenAI's clients not to retry; by default they retry every 5xx."""
 
 _MAX_URL_CHARS = 200
-# A body of a few kilobytes can hold thousands of errors, each repeating its input: answering them
-# in full would let a small request draw a huge answer, and would echo prompts.
+# A body of a few kilobytes can hold thousands of errors, each of which repeats its input. Without
+# a limit, a small request would get a huge response that echoes prompts.
 MAX_ERRORS = 10
 MAX_INPUT_CHARS = 200
 _MAX_PLACE_CHARS = 100
 
 
 class ApiError(Exception):
-    """An answer other than success.
+    """A response other than success.
 
     Attributes:
         status: HTTP status.
-        message: one or two sentences for a person.
+        message: one or two sentences for a human reader.
         type: OpenAI's error family, e.g. `invalid_request_error`.
         param: the request field at fault, or None.
         code: a machine-readable reason, or None.
@@ -66,7 +66,7 @@ class ApiError(Exception):
         self.headers = headers if headers is not None else {}
 
     def envelope(self) -> dict[str, dict[str, str | None]]:
-        """The body; the same inside a stream as outside."""
+        """The body; the same in a stream and in a whole response."""
         detail = {
             "message": self.message,
             "type": self.type,
@@ -76,7 +76,7 @@ class ApiError(Exception):
         return {"error": detail}
 
     def json(self) -> str:
-        """The body in ASCII, so that no character of a client's input can break a frame."""
+        """The body in ASCII, so that no character of a client's input breaks a stream's frame."""
         return json.dumps(self.envelope())
 
     def response(self) -> Response:
@@ -89,30 +89,30 @@ class ApiError(Exception):
         )
 
 
-class ClientGoneError(Exception):
-    """The client closed its connection; nobody is left to answer."""
+class ClientDisconnectedError(Exception):
+    """The client closed its connection before the response."""
 
 
 def unavailable(message: str, *, code: str, retry: bool = True) -> ApiError:
-    """A 503. `retry` False: this process will never recover by itself."""
+    """A 503. `retry` False: this process cannot recover by itself."""
     headers = {} if retry else dict(NO_RETRY)
     return ApiError(503, message, type="service_unavailable_error", code=code, headers=headers)
 
 
 def shutting_down() -> ApiError:
-    """A 503 of a stop that was asked for. A retry may reach the server that comes next."""
+    """A 503 during a requested stop. A retry may reach the next server."""
     return unavailable("The server is shutting down.", code="shutting_down")
 
 
 def model_not_found(name: str) -> ApiError:
-    """A 404 that names the model, shortened."""
+    """A 404 with the first 100 characters of the model's name."""
     return ApiError(
         404, f"The model {name[:100]!r} does not exist.", param="model", code="model_not_found"
     )
 
 
-def describe(error: Exception) -> ApiError:
-    """The answer to an exception, whose own words are shown only where they are for clients."""
+def to_api_error(error: Exception) -> ApiError:
+    """The response to an exception. Its message is shown only if it is meant for clients."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestError):
@@ -125,7 +125,7 @@ def describe(error: Exception) -> ApiError:
     if isinstance(error, EngineClosedError):
         return shutting_down()
     if isinstance(error, EngineDeadError):
-        message = "The engine has stopped. Nothing will be answered until the server is restarted."
+        message = "The engine crashed. The server cannot serve requests until it is restarted."
         return unavailable(message, code="engine_dead", retry=False)
     if isinstance(error, ValidationError | RequestValidationError):
         message, param = describe_validation_error(error)
@@ -140,21 +140,21 @@ def describe(error: Exception) -> ApiError:
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer every exception of a route, and of routing itself, in the envelope."""
+    """Respond to every exception of a route, and of routing itself, with the envelope."""
 
-    async def answer(_: Request, error: Exception) -> Response:
-        api_error = describe(error)
+    async def respond(_: Request, error: Exception) -> Response:
+        api_error = to_api_error(error)
         if api_error.status == 500:
             logger.error("internal error", exc_info=error)
         return api_error.response()
 
     for kind in (ApiError, QStarError, RequestValidationError, ValidationError):
-        app.add_exception_handler(kind, answer)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(ClientGoneError, _answer_nobody)
+        app.add_exception_handler(kind, respond)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnectedError, _client_closed_request)
 
 
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     where = f"{request.method} {request.url.path}"[:_MAX_URL_CHARS]
     messages = {404: f"There is nothing at {where}.", 405: f"{where}: the method is not allowed."}
@@ -163,15 +163,15 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     return ApiError(error.status_code, message, headers=headers).response()
 
 
-async def _answer_nobody(_: Request, __: Exception) -> Response:
-    # 499 is what proxies log for this case; no client sees it.
+async def _client_closed_request(_: Request, __: Exception) -> Response:
+    # 499 is the status that proxies log for this case; no client sees it.
     return Response(status_code=499)
 
 
 def describe_validation_error(
     error: ValidationError | RequestValidationError,
 ) -> tuple[str, str | None]:
-    """A message of at most `MAX_ERRORS` failures, and the first field at fault."""
+    """A message with at most `MAX_ERRORS` failures, and the name of the first field at fault."""
     failures = _failures(error)
     lines = [_line(failure) for failure in failures[:MAX_ERRORS]]
     if len(failures) > MAX_ERRORS:
@@ -182,7 +182,7 @@ def describe_validation_error(
 
 
 def shown(value: object) -> str:
-    """At most `MAX_INPUT_CHARS` characters of a rejected value: enough to recognise it."""
+    """At most `MAX_INPUT_CHARS` characters of a rejected value, enough to recognise it."""
     if isinstance(value, str):
         value = value[: MAX_INPUT_CHARS + 1]
     text = repr(value)
@@ -198,7 +198,7 @@ def _failures(error: ValidationError | RequestValidationError) -> Sequence[Any]:
 def _line(failure: Any) -> str:
     place = ".".join(str(part) for part in failure["loc"])[:_MAX_PLACE_CHARS]
     message = str(failure["msg"]).removeprefix("Value error, ")
-    # The input of a missing field is the whole body, that of a value error may be a prompt.
+    # The input of a missing field is the whole body; that of a value error may be a prompt.
     if failure["type"] in ("missing", "value_error"):
         return f"{place}: {message}"
     return f"{place}: {message}, got {shown(failure['input'])}"

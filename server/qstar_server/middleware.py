@@ -1,4 +1,4 @@
-"""ASGI middleware: the request id, and an answer to what no handler expected."""
+"""ASGI middleware: request ids, and a response to unexpected exceptions."""
 
 import logging
 import uuid
@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from qstar_server.errors import describe
+from qstar_server.errors import to_api_error
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _MAX_REQUEST_ID_CHARS = 128
 
 
 class RequestIdMiddleware:
-    """Gives every response an `x-request-id`: the caller's where it is sane, else a new one."""
+    """Gives every response an `x-request-id`: the caller's if it is valid, else a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,7 +26,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _sane_or_new(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        request_id = _valid_or_new(Headers(scope=scope).get(REQUEST_ID_HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -38,10 +38,10 @@ class RequestIdMiddleware:
 
 
 class ErrorBoundaryMiddleware:
-    """Answers an unexpected exception with a 500 in the envelope, and logs it.
+    """Turns an unexpected exception into a 500 with the error envelope, and logs it.
 
-    Starlette's own place for this lies outside all middleware, where the answer would miss its
-    request id. After the first byte the exception goes on to the web server, which cuts the
+    Starlette's own handler for this runs outside all middleware, so its response would have no
+    request id. After the first byte the exception is passed to the web server, which closes the
     connection.
     """
 
@@ -60,17 +60,17 @@ class ErrorBoundaryMiddleware:
         try:
             await self._app(scope, receive, watched_send)
         except ClientDisconnect:
-            logger.debug("client left while sending its request")
+            logger.debug("client disconnected while sending its request")
         except Exception as error:
             if scope["type"] != "http" or is_started:
                 raise
             request_id = scope.get("state", {}).get("request_id")
             logger.exception("request %s failed", request_id)
-            await describe(error).response()(scope, receive, send)
+            await to_api_error(error).response()(scope, receive, send)
 
 
-def _sane_or_new(request_id: str | None) -> str:
+def _valid_or_new(request_id: str | None) -> str:
     if not request_id or len(request_id) > _MAX_REQUEST_ID_CHARS:
         return uuid.uuid4().hex
-    is_sane = request_id.isascii() and request_id.isprintable()
-    return request_id if is_sane else uuid.uuid4().hex
+    is_valid = request_id.isascii() and request_id.isprintable()
+    return request_id if is_valid else uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""Server-sent events as OpenAI frames them: `data: <json>`, then `data: [DONE]`."""
+"""Server-sent events in OpenAI's framing: `data: <json>`, at the end `data: [DONE]`."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -8,9 +8,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
-from qstar_server.bridge import DeltaStream
-from qstar_server.errors import describe
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
+from qstar_server.errors import to_api_error
+from qstar_server.generation_job import GenerationJob
 
 logger = logging.getLogger(__name__)
 
@@ -19,35 +19,33 @@ _DONE = "[DONE]"
 
 
 class EventStream(EventSourceResponse):
-    """Streams JSON texts, and ends the engine's work however the response ends.
+    """Streams the frames of a job; an exception becomes an error frame.
 
-    Args:
-        frames: one JSON text per frame; an exception becomes an error frame.
-        deltas: what the frames are made of; closed with the response, even one that the client
-            left before its first byte, when `frames` has not begun and could not clean up.
+    The job is closed with the response, whatever ends it. A client may leave before the first byte,
+    when the job's own iterator has not started and could not clean up.
     """
 
-    def __init__(self, frames: AsyncIterator[str], deltas: DeltaStream, settings: Settings) -> None:
+    def __init__(self, job: GenerationJob, config: ServerConfig) -> None:
         super().__init__(
-            _events(frames),
+            _events(job.frames()),
             sep=_SEPARATOR,
-            send_timeout=settings.send_timeout_s,
+            send_timeout=config.send_timeout_s,
             ping_message_factory=_ping,
-            # Without this the library cuts open streams at SIGTERM; they are to finish, or to end
-            # with an error when the engine closes.
-            shutdown_grace_period=settings.drain_grace_s + settings.shutdown_grace_s,
+            # By default the library cuts open streams at SIGTERM. Here they may finish, or end with
+            # an error when the engine closes.
+            shutdown_grace_period=config.drain_grace_s + config.shutdown_grace_s,
         )
-        self._deltas = deltas
+        self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            # Returning without a last body makes the web server drop the connection.
+            # Returning without the end of the body makes the web server drop the connection.
             logger.warning("a client stopped reading its stream; its request was dropped")
         finally:
-            self._deltas.close()
+            self._job.close()
 
 
 async def _events(frames: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
@@ -55,7 +53,7 @@ async def _events(frames: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
         async for frame in frames:
             yield _event(frame)
     except Exception as error:
-        api_error = describe(error)
+        api_error = to_api_error(error)
         if api_error.code == "internal_error":
             logger.exception("a stream failed")
         yield _event(api_error.json())
@@ -67,5 +65,5 @@ def _event(data: Any) -> ServerSentEvent:
 
 
 def _ping() -> ServerSentEvent:
-    # A comment: clients skip it, proxies keep the connection, and a dead peer is noticed.
+    # A comment: clients ignore it, proxies keep the connection open, and a dead peer is noticed.
     return ServerSentEvent(comment="ping", sep=_SEPARATOR)

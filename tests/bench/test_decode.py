@@ -21,6 +21,7 @@ def test_without_influence_all_four_say_the_same() -> None:
     assert report.agreement == 1.0
     assert report.plain_equals_transformers == 1.0
     assert report.wavefront_equals_sequential == 1.0
+    assert [report.wavefront_tok_s] == report.tok_s_of_repeats["wavefront"]
 
 
 def test_with_influence_drafts_are_rejected_and_the_text_is_kept() -> None:

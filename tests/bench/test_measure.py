@@ -1,5 +1,7 @@
 """The stopwatch of `qstar bench`, with decoders that compute nothing."""
 
+import pytest
+
 from qstar_infer.bench.measure import measure, share_equal
 
 
@@ -25,6 +27,20 @@ def test_decoders_take_turns_on_each_prompt() -> None:
     assert calls == list(range(1, 9))
     assert [len(timing.tok_s) for timing in timings.values()] == [2, 2]
     assert timings["b"].outputs == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_a_rate_is_all_tokens_over_all_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that only the decoders move: 2 tokens in 1 s, then 4 tokens in 5 s."""
+    now = [0.0]
+
+    def decode(prompt: list[int]) -> list[int]:
+        now[0] += prompt[0]
+        return [0] * prompt[1]
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    timings = measure({"a": decode}, [[1, 2], [5, 4]], repeats=3)
+    assert timings["a"].tok_s == [1.0, 1.0, 1.0]
+    assert timings["a"].median_tok_s == 1.0
 
 
 def test_share_equal_counts_whole_outputs() -> None:

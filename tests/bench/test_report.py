@@ -48,7 +48,12 @@ def test_prompts_come_with_the_package() -> None:
 
 def test_table_and_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[DecodeConfig] = []
-    monkeypatch.setattr(bench, "_run", lambda config: asked.append(config) or make_report())
+
+    def run(config: DecodeConfig) -> DecodeReport:
+        asked.append(config)
+        return make_report()
+
+    monkeypatch.setattr(bench, "_run", run)
     path = tmp_path / "numbers.json"
     line = ["bench", "decode", "--mixing-weight", "0.1", "--dtype", "bfloat16", "--json", str(path)]
     result = runner.invoke(app, line, env={"COLUMNS": "100"})

@@ -75,7 +75,8 @@ def toy_backbone() -> Callable[..., PreTrainedModel]:
         }
         torch.manual_seed(0)
         config = CONFIG_MAPPING[model_type](**(values | settings))
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        return model
 
     return make
 
@@ -117,7 +118,7 @@ def adapted(make_plain: ToyMaker, tmp_path: Path) -> Path:
             parameter.data.normal_(std=0.1)
     directory = tmp_path / "adapted"
     wrapped.peft_config["default"].base_model_name_or_path = "../plain"
-    wrapped.save_pretrained(directory, save_embedding_layers=False)
+    wrapped.save_pretrained(str(directory), save_embedding_layers=False)
     save_model(init_model(tmp_path / "plain"), tmp_path / "full")
     for name in ("quiet_star.json", "quiet_star.safetensors"):
         shutil.copy(tmp_path / "full" / name, directory / name)
@@ -143,10 +144,10 @@ def edit_json() -> JsonEditor:
 
 
 @pytest.fixture
-def edit_tensors() -> Callable[[Path, Callable[[dict[str, Tensor]], None]], None]:
+def edit_tensors() -> Callable[[Path, Callable[[dict[str, Tensor]], object]], None]:
     """Rewrite a safetensors file after a function has changed its dictionary of tensors."""
 
-    def edit(path: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
+    def edit(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
         tensors = load_file(path)
         change(tensors)
         save_file(tensors, path, metadata={"format": "pt"})

@@ -17,7 +17,7 @@ from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
-TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 # Making an adapter trips over it; our own loading silences it itself.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")

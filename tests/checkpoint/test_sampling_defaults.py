@@ -10,6 +10,7 @@ import pytest
 from qstar_infer.checkpoint import default, load_model, save_model
 from qstar_infer.checkpoint.native import read_native
 from qstar_infer.errors import CheckpointError
+from qstar_infer.llm import LLM
 from qstar_infer.model.generation_defaults import sampling_defaults
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
@@ -38,7 +39,7 @@ def test_file_without_sampling_settings_recommends_nothing(
 
 
 def test_each_setting_of_the_file_is_taken(load_with: Callable[..., QuietStarModel]) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "temperature": 0.6,
         "top_k": 20,
         "top_p": 0.95,
@@ -100,3 +101,14 @@ def test_default_model_thinks_at_the_temperature_it_was_trained_at() -> None:
     assert config.training is not None
     trained_at = config.training["settings"]["objective"]["thought_temperature"]
     assert config.thought_temperature == trained_at == 0.5
+
+
+def test_engine_takes_the_checkpoints_defaults_unless_told_not_to(
+    native: Path, edit_json: JsonEditor
+) -> None:
+    edit_json(native / "generation_config.json", temperature=0.6)
+    edit_json(native / "quiet_star.json", thought_temperature=0.5)
+    info = LLM(str(native), device="cpu").model_info
+    assert info.sampling_defaults == SamplingDefaults(temperature=0.6, thought_temperature=0.5)
+    info = LLM(str(native), device="cpu", generation_config="none").model_info
+    assert info.sampling_defaults == SamplingDefaults()

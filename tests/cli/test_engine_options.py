@@ -27,8 +27,8 @@ SPECIAL_VALUES: dict[str, Any] = {
 
 def example(name: str) -> Any:
     """A value that the setting takes and that is not its default."""
-    is_text = setting_types()[name] in (str, str | None)
-    return SPECIAL_VALUES.get(name, "word" if is_text else 7)
+    is_number = setting_types()[name] in (int, int | None)
+    return SPECIAL_VALUES.get(name, 7 if is_number else "word")
 
 
 def read(args: EngineArgs, name: str) -> Any:

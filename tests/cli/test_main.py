@@ -22,11 +22,12 @@ def test_help_names_every_command_with_a_summary() -> None:
         assert lazy.summary_of(target), f"{target} has no docstring to show"
 
 
-def test_help_does_not_import_torch() -> None:
+@pytest.mark.parametrize("command", [[], ["generate"], ["chat"], ["bench", "decode"]])
+def test_help_does_not_import_torch(command: list[str]) -> None:
     code = (
         "import sys, contextlib\n"
         "from qstar_infer.cli.main import app\n"
-        "with contextlib.suppress(SystemExit): app(['--help'])\n"
+        f"with contextlib.suppress(SystemExit): app({[*command, '--help']})\n"
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

@@ -2,13 +2,23 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qstar_infer.cli.segments import Segment, SegmentStream
+from qstar_infer.llm import LLM
 from qstar_infer.outputs import CompletionOutput, Thought
+from qstar_infer.sampling_params import SamplingParams
+
+from ..parity.toy import EOS, make_toy
 
 MakeThought = Callable[..., Thought]
+
+
+@pytest.fixture(scope="module")
+def llm() -> LLM:
+    return LLM(model=make_toy().model)
 
 
 def delta(text: str, offsets: list[int], thoughts: list[Thought]) -> CompletionOutput:
@@ -83,3 +93,29 @@ def test_no_text_and_no_token_is_ever_lost(
     segments += stream.finish()
     assert "".join(s.text for s in segments) == text
     assert [t.token_id for s in segments for t in s.thoughts] == list(range(len(offsets)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stream_of_the_real_engine(llm: LLM, seed: int) -> None:
+    """Random bytes: whole characters, broken ones, and text held back for a stop string."""
+    params = SamplingParams(
+        max_tokens=40,
+        seed=seed,
+        temperature=2.0,
+        stop=("no such text", " ab"),
+        logit_bias={EOS: -100},  # a special token, whose text is left out
+    )
+    stream = SegmentStream()
+    segments: list[Segment] = []
+    whole = CompletionOutput(index=0)
+    for output in llm.stream("Pâté de ", params):
+        (completion,) = output.outputs
+        segments += stream.push(completion)
+        whole.extend(completion)
+    segments += stream.finish()
+    assert "".join(segment.text for segment in segments) == whole.text
+    assert [thought for segment in segments for thought in segment.thoughts] == whole.thoughts
+    tokens = [[thought.token for thought in segment.thoughts] for segment in segments]
+    plain = [index for index, each in enumerate(tokens[:-1]) if "".join(each).isascii()]
+    assert plain
+    assert [segments[index].text for index in plain] == ["".join(tokens[index]) for index in plain]

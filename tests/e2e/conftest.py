@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ..default_cache import default_cache
+
 GOLDEN_A = Path(__file__).parents[1] / "golden" / "A" / "checkpoint"
 
 
@@ -46,7 +48,7 @@ def golden_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def default_server(default_cache: Path) -> Iterator[str]:
+def default_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What `make serve` starts."""
-    with serving(QSTAR_CACHE=str(default_cache)) as url:
+    with serving(QSTAR_CACHE=str(default_cache(tmp_path_factory))) as url:
         yield url

@@ -11,6 +11,7 @@ from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 
 from ..parity.toy import make_toy
+from ..tolerances import NEAR_TIE, TOY_LOGPROBS
 
 PROMPT = [72, 105, 33, 1, 200, 14, 9, 44, 45, 46, 47]
 
@@ -46,11 +47,14 @@ def test_scores_are_those_of_the_oracle(engine: dict[str, int], num_thought_toke
     assert len(output.prompt_logprobs) == len(PROMPT)
     for anchor, entry in enumerate(output.prompt_logprobs[1:]):
         assert entry is not None
-        best = logprobs[anchor].topk(4)
-        assert set(entry) == {PROMPT[anchor + 1], *best.indices.tolist()}
+        least = float(logprobs[anchor].topk(4).values[-1])
+        others = set(entry) - {PROMPT[anchor + 1]}
+        assert 3 <= len(others) <= 4
+        # Rounding may make the fifth token the fourth.
+        assert all(float(logprobs[anchor, other]) > least - NEAR_TIE for other in others)
         for token_id, logprob in entry.items():
-            # float32 in another order of summation.
-            assert logprob.logprob == pytest.approx(float(logprobs[anchor, token_id]), abs=1e-3)
+            want = float(logprobs[anchor, token_id])
+            assert logprob.logprob == pytest.approx(want, abs=TOY_LOGPROBS)
     assert output.num_prompt_thought_tokens == num_thought_tokens * (len(PROMPT) - 1)
     llm.close()
 

@@ -2,15 +2,14 @@
 
 import pytest
 
-from qstar_eval.answers import first_answer, last_answer, letter_in
-from qstar_eval.majority import majority_vote
-from qstar_eval.numerals import numbers_in, plain_number
-from qstar_eval.prompts import (
+from qstar_eval.answers import first_answer, last_answer, letter_in, numbers_in, plain_number
+from qstar_eval.generation import majority_vote
+from qstar_eval.questions import (
+    Question,
     chain_prompt,
     conclusion_prompt,
     direct_prompt,
 )
-from qstar_eval.questions import Question
 
 CHOICES = ("bank", "store", "store room", "mall", "new york")
 NUMBER = Question(question="How many?", answer="18")
@@ -55,10 +54,10 @@ def test_a_text_that_is_a_number(text: str, number: str | None) -> None:
 
 def test_a_free_reply_ends_with_its_answer_and_a_conclusion_begins_with_it() -> None:
     text = " 9 eggs at $2 are $18. "
-    assert last_answer(text, NUMBER) == "18"
-    assert first_answer(text, NUMBER) == "9"
-    assert last_answer(" none", NUMBER) is None
-    assert first_answer("", NUMBER) is None
+    assert last_answer(text, None) == "18"
+    assert first_answer(text, None) == "9"
+    assert last_answer(" none", None) is None
+    assert first_answer("", None) is None
 
 
 @pytest.mark.parametrize(
@@ -106,8 +105,8 @@ def test_a_free_reply_ends_with_its_answer_and_a_conclusion_begins_with_it() -> 
 )
 def test_the_letter_or_choice(text: str, letter: str | None) -> None:
     assert letter_in(text, CHOICES) == letter
-    assert last_answer(text, CHOICE) == letter
-    assert first_answer(text, CHOICE) == letter
+    assert last_answer(text, CHOICES) == letter
+    assert first_answer(text, CHOICES) == letter
 
 
 @pytest.mark.parametrize(

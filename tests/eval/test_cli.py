@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from qstar_eval import output, runner
 from qstar_eval.cli import evaluate
-from qstar_eval.directory import claimed
+from qstar_eval.provenance import locked
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 
@@ -34,7 +34,7 @@ app.command()(evaluate)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A config beside its text, and a checkpoint."""
+    """A config and the text it names."""
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     path = tmp_path / "config.yaml"
@@ -73,7 +73,7 @@ def test_a_log_file_gets_lines(config: Path) -> None:
     assert result.stderr.splitlines()[:-1] == ["toy: loading", *expected]
 
 
-def test_questions_are_measured_beside_text(config: Path) -> None:
+def test_questions_are_measured_with_and_without_random_thoughts(config: Path) -> None:
     """Exact match is left out for random thoughts, which the engine does not have."""
     save_model(make_toy().model, config.parent / "toy")
     questions = config.parent / "questions.jsonl"
@@ -91,7 +91,7 @@ def test_questions_are_measured_beside_text(config: Path) -> None:
     ]
     with_random, with_silence = report["comparisons"]
     assert {"base_probability", "mixed_probability"} <= set(with_random["figures"])
-    assert with_silence["task"] == "sums-exact_match", "its records have no base beside them"
+    assert with_silence["task"] == "sums-exact_match", "its records hold no base figure"
     assert with_silence["this"]["thoughts"] == "sampled"
     assert with_silence["other"]["thoughts"] == "none"
     assert "exact_match" in with_silence["figures"]
@@ -106,7 +106,7 @@ def test_plots_are_drawn_where_matplotlib_is(config: Path) -> None:
 
 
 def test_plots_and_pages_of_an_earlier_call_do_not_stay(config: Path) -> None:
-    """Those of a checkpoint that was left out lay beside a report without it."""
+    """Pages of a checkpoint that is no longer measured stayed next to a report without it."""
     pytest.importorskip("matplotlib")
     out = config.parent / "out"
     for name in ("one", "two"):
@@ -212,7 +212,7 @@ def test_a_broken_checkpoint_leaves_what_was_measured(config: Path) -> None:
     result = invoke(config, *paths)
     assert isinstance(result.exception, CheckpointError)
     assert "not finite" in str(result.exception)
-    assert "is kept: the same command without two" in str(result.exception)
+    assert "All records so far are kept: run the same command without two" in str(result.exception)
     assert invoke(config, paths[0]).exit_code == 0
 
 
@@ -221,7 +221,7 @@ def test_two_evaluations_in_one_directory_are_refused(
 ) -> None:
     monkeypatch.setattr(runner, "load_model", lambda *_, **__: pytest.fail("loaded"))
     save_model(make_toy().model, config.parent / "toy")
-    with claimed(config.parent / "out"):
+    with locked(config.parent / "out"):
         result = invoke(config, str(config.parent / "toy"))
     assert isinstance(result.exception, ConfigError)
     assert "another evaluation is running" in str(result.exception)

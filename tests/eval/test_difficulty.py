@@ -3,7 +3,7 @@
 import numpy as np
 
 from qstar_eval.bootstrap import Bootstrap
-from qstar_eval.difficulty import difficulty_groups, group_numbers
+from qstar_eval.held_out import difficulty_groups, group_numbers
 from qstar_eval.task import Record
 
 
@@ -23,8 +23,8 @@ def test_twenty_tokens_make_ten_pairs() -> None:
     """Document 0 has base losses 0..9, document 1 0.5..9.5: a group has one token of each."""
     first = record([0] * 11, [float(i) for i in range(10)], [0.0] * 10)
     second = record([1] * 11, [i + 0.5 for i in range(10)], [i - 0.5 for i in range(10)])
-    groups, is_judged = difficulty_groups([first, second], [first, second], Bootstrap())
-    assert is_judged
+    groups, is_referenced = difficulty_groups([first, second], [first, second], Bootstrap())
+    assert is_referenced
     assert [group.number for group in groups] == list(range(1, 11))
     hard = groups[9]
     assert (hard.num_tokens, hard.difficulty_low, hard.difficulty_high) == (2, 9.0, 9.5)
@@ -36,8 +36,8 @@ def test_twenty_tokens_make_ten_pairs() -> None:
 def test_the_judges_decide_which_tokens_are_hard() -> None:
     mine = record([0] * 11, [5.0] * 10, [5.0 - i for i in range(10)])
     judge = record([0] * 11, [float(9 - i) for i in range(10)], [0.0] * 10)
-    groups, is_judged = difficulty_groups([mine], [judge], Bootstrap())
-    assert is_judged
+    groups, is_referenced = difficulty_groups([mine], [judge], Bootstrap())
+    assert is_referenced
     assert [group.gain.value for group in groups] == [float(9 - i) for i in range(10)]
     assert [group.difficulty_low for group in groups] == [float(i) for i in range(10)]
 
@@ -45,8 +45,8 @@ def test_the_judges_decide_which_tokens_are_hard() -> None:
 def test_other_tokens_are_judged_by_their_own_loss() -> None:
     mine = record([0] * 3, [3.0, 1.0], [0.0, 1.0])
     judge = record([1] * 3, [1.0, 3.0], [0.0, 0.0])
-    groups, is_judged = difficulty_groups([mine], [judge], Bootstrap())
-    assert not is_judged
+    groups, is_referenced = difficulty_groups([mine], [judge], Bootstrap())
+    assert not is_referenced
     assert [group.gain.value for group in groups] == [0.0, 3.0]
 
 

@@ -8,13 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from qstar_eval.bootstrap import Bootstrap
-from qstar_eval.config import EvaluateSettings
-from qstar_eval.generation import ExactMatchTask
-from qstar_eval.majority import MajorityTask
-from qstar_eval.question_task import QuestionTask, question_seed
+from qstar_eval.config import EvalConfig, QuestionSetConfig
+from qstar_eval.generation import ExactMatchTask, MajorityTask
 from qstar_eval.questions import Question
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
+from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import EvalTarget, QuestionTask, question_seed
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import CompletionOutput, FinishReason, RequestOutput
 from qstar_infer.sampling.noise import derive_seed
@@ -26,7 +24,7 @@ from ..parity.toy import byte_tokenizer, make_toy
 EGGS = Question(question="Eggs?", answer="18")
 DAYS = Question(question="Days?", answer="365")
 WHERE = Question(question="Where?", choices=("bank", "mall", "c", "d", "e"), answer="B")
-THINKING = Thinking(num_thought_tokens=2, temperature=0.5)
+THINKING = ThinkingMode(num_thought_tokens=2, temperature=0.5)
 TOKENIZER = byte_tokenizer()
 SO = "\nTherefore, the answer (arabic numerals) is"
 
@@ -65,30 +63,29 @@ def cut(text: str, stop: tuple[str, ...]) -> str:
     return stops.push(text)[0] + stops.flush()
 
 
-def scripted(llm: ScriptedLLM, thinking: Thinking = THINKING) -> Subject:
-    return Subject(
-        label="toy", model=make_toy().model, llm=cast(LLM, llm), thinking=thinking, seed=5
-    )
+def scripted(llm: ScriptedLLM, mode: ThinkingMode = THINKING) -> EvalTarget:
+    return EvalTarget(label="toy", model=make_toy().model, llm=cast(LLM, llm), mode=mode, seed=5)
 
 
-def writing(**engine: Any) -> Subject:
+def writing(**engine: Any) -> EvalTarget:
     """A toy that writes by itself, on an engine of these settings."""
     model = make_toy().model
     llm = LLM(model=model, **engine)
-    return Subject(label="toy", model=model, llm=llm, thinking=THINKING, seed=3)
+    return EvalTarget(label="toy", model=model, llm=llm, mode=THINKING, seed=3)
+
+
+def set_of(questions: Sequence[Question], **changes: Any) -> QuestionSetConfig:
+    kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
+    values: dict[str, Any] = {"name": "m", "kind": kind, "path": "unread", "max_new_tokens": 40}
+    return QuestionSetConfig.model_validate(values | changes)
 
 
 def exact_match(*questions: Question, **changes: Any) -> ExactMatchTask:
-    kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
-    settings: dict[str, Any] = {"name": "m", "kind": kind, "max_new_tokens": 40}
-    return ExactMatchTask(questions=questions, **settings | changes)
+    return ExactMatchTask(set_of(questions, **changes), questions)
 
 
 def majority(*questions: Question, num_samples: int = 3, **changes: Any) -> MajorityTask:
-    kind = "gsm8k" if questions[0].choices is None else "commonsense_qa"
-    settings: dict[str, Any] = {"name": "m", "kind": kind, "max_new_tokens": 40}
-    settings |= {"temperature": 0.9, "num_samples": num_samples}
-    return MajorityTask(questions=questions, **settings | changes)
+    return MajorityTask(set_of(questions, num_samples=num_samples, **changes), questions)
 
 
 def test_exact_match_reads_the_last_number() -> None:
@@ -129,19 +126,19 @@ def test_exact_match_reads_the_first_letter() -> None:
     assert (record["parsed"], record["correct"]) == ("B", True)
 
 
-def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
+def test_exact_match_asks_for_greedy_text_in_the_targets_mode() -> None:
     llm = ScriptedLLM({"Q: Eggs?\nA:": ["1"], "Q: Days?\nA:": ["1"]})
-    subject = scripted(llm)
-    exact_match(EGGS, DAYS).measure(subject, [0, 1])
+    target = scripted(llm)
+    exact_match(EGGS, DAYS).measure(target, [0, 1])
     ((_, params),) = llm.asked
-    assert [settings.seed for settings in params] == [question_seed(subject, i) for i in (0, 1)]
+    assert [settings.seed for settings in params] == [question_seed(target, i) for i in (0, 1)]
     for settings in params:
         assert (settings.n, settings.temperature, settings.max_tokens) == (1, 0.0, 40)
         assert (settings.num_thought_tokens, settings.thought_temperature) == (2, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("behind", "parsed"),
+    ("rest", "parsed"),
     [
         ("\n\nThen 13 - 4 = 9.\n\nThat makes 9 * 2 = 18 dollars.", "18"),
         ("\nQ: How many are 5 and 6?\nA: 11", "13"),
@@ -150,9 +147,9 @@ def test_exact_match_asks_for_greedy_text_with_the_subjects_thoughts() -> None:
     ],
     ids=["paragraphs", "another question", "two free lines", "a list of answers"],
 )
-def test_a_worked_answer_may_have_paragraphs(behind: str, parsed: str) -> None:
+def test_a_worked_answer_may_have_paragraphs(rest: str, parsed: str) -> None:
     """It was cut after its first paragraph, and a number from its middle was scored."""
-    llm = ScriptedLLM({"Q: Eggs?\nA:": [f" 16 - 3 = 13.{behind}"]})
+    llm = ScriptedLLM({"Q: Eggs?\nA:": [f" 16 - 3 = 13.{rest}"]})
     (record,) = exact_match(EGGS).measure(scripted(llm), [0])
     assert record["parsed"] == parsed
 
@@ -199,10 +196,10 @@ def test_majority_votes_over_the_conclusions_of_chains() -> None:
 
 def test_majority_samples_chains_and_decodes_conclusions_greedily() -> None:
     llm = ScriptedLLM({CHAIN: [" a", " b"]} | {f"{CHAIN} {c}{SO}": [" 1"] for c in "ab"})
-    subject = scripted(llm)
-    majority(EGGS, num_samples=2).measure(subject, [0])
+    target = scripted(llm)
+    majority(EGGS, num_samples=2).measure(target, [0])
     (_, (chain,)), (_, conclusions) = llm.asked
-    seed = question_seed(subject, 0)
+    seed = question_seed(target, 0)
     assert (chain.n, chain.temperature, chain.max_tokens, chain.seed) == (2, 0.9, 40, seed)
     assert "\n\n" not in chain.stop, "a chain may have paragraphs"
     assert [settings.seed for settings in conclusions] == [seed, derive_seed(seed, 1)]
@@ -226,9 +223,8 @@ def test_majority_of_letters() -> None:
 
 @pytest.mark.parametrize("task", [exact_match(EGGS), majority(EGGS)], ids=["exact", "majority"])
 def test_random_thoughts_cannot_write(task: QuestionTask) -> None:
-    thinking = Thinking(num_thought_tokens=2, kind="random")
-    assert not task.supports(thinking)
-    assert task.supports(Thinking(num_thought_tokens=0, kind="random"))
+    assert not task.supports(ThinkingMode(num_thought_tokens=2, kind="random"))
+    assert task.supports(ThinkingMode(num_thought_tokens=0, kind="random"))
 
 
 def test_a_run_that_could_generate_nothing_is_refused() -> None:
@@ -236,8 +232,8 @@ def test_a_run_that_could_generate_nothing_is_refused() -> None:
     questions = [{"name": "q", "kind": "gsm8k", "path": "q.jsonl", "measures": ["exact_match"]}]
     settings = {"questions": questions, "thoughts": ["random"]}
     with pytest.raises(ValidationError, match="add sampled"):
-        EvaluateSettings.model_validate(settings)
-    EvaluateSettings.model_validate(settings | {"thought_lengths": [0, 2]})
+        EvalConfig.model_validate(settings)
+    EvalConfig.model_validate(settings | {"thought_lengths": [0, 2]})
 
 
 @pytest.mark.parametrize(
@@ -252,11 +248,11 @@ def test_a_run_that_could_generate_nothing_is_refused() -> None:
 def test_neither_batch_nor_order_changes_a_record(task: QuestionTask, max_num_seqs: int) -> None:
     """Nor how many the engine writes at once."""
     together = task.measure(writing(), [0, 1, 2])
-    subject = writing(max_num_seqs=max_num_seqs)
-    assert task.measure(subject, [0, 1, 2]) == together
-    assert task.measure(subject, [1]) == [together[1]]
-    assert task.measure(subject, [2, 0]) == [together[2], together[0]]
-    subject.llm.close()
+    target = writing(max_num_seqs=max_num_seqs)
+    assert task.measure(target, [0, 1, 2]) == together
+    assert task.measure(target, [1]) == [together[1]]
+    assert task.measure(target, [2, 0]) == [together[2], together[0]]
+    target.llm.close()
 
 
 LONG = Question(question="How many eggs are there? " * 5, answer="18")
@@ -272,12 +268,12 @@ LONG = Question(question="How many eggs are there? " * 5, answer="18")
 )
 def test_a_question_longer_than_the_context_is_left_out(task: QuestionTask) -> None:
     """It ended the whole evaluation, though the other questions could be measured."""
-    subject = writing(max_model_len=112)
-    records = task.measure(subject, [0, 1, 2])
+    target = writing(max_model_len=112)
+    records = task.measure(target, [0, 1, 2])
     assert [record["index"] for record in records] == [0, 1, 2]
     assert ["left_out" in record for record in records] == [False, True, False]
     assert "maximum context length is 112 tokens" in records[1]["left_out"]
-    assert records[2] == task.measure(subject, [2])[0]
+    assert records[2] == task.measure(target, [2])[0]
     found = task.summarise(records, Bootstrap())
     assert found["num_left_out"].value == 1
     assert len(found) > 1
@@ -294,30 +290,30 @@ def test_a_question_may_spell_a_delimiter() -> None:
 def test_one_that_is_too_long_does_not_part_all_others() -> None:
     """Each was then measured by itself, while the engine's other places stayed empty."""
     questions = [EGGS, DAYS, LONG, *[EGGS] * 13]
-    task, subject = exact_match(*questions, max_new_tokens=2), writing(max_model_len=112)
+    task, target = exact_match(*questions, max_new_tokens=2), writing(max_model_len=112)
     calls: list[int] = []
-    generate = subject.llm.generate
+    generate = target.llm.generate
 
     def counted(prompts: list[list[int]], params: list[SamplingParams]) -> list[RequestOutput]:
         outputs = generate(prompts, params)
         calls.append(len(outputs))
         return outputs
 
-    subject.llm.generate = counted  # type: ignore[assignment, method-assign]
-    assert len(task.measure(subject, range(16))) == 16
+    target.llm.generate = counted  # type: ignore[assignment, method-assign]
+    assert len(task.measure(target, range(16))) == 16
     assert sorted(calls) == [1, 2, 4, 8]
 
 
 def test_equal_questions_are_sampled_apart() -> None:
-    subject = writing()
+    target = writing()
     task = majority(EGGS, EGGS, num_samples=2, max_new_tokens=6)
-    chains = [chain for record in task.measure(subject, [0, 1]) for chain in record["chains"]]
+    chains = [chain for record in task.measure(target, [0, 1]) for chain in record["chains"]]
     assert len(set(chains)) == 4
 
 
 def test_seeds_are_of_the_run_and_the_question() -> None:
     seeds = {
-        question_seed(Subject(label="", model=None, llm=None, thinking=THINKING, seed=seed), index)  # type: ignore[arg-type]
+        question_seed(EvalTarget(label="", model=None, llm=None, mode=THINKING, seed=seed), index)  # type: ignore[arg-type]
         for seed in range(4)
         for index in range(100)
     }

@@ -11,12 +11,12 @@ from qstar_infer.errors import CheckpointError, ConfigError
 
 from ..parity.toy import make_toy
 from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
-from .toys import TEXTS, held_out, measure_all, silence_talk_head, subject_of
+from .toys import TEXTS, held_out, measure_all, silence_talk_head, target_of
 
 
 def test_base_loss_is_that_of_transformers() -> None:
     toy = make_toy()
-    records = measure_all(held_out(), subject_of(toy.model), batch_size=4)
+    records = measure_all(held_out(), target_of(toy.model), batch_size=4)
     measured = [record for record in records if record["base_losses"]]
     assert len(measured) == 4
     for record in measured:
@@ -31,12 +31,10 @@ def test_mixed_loss_is_that_of_the_oracle_with_its_own_thoughts() -> None:
     Its logits have no delimiters, which have a little of the probability in a loss.
     """
     model = make_toy().model
-    task, subject = held_out(), subject_of(model)
-    greedy = type(subject.thinking)(num_thought_tokens=3, temperature=0.0)
-    subject = type(subject)(
-        label="toy", model=model, llm=subject.llm, thinking=greedy, seed=subject.seed
-    )
-    (record,) = task.measure(subject, [0])
+    task, target = held_out(), target_of(model)
+    greedy = type(target.mode)(num_thought_tokens=3, temperature=0.0)
+    target = type(target)(label="toy", model=model, llm=target.llm, mode=greedy, seed=target.seed)
+    (record,) = task.measure(target, [0])
     ids = torch.tensor([record["token_ids"]])
     trace = model.think(ids, num_thought_tokens=3, temperature=0.0)
     losses = -trace.logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
@@ -49,9 +47,9 @@ def test_mixed_loss_is_that_of_the_oracle_with_its_own_thoughts() -> None:
 @pytest.mark.parametrize("kind", ["sampled", "random"])
 def test_batches_change_nothing(kind: str) -> None:
     """Float tolerance: padding changes the order of sums, not what is summed."""
-    subject = subject_of(make_toy().model, kind=kind)
-    alone = measure_all(held_out(), subject, batch_size=1)
-    together = measure_all(held_out(), subject, batch_size=4)
+    target = target_of(make_toy().model, kind=kind)
+    alone = measure_all(held_out(), target, batch_size=1)
+    together = measure_all(held_out(), target, batch_size=4)
     for one, other in zip(alone, together, strict=True):
         assert one["token_ids"] == other["token_ids"]
         assert one["thought_ids"] == other["thought_ids"]
@@ -62,7 +60,7 @@ def test_batches_change_nothing(kind: str) -> None:
 def test_without_a_talk_head_mixed_is_base_exactly() -> None:
     model = make_toy().model
     silence_talk_head(model)
-    records = measure_all(held_out(), subject_of(model), batch_size=4)
+    records = measure_all(held_out(), target_of(model), batch_size=4)
     assert all(record["mixed_losses"] == record["base_losses"] for record in records)
     figures = held_out().summarise(records, Bootstrap())
     assert figures["loss_mixed"] == figures["loss_base"]
@@ -70,15 +68,15 @@ def test_without_a_talk_head_mixed_is_base_exactly() -> None:
 
 
 def test_without_thoughts_mixed_is_base_exactly() -> None:
-    (record,) = held_out().measure(subject_of(make_toy().model, length=0), [0])
+    (record,) = held_out().measure(target_of(make_toy().model, length=0), [0])
     assert record["mixed_losses"] == record["base_losses"]
     assert set(record["mixing_weights"]) == {0.0}
     assert record["thoughts"] == [""] * 19
 
 
-def test_units_are_documents_with_text_the_longest_first() -> None:
+def test_examples_are_documents_with_text_longest_first() -> None:
     task = held_out(max_tokens=10)
-    records = measure_all(task, subject_of(make_toy().model), batch_size=3)
+    records = measure_all(task, target_of(make_toy().model), batch_size=3)
     assert [record["document"] for record in records] == [1, 5, 0, 3, 4]
     assert [record["index"] for record in records] == list(range(5))
     assert [len(record["token_ids"]) for record in records] == [10, 10, 10, 10, 1]
@@ -87,7 +85,7 @@ def test_units_are_documents_with_text_the_longest_first() -> None:
 
 
 def test_records_keep_float32_through_json() -> None:
-    (record,) = held_out().measure(subject_of(make_toy().model), [0])
+    (record,) = held_out().measure(target_of(make_toy().model), [0])
     kept = json.loads(json.dumps(record))
     assert kept == record
     for value in kept["base_losses"]:
@@ -120,14 +118,14 @@ def test_other_tokens_are_not_compared() -> None:
 def test_a_text_cannot_spell_a_special_token() -> None:
     """As in training: `<eos>` became the token, and a delimiter was cut out of the text."""
     text = "<eos> say <|startthought|> now"
-    (record,) = held_out([text], max_tokens=99).measure(subject_of(make_toy().model), [0])
+    (record,) = held_out([text], max_tokens=99).measure(target_of(make_toy().model), [0])
     assert "".join(record["tokens"]) == text
     assert max(record["token_ids"]) < 256
 
 
 def test_a_piece_of_a_character_shows_its_bytes() -> None:
     """On the page it was U+FFFD, whichever it was."""
-    (record,) = held_out(["Grüße"]).measure(subject_of(make_toy().model), [0])
+    (record,) = held_out(["Grüße"]).measure(target_of(make_toy().model), [0])
     assert record["tokens"] == ["G", "r", "<C3>", "<BC>", "<C3>", "<9F>", "e"]
     assert not any("\ufffd" in thought for thought in record["thoughts"])
 
@@ -137,7 +135,7 @@ def test_a_loss_that_is_not_finite_is_refused() -> None:
     with torch.no_grad():
         model.backbone.lm_head.weight[5] = float("nan")
     with pytest.raises(CheckpointError, match="not finite"):
-        held_out().measure(subject_of(model, length=0), [0])
+        held_out().measure(target_of(model, length=0), [0])
 
 
 def test_blank_documents_are_nothing_to_measure() -> None:
@@ -147,6 +145,6 @@ def test_blank_documents_are_nothing_to_measure() -> None:
 
 def test_single_tokens_are_nothing_to_summarise() -> None:
     task = held_out(["a"])
-    records = task.measure(subject_of(make_toy().model), [0])
+    records = task.measure(target_of(make_toy().model), [0])
     with pytest.raises(ConfigError, match="two tokens"):
         task.summarise(records, Bootstrap())

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from qstar_eval.page import (
-    MIN_REACH,
+    MIN_MAX_GAIN,
     ShadedDocument,
     ShadedToken,
-    reach_of,
+    max_gain_of,
     shade,
     visible,
     write_page,
@@ -53,7 +53,7 @@ def token(text: str, gain: float = 0.0, thought: str = "") -> ShadedToken:
 
 def page_of(tmp_path: Path, *tokens: ShadedToken, title: str = "title") -> str:
     path = tmp_path / "page.html"
-    write_page([ShadedDocument(tokens=tokens, opening="First")], path, title)
+    write_page([ShadedDocument(tokens=tokens, opening="First")], path, title=title)
     return path.read_text(encoding="utf-8")
 
 
@@ -113,16 +113,16 @@ def test_documents_without_tokens_make_a_page(tmp_path: Path) -> None:
 
 
 def test_extreme_tokens_do_not_wash_out_the_others() -> None:
-    assert reach_of([of_gains([0.1] * 99), of_gains([50.0])]) == 0.1
-    assert reach_of([]) == reach_of([of_gains([0.0, 1e-9])]) == MIN_REACH
+    assert max_gain_of([of_gains([0.1] * 99), of_gains([50.0])]) == 0.1
+    assert max_gain_of([]) == max_gain_of([of_gains([0.0, 1e-9])]) == MIN_MAX_GAIN
 
 
 def test_pages_with_the_same_reach_shade_the_same_gain_alike(tmp_path: Path) -> None:
     """Each page had a scale of its own: two checkpoints could not be compared by eye."""
     weak, strong = of_gains([0.25] * 9), of_gains([1.0] * 90)
     shades = []
-    for reach in (None, reach_of([weak, strong])):
-        write_page([weak], tmp_path / "page.html", "weak", reach=reach)
+    for reach in (None, max_gain_of([weak, strong])):
+        write_page([weak], tmp_path / "page.html", title="weak", max_gain=reach)
         page = (tmp_path / "page.html").read_text()
         shades.append(set(re.findall(r'<span tabindex="-1" class="(\w+)"', page)))
     assert shades == [{"p4"}, {"p1"}]

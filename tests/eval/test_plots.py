@@ -27,7 +27,7 @@ def curves(label: str = "tuned") -> list[LossCurve]:
 
 
 def gains(label: str = "tuned") -> GainCurve:
-    return GainCurve(label=label, variant="4-sampled", kind="sampled", gains=RISING)
+    return GainCurve(label=label, mode="4-sampled", kind="sampled", gains=RISING)
 
 
 def test_loss_chart_names_its_axes_units_and_lines(tmp_path: Path) -> None:

@@ -5,18 +5,19 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qstar_eval.answer_tokens import AnswerTokens, answer_tokens
 from qstar_eval.bootstrap import Bootstrap
+from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_eval.probability import (
     MAX_TOKENS,
+    AnswerTokens,
     ProbabilityTask,
     answer_probability,
+    answer_tokens,
     encode_question,
 )
-from qstar_eval.questions import Question, QuestionKind
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
-from qstar_eval.task import Record
+from qstar_eval.questions import Question
+from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import EvalTarget, Record
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -33,15 +34,16 @@ NUMBERS = [
     Question(question="Days?", answer="365"),
 ]
 CHOICES = Question(question="Where?", choices=("a", "b b", "c", "d", "e"), answer="D")
-GREEDY = Thinking(num_thought_tokens=3, temperature=0.0)
+GREEDY = ThinkingMode(num_thought_tokens=3, temperature=0.0)
 
 
-def subject_of(model: QuietStarModel, thinking: Thinking = GREEDY, seed: int = 0) -> Subject:
-    return Subject(label="toy", model=model, llm=LLM(model=model), thinking=thinking, seed=seed)
+def target_of(model: QuietStarModel, mode: ThinkingMode = GREEDY, seed: int = 0) -> EvalTarget:
+    return EvalTarget(label="toy", model=model, llm=LLM(model=model), mode=mode, seed=seed)
 
 
 def make_task(questions: list[Question], kind: QuestionKind = "gsm8k") -> ProbabilityTask:
-    return ProbabilityTask(name="set", kind=kind, questions=questions, batch_size=8)
+    config = QuestionSetConfig(name="set", kind=kind, path="unread")
+    return ProbabilityTask(config, questions, batch_size=8)
 
 
 def by_hand(model: QuietStarModel, question: Question) -> tuple[float, float]:
@@ -60,7 +62,7 @@ def by_hand(model: QuietStarModel, question: Question) -> tuple[float, float]:
 def test_the_measure_is_the_definition_written_out() -> None:
     model = make_toy().model
     task = make_task(NUMBERS)
-    records = task.measure(subject_of(model), [0, 1, 2])
+    records = task.measure(target_of(model), [0, 1, 2])
     expected = [by_hand(model, question) for question in NUMBERS]
     for record, (base, mixed) in zip(records, expected, strict=True):
         # float32 sums in another order, as rows are padded and states are mixed before the head.
@@ -77,7 +79,7 @@ def test_the_measure_is_the_definition_written_out() -> None:
 
 def test_letters_are_measured_among_letters_and_the_newline() -> None:
     model = make_toy().model
-    (record,) = make_task([CHOICES], "commonsense_qa").measure(subject_of(model), [0])
+    (record,) = make_task([CHOICES], "commonsense_qa").measure(target_of(model), [0])
     text = "Q: Where?\n(A) a\n(B) b b\n(C) c\n(D) d\n(E) e\nA: D\n"
     ids = torch.tensor([model.tokenizer(text).input_ids])
     allowed = [model.tokenizer(character).input_ids[0] for character in "ABCDE\n"]
@@ -88,16 +90,16 @@ def test_letters_are_measured_among_letters_and_the_newline() -> None:
 
 @pytest.mark.parametrize("kind", ["sampled", "random"])
 def test_neither_batch_nor_order_changes_a_record(kind: str) -> None:
-    thinking = Thinking(num_thought_tokens=2, kind=kind)  # type: ignore[arg-type]
-    subject = subject_of(make_toy().model, thinking, seed=7)
+    mode = ThinkingMode(num_thought_tokens=2, kind=kind)  # type: ignore[arg-type]
+    target = target_of(make_toy().model, mode, seed=7)
     task = make_task(NUMBERS)
-    together = task.measure(subject, [0, 1, 2])
-    alone = [task.measure(subject, [index])[0] for index in range(3)]
-    backwards = task.measure(subject, [2, 0])
-    assert task.supports(thinking)
+    together = task.measure(target, [0, 1, 2])
+    alone = [task.measure(target, [index])[0] for index in range(3)]
+    backwards = task.measure(target, [2, 0])
+    assert task.supports(mode)
     for one, other in [*zip(together, alone, strict=True), (together[2], backwards[0])]:
         assert one == pytest.approx(other, rel=ANSWER)
-    other_seed = task.measure(subject_of(subject.model, thinking, seed=8), [0, 1, 2])
+    other_seed = task.measure(target_of(target.model, mode, seed=8), [0, 1, 2])
     assert [record["mixed_probability"] for record in other_seed] != pytest.approx(
         [record["mixed_probability"] for record in together], rel=10 * ANSWER
     )
@@ -108,7 +110,7 @@ def test_a_zero_talk_head_changes_nothing_at_all() -> None:
     for parameter in model.thinking_parts.talk_head.parameters():
         torch.nn.init.zeros_(parameter)
     task = make_task(NUMBERS)
-    records = task.measure(subject_of(model), [0, 1, 2])
+    records = task.measure(target_of(model), [0, 1, 2])
     gain = task.summarise(records, Bootstrap())["gain"]
     assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
@@ -121,8 +123,8 @@ def test_what_cannot_be_measured_is_left_out_and_counted() -> None:
         Question(question="x" * (MAX_TOKENS - num_other + 1), answer="12"),
         Question(question="x" * (MAX_TOKENS - num_other), answer="12"),
     ]
-    task, subject = make_task(questions), subject_of(make_toy().model)
-    records = task.measure(subject, [3, 2, 1, 0])
+    task, target = make_task(questions), target_of(make_toy().model)
+    records = task.measure(target, [3, 2, 1, 0])
     assert [record["index"] for record in records] == [3, 2, 1, 0]
     assert "left_out" not in records[0]
     assert records[1] == {"index": 2, "left_out": "257 tokens with the answer; the most is 256"}
@@ -139,10 +141,10 @@ def test_a_question_cannot_spell_a_special_token() -> None:
     tokens = answer_tokens(model.tokenizer, "gsm8k")
     encoded = encode_question(question, tokens, model.tokenizer, model.delimiter_ids)
     assert max(encoded.prompt_ids) < 256
-    assert "left_out" not in make_task([question]).measure(subject_of(model), [0])[0]
+    assert "left_out" not in make_task([question]).measure(target_of(model), [0])[0]
 
 
-def test_subjects_are_compared_over_the_questions_that_both_have() -> None:
+def test_targets_are_compared_over_the_questions_that_both_have() -> None:
     task = make_task(NUMBERS)
     ours: list[Record] = [
         {"index": 0, "base_probability": 0.5, "mixed_probability": 0.75},
@@ -160,8 +162,8 @@ def test_subjects_are_compared_over_the_questions_that_both_have() -> None:
 def test_broken_weights_are_an_error() -> None:
     model = make_toy().model
     torch.nn.init.constant_(model.backbone.lm_head.weight, float("nan"))
-    with pytest.raises(CheckpointError, match="toy: question 1 of set has a probability"):
-        make_task(NUMBERS).measure(subject_of(model), [1])
+    with pytest.raises(CheckpointError, match="toy: question 1 of set-probability has a"):
+        make_task(NUMBERS).measure(target_of(model), [1])
 
 
 def merging_tokenizer(

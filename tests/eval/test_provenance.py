@@ -1,15 +1,19 @@
-"""Which records may lie in one directory: each task's with its own settings and data."""
+"""The directory of a run: one process at a time, and no records of other settings or data."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from qstar_eval import provenance
 from qstar_eval.checkpoints import Checkpoint
-from qstar_eval.config import EvaluateSettings
-from qstar_eval.guard import guard
+from qstar_eval.config import EvalConfig
+from qstar_eval.provenance import check_provenance, locked
 from qstar_eval.tasks import make_tasks
 from qstar_infer.errors import ConfigError
 
@@ -41,8 +45,8 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def claim(out: Path, sets: dict[str, Any], **changes: Any) -> None:
-    settings = EvaluateSettings.model_validate(sets | changes)
-    guard(out, settings, CHECKPOINTS, make_tasks(settings))
+    config = EvalConfig.model_validate(sets | changes)
+    check_provenance(out, config, checkpoints=CHECKPOINTS, tasks=make_tasks(config))
 
 
 def changed(sets: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def test_a_setting_that_a_measure_does_not_read_may_change(
                 claim(out, other)
 
 
-def test_other_units_are_refused_by_the_setting_that_chose_them(
+def test_other_examples_are_refused_by_the_setting_that_chose_them(
     sets: dict[str, Any], tmp_path: Path
 ) -> None:
     """Record i would be of another document: they are in order of length."""
@@ -96,12 +100,12 @@ def test_other_units_are_refused_by_the_setting_that_chose_them(
     assert "'news': max_documents was 200 and is 2;" in str(caught.value)
     assert "'sums-majority': max_questions was None and is 7." in str(caught.value)
     write(Path(news["path"]), [{"text": "Another text."}])
-    with pytest.raises(ConfigError, match=r"'news': its content has changed\. Bring .*other name"):
+    with pytest.raises(ConfigError, match=r"'news': its content has changed\. .*another name"):
         claim(out, sets)
     claim(out, sets, texts=[news | {"name": "new-news"}, tales])
 
 
-def test_the_same_units_go_on_however_they_are_found(
+def test_the_same_examples_continue_however_they_are_found(
     sets: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -144,8 +148,50 @@ def test_a_device_goes_by_its_kind(
 def test_a_directory_of_an_older_version_is_named(sets: dict[str, Any], tmp_path: Path) -> None:
     old: dict[str, Any] = {"settings": sets, "checkpoints": {}, "data": {}}
     (tmp_path / "settings.json").write_text(json.dumps(old))
-    with pytest.raises(ConfigError, match="records of an older version.*Give another"):
+    with pytest.raises(ConfigError, match="not from an evaluation, or from an older version"):
         claim(tmp_path, sets)
     (tmp_path / "settings.json").write_text('{"learning_rate": 1}')
-    with pytest.raises(ConfigError, match="is not of an evaluation"):
+    with pytest.raises(ConfigError, match="not from an evaluation"):
         claim(tmp_path, sets)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from qstar_eval.provenance import locked
+with locked(Path(sys.argv[1])):
+    print("claimed", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
+    """Two on one directory wrote every record twice, or crashed on each other's files."""
+    out = tmp_path / "new" / "out"
+    command = [sys.executable, "-c", HOLD, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "claimed\n"
+        with pytest.raises(ConfigError, match="another evaluation is running in it"), locked(out):
+            pytest.fail("claimed twice")
+        process.send_signal(signal.SIGKILL)
+    (out / "settings.tmp").write_text("{")
+    with locked(out):
+        pass
+    with locked(out):
+        pass
+
+
+def test_a_foreign_directory_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="not from an evaluation"), locked(tmp_path):
+        pytest.fail("claimed")
+    with pytest.raises(ConfigError, match="is a file"), locked(tmp_path / "thesis.txt"):
+        pytest.fail("claimed")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_without_locks_a_run_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "fcntl", None)
+    with locked(tmp_path), locked(tmp_path):
+        pass

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from qstar_eval.config import QuestionSetSettings
-from qstar_eval.files import read_questions
+from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_eval.generation import SEQUENCES_PER_CALL
-from qstar_eval.question_factory import question_tasks
-from qstar_eval.questions import Question, QuestionKind
+from qstar_eval.questions import Question, read_questions
+from qstar_eval.tasks import question_tasks
 from qstar_infer.errors import ConfigError
 
 CHOICES = ["bank", "library", "department store", "mall", "new york"]
@@ -24,7 +23,7 @@ def write_rows(directory: Path, *rows: object) -> str:
 
 
 def read(kind: QuestionKind, path: str, **settings: Any) -> list[Question]:
-    return read_questions(QuestionSetSettings(name="set", kind=kind, path=path, **settings))
+    return read_questions(QuestionSetConfig(name="set", kind=kind, path=path, **settings))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ GOOD: dict[QuestionKind, dict[str, Any]] = {
         ("gsm8k", {"answer": None}, r"row 2: answer .* got None"),
         ("gsm8k", {"answer": True}, r"row 2: answer .* got True"),
         ("gsm8k", {"question": "  "}, r"row 2: question .* got '  '"),
-        ("gsm8k", {"question": "a\ud800b"}, r"row 2: question holds '\\ud800', .* take it out"),
+        ("gsm8k", {"question": "a\ud800b"}, r"row 2: question holds '\\ud800', .* Take it out"),
         (
             "commonsense_qa",
             {"choices": [*CHOICES[:4], "\udfff"]},
@@ -118,7 +117,7 @@ def test_rows_beyond_the_first_are_not_read(tmp_path: Path) -> None:
     [
         ("", "holds no questions"),
         ('{"question": "How many?", "answer": "1"}\n{"question"', "row 2 is not JSON"),
-        ("[1]\n", "row 1 is a list; write an object"),
+        ("[1]\n", "row 1 is a list. Write an object"),
     ],
 )
 def test_files_that_are_no_question_sets(tmp_path: Path, text: str, says: str) -> None:
@@ -129,7 +128,7 @@ def test_files_that_are_no_question_sets(tmp_path: Path, text: str, says: str) -
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no .*gone\.jsonl"):
+    with pytest.raises(ConfigError, match=r"gone\.jsonl does not exist"):
         read("gsm8k", str(tmp_path / "gone.jsonl"))
 
 
@@ -153,12 +152,12 @@ def test_the_hub_is_asked_for_the_plain_form_of_gsm8k(monkeypatch: pytest.Monkey
 
 
 def test_the_hub_out_of_reach_is_one_error() -> None:
-    with pytest.raises(ConfigError, match="not to be had from the hub"):
+    with pytest.raises(ConfigError, match="cannot be read from the hub"):
         read("commonsense_qa", "nobody/no_such_set")
 
 
 def test_a_task_for_each_measure(tmp_path: Path) -> None:
-    settings = QuestionSetSettings(
+    settings = QuestionSetConfig(
         name="gsm",
         kind="gsm8k",
         path=write_rows(tmp_path, GOOD["gsm8k"], GOOD["gsm8k"]),
@@ -166,6 +165,6 @@ def test_a_task_for_each_measure(tmp_path: Path) -> None:
     )
     tasks = question_tasks(settings, batch_size=3)
     assert [task.name for task in tasks] == ["gsm-majority", "gsm-probability", "gsm-exact_match"]
-    assert [task.num_units for task in tasks] == [2, 2, 2]
+    assert [task.num_examples for task in tasks] == [2, 2, 2]
     num_samples, at_once = settings.num_samples, [task.batch_size for task in tasks]
     assert at_once == [SEQUENCES_PER_CALL // num_samples, 3, SEQUENCES_PER_CALL]

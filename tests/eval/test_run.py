@@ -9,18 +9,15 @@ import pytest
 
 from qstar_eval import runner
 from qstar_eval.bootstrap import Bootstrap, Estimate
-from qstar_eval.checkpoints import CheckpointFacts, find_checkpoints
-from qstar_eval.config import EvaluateSettings
+from qstar_eval.checkpoints import ModelFacts, find_checkpoints
+from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask
-from qstar_eval.question_factory import question_tasks
-from qstar_eval.report import make_report
-from qstar_eval.runner import Cell, Evaluation, Progress
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
-from qstar_eval.table import markdown
-from qstar_eval.task import Record, Task
-from qstar_eval.units import UnitFile
-from qstar_eval.variants import variant_name, variants
+from qstar_eval.report import make_report, markdown
+from qstar_eval.results import Result
+from qstar_eval.runner import Evaluation, Progress
+from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import EvalTarget, Record, Task
+from qstar_eval.tasks import question_tasks
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -50,19 +47,19 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Answers:
+class Answers(Task):
     """A task of yes and no that cannot measure random thoughts."""
 
     name = "answers"
-    num_units = 3
+    num_examples = 3
     digest = "answers"
     batch_size = 2
 
-    def supports(self, thinking: Thinking) -> bool:
-        return thinking.kind == "sampled"
+    def supports(self, mode: ThinkingMode) -> bool:
+        return mode.kind == "sampled"
 
-    def measure(self, subject: Subject, indices: Sequence[int]) -> list[Record]:
-        length = subject.thinking.num_thought_tokens
+    def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
+        length = target.mode.num_thought_tokens
         return [{"index": index, "correct": length > index, "text": "x"} for index in indices]
 
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
@@ -83,11 +80,13 @@ def run(
     tasks: Sequence[Task] = (),
     on_progress: Callable[[Progress], None] = lambda _: None,
     **changes: Any,
-) -> list[Cell]:
-    settings = EvaluateSettings.model_validate(SETTINGS | changes)
+) -> list[Result]:
+    config = EvalConfig.model_validate(SETTINGS | changes)
     checkpoints = find_checkpoints([str(source) for source in sources])
     tasks = tasks or [held_out()]
-    return Evaluation(settings, checkpoints, tasks, out, on_progress=on_progress).run()
+    return Evaluation(
+        config, checkpoints, tasks=tasks, directory=out, on_progress=on_progress
+    ).run()
 
 
 def sums(tmp_path: Path, measures: list[str], **changes: Any) -> tuple[dict[str, Any], list[Task]]:
@@ -101,17 +100,19 @@ def sums(tmp_path: Path, measures: list[str], **changes: Any) -> tuple[dict[str,
         "questions": [questions | {"measures": measures}],
         "thoughts": ["sampled"],
     } | changes
-    checked = EvaluateSettings.model_validate(settings)
+    checked = EvalConfig.model_validate(settings)
     return settings, list(question_tasks(checked.questions[0], batch_size=checked.batch_size))
 
 
-def names(cells: Sequence[Cell]) -> list[str]:
-    return [f"{cell.checkpoint.label} {cell.task.name} {cell.variant}" for cell in cells]
+def names(results: Sequence[Result]) -> list[str]:
+    return [
+        f"{result.checkpoint.label} {result.task.name} {result.mode.name}" for result in results
+    ]
 
 
 def test_every_checkpoint_thinks_in_every_way_once(directory: Path, tmp_path: Path) -> None:
-    cells = run(tmp_path, [directory / "one", directory / "plain"], tasks=[held_out(), Answers()])
-    assert names(cells) == [
+    results = run(tmp_path, [directory / "one", directory / "plain"], tasks=[held_out(), Answers()])
+    assert names(results) == [
         "one texts 0",
         "one texts 2-sampled",
         "one texts 2-random",
@@ -120,8 +121,8 @@ def test_every_checkpoint_thinks_in_every_way_once(directory: Path, tmp_path: Pa
         "plain texts 0",
         "plain answers 0",
     ]
-    assert not any(cell.missing for cell in cells)
-    by_name = {cell.variant: cell.file.records() for cell in cells[:3]}
+    assert not any(result.missing for result in results)
+    by_name = {result.mode.name: result.file.records() for result in results[:3]}
     assert by_name["2-sampled"][0]["thought_ids"] != by_name["2-random"][0]["thought_ids"]
     assert by_name["2-sampled"][0]["base_losses"] == by_name["2-random"][0]["base_losses"]
 
@@ -141,11 +142,11 @@ def test_answers_are_written_without_thoughts_too(
     """Else there was nothing to compare thinking with: their records hold no base figure."""
     settings, tasks = sums(tmp_path, ["probability", "exact_match"])
     sources = [directory / "one", directory / "plain"]
-    cells = run(tmp_path / "out", sources, tasks=tasks, **settings | {"thought_lengths": lengths})
+    results = run(tmp_path / "out", sources, tasks=tasks, **settings | {"thought_lengths": lengths})
     measured = [f"{length}-sampled" if length else "0" for length in lengths]
-    assert names(cells) == [
-        *(f"one q-probability {variant}" for variant in measured),
-        *(f"one q-exact_match {variant}" for variant in written),
+    assert names(results) == [
+        *(f"one q-probability {mode}" for mode in measured),
+        *(f"one q-exact_match {mode}" for mode in written),
         "plain q-probability 0",
         "plain q-exact_match 0",
     ]
@@ -167,10 +168,10 @@ def test_what_has_no_random_thoughts_is_said_once(
 
 
 def test_lengths_as_trained_and_doubles() -> None:
-    facts = CheckpointFacts(description="", num_thought_tokens=5, can_think=True)
-    lengths = {"thought_lengths": [None, 5, 0], "temperature": 0.5}
-    found = variants(facts, thoughts=["random"], **lengths)  # type: ignore[arg-type]
-    assert [variant_name(item) for item in found] == ["5-random", "0"]
+    facts = ModelFacts(description="", num_thought_tokens=5, can_think=True)
+    changes = {"thought_lengths": [None, 5, 0], "thoughts": ["random"], "temperature": 0.5}
+    found = facts.thinking_modes(EvalConfig.model_validate(SETTINGS | changes))
+    assert [mode.name for mode in found] == ["5-random", "0"]
     assert found[1].kind == "sampled"
 
 
@@ -180,9 +181,9 @@ class CutOffError(Exception):
 
 @pytest.mark.parametrize("num_batches", [1, 2, 3, 5])
 def test_an_interrupted_run_goes_on(directory: Path, tmp_path: Path, num_batches: int) -> None:
-    """Cut after some batches, with half a record behind the last; then the same command again."""
+    """Cut after some batches, with half a record after the last; then run the command again."""
     sources = [directory / "one"]
-    whole = [cell.file.records() for cell in run(tmp_path / "whole", sources)]
+    whole = [result.file.records() for result in run(tmp_path / "whole", sources)]
     done: list[Progress] = []
 
     def cut_off(progress: Progress) -> None:
@@ -193,24 +194,24 @@ def test_an_interrupted_run_goes_on(directory: Path, tmp_path: Path, num_batches
 
     with pytest.raises(CutOffError):
         run(tmp_path / "cut", sources, on_progress=cut_off)
-    last = tmp_path / "cut" / "units" / "one" / "texts" / f"{done[-1].variant}.jsonl"
+    last = tmp_path / "cut" / "units" / "one" / "texts" / f"{done[-1].mode}.jsonl"
     with last.open("a") as file:
         file.write('{"index": 4, "base_lo')
     resumed = run(tmp_path / "cut", sources, batch_size=1)
-    assert [cell.file.records() for cell in resumed] == whole
+    assert [result.file.records() for result in resumed] == whole
 
 
 def test_the_batch_size_is_the_oracles_alone(directory: Path, tmp_path: Path) -> None:
-    """The engine was handed so few questions at once, too, and ran empty behind each few."""
+    """The engine got as few questions per call, and idled after each call."""
 
     def measured(size: int) -> tuple[list[list[Record]], list[int]]:
         done: list[Progress] = []
         measures = ["probability", "exact_match"]
         settings, tasks = sums(tmp_path, measures, batch_size=size, thought_lengths=[2])
         out, sources = tmp_path / str(size), [directory / "one"]
-        cells = run(out, sources, tasks=tasks, on_progress=done.append, **settings)
+        results = run(out, sources, tasks=tasks, on_progress=done.append, **settings)
         counts = [item.num_done for item in done if item.task == "q-exact_match"]
-        return [cell.file.records() for cell in cells], counts
+        return [result.file.records() for result in results], counts
 
     (one_by_one, written), (together, _) = measured(1), measured(5)
     assert written[-2:] == [0, 5]
@@ -233,8 +234,8 @@ def test_what_is_done_is_neither_measured_nor_loaded(
 
 def test_more_checkpoints_and_lengths_may_be_added(directory: Path, tmp_path: Path) -> None:
     run(tmp_path, [directory / "one"], thought_lengths=[0])
-    cells = run(tmp_path, [directory / "two", directory / "one"], thought_lengths=[0, None])
-    assert names(cells)[-3:] == ["one texts 0", "one texts 3-sampled", "one texts 3-random"]
+    results = run(tmp_path, [directory / "two", directory / "one"], thought_lengths=[0, None])
+    assert names(results)[-3:] == ["one texts 0", "one texts 3-sampled", "one texts 3-random"]
 
 
 def test_a_task_is_added_without_measuring_the_others_again(
@@ -243,9 +244,9 @@ def test_a_task_is_added_without_measuring_the_others_again(
     run(tmp_path, [directory / "one"])
     monkeypatch.setattr(HeldOutTask, "measure", lambda *_: pytest.fail("measured again"))
     more = {"texts": [*SETTINGS["texts"], {"name": "more", "path": "unread.jsonl"}]}
-    cells = run(tmp_path, [directory / "one"], tasks=[Answers(), held_out()], **more)
-    assert names(cells)[:3] == ["one answers 0", "one answers 2-sampled", "one texts 0"]
-    assert not any(cell.missing for cell in cells)
+    results = run(tmp_path, [directory / "one"], tasks=[Answers(), held_out()], **more)
+    assert names(results)[:3] == ["one answers 0", "one answers 2-sampled", "one texts 0"]
+    assert not any(result.missing for result in results)
 
 
 def test_other_settings_are_refused_by_name(directory: Path, tmp_path: Path) -> None:
@@ -262,7 +263,7 @@ def test_changed_checkpoints_and_foreign_directories_are_refused(
     (tmp_path / "one").symlink_to(directory / "two")
     with pytest.raises(ConfigError, match="its content has changed"):
         run(tmp_path / "out", [f"one={tmp_path / 'one'}"])  # type: ignore[list-item]
-    with pytest.raises(ConfigError, match="holds other things"):
+    with pytest.raises(ConfigError, match="not from an evaluation"):
         run(tmp_path, [directory / "one"])
     (tmp_path / "out" / "settings.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -301,7 +302,7 @@ def test_a_directory_called_like_the_default_model_is_ambiguous(
     """`default` was the packaged model all the same, and `base` was not."""
     (tmp_path / name).symlink_to(directory / "one")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=rf"give \./{name} for the directory"):
+    with pytest.raises(ConfigError, match=rf"Give \./{name} for the directory"):
         find_checkpoints([name])
     assert [item.label for item in find_checkpoints([f"./{name}"])] == ["one"]
 
@@ -320,25 +321,20 @@ def test_a_fingerprint_is_of_the_content(directory: Path) -> None:
     assert one.fingerprint == same.fingerprint != two.fingerprint
 
 
-def test_a_spoilt_line_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_text('{"index": 0}\nnot json\n{"index": 1}\n')
-    with pytest.raises(ConfigError, match="line 2 is no record"):
-        UnitFile(path)
-
-
 def test_the_report_compares(directory: Path, tmp_path: Path) -> None:
     tasks = [held_out(), Answers()]
     sources = [directory / name for name in ("one", "two", "plain")]
-    cells = run(tmp_path, sources, tasks=tasks)
-    report = make_report(EvaluateSettings.model_validate(SETTINGS), cells)
+    results = run(tmp_path, sources, tasks=tasks)
+    report = make_report(EvalConfig.model_validate(SETTINGS), results)
     json.dumps(report, allow_nan=False)
     figures = {
         (item["task"], *(item["this"].values()), *(item["other"].values())): item["figures"]
         for item in report["comparisons"]
     }
     control = figures["texts", "one", 2, "sampled", "one", 2, "random"]
-    of = {name: item["figures"] for name, item in zip(names(cells), report["results"], strict=True)}
+    of = {
+        name: item["figures"] for name, item in zip(names(results), report["results"], strict=True)
+    }
     assert control["loss_mixed"]["value"] == pytest.approx(
         of["one texts 2-sampled"]["loss_mixed"]["value"]
         - of["one texts 2-random"]["loss_mixed"]["value"]
@@ -359,11 +355,11 @@ def test_the_report_compares(directory: Path, tmp_path: Path) -> None:
 
 
 def test_the_first_checkpoint_judges_difficulty(directory: Path, tmp_path: Path) -> None:
-    cells = run(tmp_path, [directory / "one", directory / "two"])
-    report = make_report(EvaluateSettings.model_validate(SETTINGS), cells)
+    results = run(tmp_path, [directory / "one", directory / "two"])
+    report = make_report(EvalConfig.model_validate(SETTINGS), results)
     difficulties = [result["difficulty"] for result in report["results"]]
     assert {item["judged_by"] for item in difficulties} == {"one"}
     bounds = [[group["difficulty_low"] for group in item["groups"]] for item in difficulties]
     assert bounds[0] == bounds[-1]
     assert "| two | 2 | random | " in markdown(report)
-    assert isinstance(cells[0].task, HeldOutTask)
+    assert isinstance(results[0].task, HeldOutTask)

@@ -1,4 +1,4 @@
-"""Toy subjects, texts and tasks for the tests of the evaluator."""
+"""Toy targets, texts and tasks for the tests of the evaluator."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from qstar_eval.held_out import HeldOutTask
-from qstar_eval.scoring import Thinking
-from qstar_eval.subject import Subject
-from qstar_eval.task import Record
+from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import EvalTarget, Record
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -20,28 +19,28 @@ TEXTS = [
     "a",
     "It rained all day; nobody went out.",
 ]
-"""With a blank one, which is no unit, and one of a single token."""
+"""One is blank and so no example; one is a single token."""
 
 
-def subject_of(
+def target_of(
     model: QuietStarModel, *, length: int = 3, kind: str = "sampled", seed: int = 7
-) -> Subject:
-    """A way of thinking over an engine as small as can be."""
-    thinking = Thinking(num_thought_tokens=length, kind=kind)  # type: ignore[arg-type]
+) -> EvalTarget:
+    """A toy in one thinking mode, with the smallest engine."""
+    mode = ThinkingMode(num_thought_tokens=length, kind=kind)  # type: ignore[arg-type]
     llm = LLM(model=model, max_model_len=64, max_num_seqs=1)
-    return Subject(label="toy", model=model, llm=llm, thinking=thinking, seed=seed)
+    return EvalTarget(label="toy", model=model, llm=llm, mode=mode, seed=seed)
 
 
 def held_out(texts: Sequence[str] = TEXTS, *, max_tokens: int = 20) -> HeldOutTask:
     return HeldOutTask("texts", texts, max_tokens=max_tokens, batch_size=4)
 
 
-def measure_all(task: HeldOutTask, subject: Subject, *, batch_size: int) -> list[Record]:
-    """Records of every unit, so many at once."""
+def measure_all(task: HeldOutTask, target: EvalTarget, *, batch_size: int) -> list[Record]:
+    """Records of every example, measured in batches of this size."""
     records = []
-    for start in range(0, task.num_units, batch_size):
-        stop = min(start + batch_size, task.num_units)
-        records += task.measure(subject, range(start, stop))
+    for start in range(0, task.num_examples, batch_size):
+        stop = min(start + batch_size, task.num_examples)
+        records += task.measure(target, range(start, stop))
     return records
 
 

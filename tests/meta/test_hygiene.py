@@ -1,5 +1,6 @@
 """Files stay short and free of one machine's paths; the public surface is what it says."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,14 @@ import pytest
 import qstar_infer
 
 ROOT = Path(__file__).parents[2]
-SOURCE_DIRS = ("qstar_infer", "qstar_train", "server", "clients", "benchmarks", "scripts", "tests")
+SOURCE_DIRS = (
+    *("qstar_infer", "qstar_train", "qstar_eval", "server"),
+    *("clients", "benchmarks", "scripts", "tests"),
+)
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".yaml", ".html"}
 MAX_LINES = 400
 MAX_TEST_LINES = 600
+MAX_FUNCTION_LINES = 60
 # Written in parts, so that this file does not find itself.
 MACHINE_PATH = re.compile("(?<![a-z0-9.])/" + r"(?:work|root|Users|home/\w+)/")
 
@@ -21,7 +26,8 @@ def text_files() -> Iterator[Path]:
     for name in (*SOURCE_DIRS, "docs"):
         yield from (path for path in (ROOT / name).rglob("*") if path.suffix in TEXT_SUFFIXES)
     yield from ROOT.glob("*.md")
-    yield from (ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / ".ci" / "run")
+    names = ("pyproject.toml", "Makefile", "constraints.txt", ".pre-commit-config.yaml", ".ci/run")
+    yield from (ROOT / name for name in names)
 
 
 def python_files() -> list[Path]:
@@ -36,6 +42,24 @@ def test_files_are_short() -> None:
         if num_lines > (MAX_TEST_LINES if is_test else MAX_LINES):
             too_long[str(path.relative_to(ROOT))] = num_lines
     assert not too_long
+
+
+def functions_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Name and number of lines of each function, docstring included and decorators not."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def test_functions_fit_a_screen() -> None:
+    too_long = {
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
+        for path in python_files()
+        for name, num_lines in functions_of(path)
+        if num_lines > MAX_FUNCTION_LINES
+    }
+    assert not too_long, f"longer than {MAX_FUNCTION_LINES} lines"
 
 
 def test_every_module_says_what_it_owns() -> None:

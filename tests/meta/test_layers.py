@@ -1,4 +1,4 @@
-"""Imports point one way: `server -> qstar_infer <- qstar_train`; clients import none of them.
+"""Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval`; clients import none.
 
 The imports are read from the source, function-local and type-only ones included.
 """
@@ -14,27 +14,53 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TENSOR_PACKAGES = {"torch", "transformers", "peft", "accelerate", "safetensors"}
 SERVER_MAY_IMPORT = {
-    "qstar_infer.errors",
-    "qstar_infer.sampling_params",
-    "qstar_infer.outputs",
-    "qstar_infer.text.detokenizer",
+    "qstar_infer.config",
     "qstar_infer.engine.protocol",
+    "qstar_infer.engine_args",
+    "qstar_infer.errors",
+    "qstar_infer.outputs",
+    "qstar_infer.ranking",
+    "qstar_infer.sampling_defaults",
+    "qstar_infer.sampling_params",
+    "qstar_infer.text.detokenizer",
+    "qstar_infer.text.prompt_offsets",
 }
-SERVER_DOORS = {"cli.py"}
-"""The only file of the server that constructs an engine."""
+SERVER_COMMAND_MAY_IMPORT = {
+    "qstar_infer.cli.engine_options",
+    "qstar_infer.engine.create.create_async_engine",
+}
+"""Only the server's command, `cli.py`, creates an engine."""
+SERVER_ENDPOINTS = {"completions", "health", "models"}
+EVAL_MAY_IMPORT = {
+    "qstar_train.data",
+    "qstar_train.fingerprint",
+    "qstar_train.objective.chunked_logits",
+    "qstar_train.sampling",
+    "qstar_train.config",
+    "qstar_train.config_file",
+}
+"""What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 TORCH_FREE = [
     "qstar_infer",
     "qstar_infer.errors",
     "qstar_infer.sampling_params",
     "qstar_infer.outputs",
     "qstar_infer.text.detokenizer",
+    "qstar_infer.text.prompt_offsets",
+    "qstar_infer.ranking",
+    "qstar_infer.sampling_defaults",
+    "qstar_infer.engine_args",
     "qstar_infer.config",
     "qstar_infer.model.config",
     "qstar_infer.engine.protocol",
-    "qstar_infer.engine.sequence",
-    "qstar_infer.engine.block_manager",
+    "qstar_infer.engine.admission",
     "qstar_infer.engine.scheduler",
-    "qstar_infer.engine.rows",
+    "qstar_infer.kv_cache.block_manager",
+    "qstar_infer.step",
+    "qstar_infer.wavefront.rows",
+    "qstar_infer.wavefront.sequence",
+    "qstar_infer.wavefront.speculation",
+    "qstar_infer.wavefront.wavefront",
     "qstar_infer.cli.main",
     "qstar_infer.cli.generate",
     "qstar_infer.cli.chat",
@@ -65,7 +91,8 @@ def is_within(name: str, packages: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
 def test_qstar_infer_knows_neither_server_nor_trainer_nor_client(path: Path) -> None:
-    forbidden = {"qstar_server", "qstar_train", "qstar_client", "fastapi", "starlette"}
+    forbidden = {"qstar_server", "qstar_train", "qstar_eval", "qstar_client"}
+    forbidden |= {"fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
@@ -77,23 +104,46 @@ def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources("qstar_train"), ids=relative)
-def test_training_knows_neither_server_nor_client(path: Path) -> None:
-    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+def test_training_knows_neither_evaluation_nor_server_nor_client(path: Path) -> None:
+    forbidden = {"qstar_eval", "qstar_server", "qstar_client", "fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
+@pytest.mark.parametrize("path", sources("qstar_eval"), ids=relative)
+def test_evaluation_sees_data_and_losses_but_not_the_trainer(path: Path) -> None:
+    names = list(imports_of(path))
+    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+    assert not [name for name in names if is_within(name, forbidden)]
+    ours = [name for name in names if is_within(name, {"qstar_train"})]
+    assert not [name for name in ours if not is_within(name, EVAL_MAY_IMPORT)]
+
+
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
-def test_server_sees_only_the_engine_protocol(path: Path) -> None:
-    if path.name in SERVER_DOORS:
-        return
-    ours = [name for name in imports_of(path) if is_within(name, {"qstar_infer", "qstar_train"})]
-    assert not [name for name in ours if not is_within(name, SERVER_MAY_IMPORT)]
-    assert not [name for name in imports_of(path) if is_within(name, TENSOR_PACKAGES)]
+def test_server_sees_only_the_engine_protocol_and_plain_data(path: Path) -> None:
+    is_command = path == ROOT / "server/qstar_server/cli.py"
+    allowed = SERVER_MAY_IMPORT | (SERVER_COMMAND_MAY_IMPORT if is_command else set())
+    packages = {"qstar_infer", "qstar_train", "qstar_eval", "qstar_client"} | TENSOR_PACKAGES
+    ours = [name for name in imports_of(path) if is_within(name, packages)]
+    assert not [name for name in ours if not is_within(name, allowed)]
+
+
+@pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
+def test_an_endpoint_is_known_to_itself_and_the_application_alone(path: Path) -> None:
+    """So the next endpoint is a folder and one line of `app.py`."""
+    endpoints = {f"qstar_server.{name}" for name in SERVER_ENDPOINTS - {path.parent.name}}
+    known = [name for name in imports_of(path) if is_within(name, endpoints)]
+    assert not known or path.name == "app.py"
+
+
+@pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
+def test_only_the_lifecycle_knows_the_web_server(path: Path) -> None:
+    is_lifecycle = path.name == "lifecycle.py"
+    assert is_lifecycle == any(is_within(name, {"uvicorn"}) for name in imports_of(path))
 
 
 @pytest.mark.parametrize("path", sources("clients/python/src"), ids=relative)
 def test_client_imports_neither_ours_nor_torch(path: Path) -> None:
-    forbidden = {"qstar_infer", "qstar_server", "qstar_train"} | TENSOR_PACKAGES
+    forbidden = {"qstar_infer", "qstar_server", "qstar_train", "qstar_eval"} | TENSOR_PACKAGES
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from qstar_server.completions.protocol import CompletionRequest
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-MAX_LINES = 150
+MAX_LINES = 100
 
 
 def test_readme_is_short() -> None:

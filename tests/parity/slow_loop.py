@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -23,13 +24,16 @@ MASK64 = (1 << 64) - 1
 MASK32 = (1 << 32) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 
+Words = NDArray[np.uint32]
+Numbers = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Decision:
     """What follows a prefix; the logits are `[vocab]`."""
 
-    base: np.ndarray
-    mixed: np.ndarray
+    base: Numbers
+    mixed: Numbers
     mixing_weight: float
     thought: list[int]
     is_near_tie: bool
@@ -64,7 +68,7 @@ def noise_key(seed: int, position: int, role: int) -> int:
     return mix64(key ^ ((role * GOLDEN + 1) & MASK64))
 
 
-def mix32(x: np.ndarray) -> np.ndarray:
+def mix32(x: Words) -> Words:
     x = x ^ (x >> np.uint32(16))
     x = x * np.uint32(0x7FEB352D)
     x = x ^ (x >> np.uint32(15))
@@ -72,7 +76,7 @@ def mix32(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint32(16))
 
 
-def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
+def gumbel(seed: int, position: int, role: int, vocab_size: int) -> Numbers:
     key = noise_key(seed, position, role)
     tokens = np.arange(vocab_size, dtype=np.uint32)
     bits = mix32(mix32(tokens ^ np.uint32(key & MASK32)) ^ np.uint32(key >> 32))
@@ -80,20 +84,18 @@ def gumbel(seed: int, position: int, role: int, vocab_size: int) -> np.ndarray:
     return -np.log(-np.log1p(-tail))
 
 
-def pick(logits: np.ndarray, temperature: float, seed: int, position: int, role: int) -> int:
+def pick(logits: Numbers, temperature: float, seed: int, position: int, role: int) -> int:
     return int(np.argmax(scores(logits, temperature, seed, position, role)))
 
 
-def scores(
-    logits: np.ndarray, temperature: float, seed: int, position: int, role: int
-) -> np.ndarray:
+def scores(logits: Numbers, temperature: float, seed: int, position: int, role: int) -> Numbers:
     """What the picked token has the largest of."""
     if temperature == 0:
         return logits
     return logits / temperature + gumbel(seed, position, role, len(logits))
 
 
-def is_near_tie(scores: np.ndarray, temperature: float) -> bool:
+def is_near_tie(scores: Numbers, temperature: float) -> bool:
     """Whether logits that are NEAR_TIE closer would make another token the first."""
     second, first = np.partition(scores, -2)[-2:]
     return bool((first - second) * (temperature or 1.0) < NEAR_TIE)
@@ -122,11 +124,12 @@ class SlowLoop:
         output = self.stock.model(
             inputs_embeds=embeddings[None], attention_mask=mask[None, None], use_cache=False
         )
-        return output.last_hidden_state[0, -1]
+        last: torch.Tensor = output.last_hidden_state[0, -1]
+        return last
 
     @torch.no_grad()
-    def logits(self, hidden: torch.Tensor) -> np.ndarray:
-        logits = self.stock.lm_head(hidden).double().numpy().copy()
+    def logits(self, hidden: torch.Tensor) -> Numbers:
+        logits: Numbers = self.stock.lm_head(hidden).double().numpy().copy()
         logits[self.delimiters] = -math.inf
         return logits
 
@@ -148,6 +151,7 @@ class SlowLoop:
         heat = params.thought_temperature
         if heat is None:
             heat = 0.0 if params.temperature == 0 else 1.0
+        assert self.parts is not None
         fed = torch.cat([fed, self.parts.start_thought[None]])
         thought: list[int] = []
         for role in range(1, num_thought_tokens + 1):
@@ -174,6 +178,7 @@ class SlowLoop:
         eos: int,
     ) -> SlowOutput:
         """Greedy or sampled decoding; `stop` strings are not looked at."""
+        assert params.max_tokens is not None
         tokens = list(prompt)
         output = SlowOutput()
         if params.prompt_logprobs is not None:
@@ -198,13 +203,13 @@ class SlowLoop:
         return output
 
 
-def log_sum_exp(logits: np.ndarray) -> float:
+def log_sum_exp(logits: Numbers) -> float:
     return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
 
 
 def shape(
-    logits: np.ndarray, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
-) -> np.ndarray:
+    logits: Numbers, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
+) -> Numbers:
     """Bias and penalties, one token of the vocabulary at a time."""
     row = logits.copy()
     output = tokens[num_prompt:]
@@ -223,7 +228,7 @@ def shape(
 
 
 def pick_visible(
-    row: np.ndarray, params: SamplingParams, seed: int, position: int
+    row: Numbers, params: SamplingParams, seed: int, position: int
 ) -> tuple[int, bool]:
     """The token of shaped logits, and whether no rounding can make it another."""
     if params.temperature == 0:
@@ -237,7 +242,7 @@ def pick_visible(
     return token, not is_near and others == {token}
 
 
-def keep_likely(row: np.ndarray, params: SamplingParams, *, slack: float) -> np.ndarray:
+def keep_likely(row: Numbers, params: SamplingParams, *, slack: float) -> Numbers:
     """`top_k`, then `top_p` of what is left, then `min_p`; a copy.
 
     Args:
@@ -264,6 +269,6 @@ def keep_likely(row: np.ndarray, params: SamplingParams, *, slack: float) -> np.
     return row
 
 
-def shares(row: np.ndarray, temperature: float) -> np.ndarray:
+def shares(row: Numbers, temperature: float) -> Numbers:
     scaled = row / temperature
     return np.exp(scaled - log_sum_exp(scaled))

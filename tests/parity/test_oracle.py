@@ -115,6 +115,7 @@ def test_settings_may_be_numbers_of_numpy() -> None:
     ids, _ = padded([PROMPTS[0]])
     settings: dict[str, Any] = {"num_thought_tokens": 2, "temperature": 0.5, "seed": 7}
     plain = model.think(ids, **settings)
-    given = model.think(ids, **{name: np.array(value)[()] for name, value in settings.items()})
+    numpy_settings: dict[str, Any] = {k: np.array(value)[()] for k, value in settings.items()}
+    given = model.think(ids, **numpy_settings)
     assert torch.equal(given.thought_ids, plain.thought_ids)
     assert torch.equal(given.logits, plain.logits)

@@ -11,7 +11,7 @@ from qstar_train.config import ObjectiveConfig
 from qstar_train.objective import chunked_logits
 from qstar_train.objective.objective import evaluate_objective
 
-from ..tolerances import TOY_LOGITS
+from ..tolerances import TOY_GRADIENT, TOY_LOGITS
 from .toy import ARCHITECTURES, make_toy
 from .training.compare import ranked_choice, relative_deviation
 
@@ -92,4 +92,4 @@ def test_pieces_have_the_gradients_of_the_whole(
     got = gradients(model)
     assert set(got) == set(want)
     for name, gradient in got.items():
-        assert relative_deviation(gradient, want[name]) < 1e-5, name
+        assert relative_deviation(gradient, want[name]) < TOY_GRADIENT, name

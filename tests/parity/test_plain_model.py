@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import GenerationMixin
 
 from qstar_infer import LLM, SamplingParams
 from qstar_infer.model.thought_parts import ConstantTalkHead
@@ -12,6 +13,7 @@ PROMPTS = [[72, 105, 33, 1, 200, 14, 9], [5], [90, 91, 92, 93]]
 
 
 def transformers_greedy(toy: Toy, prompt: list[int], count: int) -> list[int]:
+    assert isinstance(toy.stock, GenerationMixin)
     with torch.no_grad():
         output = toy.stock.generate(
             torch.tensor([prompt]),
@@ -22,7 +24,8 @@ def transformers_greedy(toy: Toy, prompt: list[int], count: int) -> list[int]:
             eos_token_id=None,
             pad_token_id=0,
         )
-    return output[0, len(prompt) :].tolist()
+    ids: list[int] = output[0, len(prompt) :].tolist()
+    return ids
 
 
 @pytest.mark.parametrize("speculation", ["auto", "off"])

@@ -14,7 +14,7 @@ import pytest
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
-from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob
+from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 
 from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
@@ -105,6 +105,7 @@ def run_mix(toy: Toy, draw: random.Random) -> Mix:
             engine.abort(name)
             arrivals.pop(name, None)
         for delta in engine.step():
+            assert isinstance(delta, RequestOutput)
             got[delta.request_id].extend(delta.outputs[0])
             if delta.prompt_logprobs is not None:
                 scores[delta.request_id] = delta.prompt_logprobs

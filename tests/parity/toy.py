@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -21,7 +22,7 @@ START_ID, END_ID = 257, 258
 VOCAB_SIZE = 260
 """256 bytes, end of sequence, two delimiters, and one row no token uses."""
 
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {"sliding_window": 5},
     "qwen2": {},

@@ -1,16 +1,17 @@
-"""A fake engine, and the application in front of it: in process, and behind a real socket."""
+"""Engines, and the application in front of them: in process, and behind a real socket."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import openai
 import pytest
-from qstar_server.app import create_app
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
 
+from qstar_infer.engine.protocol import Engine
 from tests.server.fake_engine import FakeEngine
+from tests.server.in_process import serving
 from tests.server.live_server import LiveServer, start_server
+from tests.server.real_engine import create_real_engine
 
 
 @pytest.fixture
@@ -20,27 +21,52 @@ def engine() -> Iterator[FakeEngine]:
     engine.close()
 
 
-@pytest.fixture
-def settings() -> Settings:
-    return Settings(drain_grace_s=0.2, shutdown_grace_s=1)
+@pytest.fixture(scope="session")
+def real_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = create_real_engine(tmp_path_factory.mktemp("toy") / "checkpoint")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(params=["engine", "real_engine"])
+def any_engine(request: pytest.FixtureRequest) -> Engine:
+    """The fake engine, then the real one: a contract holds for both."""
+    engine: Engine = request.getfixturevalue(request.param)
+    return engine
 
 
 @pytest.fixture
-async def client(engine: FakeEngine, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """The application in process."""
-    app = create_app(lambda: engine, settings)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            while (await client.get("/health")).status_code != 200:
-                await asyncio.sleep(0.005)
-            yield client
+def config() -> ServerConfig:
+    return ServerConfig(drain_grace_s=0.2, shutdown_grace_s=1)
 
 
 @pytest.fixture
-def live(engine: FakeEngine, settings: Settings) -> Iterator[LiveServer]:
-    """The application behind a real socket."""
-    server = start_server(engine, settings)
+async def client(engine: FakeEngine, config: ServerConfig) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with the fake engine."""
+    async with serving(engine, config) as client:
+        yield client
+
+
+@pytest.fixture
+async def any_client(any_engine: Engine, config: ServerConfig) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with the fake engine, then with the real one."""
+    async with serving(any_engine, config) as client:
+        yield client
+
+
+@pytest.fixture
+async def real_client(
+    real_engine: Engine, config: ServerConfig
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The application with the real engine."""
+    async with serving(real_engine, config) as client:
+        yield client
+
+
+@pytest.fixture
+def live(engine: FakeEngine, config: ServerConfig) -> Iterator[LiveServer]:
+    """The application with the fake engine behind a real socket."""
+    server = start_server(engine, config)
     yield server
     server.stop()
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 from qstar_server.app import create_app
-from qstar_server.cli import DrainingServer
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
+from qstar_server.lifecycle import DrainingServer
 
 from tests.server.fake_engine import FakeEngine
 
@@ -37,9 +37,9 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> Non
         time.sleep(0.005)
 
 
-def start_server(engine: FakeEngine, settings: Settings) -> LiveServer:
-    app = create_app(lambda: engine, settings)
-    server = DrainingServer(app, app.state.engine_slot, settings)
+def start_server(engine: FakeEngine, config: ServerConfig) -> LiveServer:
+    app = create_app(lambda: engine, config)
+    server = DrainingServer(app, config, announce=lambda _: None)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

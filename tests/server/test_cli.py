@@ -1,109 +1,156 @@
-"""`qstar serve`: options and what it says."""
+"""`qstar serve`: its options, and the engine and server that they make."""
 
 import dataclasses
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 import qstar_server.cli as cli
 import typer
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
+from qstar_server.lifecycle import ready_line
 from typer.testing import CliRunner
 
 from qstar_infer.engine.protocol import Engine
+from qstar_infer.engine_args import EngineArgs, setting_types
 from tests.server.fake_engine import FakeEngine
+from tests.server.real_engine import save_toy
 
-Run = tuple[dict[str, Any], Settings]
+
+@dataclasses.dataclass
+class Runs:
+    """The command, and what its last run made."""
+
+    app: typer.Typer
+    config: ServerConfig | None = None
+    engine: Engine | None = None
+
+    def run(self, *arguments: str) -> None:
+        """Run the command, which must succeed."""
+        result = CliRunner().invoke(self.app, arguments)
+        assert result.exit_code == 0, result.output
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> tuple[typer.Typer, list[Run]]:
-    """The command, and what each run gave the engine and the server."""
-    runs: list[Run] = []
-
-    def start_engine(source: str | None, **options: Any) -> Engine:
-        runs[-1][0].update({"source": source} | options)
-        return engine
-
-    def run_server(load_engine: Callable[[], Engine], settings: Settings) -> None:
-        runs.append(({}, settings))
-        load_engine()
-
-    start = types.SimpleNamespace(start_engine=start_engine)
-    monkeypatch.setitem(sys.modules, "qstar_infer.engine.start", start)  # type: ignore[arg-type]
-    monkeypatch.setattr(cli, "run_server", run_server)
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """`qstar serve`, which loads its engine and does not go on to serve."""
     app = typer.Typer()
     app.command("serve")(cli.serve)
-    return app, runs
+    runs = Runs(app)
+
+    def run_server(
+        load_engine: Callable[[], Engine], config: ServerConfig, *, announce: object
+    ) -> None:
+        assert callable(announce)
+        runs.config, runs.engine = config, load_engine()
+
+    monkeypatch.setattr(cli, "run_server", run_server)
+    return runs
+
+
+@pytest.fixture
+def created(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> list[EngineArgs]:
+    """What engines were created from; the fake engine stands for each."""
+    created: list[EngineArgs] = []
+
+    def create_async_engine(args: EngineArgs) -> Engine:
+        created.append(args)
+        return engine
+
+    module = types.SimpleNamespace(create_async_engine=create_async_engine)
+    monkeypatch.setitem(sys.modules, "qstar_infer.engine.create", module)
+    return created
 
 
 def test_without_options_the_default_model_is_served_locally(
-    app: tuple[typer.Typer, list[Run]],
+    runs: Runs, created: list[EngineArgs]
 ) -> None:
-    assert CliRunner().invoke(app[0], []).exit_code == 0
-    options, settings = app[1][0]
-    assert options == {
-        "source": None,
-        "dtype": "auto",
-        "device": "auto",
-        "quantization": "none",
-        "revision": None,
-        "num_thought_tokens": None,
-        "speculation": "auto",
-        "served_model_name": None,
-        "max_model_len": None,
-        "max_num_seqs": None,
-        "max_queue": None,
-    }
-    assert (settings.host, settings.port, settings.allow_thoughts) == ("127.0.0.1", 8000, True)
+    runs.run()
+    assert created == [EngineArgs()]
+    assert runs.config == ServerConfig(host="127.0.0.1", port=8000, allow_thoughts=True)
 
 
-def test_options_reach_the_engine_and_the_settings(app: tuple[typer.Typer, list[Run]]) -> None:
-    arguments = "path --port 9 --host 0.0.0.0 --dtype float32 --device cpu --speculation 3"
-    arguments += " --served-model-name m --max-model-len 64 --max-num-seqs 2 --max-queue 0"
-    arguments += " --no-allow-thoughts --quantization int8 --revision v1 --num-thought-tokens 6"
-    result = CliRunner().invoke(app[0], arguments.split())
-    assert result.exit_code == 0, result.output
-    options, settings = app[1][0]
-    assert options == {
-        "source": "path",
+def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]) -> None:
+    settings = {
         "dtype": "float32",
         "device": "cpu",
         "quantization": "int8",
         "revision": "v1",
         "num_thought_tokens": 6,
-        "speculation": 3,
+        "thought_vectors": "literal",
+        "generation_config": "none",
         "served_model_name": "m",
+        "speculation": 3,
+        "block_size": 8,
+        "num_blocks": 99,
         "max_model_len": 64,
         "max_num_seqs": 2,
         "max_queue": 0,
+        "max_rows": 77,
+        "speculation_rows": 5,
+        "scoring_positions": 9,
+        "max_thought_tokens": 10,
     }
-    assert (settings.host, settings.port, settings.allow_thoughts) == ("0.0.0.0", 9, False)
+    assert set(settings) | {"model"} == set(setting_types())
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    runs.run("path", *options)
+    assert created == [EngineArgs.of(model="path", **settings)]
+
+
+def test_server_options_reach_the_server(runs: Runs, created: list[EngineArgs]) -> None:
+    runs.run("--port", "9", "--host", "0.0.0.0", "--no-allow-thoughts")
+    assert runs.config == ServerConfig(host="0.0.0.0", port=9, allow_thoughts=False)
+    assert created == [EngineArgs()]
 
 
 def test_the_environment_sets_what_no_option_does(
-    app: tuple[typer.Typer, list[Run]], monkeypatch: pytest.MonkeyPatch
+    runs: Runs, created: list[EngineArgs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QSTAR_PORT", "1234")
     monkeypatch.setenv("QSTAR_HOST", "::1")
-    CliRunner().invoke(app[0], ["--host", "127.0.0.2"])
-    assert (app[1][0][1].host, app[1][0][1].port) == ("127.0.0.2", 1234)
+    monkeypatch.setenv("QSTAR_MAX_NUM_SEQS", "5")
+    monkeypatch.setenv("QSTAR_MAX_QUEUE", "6")
+    runs.run("--host", "127.0.0.2", "--max-queue", "7")
+    assert runs.config is not None
+    assert (runs.config.host, runs.config.port) == ("127.0.0.2", 1234)
+    assert created == [EngineArgs.of(max_num_seqs=5, max_queue=7)]
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--max-num-seqs", "0"]])
-def test_an_unsafe_value_refuses_to_start(
-    app: tuple[typer.Typer, list[Run]], arguments: list[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "70000"], ["--max-num-seqs", "0"], ["--speculation", "-1"], ["--dtype"]],
+)
+def test_an_invalid_value_refuses_to_start(
+    runs: Runs, created: list[EngineArgs], arguments: list[str]
 ) -> None:
-    assert CliRunner().invoke(app[0], arguments).exit_code == 2
-    assert app[1] == []
+    assert CliRunner().invoke(runs.app, arguments).exit_code != 0
+    assert (created, runs.config) == ([], None)
 
 
-def test_the_ready_line_names_and_describes_the_model() -> None:
-    engine = FakeEngine()
+def test_options_reach_the_real_engine(runs: Runs, tmp_path: Path) -> None:
+    """The stub that stood for it pinned its own keyword arguments, not the engine's."""
+    directory = save_toy(tmp_path / "toy")
+    runs.run(
+        str(directory),
+        "--device=cpu",
+        "--dtype=float32",
+        "--served-model-name=m",
+        "--max-model-len=64",
+        "--max-thought-tokens=5",
+        "--num-thought-tokens=2",
+        "--num-blocks=32",
+    )
+    assert runs.engine is not None
+    model = runs.engine.model
+    runs.engine.close()
+    assert (model.name, model.max_model_len) == ("m", 64)
+    assert (model.num_thought_tokens, model.max_thought_tokens) == (2, 5)
+
+
+def test_the_ready_line_names_and_describes_the_model(engine: FakeEngine) -> None:
     model = dataclasses.replace(engine.model, description="Toy, thinks")
-    engine.close()
-    assert cli.ready_line(model, host="127.0.0.1", port=8000) == (
+    assert ready_line(model, host="127.0.0.1", port=8000) == (
         "Serving fake/thinker at http://127.0.0.1:8000/v1 - Toy, thinks."
     )

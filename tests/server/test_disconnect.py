@@ -3,13 +3,14 @@
 Real sockets, since an in-process transport cannot hang up.
 """
 
+import dataclasses
 import json
 import socket
 import time
 from typing import Any
 
 import pytest
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until
@@ -34,7 +35,7 @@ def test_leaving_frees_the_request(
     live: LiveServer, engine: FakeEngine, is_streamed: bool, is_queued: bool
 ) -> None:
     engine.step_s = 0.02
-    engine.max_running = 0 if is_queued else 10
+    engine.is_hung = is_queued
     connection = post(live, stream=is_streamed, prompt=["A", "B"], n=2)
     wait_until(lambda: engine.num_open == 2)
     if is_streamed and not is_queued:
@@ -70,11 +71,9 @@ def test_leaving_before_the_body_is_whole_submits_nothing(
 
 def test_a_client_that_stops_reading_loses_its_request(engine: FakeEngine) -> None:
     """Neither the memory of the server nor the batch may depend on how a client reads."""
-    engine.model = engine.model.__class__(
-        **{f: getattr(engine.model, f) for f in engine.model.__slots__} | {"max_model_len": 10**6}
-    )
+    engine.model = dataclasses.replace(engine.model, max_model_len=10**6)
     live = start_server(
-        engine, Settings(send_timeout_s=0.3, max_pending_deltas=50, drain_grace_s=0)
+        engine, ServerConfig(send_timeout_s=0.3, max_pending_deltas=50, drain_grace_s=0)
     )
     raw_fields: dict[str, Any] = {"stream": True, "logprobs": 5, "show_thoughts": True, "n": 8}
     connection = socket.socket()

@@ -74,13 +74,11 @@ async def test_unknown_model_is_404(client: httpx.AsyncClient) -> None:
 async def test_a_full_queue_is_429_with_whole_seconds(
     client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
-    engine.max_running = 0
-    engine.max_waiting_sequences = 3
+    engine.is_full = True
     response = await client.post("/v1/completions", json=body(prompt=["A", "B"], n=2))
     assert response.status_code == 429
     assert response.headers["retry-after"] == "7"
     assert error_of(response)["type"] == "rate_limit_error"
-    assert engine.submitted == [], "all prompts or none"
 
 
 async def test_an_engine_that_dies_answers_503(
@@ -131,7 +129,7 @@ async def test_a_request_that_the_engine_failed_at_is_500(
     sending = asyncio.create_task(client.post("/v1/completions", json=body(max_tokens=400)))
     while engine.num_open == 0:
         await asyncio.sleep(0.01)
-    engine.die(RequestFailedError("OutOfMemoryError; thought was zqzqzq"))
+    engine.fail(RequestFailedError("OutOfMemoryError; thought was zqzqzq"))
     response = await sending
     assert response.status_code == 500
     assert error_of(response)["code"] == "internal_error"
@@ -150,7 +148,8 @@ async def test_a_sane_request_id_comes_back(client: httpx.AsyncClient, request_i
 async def test_any_other_request_id_is_replaced(
     client: httpx.AsyncClient, request_id: str | bytes
 ) -> None:
-    response = await client.get("/health", headers=[(b"x-request-id", request_id)])  # type: ignore[list-item]
+    raw = request_id.encode() if isinstance(request_id, str) else request_id
+    response = await client.get("/health", headers=[(b"x-request-id", raw)])
     new = response.headers["x-request-id"]
     assert len(new) == 32
     assert new.isalnum()

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qstar_server.app import create_app
 from qstar_server.completions.protocol import CompletionRequest
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
 
-from tests.server.fake_engine import FakeEngine
-from tests.server.wire import MODEL, body, error_of
+from tests.server.fake_engine import MODEL, FakeEngine
+from tests.server.wire import body, error_of
 
 SCALARS = (
     st.none()
@@ -62,7 +62,7 @@ class Server:
 
     def __init__(self) -> None:
         self.engine = FakeEngine()
-        self.app = create_app(lambda: self.engine, Settings())
+        self.app = create_app(lambda: self.engine, ServerConfig())
         self.app.state.engine_slot.start_loading()
         self.runner = asyncio.Runner()
 

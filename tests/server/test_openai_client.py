@@ -7,9 +7,9 @@ import openai
 import pytest
 
 from qstar_infer.errors import EngineDeadError
-from tests.server.fake_engine import SCRIPT, THOUGHT_TEXT, FakeEngine
+from tests.server.fake_engine import MODEL, SCRIPT, FakeEngine
 from tests.server.live_server import LiveServer, wait_until
-from tests.server.wire import MODEL
+from tests.server.scripted_output import THOUGHT_TEXT
 
 
 def test_whole_completion(openai_client: openai.OpenAI) -> None:
@@ -24,7 +24,7 @@ def test_whole_completion(openai_client: openai.OpenAI) -> None:
     assert logprobs.tokens[0] == "H"
     assert completion.usage is not None
     assert completion.usage.completion_tokens_details is not None
-    assert completion.usage.completion_tokens_details.reasoning_tokens > 0
+    assert completion.usage.completion_tokens_details.reasoning_tokens
     assert completion._request_id
 
 
@@ -101,7 +101,7 @@ def test_unknown_model_is_typed(openai_client: openai.OpenAI) -> None:
 
 
 def test_full_queue_is_typed(openai_client: openai.OpenAI, engine: FakeEngine) -> None:
-    engine.max_running = engine.max_waiting_sequences = 0
+    engine.is_full = True
     with pytest.raises(openai.RateLimitError) as caught:
         openai_client.completions.create(model=MODEL, prompt="A")
     assert caught.value.response.headers["retry-after"] == "7"

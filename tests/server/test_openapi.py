@@ -29,8 +29,10 @@ def statuses_in_the_source() -> Iterator[int]:
     """The status of every `ApiError(status, ...)` of the server."""
     for path in Path(qstar_server.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            is_error = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ApiError"
-            if is_error and isinstance(status := node.args[0], ast.Constant):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "ApiError":
+                continue
+            if isinstance(status := node.args[0], ast.Constant):
+                assert isinstance(status.value, int)
                 yield status.value
 
 

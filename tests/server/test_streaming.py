@@ -7,10 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server.fake_engine import SCRIPT, FakeEngine, token_ids_of
+from tests.server.byte_tokens import token_ids_of
+from tests.server.fake_engine import SCRIPT, FakeEngine
 from tests.server.wire import body, chunks_of, complete, joined, refused, stream
-
-NUM_SCRIPT_TOKENS = len(token_ids_of(SCRIPT))
 
 
 async def test_a_chunk_has_the_shape_of_a_response(client: httpx.AsyncClient) -> None:
@@ -126,7 +125,6 @@ async def test_a_finished_stream_aborts_nothing(
 async def test_a_refused_stream_is_a_plain_error(
     client: httpx.AsyncClient, engine: FakeEngine
 ) -> None:
-    engine.max_waiting_sequences = 0
-    engine.max_running = 0
+    engine.is_full = True
     error = await refused(client, 429, stream=True)
     assert error["type"] == "rate_limit_error"

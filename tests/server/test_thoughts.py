@@ -6,10 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.settings import Settings
+from qstar_server.config import ServerConfig
 
-from tests.server.fake_engine import THOUGHT_TEXT, FakeEngine, logprob_of
+from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server
+from tests.server.scripted_output import THOUGHT_TEXT, logprob_of
 from tests.server.wire import body, complete, error_of, joined, refused, stream
 
 
@@ -51,7 +52,7 @@ async def test_thoughts_are_nowhere_unless_asked_for(
         assert name not in text
 
 
-async def test_reasoning_tokens_are_counted_beside_completion_tokens(
+async def test_reasoning_tokens_are_not_completion_tokens(
     client: httpx.AsyncClient,
 ) -> None:
     usage = (await complete(client, max_tokens=5, num_thought_tokens=4))["usage"]
@@ -81,10 +82,13 @@ async def test_thought_length_and_its_aliases(
     assert engine.submitted[0].params.num_thought_tokens == length
 
 
-async def test_without_thinking_thoughts_are_empty(client: httpx.AsyncClient) -> None:
-    whole = await complete(client, show_thoughts=True, num_thought_tokens=0, max_tokens=2)
-    assert [t["thought"] for t in whole["choices"][0]["thoughts"]] == ["", ""]
-    assert whole["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
+@pytest.mark.parametrize("is_shown", [None, False, True])
+async def test_the_engine_decodes_thoughts_only_where_they_are_shown(
+    client: httpx.AsyncClient, engine: FakeEngine, is_shown: bool | None
+) -> None:
+    """Every thought was decoded for every client, on the engine's thread."""
+    await complete(client, show_thoughts=is_shown, max_tokens=1)
+    assert engine.submitted[0].show_thoughts == bool(is_shown)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ async def test_without_thinking_thoughts_are_empty(client: httpx.AsyncClient) ->
         ({"thinking_token_budget": 100}, "thinking_token_budget"),
     ],
 )
-async def test_what_cannot_be_thought_is_refused(
+async def test_a_wrong_thought_setting_is_refused(
     client: httpx.AsyncClient, fields: Any, param: str
 ) -> None:
     assert (await refused(client, **fields))["param"] == param
@@ -112,7 +116,7 @@ async def test_what_cannot_be_thought_is_refused(
 
 @pytest.fixture
 def closed_live(engine: FakeEngine) -> Any:
-    server = start_server(engine, Settings(allow_thoughts=False, drain_grace_s=0))
+    server = start_server(engine, ServerConfig(allow_thoughts=False, drain_grace_s=0))
     yield server
     server.stop()
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.server.wire import body, complete, error_of, refused
 
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "model": [None, 1, ["m"]],
     "max_tokens": [True, -1, 1.0, 1e308, "16", [1]],
     "n": [0, -1, True, 1.0, "2", 10**1000],
@@ -49,7 +49,7 @@ WRONG = {
     "thought_temperature": [True, -1],
     "think_threshold": [True, -0.1],
 }
-UNSUPPORTED = {
+UNSUPPORTED: dict[str, Any] = {
     "suffix": "x",
     "allowed_token_ids": [1],
     "bad_words": ["x"],
@@ -69,7 +69,7 @@ UNSUPPORTED = {
     "return_tokens_as_token_ids": True,
     "no_repeat_ngram_size": False,
 }
-HARMLESS = {
+HARMLESS: dict[str, Any] = {
     "suffix": "",
     "bad_words": [],
     "response_format": {"type": "text"},
@@ -192,7 +192,7 @@ async def test_a_nul_character_is_text_like_any_other(client: httpx.AsyncClient)
         ({"max_tokens": 10**4300 - 1}, "max_tokens"),
         ({"num_thought_tokens": 10**4299}, "num_thought_tokens"),
         ({"num_thought_tokens": 10**4299, "reasoning_effort": "none"}, "num_thought_tokens"),
-        ({"n": 10**4299, "best_of": 2}, "best_of"),
+        ({"n": 10**4299, "best_of": 2}, "n"),
     ],
 )
 async def test_a_huge_integer_is_not_repeated(
@@ -213,7 +213,7 @@ async def test_many_errors_are_cut_to_ten(client: httpx.AsyncClient) -> None:
 async def test_a_million_wrong_items_are_refused_quickly_and_briefly(
     client: httpx.AsyncClient,
 ) -> None:
-    """vLLM once answered a 4 KB body with 23 MB of errors."""
+    """vLLM once responded to a 4 KB body with 23 MB of errors."""
     for fields in (
         {"prompt": ["x"] + [1] * 400_000},
         {"stop": [1] * 400_000},

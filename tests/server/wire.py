@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-MODEL = "fake/thinker"
+from tests.server.fake_engine import MODEL
 
 
 def body(**fields: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qstar_eval.config import EvaluateSettings
+from qstar_eval.config import EvalConfig
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
 
@@ -16,7 +16,7 @@ RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
 def test_a_recipe_is_valid_and_says_what_it_is(path: Path) -> None:
-    kind = EvaluateSettings if path.stem.startswith("evaluate") else TrainConfig
+    kind = EvalConfig if path.stem.startswith("evaluate") else TrainConfig
     load_config(kind, path)
     assert path.read_text(encoding="utf-8").startswith("#")
 

@@ -1,1 +1,1 @@
-"""`POST /v1/completions`: text in, text out."""
+"""`POST /v1/completions`: continue texts."""

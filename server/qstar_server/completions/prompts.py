@@ -1,37 +1,45 @@
-"""The four shapes of a prompt, and their tokens."""
+"""The accepted forms of `prompt`, and how they become token ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qstar_infer.engine.protocol import Engine
+from qstar_infer.engine.protocol import AdmittedRequest, Engine
 from qstar_infer.errors import ContextLengthError, RequestError
 
 PromptInput = str | list[int]
-"""One prompt as the client wrote it: a text or token ids."""
+"""One prompt as the client sent it: a text or token ids."""
 
-# No tokenizer in use makes more of a token than this out of ordinary text; past it a text cannot
-# fit the context, and tokenising it would only cost time.
+# Ordinary text has fewer characters per token with every common tokenizer. A longer text cannot fit
+# the context, and tokenising it would only cost time.
 _MAX_CHARS_PER_TOKEN = 16
 _DOCUMENT_START = "<|endoftext|>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One prompt, tokenised."""
+    """One admitted prompt."""
 
-    text: str
-    """The client's own text, or that of its token ids."""
-    token_ids: list[int]
+    admitted: AdmittedRequest
+    echoed_text: str
+    """The client's text, or the text of its token ids; "" unless the request has `echo`."""
+
+    @property
+    def request_id(self) -> str:
+        return self.admitted.request.request_id
+
+    @property
+    def token_ids(self) -> list[int]:
+        return self.admitted.request.prompt_token_ids
 
 
 def parse_prompts(value: object) -> list[PromptInput]:
-    """Every accepted shape as a list of prompts.
+    """Any accepted form as a list of prompts.
 
-    A text is one prompt and so is a list of token ids; lists of either are many. Null is the start
-    of a document, as an empty text.
+    A text is one prompt, and so is a list of token ids. A list of texts, or of lists of token ids,
+    is many. Null is the start of a document, like an empty text.
 
     Raises:
-        ValueError: any other shape.
+        ValueError: any other form.
     """
     if value is None:
         return [""]
@@ -57,7 +65,7 @@ def encode_prompts(
 
     Raises:
         ContextLengthError: a text is far longer than the context.
-        RequestError: a text is empty, and the tokenizer has no token to put in its place.
+        RequestError: a text is empty, and the vocabulary has no token that starts a document.
     """
     for item in inputs:
         if isinstance(item, str):
@@ -71,17 +79,16 @@ def encode_prompts(
 
 
 def prompt_text(engine: Engine, item: PromptInput, *, skip_special_tokens: bool) -> str:
-    """The client's own text, or that of its token ids, which must be in the vocabulary."""
+    """The client's text, or the text of its token ids, which must be in the vocabulary."""
     if isinstance(item, str):
         return item
     return engine.decode(item, skip_special_tokens=skip_special_tokens)
 
 
 def check_prompt_count(num_prompts: int, *, limit: int) -> None:
-    """Refuse more prompts than the operator allows.
-
+    """
     Raises:
-        RequestError: as said.
+        RequestError: there are more prompts than the operator allows.
     """
     if num_prompts > limit:
         raise RequestError(
@@ -108,13 +115,13 @@ def _encode(engine: Engine, text: str, *, add_special_tokens: bool) -> list[int]
 
 
 def _document_start(engine: Engine) -> list[int]:
-    """What an empty prompt begins with, as something must: the token that OpenAI puts there."""
+    """The token that OpenAI puts in place of an empty prompt."""
     token_ids = engine.encode(_DOCUMENT_START, add_special_tokens=False)
     is_one_token = len(token_ids) == 1
     if is_one_token and engine.decode(token_ids, skip_special_tokens=False) == _DOCUMENT_START:
         return token_ids
     raise RequestError(
-        "the prompt is empty, and this model has no token that begins a document; send a text or "
+        "the prompt is empty, and this model has no token that starts a document; send a text or "
         "token ids",
         param="prompt",
     )

@@ -1,13 +1,17 @@
-"""`POST /v1/completions` on the wire: request and response."""
+"""Request and response types of `POST /v1/completions`."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PlainValidator
 
+from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.sampling_params import SamplingParams
 from qstar_server.completions.prompts import PromptInput, parse_prompts
-from qstar_server.generation import GenerationRequest
-from qstar_server.wire import ThoughtEntry, Usage
+from qstar_server.generation_request import GenerationRequest
+from qstar_server.thoughts import ThoughtEntry
+from qstar_server.usage import Usage
 
+DEFAULT_MAX_TOKENS = 16
 MAX_LOGPROBS = 5
 MAX_BEST_OF = 20
 
@@ -18,28 +22,46 @@ Prompts = Annotated[
         json_schema_input_type=str | list[str] | list[int] | list[list[int]] | None,
     ),
 ]
-"""The prompts of one request, from any of the accepted shapes."""
+"""The prompts of one request, from any of the accepted forms."""
 
 
 class CompletionRequest(GenerationRequest):
-    """OpenAI's request, vLLM's common extras, and this project's thought fields."""
+    """OpenAI's request, vLLM's common extensions, and this project's thought fields."""
 
     prompt: Prompts
     max_tokens: int | None = None
     """Null is 16."""
     best_of: int | None = Field(default=None, ge=0, le=MAX_BEST_OF)
-    """Candidates a prompt, of which the `n` with the highest mean logprob are returned."""
+    """Completions to generate for each prompt; the `n` with the highest mean log-probability are
+    returned. Null is `n`."""
     echo: bool | None = None
     logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
     """0 reports the chosen token alone; null reports nothing."""
     suffix: str | None = None
-    """Only null or an empty text: this model cannot fill in the middle."""
+    """Null or an empty text: this server cannot insert text before a suffix."""
     add_special_tokens: bool | None = None
     """Null is true: a text prompt gets the tokenizer's beginning-of-sequence token."""
 
+    def to_sampling_params(self, defaults: SamplingDefaults) -> SamplingParams:
+        """The sampling settings of each prompt.
+
+        Args:
+            defaults: the checkpoint's, for fields that are null.
+
+        Raises:
+            RequestError: a value is out of range or contradicts another; `param` names the field.
+        """
+        return self.build_sampling_params(
+            defaults,
+            max_tokens=DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens,
+            best_of=self.best_of,
+            logprobs=self.logprobs,
+            prompt_logprobs=self.logprobs if self.echo else None,
+        )
+
 
 class Logprobs(BaseModel):
-    """Four arrays of equal length, one entry a token."""
+    """Four arrays of equal length, with one entry for each token."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -47,16 +69,9 @@ class Logprobs(BaseModel):
     text_offset: list[int]
     """Where the token begins, in characters of the choice's text."""
 
-    def extend(self, later: "Logprobs") -> None:
-        """Append the entries of later tokens, in place."""
-        self.tokens += later.tokens
-        self.token_logprobs += later.token_logprobs
-        self.top_logprobs += later.top_logprobs
-        self.text_offset += later.text_offset
-
     def followed_by(self, later: "Logprobs") -> "Logprobs":
-        """The entries of both as a new object, which shares them: only the arrays are copied."""
-        # Not the constructor, which would look at every entry and copy it.
+        """A new object with the entries of both. Only the arrays are copied, not their entries."""
+        # Not the constructor, which would validate and copy every entry.
         return Logprobs.model_construct(
             tokens=self.tokens + later.tokens,
             token_logprobs=self.token_logprobs + later.token_logprobs,
@@ -66,30 +81,20 @@ class Logprobs(BaseModel):
 
 
 class CompletionChoice(BaseModel):
-    """One completion, or what a chunk adds to it. Fields left unset are absent on the wire."""
+    """One completion, or what a chunk adds to it. Unset fields are left out of the JSON."""
 
     index: int
     text: str
     logprobs: Logprobs | None
     finish_reason: Literal["stop", "length"] | None
     thoughts: list[ThoughtEntry] = []
-    """One entry a generated token; absent unless asked for."""
+    """One entry for each generated token; left out unless the request shows thoughts."""
     prompt_token_ids: list[int] = []
     token_ids: list[int] = []
 
-    def extend(self, later: "CompletionChoice") -> None:
-        """Append a later chunk of the same choice, in place."""
-        self.text += later.text
-        self.finish_reason = later.finish_reason
-        if self.logprobs is not None and later.logprobs is not None:
-            self.logprobs.extend(later.logprobs)
-        # In place: an assignment would put a field on the wire that nobody asked for.
-        self.thoughts.extend(later.thoughts)
-        self.token_ids.extend(later.token_ids)
-
 
 class CompletionResponse(BaseModel):
-    """A whole response, and a chunk of a stream: both have the same shape."""
+    """A whole response, and also a chunk of a stream: both have the same form."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
@@ -97,20 +102,20 @@ class CompletionResponse(BaseModel):
     model: str
     choices: list[CompletionChoice]
     usage: Usage | None = None
-    """Absent in a stream that did not ask for it."""
+    """Left out of a stream that did not ask for it."""
 
     def to_json(self) -> str:
-        """ASCII, as some clients break lines at Unicode separators."""
+        """JSON in ASCII, because some clients break lines at Unicode separators."""
         return _to_json(self)
 
     def to_bytes(self) -> bytes:
-        """The same for a response of any size: call it off the event loop.
+        """The same JSON for a response of any size. Call it outside the event loop.
 
-        Choice by choice, since one call holds up all other threads for as long as it takes, which
-        for a hundred echoed prompts with their scores is a second.
+        Choices are serialised one by one: a single call blocks all other threads while it runs,
+        which takes a second for a hundred echoed prompts with log-probabilities.
         """
         without = self.model_copy(update={"choices": []})
-        # Found once: within a string, JSON escapes the quotes.
+        # Occurs only once: inside a JSON string the quotes would be escaped.
         head, tail = _to_json(without).split('"choices":[]')
         choices = [_to_json(choice).encode() for choice in self.choices]
         return b'%b"choices":[%b]%b' % (head.encode(), b",".join(choices), tail.encode())

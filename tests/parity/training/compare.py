@@ -251,7 +251,7 @@ def _compare_gradients(
 ) -> Iterator[Pair]:
     """Every gradient that either side has; one that is missing here is 0."""
     model.zero_grad()
-    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    loss.backward(retain_graph=True)
     ours = {_paper_name(name): p.grad for name, p in model.named_parameters() if p.grad is not None}
     norms = Stored(f"{case.name}.grad_norms_{kind}.", case.values[f"grad_norms_{kind}"])
     for name in dict.fromkeys([*ours, *norms]):

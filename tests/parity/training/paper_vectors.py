@@ -61,10 +61,12 @@ class SlowModel:
         sees = ((key <= query) & is_near & is_shown[:, None]) | (key == query)
         mask = torch.zeros(sees.shape).masked_fill(~sees, float("-inf"))
         output = self.stock.model(inputs_embeds=fed, attention_mask=mask[:, None], use_cache=False)
-        return output.last_hidden_state
+        states: Tensor = output.last_hidden_state
+        return states
 
     def logits(self, states: Tensor) -> Tensor:
-        return self.stock.lm_head(states)
+        logits: Tensor = self.stock.lm_head(states)
+        return logits
 
     def sampling_logits(self, states: Tensor) -> Tensor:
         return self.logits(states).index_fill(-1, torch.tensor([START_ID, END_ID]), -1e10)

@@ -1,3 +1,5 @@
-"""The version, on its own so that the build can read it without importing httpx."""
+"""The version of the installed distribution; the build takes it from the newest tag."""
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("qstar-client")

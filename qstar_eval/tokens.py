@@ -1,0 +1,88 @@
+"""Text to token ids for measuring, and the text of tokens with partial characters as bytes.
+
+No text can spell a special token, as in training (`qstar_train.data.encoding`). Unlike training,
+each text is encoded by itself, with the special tokens the tokenizer puts before a text.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from transformers import PreTrainedTokenizerBase
+
+from qstar_infer.text.token_text import TokenText
+from qstar_train.data.encoding import PlainEncoder
+
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
+_AS_THEMSELVES = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+_OTHERS = [byte for byte in range(0x100) if byte not in _AS_THEMSELVES]
+BYTE_OF_CHARACTER = {chr(byte): byte for byte in _AS_THEMSELVES} | {
+    chr(0x100 + place): byte for place, byte in enumerate(_OTHERS)
+}
+"""The characters that byte-level BPE writes for bytes (GPT-2's table)."""
+
+
+def encode_text(
+    tokenizer: PreTrainedTokenizerBase, text: str, delimiter_ids: Sequence[int] = ()
+) -> list[int]:
+    """Encode one text.
+
+    Args:
+        delimiter_ids: of thoughts. Text that spells them is encoded as plain text; where they are
+            ordinary tokens, which any text may contain, they are dropped.
+
+    Raises:
+        ConfigError: the tokenizer is not from the `tokenizers` library.
+    """
+    ids = _encoder(tokenizer, tuple(delimiter_ids)).encode_alone(text)
+    return [token_id for token_id in ids if token_id not in delimiter_ids]
+
+
+def texts_of(tokenizer: PreTrainedTokenizerBase, pieces: Sequence[Sequence[int]]) -> list[str]:
+    """The text of each piece of a text, special tokens included, single bytes as `<E2>`."""
+    text = _token_text(tokenizer)
+    return [show_bytes(tokenizer, piece, text.of_piece(piece)) for piece in pieces]
+
+
+def show_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], text: str) -> str:
+    """Replace each U+FFFD in decoded text with the byte it stands for, as `<E2>`.
+
+    A token may hold a part of a character. Decoding turns that part into U+FFFD, which hides which
+    bytes it was.
+
+    Args:
+        text: of these tokens, as decoded. Returned unchanged if it holds no U+FFFD, or if some
+            token is written neither in byte-level BPE nor as a fallback byte (`<0xE2>`).
+    """
+    if _UNKNOWN not in text:
+        return text
+    parts = [_bytes_of(token) for token in tokenizer.convert_ids_to_tokens(list(token_ids))]
+    data = b"".join(part for part in parts if part is not None)
+    # A token's name may look like bytes without being bytes; its decoded text then differs.
+    if None in parts or data.decode(errors="replace") != text:
+        return text
+    kept = data.decode(errors="surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda match: f"<{ord(match[0]) - 0xDC00:02X}>", kept)
+
+
+@lru_cache(maxsize=2)
+def _encoder(tokenizer: PreTrainedTokenizerBase, delimiter_ids: tuple[int, ...]) -> PlainEncoder:
+    """Cached: copying a tokenizer takes longer than encoding a batch of text."""
+    return PlainEncoder(tokenizer, delimiter_ids)
+
+
+@lru_cache(maxsize=2)
+def _token_text(tokenizer: PreTrainedTokenizerBase) -> TokenText:
+    return TokenText(tokenizer)
+
+
+def _bytes_of(token: str | None) -> bytes | None:
+    """The bytes of a token; None if it is not written in bytes, or for an id without a token."""
+    if token is None:
+        return None
+    if match := _FALLBACK.fullmatch(token):
+        return bytes.fromhex(match[1])
+    if not all(character in BYTE_OF_CHARACTER for character in token):
+        return None
+    return bytes(BYTE_OF_CHARACTER[character] for character in token)

@@ -1,0 +1,115 @@
+"""One generating HTTP request at work: from admitted requests to a response or a stream.
+
+The same for every endpoint. The endpoint's JSON is written by its `Renderer`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import anyio.to_thread
+
+from qstar_infer.engine.protocol import AdmittedRequest, Engine
+from qstar_infer.outputs import RequestOutput
+from qstar_infer.ranking import MeanLogprobRanker, best_outputs
+from qstar_server.delta_stream import DeltaStream
+from qstar_server.usage import TokenCounts
+
+
+class Renderer(Protocol):
+    """Writes the JSON of one endpoint, for one HTTP request."""
+
+    def response(self, outputs: Sequence[RequestOutput], counts: TokenCounts) -> bytes:
+        """The body of a whole response. Slow: called outside the event loop.
+
+        Args:
+            outputs: one whole output for each engine request, in the order of the requests.
+        """
+        ...
+
+    def is_slow(self, delta: RequestOutput) -> bool:
+        """Whether `frames` would block an event loop for long with this delta."""
+        ...
+
+    def frames(self, delta: RequestOutput, counts: TokenCounts) -> list[str]:
+        """The JSON texts that a delta adds to the stream."""
+        ...
+
+    def last_frames(self, counts: TokenCounts) -> list[str]:
+        """The JSON texts that end the stream, after the last delta."""
+        ...
+
+
+class GenerationJob:
+    """Requests that the engine works on. Consume `response` or `frames`, once."""
+
+    def __init__(
+        self, requests: Sequence[AdmittedRequest], deltas: DeltaStream, *, renderer: Renderer
+    ) -> None:
+        self._requests = requests
+        self._deltas = deltas
+        self._renderer = renderer
+        num_prompt_tokens = sum(len(each.request.prompt_token_ids) for each in requests)
+        self._counts = TokenCounts(num_prompt_tokens=num_prompt_tokens)
+
+    @classmethod
+    async def start(
+        cls,
+        engine: Engine,
+        requests: Sequence[AdmittedRequest],
+        *,
+        renderer: Renderer,
+        max_pending_deltas: int,
+    ) -> "GenerationJob":
+        """Submit the requests, all or none.
+
+        Raises:
+            RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
+        """
+        deltas = await DeltaStream.open(engine, requests, max_pending=max_pending_deltas)
+        return cls(requests, deltas, renderer=renderer)
+
+    async def response(self) -> bytes:
+        """The body of the whole response. Cancelling it aborts the engine's work."""
+        outputs = await self._whole_outputs()
+        return await anyio.to_thread.run_sync(self._renderer.response, outputs, self._counts)
+
+    async def frames(self) -> AsyncIterator[str]:
+        """The JSON texts of the stream."""
+        async with self._deltas:
+            async for delta in self._deltas:
+                self._observe(delta)
+                if self._renderer.is_slow(delta):
+                    frames = await anyio.to_thread.run_sync(
+                        self._renderer.frames, delta, self._counts
+                    )
+                else:
+                    frames = self._renderer.frames(delta, self._counts)
+                for frame in frames:
+                    yield frame
+        for frame in self._renderer.last_frames(self._counts):
+            yield frame
+
+    def close(self) -> None:
+        """Abort what has not finished. Does not wait; may be called twice."""
+        self._deltas.close()
+
+    def _observe(self, delta: RequestOutput) -> None:
+        """Called once with every delta, before it is merged or rendered."""
+        self._counts.add(delta)
+
+    async def _whole_outputs(self) -> list[RequestOutput]:
+        """The merged output of each request, with the best `n` of its completions."""
+        wholes = {each.request.request_id: each.empty_output() for each in self._requests}
+        async with self._deltas:
+            async for delta in self._deltas:
+                self._observe(delta)
+                wholes[delta.request_id].extend(delta)
+        ranker = MeanLogprobRanker()
+        return [
+            replace(
+                whole,
+                outputs=best_outputs(whole.outputs, admitted.request.params.n, ranker),
+            )
+            for admitted, whole in zip(self._requests, wholes.values(), strict=True)
+        ]

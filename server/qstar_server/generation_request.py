@@ -1,0 +1,232 @@
+"""Request fields that every generating endpoint shares, and their way into `SamplingParams`."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypedDict
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from qstar_infer.errors import RequestError
+from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.sampling_params import SamplingParams, shown
+from qstar_server.config import ServerConfig
+from qstar_server.errors import ApiError
+
+MAX_ITEMS = 4096
+"""Most entries of a list or map in a request, except the prompt."""
+
+_TOKEN_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def _check_size(value: object) -> object:
+    # Before pydantic checks the items: each wrong one costs an error, and there may be a million.
+    if isinstance(value, list | dict) and len(value) > MAX_ITEMS:
+        raise ValueError(f"has {len(value)} entries; the most is {MAX_ITEMS}")
+    return value
+
+
+_IsBounded = BeforeValidator(_check_size)
+
+
+class StreamOptions(BaseModel):
+    """What a stream contains in addition to the output."""
+
+    model_config = ConfigDict(strict=True)
+
+    include_usage: bool | None = None
+    """Adds a last chunk that has no choices and holds the usage."""
+    continuous_usage_stats: bool | None = None
+    """Adds the usage so far to every chunk (vLLM)."""
+
+
+class TemplateSwitches(BaseModel):
+    """The one `chat_template_kwargs` key that has an effect here; others are an error."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    enable_thinking: bool | None = None
+
+
+class SharedSamplingFields(TypedDict):
+    """Fields of `SamplingParams` that mean the same at every endpoint. None: not given."""
+
+    n: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[int, float] | None
+    stop: tuple[str, ...] | None
+    stop_token_ids: tuple[int, ...] | None
+    include_stop_str_in_output: bool | None
+    skip_special_tokens: bool | None
+    min_tokens: int | None
+    ignore_eos: bool | None
+    seed: int | None
+    num_thought_tokens: int | None
+    thought_temperature: float | None
+    think_threshold: float | None
+
+
+class GenerationRequest(BaseModel):
+    """Fields that generating endpoints share. Null means the default.
+
+    Only types are checked here; `SamplingParams` checks the ranges.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    model: str
+    n: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: Annotated[dict[str, float] | None, _IsBounded] = None
+    seed: int | None = None
+    stop: Annotated[str | list[str] | None, _IsBounded] = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    stop_token_ids: Annotated[list[int] | None, _IsBounded] = None
+    ignore_eos: bool | None = None
+    min_tokens: int | None = None
+    skip_special_tokens: bool | None = None
+    include_stop_str_in_output: bool | None = None
+    return_token_ids: bool | None = None
+
+    show_thoughts: bool | None = None
+    num_thought_tokens: int | None = None
+    thought_temperature: float | None = None
+    think_threshold: float | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    chat_template_kwargs: Annotated[TemplateSwitches | None, _IsBounded] = None
+
+    def build_sampling_params(
+        self,
+        defaults: SamplingDefaults,
+        *,
+        max_tokens: int | None,
+        best_of: int | None,
+        logprobs: int | None,
+        prompt_logprobs: int | None,
+    ) -> SamplingParams:
+        """The shared fields, with those that an endpoint defines in its own way.
+
+        A shared field that is null takes the checkpoint's default, then that of `SamplingParams`.
+
+        Args:
+            max_tokens: None fills the context.
+            best_of, logprobs, prompt_logprobs: None as in `SamplingParams`.
+
+        Raises:
+            RequestError: a value is out of range or contradicts another; `param` names the field.
+        """
+        fields = self._shared_sampling_fields()
+        given = {name: value for name, value in fields.items() if value is not None}
+        return defaults.params(
+            max_tokens=max_tokens,
+            best_of=best_of,
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            **given,
+        )
+
+    def _shared_sampling_fields(self) -> SharedSamplingFields:
+        # The smallest set of tokens whose probability reaches 0 is the most likely token alone.
+        takes_top_token = self.top_p == 0
+        return SharedSamplingFields(
+            n=self.n,
+            temperature=self.temperature,
+            top_k=1 if takes_top_token else self.top_k,
+            top_p=1.0 if takes_top_token else self.top_p,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            logit_bias=_token_biases(self.logit_bias),
+            stop=_stop_strings(self.stop),
+            stop_token_ids=None if self.stop_token_ids is None else tuple(self.stop_token_ids),
+            include_stop_str_in_output=self.include_stop_str_in_output,
+            skip_special_tokens=self.skip_special_tokens,
+            min_tokens=self.min_tokens,
+            ignore_eos=self.ignore_eos,
+            seed=self.seed,
+            num_thought_tokens=_thought_length(self),
+            thought_temperature=self.thought_temperature,
+            think_threshold=self.think_threshold,
+        )
+
+
+def check_stream_options(request: GenerationRequest) -> None:
+    """
+    Raises:
+        RequestError: `stream_options` is set, but `stream` is not true.
+    """
+    if request.stream_options is not None and not request.stream:
+        raise RequestError(
+            "stream_options can only be set when stream is true", param="stream_options"
+        )
+
+
+def check_thoughts_allowed(request: GenerationRequest, config: ServerConfig) -> None:
+    """
+    Raises:
+        ApiError: 403. The request asks to see thoughts, and the operator forbids it.
+    """
+    if request.show_thoughts and not config.allow_thoughts:
+        raise ApiError(
+            403,
+            "This server does not show thoughts; leave out show_thoughts.",
+            type="permission_error",
+            param="show_thoughts",
+            code="thoughts_forbidden",
+        )
+
+
+def _thought_length(request: GenerationRequest) -> int | None:
+    """`num_thought_tokens`, or 0 where one of its two aliases turns thinking off.
+
+    Returns:
+        None for the length the model was trained with.
+
+    Raises:
+        RequestError: one field asks for thoughts and another turns thinking off.
+    """
+    switches = request.chat_template_kwargs
+    is_off_by_template = switches is not None and switches.enable_thinking is False
+    if request.reasoning_effort != "none" and not is_off_by_template:
+        return request.num_thought_tokens
+    if request.num_thought_tokens is not None and request.num_thought_tokens != 0:
+        other = "chat_template_kwargs.enable_thinking" if is_off_by_template else "reasoning_effort"
+        length = shown(request.num_thought_tokens)
+        raise RequestError(
+            f"num_thought_tokens is {length}, but {other} turns thinking off; leave out one of "
+            "them",
+            param="num_thought_tokens",
+        )
+    return 0
+
+
+def _stop_strings(stop: str | list[str] | None) -> tuple[str, ...] | None:
+    if stop is None:
+        return None
+    return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def _token_biases(biases: dict[str, float] | None) -> dict[int, float] | None:
+    if biases is None:
+        return None
+    for key in biases:
+        if not _TOKEN_ID.fullmatch(key):
+            raise RequestError("logit_bias keys must be token ids in decimal", param="logit_bias")
+    return {int(key): bias for key, bias in biases.items()}

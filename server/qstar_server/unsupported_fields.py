@@ -1,0 +1,98 @@
+"""Request fields that this server does not support.
+
+A field that would change the output is an error; any other unknown field is logged and ignored.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from qstar_infer.errors import RequestError
+
+logger = logging.getLogger(__name__)
+
+# Field -> values that change nothing, in addition to null. Any other value would change the output,
+# so ignoring it would return a wrong result.
+_UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    # token selection
+    "allowed_token_ids": ([],),
+    "bad_words": ([],),
+    "logits_processors": ([],),
+    "custom_logit_processor": (),
+    "typical_p": (1,),
+    "no_repeat_ngram_size": (0,),
+    "dry_multiplier": (0,),
+    "xtc_probability": (0,),
+    "mirostat": (0,),
+    # search
+    "use_beam_search": (False,),
+    "length_penalty": (1,),
+    "early_stopping": (False,),
+    # structure
+    "response_format": ({"type": "text"},),
+    "structured_outputs": ({},),
+    "structural_tag": (),
+    "json_schema": (),
+    "regex": (),
+    "ebnf": (),
+    "grammar": ("",),
+    # prompt
+    "truncate_prompt_tokens": (),
+    "prompt_embeds": (),
+    # form of the response
+    "prompt_logprobs": (),
+    "logprob_token_ids": (),
+    "return_tokens_as_token_ids": (False,),
+    "detokenize": (True,),
+    # scheduling
+    "priority": (0,),
+    # thought budgets for a whole text; ours is per thought
+    "thinking_token_budget": (),
+    "reasoning_budget": (),
+    "reasoning_budget_tokens": (),
+    "thinking_budget": (),
+}
+_UNSUPPORTED_PREFIX = "guided_"
+_MAX_NAMES = 256
+_MAX_NAME_CHARS = 64
+
+
+class IgnoredFieldLog:
+    """Logs the name of each ignored field once. Remembers a bounded number of names."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def note(self, extra_fields: Mapping[str, Any]) -> None:
+        """Log the names that are new. Values are never logged."""
+        for name in extra_fields:
+            short = name[:_MAX_NAME_CHARS]
+            if _is_unsupported(name) or short in self._seen or len(self._seen) >= _MAX_NAMES:
+                continue
+            self._seen.add(short)
+            logger.warning("ignoring unknown request field %r", short)
+
+
+def check_supported(extra_fields: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        RequestError: a field would change the output and is not supported; `param` names it.
+    """
+    for name, value in extra_fields.items():
+        if _is_unsupported(name) and value is not None and not _is_harmless(name, value):
+            short = name[:_MAX_NAME_CHARS]
+            raise RequestError(
+                f"{short} is not supported by this server; leave it out", param=short
+            )
+
+
+def _is_unsupported(name: str) -> bool:
+    return name in _UNSUPPORTED or name.startswith(_UNSUPPORTED_PREFIX)
+
+
+def _is_harmless(name: str, value: Any) -> bool:
+    # 0 == False and 1 == True in Python, but not in JSON.
+    return any(
+        value == harmless and isinstance(value, bool) == isinstance(harmless, bool)
+        for harmless in _UNSUPPORTED.get(name, ())
+    )

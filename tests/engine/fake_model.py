@@ -1,0 +1,162 @@
+"""A model without tensors: every token is a hash of what its row can see.
+
+`FakeModel` runs a `StepBatch` on a memory of slots. A row sees what its tables, `context_len` and
+`lane_len` say it sees, so a wrong slot, a stale block or a lost row gives other tokens than
+`by_definition`, which has no memory at all.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from zlib import crc32
+
+from qstar_infer.step import END, NO_LANE, START, SampledToken, StepBatch, StepResult, VisiblePick
+
+VOCAB_SIZE = 50
+AGREEMENT = 0.7
+"""Share of the thoughts that leave the draft as it is."""
+
+Tokens = tuple[int, ...]
+
+
+def share(*parts: object) -> float:
+    """A number in [0, 1) that looks random, but is a function of its arguments."""
+    return crc32(repr(parts).encode()) / 2**32
+
+
+def draft(text: Tokens, seed: int) -> SampledToken:
+    """The token after a text, as long as nobody has thought about it."""
+    token_id = int(share("draft", text, seed) * VOCAB_SIZE)
+    top_logprob = math.log(1 - share("confidence", text, seed))
+    return SampledToken(token_id=token_id, logprob=-1.0, top_logprob=top_logprob)
+
+
+def thought_token(text: Tokens, thought: Tokens, seed: int) -> int:
+    return int(share("thought", text, thought, seed) * VOCAB_SIZE)
+
+
+def target(text: Tokens, thought: Tokens, seed: int) -> SampledToken:
+    """The token after a text and a thought about it."""
+    token_id = draft(text, seed).token_id
+    if share("agreement", text, thought, seed) >= AGREEMENT:
+        token_id = int(share("target", text, thought, seed) * VOCAB_SIZE)
+    return SampledToken(token_id=token_id, logprob=-share("logprob", text, thought, token_id))
+
+
+def score(text: Tokens, thought: Tokens, known_id: int) -> SampledToken:
+    """A known token after a text and a thought about it."""
+    return SampledToken(token_id=known_id, logprob=-share("score", text, thought, known_id))
+
+
+@dataclass(kw_only=True)
+class Expected:
+    """What a request gives, whatever happens around it."""
+
+    token_ids: list[int] = field(default_factory=list)
+    thoughts: list[Tokens] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+
+
+def by_definition(
+    prompt: Sequence[int],
+    *,
+    seed: int,
+    num_thought_tokens: int,
+    max_tokens: int,
+    stop_ids: frozenset[int] = frozenset(),
+    scores_prompt: bool = False,
+) -> Expected:
+    """Think about each token, one after the other."""
+    text = tuple(prompt)
+    expected = Expected()
+    for end in range(1, len(text) if scores_prompt else 0):
+        thought = think(text[:end], num_thought_tokens, seed)
+        expected.scores.append(score(text[:end], thought, text[end]).logprob)
+    while len(expected.token_ids) < max_tokens:
+        thought = think(text, num_thought_tokens, seed)
+        decision = target(text, thought, seed) if thought else draft(text, seed)
+        expected.token_ids.append(decision.token_id)
+        expected.thoughts.append(thought)
+        text += (decision.token_id,)
+        if decision.token_id in stop_ids:
+            break
+    return expected
+
+
+def think(text: Tokens, num_thought_tokens: int, seed: int) -> Tokens:
+    thought: Tokens = ()
+    for _ in range(num_thought_tokens):
+        thought += (thought_token(text, thought, seed),)
+    return thought
+
+
+class FakeModel:
+    """Runs steps."""
+
+    def __init__(self) -> None:
+        self._memory: dict[int, tuple[int, int]] = {}
+        """Token and position that were written to each slot."""
+        self._buffers: dict[int, Tokens] = {}
+        """The text that was seen at each lane's anchor."""
+
+    def run(self, batch: StepBatch) -> StepResult:
+        written = zip(batch.token_ids, batch.positions, strict=True)
+        assert len(set(batch.slots)) == batch.num_rows, "two rows write to one slot"
+        self._memory.update(zip(batch.slots, written, strict=True))
+        seen = self._read(batch)
+        base_tokens = [self._base(pick, *seen[pick.row]) for pick in batch.base_picks]
+        thoughts = []
+        for pick in batch.thought_picks:
+            text, lane = seen[pick.row]
+            assert (lane[0], pick.position) == (START, len(text))
+            assert pick.stream_index == len(lane)
+            thoughts.append(thought_token(text, lane[1:], pick.seed))
+        return StepResult(
+            base_tokens=base_tokens,
+            thought_token_ids=thoughts,
+            target_tokens=[self._target(pick, *seen[pick.row]) for pick in batch.target_picks],
+        )
+
+    def _base(self, pick: VisiblePick, text: Tokens, lane: Tokens) -> SampledToken:
+        assert lane == ()
+        assert pick.position == len(text)
+        assert pick.history in ([], list(text))
+        if pick.lane_slot is not None:
+            self._buffers[pick.lane_slot] = text
+        return draft(text, pick.seed) if pick.known_id is None else score(text, (), pick.known_id)
+
+    def _target(self, pick: VisiblePick, text: Tokens, lane: Tokens) -> SampledToken:
+        assert pick.lane_slot is not None
+        assert self._buffers[pick.lane_slot] == text, "the lane's buffer holds another anchor"
+        assert (lane[0], lane[-1], pick.position) == (START, END, len(text))
+        assert pick.history in ([], list(text))
+        if pick.known_id is None:
+            return target(text, lane[1:-1], pick.seed)
+        return score(text, lane[1:-1], pick.known_id)
+
+    def _read(self, batch: StepBatch) -> list[tuple[Tokens, Tokens]]:
+        """The text and the part of its lane that each row sees."""
+        seen = []
+        rows = iter(range(batch.num_rows))
+        for sequence in batch.sequences:
+            for row in islice(rows, sequence.num_rows):
+                lane = batch.row_lanes[row]
+                lane_table = [] if lane == NO_LANE else sequence.lane_tables[lane]
+                context_len = batch.context_lens[row]
+                text = self._at(sequence.block_table, context_len, 0, batch.block_size)
+                thought = self._at(lane_table, batch.lane_lens[row], context_len, batch.block_size)
+                assert self._memory[batch.slots[row]][0] == [*text, *thought][-1]
+                seen.append((text, thought))
+        assert len(seen) == batch.num_rows
+        return seen
+
+    def _at(self, table: list[int], length: int, begin: int, block_size: int) -> Tokens:
+        """The first tokens of a block table, which must stand at the positions from `begin` on."""
+        tokens = []
+        for index in range(length):
+            slot = table[index // block_size] * block_size + index % block_size
+            token_id, position = self._memory[slot]
+            assert position == begin + index, "a row sees a token at another position"
+            tokens.append(token_id)
+        return tuple(tokens)

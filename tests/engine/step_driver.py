@@ -1,0 +1,112 @@
+"""The engine's loop without tensors or text: a scheduler, and a fake model that runs its steps."""
+
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, field
+
+from qstar_infer.config import EngineConfig
+from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.wavefront.prompt_scoring import PromptScoring
+from qstar_infer.wavefront.record import record_result
+from qstar_infer.wavefront.rows import StepPlan, split_result
+from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
+from qstar_infer.wavefront.wavefront import Wavefront
+
+from .fake_model import Expected, FakeModel, by_definition
+
+
+def make_sequence(
+    prompt: Items[int],
+    *,
+    name: str = "r",
+    num_thought_tokens: int = 2,
+    max_tokens: int = 8,
+    seed: int = 0,
+    eos_token_ids: frozenset[int] = frozenset(),
+    scores_prompt: bool = False,
+    params: SamplingParams | None = None,
+) -> Sequence:
+    return Sequence(
+        request_id=name,
+        index=0,
+        params=SamplingParams() if params is None else params,
+        seed=seed,
+        num_thought_tokens=num_thought_tokens,
+        thought_temperature=1.0,
+        num_prompt_tokens=len(prompt),
+        max_tokens=max_tokens,
+        wavefront=Wavefront(prompt),
+        eos_token_ids=eos_token_ids,
+        scoring=PromptScoring(len(prompt)) if scores_prompt else None,
+    )
+
+
+def definition_of(seq: Sequence) -> Expected:
+    """What the sequence should give; for sequences without any rule of sampling."""
+    return by_definition(
+        seq.wavefront.token_ids[: seq.num_prompt_tokens],
+        seed=seq.seed,
+        num_thought_tokens=seq.num_thought_tokens,
+        max_tokens=seq.max_tokens,
+        stop_ids=seq.end_token_ids,
+        scores_prompt=seq.scoring is not None,
+    )
+
+
+@dataclass
+class Driver:
+    """Steps a scheduler until nothing is left, and recounts its books after each step."""
+
+    config: EngineConfig
+    num_blocks: int = 100
+    speculation_rows: int = 64
+    got: dict[Sequence, Expected] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scheduler = Scheduler(
+            self.config, num_blocks=self.num_blocks, speculation_rows=self.speculation_rows
+        )
+        self.model = FakeModel()
+
+    def add(self, *sequences: Sequence) -> None:
+        for seq in sequences:
+            self.got[seq] = Expected()
+            self.scheduler.add(seq)
+
+    def step(self) -> StepPlan:
+        plan = self.scheduler.schedule()
+        self.finish_step(plan)
+        return plan
+
+    def finish_step(self, plan: StepPlan) -> None:
+        """Run a step that is scheduled, and record what it decided."""
+        self.scheduler.check_integrity()
+        assert plan.sequences or not self.scheduler.has_work, "nothing could be scheduled"
+        for step, share in split_result(plan, self.model.run(plan.batch)):
+            self.scheduler.release_lanes(record_result(step, share))
+            self._record(step.seq)
+        self.scheduler.check_integrity()
+
+    def run(self) -> list[StepPlan]:
+        """All steps until nothing is left."""
+        plans = []
+        while self.scheduler.has_work:
+            plans.append(self.step())
+            assert len(plans) < 3000, "the schedule does not come to an end"
+        self.scheduler.check_idle()
+        return plans
+
+    def _record(self, seq: Sequence) -> None:
+        got = self.got[seq]
+        if seq.scoring is not None:
+            self.scheduler.release_lanes(seq.scoring.settle())
+            got.scores = [token.logprob for token in seq.scoring.scores]
+        while seq.is_prompt_scored and seq.status is SequenceStatus.RUNNING:
+            verified = self.scheduler.verify_next(seq)
+            if verified is None:
+                return
+            got.token_ids.append(verified.decision.token_id)
+            got.thoughts.append(tuple(verified.lane.thought))
+            is_end = verified.decision.token_id in seq.end_token_ids
+            if is_end or seq.num_output_tokens >= seq.max_tokens:
+                self.scheduler.finish(seq)

@@ -1,0 +1,322 @@
+"""The scheduler alone, with a model that has no tensors."""
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from qstar_infer.config import EngineConfig, Speculation
+from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.wavefront.rows import StepPlan
+from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
+
+from .fake_model import VOCAB_SIZE, Expected
+from .step_driver import Driver, definition_of, make_sequence
+
+PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
+LONGEST_PROMPT = 20
+MOST_TOKENS = 12
+LONGEST_THOUGHT = 4
+
+
+def fed(plan: StepPlan, seq: Sequence) -> list[int]:
+    """Indices of the tokens of a sequence that a step feeds."""
+    return [index for step in plan.sequences if step.seq is seq for index in step.fed]
+
+
+def sequences(count: int, **fields: Any) -> list[Sequence]:
+    """Some sequences of ten prompt tokens, each with a seed of its own."""
+    return [make_sequence(PROMPT, name=f"r{i}", seed=i, **fields) for i in range(count)]
+
+
+# --- admission and the row budget ---------------------------------------------------------------
+
+
+def test_sequences_start_in_order_of_arrival() -> None:
+    driver = Driver(EngineConfig(max_num_seqs=2))
+    first, second, third = sequences(3)
+    driver.add(first, second, third)
+    driver.step()
+    assert driver.scheduler.running == [first, second]
+    assert list(driver.scheduler.waiting) == [third]
+    driver.scheduler.finish(first)
+    driver.step()
+    assert driver.scheduler.running == [second, third]
+
+
+def test_none_overtakes_a_sequence_that_waits_for_blocks() -> None:
+    driver = Driver(EngineConfig(block_size=4), num_blocks=7)
+    long, longer = sequences(2)  # three blocks of text and one of a lane
+    small = make_sequence([1])
+    driver.add(long, longer, small)
+    driver.step()
+    assert driver.scheduler.running == [long]
+    assert list(driver.scheduler.waiting) == [longer, small]
+
+
+def test_a_prompt_is_fed_in_chunks_of_the_row_budget() -> None:
+    driver = Driver(EngineConfig(max_rows=4))
+    seq = make_sequence(PROMPT)
+    driver.add(seq)
+    plans = [driver.step() for _ in range(3)]
+    assert [fed(plan, seq) for plan in plans] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [len(plan.batch.base_picks) for plan in plans] == [0, 0, 1]
+
+
+def test_the_row_budget_goes_to_the_oldest_first() -> None:
+    driver = Driver(EngineConfig(max_rows=16, speculation="off"))
+    first, second, third = sequences(3)
+    driver.add(first, second, third)
+    plan = driver.step()
+    assert [len(fed(plan, seq)) for seq in (first, second, third)] == [10, 6, 0]
+    plan = driver.step()  # the first thinks and feeds nothing
+    assert [len(fed(plan, seq)) for seq in (first, second, third)] == [0, 4, 10]
+
+
+def test_decoding_comes_before_prefill() -> None:
+    driver = Driver(EngineConfig(max_rows=2, speculation=4))
+    old, new = make_sequence([1], max_tokens=12), make_sequence(PROMPT)
+    driver.add(old)
+    driver.step()
+    driver.add(new)
+    plan = driver.step()
+    assert (len(fed(plan, old)), len(fed(plan, new))) == (1, 1)
+
+
+# --- drafts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("speculation", "depth"), [("off", 0), (1, 1), (2, 2), (9, 3)])
+def test_drafts_run_ahead_up_to_the_depth(speculation: Speculation, depth: int) -> None:
+    driver = Driver(EngineConfig(speculation=speculation))
+    seq = make_sequence(PROMPT, num_thought_tokens=3, max_tokens=30)
+    driver.add(seq)
+    deepest = 0
+    while driver.scheduler.has_work:
+        plan = driver.scheduler.schedule()
+        deepest = max(deepest, seq.wavefront.num_drafts_fed)
+        driver.finish_step(plan)
+    assert deepest == depth
+    assert (driver.scheduler.num_drafted > 0) == (depth > 0)
+
+
+def test_drafts_of_all_sequences_stay_within_one_limit() -> None:
+    """Beyond it a lane could find no slot in the lane buffers, which are allocated once."""
+    config = EngineConfig(speculation=9, max_num_seqs=4, scoring_positions=2)
+    driver = Driver(config, speculation_rows=3)
+    driver.add(*sequences(4, num_thought_tokens=4, max_tokens=30))
+    slots = driver.scheduler.lane_slots
+    assert slots.num_slots == 4 + 2 + 3
+    most = most_in_use = 0
+    while driver.scheduler.has_work:
+        plan = driver.scheduler.schedule()
+        drafts = [seq.wavefront.num_drafts_fed for seq in driver.scheduler.running]
+        most, most_in_use = max(most, sum(drafts)), max(most_in_use, slots.num_in_use)
+        driver.finish_step(plan)
+    assert most == 3
+    assert most_in_use == 4 + 3
+
+
+def test_nothing_is_fed_after_the_last_token_that_max_tokens_allows() -> None:
+    driver = Driver(EngineConfig(speculation=9))
+    seq = make_sequence(PROMPT, num_thought_tokens=4, max_tokens=3)
+    driver.add(seq)
+    plans = driver.run()
+    assert max(index for plan in plans for index in fed(plan, seq)) == len(PROMPT) + 1
+
+
+def test_kept_and_wrong_drafts_are_counted() -> None:
+    driver = Driver(EngineConfig(speculation=4))
+    driver.add(*sequences(3, num_thought_tokens=4, max_tokens=40))
+    driver.run()
+    scheduler = driver.scheduler
+    assert scheduler.num_accepted > 20
+    assert scheduler.num_rejected > 10
+    assert scheduler.num_accepted + scheduler.num_rejected <= scheduler.num_drafted
+
+
+# --- out of blocks ------------------------------------------------------------------------------
+
+
+def test_the_newest_sequence_is_preempted_and_recomputed() -> None:
+    driver = Driver(EngineConfig(block_size=4, speculation="off"), num_blocks=9)
+    first, second = sequences(2, max_tokens=20)  # each grows to eight blocks and one of a lane
+    driver.add(first, second)
+    while not driver.scheduler.num_preemptions:
+        driver.step()
+    assert (first.status, second.status) == (SequenceStatus.RUNNING, SequenceStatus.WAITING)
+    assert second.wavefront.num_computed == 0
+    assert second.num_output_tokens > 0  # what was verified stays
+    driver.run()
+    assert driver.got == {seq: definition_of(seq) for seq in (first, second)}
+
+
+def test_a_preempted_sequence_comes_before_those_that_arrived_later() -> None:
+    driver = Driver(EngineConfig(block_size=4, speculation="off", max_num_seqs=2), num_blocks=9)
+    first, second, third = sequences(3, max_tokens=20)
+    driver.add(first, second, third)
+    while not driver.scheduler.num_preemptions:
+        driver.step()
+    assert list(driver.scheduler.waiting) == [second, third]
+
+
+def test_a_draft_without_blocks_waits_and_preempts_no_one() -> None:
+    # Each has a block of text, and one for the lane of its anchor; one block is left for drafts.
+    driver = Driver(EngineConfig(block_size=8, speculation=4), num_blocks=5)
+    pair = [make_sequence([i], num_thought_tokens=4, max_tokens=6, seed=i) for i in range(2)]
+    driver.add(*pair)
+    driver.run()
+    assert driver.scheduler.num_preemptions == 0
+    assert driver.scheduler.num_drafted > 0
+    assert driver.got == {seq: definition_of(seq) for seq in pair}
+
+
+# --- scoring ------------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_scored_piece_by_piece() -> None:
+    driver = Driver(EngineConfig(scoring_positions=3))
+    seq = make_sequence(PROMPT, scores_prompt=True, max_tokens=2)
+    assert seq.scoring is not None
+    driver.add(seq)
+    pieces = [fed(plan, seq) for plan in driver.run()]
+    assert [piece for piece in pieces if piece][:4] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert driver.got[seq] == definition_of(seq)
+    assert len(driver.got[seq].scores) == len(PROMPT) - 1
+
+
+def test_positions_scored_at_once_are_limited_over_all_sequences() -> None:
+    driver = Driver(EngineConfig(scoring_positions=4))
+    scored = [make_sequence(PROMPT, seed=i, scores_prompt=True) for i in range(3)]
+    driver.add(*scored)
+    most = 0
+    while driver.scheduler.has_work:
+        plan = driver.scheduler.schedule()
+        most = max(most, sum(len(seq.scoring.lanes) for seq in scored if seq.scoring))
+        driver.finish_step(plan)
+    assert most == 4
+
+
+# --- the end of a sequence ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_steps", range(12))
+def test_a_sequence_can_be_taken_out_at_any_time(num_steps: int) -> None:
+    """Waiting, prefilling, scoring, thinking, with drafts or preempted: everything comes back."""
+    config = EngineConfig(max_num_seqs=2, max_rows=6, block_size=4, scoring_positions=2)
+    driver = Driver(config, num_blocks=14)
+    scored = make_sequence(PROMPT, scores_prompt=True, num_thought_tokens=1)
+    others = sequences(2)
+    driver.add(*others, scored)
+    for _ in range(num_steps):
+        driver.step()
+    for seq in (*others, scored, scored):  # the second time it is finished, and nothing happens
+        driver.scheduler.finish(seq)
+        driver.scheduler.check_integrity()
+    driver.scheduler.check_idle()
+
+
+def test_a_finished_sequence_is_not_scheduled_any_more() -> None:
+    scheduler = Scheduler(EngineConfig(), num_blocks=20, speculation_rows=8)
+    seq = make_sequence(PROMPT)
+    scheduler.add(seq)
+    scheduler.finish(seq)
+    assert not scheduler.has_work
+    assert scheduler.schedule().sequences == []
+
+
+# --- any schedule -------------------------------------------------------------------------------
+
+
+def draw_config(draw: random.Random) -> EngineConfig:
+    return EngineConfig(
+        speculation=draw.choice(["auto", "off", 1, 2, 9]),
+        block_size=draw.choice([1, 2, 4, 16]),
+        max_rows=draw.choice([1, 5, 100]),
+        max_num_seqs=draw.choice([1, 3, 8]),
+        scoring_positions=draw.choice([1, 3, 32]),
+    )
+
+
+def draw_sequences(draw: random.Random) -> list[Sequence]:
+    return [
+        make_sequence(
+            [draw.randrange(VOCAB_SIZE) for _ in range(draw.randint(1, LONGEST_PROMPT))],
+            name=f"r{i}",
+            num_thought_tokens=draw.choice([0, 1, 2, LONGEST_THOUGHT]),
+            max_tokens=draw.randint(1, MOST_TOKENS),
+            seed=i,
+            eos_token_ids=draw.choice([frozenset(), frozenset({7, 8})]),
+            scores_prompt=draw.random() < 0.3,
+        )
+        for i in range(draw.randint(1, 8))
+    ]
+
+
+def blocks(num_slots: int, config: EngineConfig) -> int:
+    return math.ceil(num_slots / config.block_size)
+
+
+def run_mix(draw: random.Random, config: EngineConfig) -> tuple[Driver, dict[str, Expected]]:
+    """Sequences that arrive and are dropped at random; the tokens of those that end."""
+    # From just enough for the largest sequence alone to enough for all.
+    num_blocks = blocks(LONGEST_PROMPT + MOST_TOKENS, config) + blocks(LONGEST_THOUGHT + 2, config)
+    driver = Driver(
+        config,
+        num_blocks=num_blocks + draw.choice([0, 3, 60]),
+        speculation_rows=draw.choice([1, 8, 64]),
+    )
+    arriving = draw_sequences(draw)
+    dropped: set[Sequence] = set()
+    for _ in range(3000):
+        while arriving and draw.random() < 0.5:
+            driver.add(arriving.pop())
+        if driver.got and draw.random() < 0.02:
+            seq = draw.choice(list(driver.got))
+            if seq.status is not SequenceStatus.FINISHED:
+                dropped.add(seq)
+                driver.scheduler.finish(seq)
+        driver.step()
+        if not arriving and not driver.scheduler.has_work:
+            break
+    driver.scheduler.check_idle()
+    for seq in dropped:
+        whole = definition_of(seq).token_ids
+        assert driver.got[seq].token_ids == whole[: len(driver.got[seq].token_ids)]
+    done = [seq for seq in driver.got if seq not in dropped]
+    for seq in done:
+        assert driver.got[seq] == definition_of(seq)
+    return driver, {seq.request_id: driver.got[seq] for seq in done}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_schedule_gives_the_tokens_of_the_definition(seed: int) -> None:
+    draw = random.Random(seed)
+    run_mix(draw, draw_config(draw))
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("speculation", ["auto", 3])
+def test_waiting_for_each_thought_gives_the_same_tokens(
+    seed: int, speculation: Speculation
+) -> None:
+    requests = draw_sequences(random.Random(seed)), draw_sequences(random.Random(seed))
+    drivers = [Driver(EngineConfig(speculation=depth)) for depth in (speculation, "off")]
+    for driver, each in zip(drivers, requests, strict=True):
+        driver.add(*each)
+        driver.run()
+    drafting, waiting = (list(driver.got.values()) for driver in drivers)
+    assert drafting == waiting
+
+
+def test_the_schedules_reject_drafts_and_preempt() -> None:
+    """The property above would mean little if nothing ever went wrong in the schedules."""
+    drivers = []
+    for seed in range(20):
+        draw = random.Random(seed)
+        drivers.append(run_mix(draw, draw_config(draw))[0])
+    schedulers = [driver.scheduler for driver in drivers]
+    assert sum(scheduler.num_rejected for scheduler in schedulers) > 20
+    assert sum(scheduler.num_accepted for scheduler in schedulers) > 20
+    assert sum(scheduler.num_preemptions for scheduler in schedulers) > 5

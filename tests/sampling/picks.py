@@ -1,0 +1,49 @@
+"""Random picks and logits."""
+
+import random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qstar_infer.step import VisiblePick
+
+
+def draw_pick(draw: random.Random, *, row: int, vocab_size: int) -> VisiblePick:
+    """A pick with any mix of settings, at the borders of their ranges as well."""
+
+    def ids(most: int) -> list[int]:
+        return [draw.randrange(vocab_size) for _ in range(draw.randint(0, most))]
+
+    rules: dict[str, Any] = {}
+    if draw.random() < 0.5:
+        rules["history"] = ids(40) + ids(3) * 5
+        rules["num_prompt_tokens"] = draw.randint(0, len(rules["history"]))
+        rules["repetition_penalty"] = draw.choice([1.0, 1.3, 0.7, 10.0])
+        rules["presence_penalty"] = draw.choice([0.0, 0.5, -2.0])
+        rules["frequency_penalty"] = draw.choice([0.0, 0.3, -0.7])
+    if draw.random() < 0.3:
+        rules["logit_bias"] = {token_id: draw.uniform(-100, 100) for token_id in ids(6)}
+    if draw.random() < 0.3:
+        rules["banned_ids"] = sorted(set(ids(3)))
+    return VisiblePick(
+        row=row,
+        seed=draw.randrange(-(2**63), 2**63),
+        position=draw.randrange(1000),
+        temperature=draw.choice([0.0, 0.1, 0.7, 1.0, 2.0]),
+        top_k=draw.choice([0, 0, 1, 5, 40, 300]),
+        top_p=draw.choice([1.0, 1.0, 0.95, 0.5, 1e-3]),
+        min_p=draw.choice([0.0, 0.0, 0.05, 1.0]),
+        num_top_logprobs=draw.choice([0, 0, 2, 20]),
+        may_decide=draw.random() < 0.8,
+        **rules,
+    )
+
+
+def draw_logits(num_rows: int, vocab_size: int, *, seed: int) -> Tensor:
+    """`[num_rows, vocab_size]`, float32; ties, and two masked tokens as delimiters are."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(num_rows, vocab_size, generator=generator) * 4
+    logits[:, : vocab_size // 2] = logits[:, : vocab_size // 2].round(decimals=1)
+    logits[:, -2:] = -torch.inf
+    return logits

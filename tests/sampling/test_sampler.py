@@ -1,0 +1,113 @@
+"""Tokens and log-probabilities of a step's rows."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from qstar_infer.sampling.sampler import sample_thoughts, sample_visible
+from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
+
+from .picks import draw_logits
+
+VOCAB_SIZE = 260
+PICK = VisiblePick(row=0, seed=4, position=9)
+LOGITS = draw_logits(3, VOCAB_SIZE, seed=1)
+LOGPROBS = LOGITS.double().log_softmax(-1)
+ROUNDING = 1e-5
+"""Of a log-probability of at most about 30, in float32: some units of 2**-24 of that."""
+
+
+def of_base(*picks: VisiblePick) -> list[SampledToken]:
+    """Base picks of the first rows."""
+    rows = LOGITS[: len(picks)]
+    return sample_visible(rows, picks, base_logits=rows[:0], mixing_weights=[])
+
+
+def logprob(row: int, token_id: int) -> object:
+    return pytest.approx(float(LOGPROBS[row, token_id]), abs=ROUNDING)
+
+
+def test_greedy_takes_the_most_likely_token() -> None:
+    tokens = of_base(PICK, PICK)
+    assert [token.token_id for token in tokens] == LOGITS[:2].argmax(-1).tolist()
+    assert [token.logprob == token.top_logprob for token in tokens] == [True, True]
+
+
+def test_a_known_token_is_scored_and_not_picked() -> None:
+    token = of_base(replace(PICK, known_id=17, num_top_logprobs=2, temperature=1.0))[0]
+    assert token.token_id == 17
+    assert token.logprob == logprob(0, 17)
+    assert token.top_logprob == logprob(0, int(LOGITS[0].argmax()))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 20])
+def test_the_most_likely_tokens_come_best_first(count: int) -> None:
+    """As many as the pick asks for, also where another row asks for more."""
+    token, other = of_base(replace(PICK, num_top_logprobs=count), replace(PICK, num_top_logprobs=7))
+    values = [value for _, value in token.top_logprobs]
+    assert len(values) == count
+    assert values == sorted(values, reverse=True)
+    assert values == pytest.approx(LOGPROBS[0].topk(count).values.tolist(), abs=ROUNDING)
+    assert all(value == logprob(0, token_id) for token_id, value in token.top_logprobs)
+    assert len(other.top_logprobs) == 7
+
+
+def test_logprobs_are_those_before_penalties_and_filters() -> None:
+    shaped = replace(PICK, logit_bias={17: 100.0}, temperature=0.5, top_k=1)
+    token = of_base(shaped)[0]
+    assert token.token_id == 17
+    assert token.logprob == logprob(0, 17)
+
+
+def test_a_draft_that_a_thought_will_judge_has_no_logprob() -> None:
+    draft, decision = of_base(replace(PICK, may_decide=False), PICK)
+    assert math.isnan(draft.logprob)
+    assert draft.token_id == int(LOGITS[0].argmax())
+    assert decision.logprob == logprob(1, decision.token_id)
+
+
+def test_mixed_rows_come_after_base_rows_and_carry_weight_and_base() -> None:
+    base_logits = draw_logits(2, VOCAB_SIZE, seed=2)
+    tokens = sample_visible(
+        LOGITS, [PICK, PICK, PICK], base_logits=base_logits, mixing_weights=[0.25, 0.75]
+    )
+    assert [token.mixing_weight for token in tokens] == [0.0, 0.25, 0.75]
+    assert tokens[0].base_logprob == tokens[0].logprob
+    base = base_logits.double().log_softmax(-1)
+    for row, token in enumerate(tokens[1:]):
+        assert token.token_id == int(LOGITS[row + 1].argmax())
+        expected = float(base[row, token.token_id])
+        assert token.base_logprob == pytest.approx(expected, abs=ROUNDING)
+
+
+def test_equal_distributions_give_draft_and_target_the_same_token() -> None:
+    """What makes a draft worth feeding, at any temperature and with any filter."""
+    for seed in range(50):
+        pick = replace(PICK, seed=seed, temperature=1.5, top_k=40, top_p=0.9)
+        tokens = sample_visible(
+            LOGITS[[0, 0]], [pick, pick], base_logits=LOGITS[:1], mixing_weights=[0.5]
+        )
+        assert tokens[0].token_id == tokens[1].token_id
+
+
+def test_seed_and_position_choose_the_noise() -> None:
+    hot = replace(PICK, temperature=2.0)
+    flat = torch.zeros(1, VOCAB_SIZE)
+
+    def token_of(pick: VisiblePick) -> int:
+        return sample_visible(flat, [pick], base_logits=flat[:0], mixing_weights=[])[0].token_id
+
+    assert token_of(hot) == token_of(replace(hot, row=5))
+    assert len({token_of(replace(hot, seed=seed)) for seed in range(20)}) > 10
+    assert len({token_of(replace(hot, position=position)) for position in range(20)}) > 10
+
+
+def test_thoughts_have_a_temperature_and_a_noise_of_their_own() -> None:
+    greedy = ThoughtPick(row=0, temperature=0.0, seed=4, position=9, stream_index=1)
+    flat = torch.zeros(20, VOCAB_SIZE)
+    streams = [replace(greedy, temperature=1.0, stream_index=index) for index in range(1, 21)]
+    assert len(set(sample_thoughts(flat, streams))) > 10
+    assert sample_thoughts(LOGITS, [greedy] * 3) == LOGITS.argmax(-1).tolist()
+    assert sample_thoughts(LOGITS[:0], []) == []

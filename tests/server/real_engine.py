@@ -1,0 +1,29 @@
+"""A real engine over the toy model of `tests/parity/toy.py`."""
+
+from pathlib import Path
+
+from qstar_infer.checkpoint.save import save_model
+from qstar_infer.engine.create import create_async_engine
+from qstar_infer.engine.protocol import Engine
+from qstar_infer.engine_args import EngineArgs
+from tests.parity.toy import make_toy
+from tests.server.fake_engine import MODEL
+
+
+def save_toy(directory: Path) -> Path:
+    """Save the toy model to a new directory."""
+    save_model(make_toy().model, directory)
+    return directory
+
+
+def create_real_engine(directory: Path) -> Engine:
+    """Save the toy model to a new directory and start its engine, under the fake engine's name."""
+    return create_async_engine(
+        EngineArgs.of(
+            model=str(save_toy(directory)),
+            dtype="float32",
+            device="cpu",
+            served_model_name=MODEL,
+            num_blocks=512,
+        )
+    )

@@ -1,0 +1,86 @@
+"""One completion that follows a script: what the fake engine says, token by token."""
+
+from collections.abc import Sequence
+
+from qstar_infer.engine.protocol import AdmittedRequest
+from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
+from qstar_infer.text.detokenizer import IncrementalDetokenizer
+from tests.server.byte_tokens import text_of, token_text
+
+THOUGHT_TEXT = "zq"
+"""What every thought says; appears in no script, so that a leak is easy to find."""
+
+
+def logprob_of(token_id: int, index: int) -> float:
+    """A log-probability that a test can compute; later completions are more likely."""
+    return -(token_id % 7 + 1.3) / (index + 1)
+
+
+def logprob_entry(token_id: int, index: int, k: int) -> dict[int, Logprob]:
+    """The token and k others, of which the third is impossible."""
+    logprobs = {token_id: logprob_of(token_id, index)}
+    for number in range(k):
+        other = (token_id + number + 1) % 256
+        logprobs[other] = float("-inf") if number == 2 else -0.25 * (number + 1)
+    return {
+        each: Logprob(logprob=logprob, decoded_token=token_text(each))
+        for each, logprob in logprobs.items()
+    }
+
+
+class ScriptedOutput:
+    """Repeats a script until an end-of-sequence token or `max_tokens`. Knows no stop strings."""
+
+    def __init__(self, admitted: AdmittedRequest, index: int, script: Sequence[int]) -> None:
+        self._admitted = admitted
+        self._index = index
+        self._script = script
+        self._detokenizer = IncrementalDetokenizer(text_of)
+        self._num_tokens = 0
+        self._num_characters = 0
+        self.is_finished = False
+
+    def step(self) -> CompletionOutput:
+        """The next delta: one token, or the end where no token is asked for."""
+        if self._admitted.max_tokens == 0:
+            return self._finish("length", CompletionOutput(index=self._index))
+        token_id = self._script[self._num_tokens % len(self._script)]
+        self._num_tokens += 1
+        piece = self._detokenizer.push(token_id)
+        delta = self._delta(token_id, offset=self._num_characters + piece.begin)
+        is_eos = token_id in self._admitted.eos_token_ids
+        is_last = is_eos or self._num_tokens == self._admitted.max_tokens
+        delta.text = piece.text + (self._detokenizer.flush() if is_last else "")
+        self._num_characters += len(delta.text)
+        return self._finish("stop" if is_eos else "length", delta) if is_last else delta
+
+    def _finish(self, reason: FinishReason, delta: CompletionOutput) -> CompletionOutput:
+        delta.finish_reason = reason
+        self.is_finished = True
+        return delta
+
+    def _delta(self, token_id: int, *, offset: int) -> CompletionOutput:
+        request = self._admitted.request
+        k = request.params.logprobs
+        return CompletionOutput(
+            index=self._index,
+            token_ids=[token_id],
+            token_offsets=[offset],
+            thoughts=[self._thought(token_id)] if request.show_thoughts else [],
+            num_thought_tokens=self._admitted.num_thought_tokens,
+            cumulative_logprob=logprob_of(token_id, self._index),
+            logprobs=None if k is None else [logprob_entry(token_id, self._index, k)],
+        )
+
+    def _thought(self, token_id: int) -> Thought:
+        length = self._admitted.num_thought_tokens
+        thought = (THOUGHT_TEXT * length)[:length]
+        return Thought(
+            token_id=token_id,
+            token=token_text(token_id),
+            thought=thought,
+            thought_token_ids=list(thought.encode()),
+            mixing_weight=0.5 if length else 0.0,
+            logprob=logprob_of(token_id, self._index),
+            base_logprob=logprob_of(token_id, self._index) - 0.5,
+        )
