@@ -21,7 +21,7 @@ def write_errors(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path} cannot be written: {error}. Free disk space or correct the permissions, then "
+            f"{path} cannot be written: {error}. Free space there or correct the permissions, then "
             "continue from the last state with --resume."
         ) from error
 
