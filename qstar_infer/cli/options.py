@@ -39,7 +39,7 @@ Speculation = Annotated[
     str,
     typer.Option(help="auto, off, or how many tokens to run ahead. Changes speed, never the text."),
 ]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Dtype = Annotated[str, typer.Option(help="auto, stored, float32, bfloat16 or float16.")]
 StoredDtype = Annotated[
     str,
     typer.Option(help="stored (what the checkpoint has), float32, bfloat16 or float16."),
