@@ -46,13 +46,14 @@ def test_sequences_start_in_order_of_arrival() -> None:
 
 
 def test_none_overtakes_a_sequence_that_waits_for_blocks() -> None:
-    driver = Driver(EngineConfig(block_size=4), num_blocks=7)
-    long, longer = sequences(2)  # three blocks of text and one of a lane
-    small = make_sequence([1])
-    driver.add(long, longer, small)
+    driver = Driver(EngineConfig(block_size=4), num_blocks=6)
+    first, second = sequences(2)  # each needs three blocks of text and one of a lane
+    small = make_sequence([1])  # needs two, which are free
+    driver.add(first, second, small)
     driver.step()
-    assert driver.scheduler.running == [long]
-    assert list(driver.scheduler.waiting) == [longer, small]
+    assert driver.scheduler.running == [first]
+    assert list(driver.scheduler.waiting) == [second, small]
+    assert driver.scheduler.num_preemptions == 0
 
 
 def test_a_prompt_is_fed_in_chunks_of_the_row_budget() -> None:
@@ -75,13 +76,12 @@ def test_the_row_budget_goes_to_the_oldest_first() -> None:
 
 
 def test_decoding_comes_before_prefill() -> None:
-    driver = Driver(EngineConfig(max_rows=2, speculation=4))
-    old, new = make_sequence([1], max_tokens=12), make_sequence(PROMPT)
-    driver.add(old)
-    driver.step()
-    driver.add(new)
+    """Also before the prefill of an older sequence, which would take the whole budget."""
+    driver = Driver(EngineConfig(max_rows=2))
+    old, new = make_sequence(PROMPT), make_sequence([1])
+    driver.add(old, new)
     plan = driver.step()
-    assert (len(fed(plan, old)), len(fed(plan, new))) == (1, 1)
+    assert (fed(plan, old), fed(plan, new)) == ([0], [0])
 
 
 # --- drafts -------------------------------------------------------------------------------------
@@ -134,6 +134,18 @@ def test_kept_and_wrong_drafts_are_counted() -> None:
     assert scheduler.num_accepted > 20
     assert scheduler.num_rejected > 10
     assert scheduler.num_accepted + scheduler.num_rejected <= scheduler.num_drafted
+
+
+def test_a_roll_back_gives_back_the_blocks_of_the_drafts() -> None:
+    driver = Driver(EngineConfig(block_size=1, speculation=4))
+    seq = make_sequence(PROMPT, num_thought_tokens=4, max_tokens=40)
+    driver.add(seq)
+    while driver.scheduler.has_work:
+        driver.step()
+        wavefront = seq.wavefront
+        most = max(wavefront.num_computed, wavefront.num_verified)
+        assert seq.table is None or len(seq.table) <= most
+    assert driver.scheduler.num_rejected > 0
 
 
 # --- out of blocks ------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ def run() -> Run:
 
     def record(batch: StepBatch) -> StepResult:
         batches.append(msgspec.msgpack.encode(batch))
+        assert msgspec.msgpack.decode(batches[-1], type=StepBatch) == batch
         result = run_step(batch)
         results.append(msgspec.msgpack.encode(result))
         return result

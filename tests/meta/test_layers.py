@@ -1,12 +1,14 @@
 """Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval`; clients import none.
 
-The imports are read from the source, function-local and type-only ones included.
+Holds each sentence of "Layers" in docs/architecture.md. The imports are read from the source,
+function-local and type-only ones included.
 """
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,35 +42,61 @@ EVAL_MAY_IMPORT = {
     "qstar_train.config_file",
 }
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
-TORCH_FREE = [
+PLAIN_DATA = {
+    "config",
+    "engine.protocol",
+    "engine_args",
+    "errors",
+    "outputs",
+    "ranking",
+    "sampling_defaults",
+    "sampling_params",
+    "step",
+}
+"""Modules of `qstar_infer` that import the standard library and each other."""
+PARTS_BELOW = {
+    "plain data": set(),
+    "text": {"plain data"},
+    "kv_cache": {"plain data"},
+    "wavefront": {"plain data", "kv_cache"},
+    "attention": {"plain data", "kv_cache"},
+    "sampling": {"plain data"},
+    "model": {"plain data", "kv_cache", "attention", "sampling"},
+    "hardware": {"plain data"},
+    "checkpoint": {"plain data", "model", "hardware"},
+    "engine": {
+        *("plain data", "text", "kv_cache", "wavefront"),
+        *("attention", "sampling", "model", "checkpoint"),
+    },
+    "llm": {"plain data", "model", "engine"},
+    "public names": {"plain data", "model", "checkpoint", "llm"},
+    "bench": {"plain data", "model", "checkpoint", "llm"},
+    "cli": {"plain data", "model", "checkpoint", "llm", "public names", "bench"},
+}
+"""Which parts of `qstar_infer` each of its parts may import, besides itself."""
+TORCH_FREE = {
     "qstar_infer",
-    "qstar_infer.errors",
-    "qstar_infer.sampling_params",
-    "qstar_infer.outputs",
-    "qstar_infer.text.detokenizer",
-    "qstar_infer.text.prompt_offsets",
-    "qstar_infer.ranking",
-    "qstar_infer.sampling_defaults",
-    "qstar_infer.engine_args",
-    "qstar_infer.config",
-    "qstar_infer.model.config",
-    "qstar_infer.engine.protocol",
     "qstar_infer.engine.admission",
+    "qstar_infer.engine.output_processor",
     "qstar_infer.engine.scheduler",
     "qstar_infer.kv_cache.block_manager",
-    "qstar_infer.step",
-    "qstar_infer.wavefront.rows",
-    "qstar_infer.wavefront.sequence",
-    "qstar_infer.wavefront.speculation",
-    "qstar_infer.wavefront.wavefront",
-    "qstar_infer.cli.main",
-    "qstar_infer.cli.generate",
-    "qstar_infer.cli.chat",
-]
+    "qstar_infer.kv_cache.layer_shape",
+    "qstar_infer.model.config",
+    *(f"qstar_infer.{name}" for name in PLAIN_DATA),
+}
+"""Besides all of `text/`, `wavefront/` and `cli/`."""
 
 
 def sources(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
+
+
+IMPORT_ROOTS = [ROOT / "server", ROOT / "clients/python/src", ROOT]
+OUR_SOURCES = [
+    path
+    for package in ("qstar_infer", "qstar_train", "qstar_eval", "server", "clients/python/src")
+    for path in sources(package)
+]
 
 
 def relative(path: Path) -> str:
@@ -89,18 +117,81 @@ def is_within(name: str, packages: set[str]) -> bool:
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
+def module_of(path: Path) -> str:
+    """The dotted name of a source file."""
+    root = next(root for root in IMPORT_ROOTS if root in path.parents)
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+
+
+def part_of(module: str) -> str:
+    """The part of `qstar_infer` that a module of it belongs to."""
+    name = module.removeprefix("qstar_infer").removeprefix(".")
+    if name in PLAIN_DATA:
+        return "plain data"
+    return name.split(".")[0] or "public names"
+
+
+def imported_modules(path: Path, modules: Collection[str]) -> set[str]:
+    """Which of these modules a file imports."""
+    found = set()
+    for name in imports_of(path):
+        if name not in modules:  # a name inside of a module
+            name = name.rpartition(".")[0]
+        if name in modules:
+            found.add(name)
+    return found - {module_of(path)}
+
+
+# --- inside of qstar_infer ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
+def test_parts_import_only_the_parts_below_them(path: Path) -> None:
+    part = part_of(module_of(path))
+    imported = imported_modules(path, [module_of(path) for path in sources("qstar_infer")])
+    assert {part_of(module) for module in imported} <= PARTS_BELOW[part] | {part}
+
+
+def test_parts_have_an_order() -> None:
+    """So that "below" means something: no part is below itself."""
+    TopologicalSorter(PARTS_BELOW).prepare()
+    assert {part_of(module_of(path)) for path in sources("qstar_infer")} == PARTS_BELOW.keys()
+
+
+def test_only_llm_and_the_commands_stand_above_the_engine() -> None:
+    above = {part for part, below in PARTS_BELOW.items() if "engine" in below}
+    assert above == {"llm"}
+    assert {part for part, below in PARTS_BELOW.items() if "llm" in below} == {
+        "public names",
+        "bench",
+        "cli",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN_DATA))
+def test_plain_data_needs_the_standard_library_alone(name: str) -> None:
+    path = (ROOT / "qstar_infer" / name.replace(".", "/")).with_suffix(".py")
+    tops = {imported.split(".")[0] for imported in imports_of(path)}
+    assert tops - {"qstar_infer"} <= sys.stdlib_module_names
+
+
+def test_no_imports_go_round_in_circles() -> None:
+    """Function-local and type-only imports are part of the graph as well."""
+    paths = {module_of(path): path for path in OUR_SOURCES}
+    assert len(paths) == len(OUR_SOURCES)
+    graph = {module: imported_modules(path, paths) for module, path in paths.items()}
+    assert graph["qstar_infer.llm"] >= {"qstar_infer.engine.create", "qstar_infer.errors"}
+    TopologicalSorter(graph).prepare()  # a CycleError names the modules
+
+
+# --- between packages ---------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
 def test_qstar_infer_knows_neither_server_nor_trainer_nor_client(path: Path) -> None:
     forbidden = {"qstar_server", "qstar_train", "qstar_eval", "qstar_client"}
     forbidden |= {"fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
-
-
-@pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
-def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
-    if (ROOT / "qstar_infer/cli") in path.parents:
-        return
-    assert not [name for name in imports_of(path) if is_within(name, {"qstar_infer.cli"})]
 
 
 @pytest.mark.parametrize("path", sources("qstar_train"), ids=relative)
@@ -147,12 +238,15 @@ def test_client_imports_neither_ours_nor_torch(path: Path) -> None:
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
-def test_scheduling_and_accounting_import_without_torch() -> None:
+def test_what_needs_no_tensors_imports_without_torch() -> None:
     """Importing also finds what is reached through other modules."""
+    names = set(TORCH_FREE)
+    for package in ("text", "wavefront", "cli"):
+        names |= {module_of(path) for path in sources(f"qstar_infer/{package}")}
     blocked = dict.fromkeys(sorted(TENSOR_PACKAGES))
     code = (
         f"import sys, importlib\nsys.modules.update({blocked})\n"
-        f"for name in {TORCH_FREE}: importlib.import_module(name)\n"
+        f"for name in {sorted(names)}: importlib.import_module(name)\n"
     )
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -47,6 +47,10 @@ class SlowOutput:
     mixing_weights: list[float] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     base_logprobs: list[float] = field(default_factory=list)
+    distributions: list[Numbers] = field(default_factory=list)
+    """Log-probabilities of the whole vocabulary, for each of `token_ids`."""
+    text: str = ""
+    stop_reason: int | str | None = None
     num_firm: int | None = None
     """Tokens before the first that rounding may change; None: all."""
     prompt_logprobs: list[float | None] = field(default_factory=list)
@@ -66,6 +70,11 @@ def noise_key(seed: int, position: int, role: int) -> int:
     key = mix64((seed + GOLDEN) & MASK64)
     key = mix64(key ^ ((position + GOLDEN) & MASK64))
     return mix64(key ^ ((role * GOLDEN + 1) & MASK64))
+
+
+def derived_seed(seed: int, index: int) -> int:
+    """The seed of completion `index`: the request's own for the first."""
+    return seed if index == 0 else noise_key(seed, index, -1)
 
 
 def mix32(x: Words) -> Words:
@@ -108,6 +117,7 @@ class SlowLoop:
         self.stock = stock
         self.parts = model.thought_parts
         self.delimiters = list(model.delimiter_ids)
+        self.tokenizer = model.tokenizer
         self.window = getattr(stock.config, "sliding_window", None)
 
     @torch.no_grad()
@@ -177,7 +187,7 @@ class SlowLoop:
         seed: int,
         eos: int,
     ) -> SlowOutput:
-        """Greedy or sampled decoding; `stop` strings are not looked at."""
+        """Greedy or sampled decoding. Stop strings must be ASCII: they end in a whole character."""
         assert params.max_tokens is not None
         tokens = list(prompt)
         output = SlowOutput()
@@ -195,12 +205,37 @@ class SlowLoop:
             output.token_ids.append(token)
             output.thoughts.append(after.thought)
             output.mixing_weights.append(after.mixing_weight)
-            output.logprobs.append(float(after.mixed[token] - log_sum_exp(after.mixed)))
+            output.distributions.append(after.mixed - log_sum_exp(after.mixed))
+            output.logprobs.append(float(output.distributions[-1][token]))
             output.base_logprobs.append(float(after.base[token] - log_sum_exp(after.base)))
             tokens.append(token)
             if (token == eos and not params.ignore_eos) or token in params.stop_token_ids:
+                output.stop_reason = token if token in params.stop_token_ids else None
                 break
+            output.stop_reason = self.find_stop(output.token_ids, params)
+            if output.stop_reason is not None:
+                break
+        output.text = self.text_of(output, params)
         return output
+
+    def find_stop(self, token_ids: list[int], params: SamplingParams) -> str | None:
+        """The stop string that the text ends in; of several, the longest. Text of the first
+        `min_tokens` tokens is no part of one."""
+        text = self.decode(token_ids[params.min_tokens :])
+        return max((stop for stop in params.stop if text.endswith(stop)), key=len, default=None)
+
+    def text_of(self, output: SlowOutput, params: SamplingParams) -> str:
+        """What is shown: nothing of a stop token or a stop string, unless asked for."""
+        if params.include_stop_str_in_output:
+            return self.decode(output.token_ids)
+        if isinstance(output.stop_reason, str):
+            return self.decode(output.token_ids).removesuffix(output.stop_reason)
+        return self.decode(output.token_ids[: -1 if output.stop_reason is not None else None])
+
+    def decode(self, token_ids: list[int]) -> str:
+        text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+        assert isinstance(text, str)
+        return text
 
 
 def log_sum_exp(logits: Numbers) -> float:

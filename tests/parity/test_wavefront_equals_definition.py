@@ -1,11 +1,13 @@
 """Whatever happens around a request, its tokens and thoughts are those of the slow loop.
 
-Each case draws a mix of requests (lengths, seeds, sampling settings, thought lengths), an engine
-(speculation depth, block size, row budget, pool, often too small for all), and a course of events
-(late arrivals, aborts), and compares token by token with the definition.
+Each case draws a mix of requests (lengths, seeds, completions, sampling settings, stop conditions,
+thought lengths), an engine (speculation depth, block size, row budget, pool, often too small for
+all), and a course of events (late arrivals, aborts), and compares token by token with the
+definition.
 """
 
 import random
+import string
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,9 +20,12 @@ from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestO
 from qstar_infer.sampling_params import SamplingParams
 
 from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
-from .slow_loop import SlowLoop, SlowOutput
+from .slow_loop import SlowLoop, SlowOutput, derived_seed
 from .toy import ARCHITECTURES, EOS, Toy, make_toy
 
+A, B = 64, 65
+"""Token ids of the byte tokenizer; biased, so that stop strings of two letters occur."""
+LETTERS = tuple(string.ascii_lowercase)
 PromptScores = list[dict[int, Logprob] | None]
 NUM_FAST, NUM_SEEDS = 4, 16
 CASES = [
@@ -38,6 +43,7 @@ def toy_of(architecture: str) -> Toy:
 def draw_params(draw: random.Random) -> SamplingParams:
     temperature = draw.choice([0.0, 0.0, 0.7, 1.0, 1.5])
     return SamplingParams(
+        n=draw.choice([1, 1, 1, 2, 3]),
         temperature=temperature,
         seed=draw.randrange(-(2**63), 2**63),
         max_tokens=draw.randint(1, 14),
@@ -48,8 +54,11 @@ def draw_params(draw: random.Random) -> SamplingParams:
         repetition_penalty=draw.choice([1.0, 1.0, 1.3]),
         presence_penalty=draw.choice([0.0, 0.5]),
         frequency_penalty=draw.choice([0.0, -0.3, 0.8]),
-        logit_bias=draw.choice([None, {EOS: 3.0, 7: -2.0}]),
-        stop_token_ids=draw.choice([(), (65, 101)]),
+        logit_bias=draw.choice([None, {EOS: 3.0, 7: -2.0}, {A: 9.0, B: 9.0}]),
+        stop=draw.choice([(), (), LETTERS, ("ab", "bba", "aaa")]),
+        stop_token_ids=draw.choice([(), (), tuple(range(0, 256, 9))]),
+        include_stop_str_in_output=draw.random() < 0.3,
+        logprobs=draw.choice([None, None, 0, 3]),
         ignore_eos=draw.random() < 0.3,
         num_thought_tokens=draw.choice([None, 0, 1, 2, 5]),
         thought_temperature=draw.choice([None, None, 0.0, 0.8]),
@@ -77,7 +86,8 @@ class Mix:
 
     requests: dict[str, EngineRequest]
     aborted: set[str]
-    got: dict[str, CompletionOutput]
+    got: dict[str, list[CompletionOutput]]
+    """For each request, its completions in the order of their index."""
     scores: dict[str, PromptScores]
     stats: EngineStats
 
@@ -90,11 +100,14 @@ def run_mix(toy: Toy, draw: random.Random) -> Mix:
             prompt_token_ids=[draw.randrange(256) for _ in range(draw.randint(1, 24))],
             params=draw_params(draw),
         )
-        for i in range(draw.randint(1, 7))
+        for i in range(draw.randint(1, 5))
     }
     arrivals = {name: draw.choice([0, 0, 3, 11]) for name in requests}
     aborts = {name: draw.randint(1, 20) for name in requests if draw.random() < 0.2}
-    got = {name: CompletionOutput(index=0) for name in requests}
+    got = {
+        name: [CompletionOutput(index=index) for index in range(request.params.n)]
+        for name, request in requests.items()
+    }
     scores: dict[str, PromptScores] = {}
     step = 0
     while arrivals or engine.has_work:
@@ -106,7 +119,8 @@ def run_mix(toy: Toy, draw: random.Random) -> Mix:
             arrivals.pop(name, None)
         for delta in engine.step():
             assert isinstance(delta, RequestOutput)
-            got[delta.request_id].extend(delta.outputs[0])
+            for part in delta.outputs:
+                got[delta.request_id][part.index].extend(part)
             if delta.prompt_logprobs is not None:
                 scores[delta.request_id] = delta.prompt_logprobs
         step += 1
@@ -115,7 +129,7 @@ def run_mix(toy: Toy, draw: random.Random) -> Mix:
     return Mix(requests, set(aborts), got, scores, engine.stats())
 
 
-def wanted(toy: Toy, request: EngineRequest) -> SlowOutput:
+def wanted(toy: Toy, request: EngineRequest, index: int) -> SlowOutput:
     params = request.params
     length = params.num_thought_tokens
     assert params.seed is not None
@@ -123,7 +137,7 @@ def wanted(toy: Toy, request: EngineRequest) -> SlowOutput:
         request.prompt_token_ids,
         params,
         num_thought_tokens=toy.model.num_thought_tokens if length is None else length,
-        seed=params.seed,
+        seed=derived_seed(params.seed, index),
         eos=EOS,
     )
 
@@ -134,6 +148,7 @@ def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> No
     if is_whole:
         assert len(got.token_ids) == len(want.token_ids)
         assert got.finish_reason is not None
+        assert (got.text, got.stop_reason) == (want.text, want.stop_reason)
     count = min(len(got.token_ids), want.firm_tokens())
     assert got.token_ids[:count] == want.token_ids[:count]
     assert [t.thought_token_ids for t in got.thoughts[:count]] == want.thoughts[:count]
@@ -147,6 +162,22 @@ def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> No
         assert thought.mixing_weight == pytest.approx(weight, abs=TOY_MIXING_WEIGHT)
         assert thought.logprob == pytest.approx(logprob, abs=TOY_LOGPROBS)
         assert thought.base_logprob == pytest.approx(base_logprob, abs=TOY_LOGPROBS)
+    for entry, distribution in zip((got.logprobs or [])[:count], want.distributions, strict=False):
+        for token_id, logprob_of in entry.items():
+            assert logprob_of.logprob == pytest.approx(distribution[token_id], abs=TOY_LOGPROBS)
+
+
+def compare_top_logprobs(got: CompletionOutput, want: SlowOutput, *, num_top: int) -> None:
+    """The chosen token comes first, then the most likely ones; rounding may change their order."""
+    assert got.logprobs is not None
+    assert len(got.logprobs) == len(got.token_ids)
+    count = min(len(got.token_ids), want.firm_tokens())
+    for i, (token_id, entry) in enumerate(zip(got.token_ids[:count], got.logprobs, strict=False)):
+        assert next(iter(entry)) == token_id
+        assert num_top <= len(entry) <= num_top + 1 or (num_top, len(entry)) == (0, 1)
+        likeliest = sorted(want.distributions[i])[::-1][:num_top]
+        best = sorted((each.logprob for each in entry.values()), reverse=True)[:num_top]
+        assert best == pytest.approx(likeliest, abs=TOY_LOGPROBS)
 
 
 def compare_scores(got: PromptScores, prompt: list[int], want: SlowOutput) -> None:
@@ -163,22 +194,32 @@ def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
 ) -> None:
     toy = toy_of(architecture)
     mix = run_mix(toy, random.Random(f"{architecture} {seed}"))
-    num_firm = num_tokens = 0
+    num_parted = num_outputs = 0
     for name, request in mix.requests.items():
-        want = wanted(toy, request)
-        compare(mix.got[name], want, was_aborted=name in mix.aborted)
-        if mix.got[name].token_ids and request.params.prompt_logprobs is not None:
-            compare_scores(mix.scores[name], request.prompt_token_ids, want)
-        num_firm += want.firm_tokens()
-        num_tokens += len(want.token_ids)
-    # A decision is a near tie about once in 1,000, and ends the comparison of one of the requests.
-    assert num_firm >= num_tokens / 2
+        for got in mix.got[name]:
+            want = wanted(toy, request, got.index)
+            compare(got, want, was_aborted=name in mix.aborted)
+            if request.params.logprobs is not None and got.token_ids:
+                compare_top_logprobs(got, want, num_top=request.params.logprobs)
+            if got.index == 0 and name in mix.scores:
+                compare_scores(mix.scores[name], request.prompt_token_ids, want)
+            num_parted += want.num_firm is not None
+            num_outputs += 1
+    # A decision is a near tie about once in 1,000, and ends the comparison of one of the outputs,
+    # which have up to 14 tokens and six decisions for each.
+    assert num_parted <= 1 + num_outputs / 4
 
 
-def test_the_mixes_reject_drafts_and_preempt() -> None:
+def test_the_mixes_hold_what_can_go_wrong() -> None:
     """The property above would mean little if nothing ever went wrong in the mixes."""
     toy = toy_of("llama")
-    stats = [run_mix(toy, random.Random(f"llama {seed}")).stats for seed in range(NUM_SEEDS)]
+    mixes = [run_mix(toy, random.Random(f"llama {seed}")) for seed in range(NUM_SEEDS)]
+    stats = [mix.stats for mix in mixes]
     assert sum(s.rejected for s in stats) > 20
     assert sum(s.accepted for s in stats) > 20
     assert sum(s.preemptions for s in stats) > 5
+    outputs = [output for mix in mixes for each in mix.got.values() for output in each]
+    assert sum(isinstance(output.stop_reason, str) for output in outputs) > 3
+    assert sum(isinstance(output.stop_reason, int) for output in outputs) > 1
+    assert sum(output.index > 0 and len(output.token_ids) > 0 for output in outputs) > 10
+    assert sum(bool(mix.scores) for mix in mixes) > 3
