@@ -36,7 +36,7 @@ def engine() -> Iterator[AsyncEngine]:
 
 
 def until_finished(news: News) -> list[RequestOutput]:
-    outputs = []
+    outputs: list[RequestOutput] = []
     while not (outputs and outputs[-1].finished):
         item = news.get(timeout=30)
         assert isinstance(item, RequestOutput)

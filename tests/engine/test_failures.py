@@ -3,6 +3,7 @@
 import queue
 import weakref
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ DEVICE_LOST = torch.AcceleratorError("CUDA error: device-side assert triggered")
 
 
 def request(name: str, length: int = 3, **fields: object) -> EngineRequest:
-    settings = {"max_tokens": 5, "seed": length, "ignore_eos": True, **fields}
+    settings: dict[str, Any] = {"max_tokens": 5, "seed": length, "ignore_eos": True, **fields}
     return EngineRequest(
         request_id=name,
         prompt_token_ids=list(range(1, length + 1)),
@@ -80,7 +81,7 @@ def thread() -> Iterator[AsyncEngine]:
     thread.close()
 
 
-def run(requests: Iterable[EngineRequest], **config: object) -> tuple[Texts, set[str]]:
+def run(requests: Iterable[EngineRequest], **config: Any) -> tuple[Texts, set[str]]:
     """The tokens of the requests that came to their end, and the names of those that failed."""
     engine = LLMEngine(make_toy().model, EngineConfig(**config))
     for one in requests:
@@ -173,10 +174,10 @@ def test_an_engine_goes_on_after_want_of_memory(
 def test_a_request_that_cannot_be_queued_ends_alone(
     thread: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object, seq: Sequence, *args: object, **fields: object) -> None:
+    def fail(completion: OutputProcessor, seq: Sequence, *args: Any, **fields: Any) -> None:
         if seq.request_id == "a" and seq.index == 1:
             raise IndexError("piece id is out of range")
-        begin(_, seq, *args, **fields)
+        begin(completion, seq, *args, **fields)
 
     begin = OutputProcessor.__init__
     monkeypatch.setattr(OutputProcessor, "__init__", fail)

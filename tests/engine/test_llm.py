@@ -1,6 +1,6 @@
 """What a user of `LLM` sees: shapes, stops, limits, refusals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def llm() -> LLM:
     return LLM(model=make_toy().model)
 
 
-def greedy(**fields: object) -> SamplingParams:
+def greedy(**fields: Any) -> SamplingParams:
     return SamplingParams(temperature=0.0, **{"max_tokens": 12, "ignore_eos": True, **fields})
 
 
@@ -79,6 +79,7 @@ def test_a_stream_is_the_whole_in_pieces(llm: LLM) -> None:
 def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
     stream = llm.stream(PROMPT, greedy())
     next(stream)
+    assert isinstance(stream, Generator)
     stream.close()
     llm.close()
 
@@ -142,8 +143,9 @@ def test_a_stop_token_ends_without_its_text(llm: LLM) -> None:
 
 
 def test_a_stop_string_ends_before_its_text(llm: LLM) -> None:
+    stop: Any = "bbb"  # Any: a bare string is accepted, although the declared type is a tuple
     params = SamplingParams(
-        temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop="bbb", ignore_eos=True
+        temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop=stop, ignore_eos=True
     )
     output = llm.generate([PROMPT], params)[0].outputs[0]
     assert output.finish_reason == "stop"
@@ -214,7 +216,7 @@ def test_no_draft_is_fed_beyond_the_end() -> None:
     ],
 )
 def test_a_request_that_cannot_be_served_names_its_fault(
-    llm: LLM, prompt: list[int], fields: dict[str, object], param: str
+    llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
         llm.generate([prompt], greedy(**fields))
@@ -243,11 +245,13 @@ def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
     toy = make_toy()
     llm = LLM(model=toy.model, num_blocks=12, block_size=4)
     before = llm.generate([PROMPT], greedy())[0].outputs[0].token_ids
+    embeddings = toy.model.backbone.get_input_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
     with torch.no_grad():
-        row = toy.model.backbone.get_input_embeddings().weight[99].clone()
-        toy.model.backbone.get_input_embeddings().weight[99] = float("nan")
+        row = embeddings.weight[99].clone()
+        embeddings.weight[99] = float("nan")
         llm.generate([[99] * 30], greedy(max_tokens=2))
-        toy.model.backbone.get_input_embeddings().weight[99] = row
+        embeddings.weight[99] = row
     assert llm.generate([PROMPT], greedy())[0].outputs[0].token_ids == before
 
 
@@ -266,7 +270,7 @@ def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
     ],
 )
 def test_a_huge_integer_is_refused_in_a_short_message(
-    llm: LLM, prompt: list[int], fields: dict[str, object], param: str
+    llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
     """Most were repeated digit by digit; `max_tokens` had one digit more than Python writes, once
     the prompt was added, and was no RequestError at all."""
@@ -312,7 +316,7 @@ def test_a_huge_integer_is_refused_in_a_short_message(
         {"num_thought_tokens": -1},
     ],
 )
-def test_settings_out_of_range_name_themselves(fields: dict[str, object]) -> None:
+def test_settings_out_of_range_name_themselves(fields: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as caught:
         SamplingParams(**fields)
     assert caught.value.param in fields
@@ -377,6 +381,6 @@ def test_a_model_that_cannot_be_told_is_refused(arguments: dict[str, Any], messa
     "fields",
     [{"speculation": "fast"}, {"speculation": -1}, {"block_size": 0}, {"max_model_len": 257}],
 )
-def test_an_engine_that_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+def test_an_engine_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LLM(model=make_toy().model, **fields)

@@ -1,11 +1,11 @@
 """Prompt scores are the oracle's, however the pool and the chunks cut them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 
-from qstar_infer import LLM, SamplingParams
+from qstar_infer import LLM, RequestOutput, SamplingParams
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
@@ -26,7 +26,7 @@ PROMPT = [72, 105, 33, 1, 200, 14, 9, 44, 45, 46, 47]
         {"block_size": 4, "num_blocks": 8},
     ],
 )
-def test_scores_are_those_of_the_oracle(engine: dict[str, int], num_thought_tokens: int) -> None:
+def test_scores_are_those_of_the_oracle(engine: dict[str, Any], num_thought_tokens: int) -> None:
     toy = make_toy()
     llm = LLM(model=toy.model, **engine)
     params = SamplingParams(
@@ -99,7 +99,11 @@ def test_an_output_does_not_end_before_its_prompt_is_scored(
     )
     request = EngineRequest(request_id="r", prompt_token_ids=prompt, params=params)
     engine.add_request(engine.admission.admit(request))
-    deltas = [delta for _ in range(20) for delta in engine.step()]
+    deltas: list[RequestOutput] = []
+    for _ in range(20):
+        for news in engine.step():
+            assert isinstance(news, RequestOutput)
+            deltas.append(news)
     assert [len(delta.prompt_logprobs or []) for delta in deltas] == [len(prompt)]
     assert [len(thought.thought_token_ids) for thought in deltas[0].outputs[0].thoughts] == [0]
     assert deltas[0].finished

@@ -1,15 +1,15 @@
 """`qstar eval`: a whole run, and the mistakes it names before a model is loaded."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from qstar_eval import output, runner
+from qstar_eval import runner
 from qstar_eval.cli import evaluate
 from qstar_eval.provenance import locked
 from qstar_infer.checkpoint import save_model
@@ -124,7 +124,7 @@ def test_plots_and_pages_of_an_earlier_call_do_not_stay(config: Path) -> None:
 def test_without_matplotlib_the_rest_is_written(
     config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(output.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     save_model(make_toy().model, config.parent / "toy")
     assert invoke(config, str(config.parent / "toy")).exit_code == 0
     assert "matplotlib is not installed" in caplog.text

@@ -243,7 +243,7 @@ def test_a_task_is_added_without_measuring_the_others_again(
 ) -> None:
     run(tmp_path, [directory / "one"])
     monkeypatch.setattr(HeldOutTask, "measure", lambda *_: pytest.fail("measured again"))
-    more = {"texts": [*SETTINGS["texts"], {"name": "more", "path": "unread.jsonl"}]}
+    more: dict[str, Any] = {"texts": [*SETTINGS["texts"], {"name": "more", "path": "unread.jsonl"}]}
     results = run(tmp_path, [directory / "one"], tasks=[Answers(), held_out()], **more)
     assert names(results)[:3] == ["one answers 0", "one answers 2-sampled", "one texts 0"]
     assert not any(result.missing for result in results)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -32,7 +32,9 @@ def train_steps(
     module = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
     if world > 1:
         mesh = init_device_mesh("cpu", (world,))
-        for layer in module.model.backbone.base_model.layers:
+        layers = module.model.backbone.base_model.layers
+        assert isinstance(layers, nn.ModuleList)
+        for layer in layers:
             fully_shard(layer, mesh=mesh)
         fully_shard(module, mesh=mesh)
     optimizer = torch.optim.AdamW(parameter_groups(module, settings.optimizer))

@@ -176,7 +176,11 @@ def test_a_checkpoint_that_does_not_fit_the_disk_leaves_the_earlier_one(
     config: Path, tmp_path: Path, name: str, file: str
 ) -> None:
     """The earlier one was deleted first, and the new one "could not be loaded"."""
-    changes = {"steps": 1, "model": str(config.parent / "plain"), "lora": {"rank": 2}}
+    changes: dict[str, Any] = {
+        "steps": 1,
+        "model": str(config.parent / "plain"),
+        "lora": {"rank": 2},
+    }
     directory = run(config, tmp_path / "run", **changes)
     before = {path: path.read_bytes() for path in (directory / name).iterdir()}
     message = rf"run/\.?{name} c.* be written: .*[Ll]arge.* Free space"

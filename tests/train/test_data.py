@@ -163,6 +163,7 @@ def test_delimiters_not_marked_special_are_plain_text_too() -> None:
     tokenizer = byte_tokenizer()
     tokenizer.add_tokens(["[think]"])
     think = tokenizer.convert_tokens_to_ids("[think]")
+    assert isinstance(think, int)
     assert PlainEncoder(tokenizer).encode(["[think]"], where="x")[0].tolist() == [think, EOS]
     assert len(PlainEncoder(tokenizer, [think]).encode(["[think]"], where="x")[0]) == 8
 
@@ -200,7 +201,7 @@ def test_too_little_text(make_file: MakeFile, streaming: bool) -> None:
     [({"window": 0}, "window = 0 must be at least 1"), ({"seed": -1}, "seed = -1")],
 )
 def test_arguments_out_of_range(
-    make_file: MakeFile, arguments: dict[str, int], message: str
+    make_file: MakeFile, arguments: dict[str, Any], message: str
 ) -> None:
     source = SourceConfig(path=make_file("abc"))
     with pytest.raises(ConfigError, match=message):

@@ -47,9 +47,9 @@ def test_two_processes_give_the_losses_of_one(config: Path, tmp_path: Path) -> N
     command = ("-m", "qstar_train", "--config", str(config), "--set", "objective.think_every=2")
     odd = launch(*command, "--set", f"output={tmp_path / 'odd'}", "--set", "batch_size=3")
     assert "cannot be divided evenly among 2 processes" in odd.stderr  # there really are two
-    two = launch(*command, "--set", f"output={tmp_path / 'two'}")
-    assert two.returncode == 0, two.stderr[-3000:]
-    assert two.stderr.count("The checkpoint is in") == 1  # each process once said so
+    launched = launch(*command, "--set", f"output={tmp_path / 'two'}")
+    assert launched.returncode == 0, launched.stderr[-3000:]
+    assert launched.stderr.count("The checkpoint is in") == 1  # each process once said so
     one, two = metrics_of(tmp_path / "one"), metrics_of(tmp_path / "two")
     assert len(one) == len(two) == 4
     for ours, theirs in zip(one, two, strict=True):

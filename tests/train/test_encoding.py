@@ -5,6 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers.models import Model
+from tokenizers.normalizers import Normalizer
+from tokenizers.pre_tokenizers import PreTokenizer
+from tokenizers.trainers import Trainer
 from transformers import PreTrainedTokenizerFast
 
 from qstar_train.data import encoding
@@ -31,7 +35,7 @@ def text(length: int, parts: list[str] = PARTS) -> str:
 
 
 def bpe(
-    pre_tokenizer: object = None, normalizer: object = None
+    pre_tokenizer: PreTokenizer | None = None, normalizer: Normalizer | None = None
 ) -> Callable[[], PreTrainedTokenizerFast]:
     def make() -> PreTrainedTokenizerFast:
         alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -47,7 +51,10 @@ def unigram() -> PreTrainedTokenizerFast:
 
 
 def trained(
-    model: object, trainer: object, pre_tokenizer: object, normalizer: object
+    model: Model,
+    trainer: Trainer,
+    pre_tokenizer: PreTokenizer | None,
+    normalizer: Normalizer | None,
 ) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(model)
     if pre_tokenizer is not None:

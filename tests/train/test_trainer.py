@@ -75,7 +75,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
 
 @pytest.mark.parametrize("changes", [{"micro_batch_size": 1}, {"gradient_checkpointing": True}])
 def test_how_the_work_is_cut_changes_nothing(
-    config: Path, tmp_path: Path, changes: dict[str, object]
+    config: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     want = load_file(
         run(config, tmp_path / "a", steps=2) / "states/step-000002/weights.safetensors"
@@ -91,7 +91,7 @@ def test_how_the_work_is_cut_changes_nothing(
 def test_everything_that_learns_moves_and_nothing_else(
     config: Path, tmp_path: Path, model: str, lora: dict[str, int] | None
 ) -> None:
-    changes = {"model": str(config.parent / model), "lora": lora}
+    changes: dict[str, Any] = {"model": str(config.parent / model), "lora": lora}
     settings = config_of(config, **changes)
     before = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
     state = run(config, tmp_path / "run", steps=4, **changes) / "states" / "step-000004"
@@ -151,7 +151,8 @@ def test_weights_that_are_not_finite_stop_before_the_update(
 
     def poisoned(config: TrainConfig, **options: Any) -> tuple[QuietStarModel, TrainConfig]:
         model, config = load_to_train(config, **options)
-        model.backbone.base_model.layers[0].mlp.up_proj.weight.data[0, 0] = float("nan")
+        weight = model.backbone.base_model.get_parameter("layers.0.mlp.up_proj.weight")
+        weight.data[0, 0] = float("nan")
         return model, config
 
     monkeypatch.setattr("qstar_train.trainer.train.load_to_train", poisoned)
@@ -203,7 +204,10 @@ def test_a_run_goes_on_with_other_rates_and_for_longer(
 ) -> None:
     """A run that stopped at NaN was told to go on with a smaller rate, and then refused that."""
     directory = run(config, tmp_path / "run", steps=2)
-    changes = {"optimizer.learning_rate": 1e-4, "optimizer.schedule": "constant"}
+    changes: dict[str, Any] = {
+        "optimizer.learning_rate": 1e-4,
+        "optimizer.schedule": "constant",
+    }
     run(config, directory, steps=3, **changes, resume=True)
     assert (
         "continues with other settings: optimizer.learning_rate was 0.001 and is 0.0001"
@@ -223,7 +227,7 @@ def test_a_run_goes_on_with_the_models_and_text_that_it_began_with(
         shutil.copytree(config.parent / name, tmp_path / name)
     text = tmp_path / "text.txt"
     text.write_text((config.parent / "text.txt").read_text())
-    changes = {
+    changes: dict[str, Any] = {
         "model": str(tmp_path / "toy"),
         "teacher": str(tmp_path / "plain"),
         "objective.teacher_weight": 1,
@@ -352,10 +356,20 @@ def test_a_window_with_its_thoughts_fits_the_positions(config: Path, tmp_path: P
 
 def test_dropout_is_off(config: Path, tmp_path: Path) -> None:
     """Its noise was of no seed: no two runs were the same, nor was one that was resumed."""
-    sizes = {"vocab_size": 260, "n_positions": 64, "n_embd": 32, "n_layer": 1, "n_head": 2}
+    sizes: dict[str, Any] = {
+        "vocab_size": 260,
+        "n_positions": 64,
+        "n_embd": 32,
+        "n_layer": 1,
+        "n_head": 2,
+    }
     backbone = GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.5, embd_pdrop=0.5))
     save_model(QuietStarModel(backbone, byte_tokenizer()), tmp_path / "gpt2")
-    changes = {"model": str(tmp_path / "gpt2"), "thought_lengths": [2], "steps": 2}
+    changes: dict[str, Any] = {
+        "model": str(tmp_path / "gpt2"),
+        "thought_lengths": [2],
+        "steps": 2,
+    }
     first, second = (run(config, tmp_path / name, **changes) for name in "ab")
     assert metrics_of(first) == metrics_of(second)
 
@@ -377,7 +391,12 @@ def test_an_adapter_is_trained_further(config: Path, tmp_path: Path) -> None:
     source = str(config.parent / "plain")
     first = run(config, tmp_path / "first", model=source, lora=LORA) / "adapter"
     still = {"learning_rate": 1e-12, "warmup_steps": 0}
-    again = {"model": str(first), "lora": LORA, "optimizer": still, "steps": 1}
+    again: dict[str, Any] = {
+        "model": str(first),
+        "lora": LORA,
+        "optimizer": still,
+        "steps": 1,
+    }
     second = run(config, tmp_path / "second", **again) / "adapter"
     assert json.loads((second / "adapter_config.json").read_text()) == json.loads(
         (first / "adapter_config.json").read_text()
