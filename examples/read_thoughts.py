@@ -8,7 +8,6 @@ use. It needs no engine and gives tensors.
 
 import argparse
 
-import torch
 from torch import Tensor
 
 from qstar_infer import load_model
@@ -37,12 +36,12 @@ def main() -> None:
     ids = token_ids[0].to(model.device)
     base = logprobs_of_next(model.mask_delimiters(trace.base_logits[0]), ids)
     gain = logprobs_of_next(trace.logits[0], ids) - base
-    print(f"{gain.mean():+.4f} nats per token from thinking; the largest changes:")
+    print(f"{gain.mean():+.4f} nats per token from thinking")
+    print("the largest changes: token, log-probability without its thought, change")
     for at in gain.abs().topk(min(NUM_SHOWN, len(gain))).indices.tolist():
         token = model.tokenizer.decode([int(ids[at + 1])])
         thought = model.tokenizer.decode(trace.thought_ids[0, at].tolist())
-        chances = torch.stack([base[at], base[at] + gain[at]]).exp().tolist()
-        print(f"{token!r:16} {chances[0]:.3f} -> {chances[1]:.3f}  thought {thought!r}")
+        print(f"{token!r:16} {base[at]:7.3f} {gain[at]:+.3f}  thought {thought!r}")
 
 
 if __name__ == "__main__":
