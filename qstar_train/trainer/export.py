@@ -43,6 +43,7 @@ def export_checkpoint(config: TrainConfig, directory: RunDirectory, state: Path)
         model.config = dataclasses.replace(
             model.config,
             num_talk_tokens=config.objective.num_talk_tokens,
+            thought_temperature=config.objective.thought_temperature,
             training={
                 "method": "Quiet-STaR (arXiv 2403.09629)",
                 "state": state.name,

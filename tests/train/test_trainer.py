@@ -121,13 +121,15 @@ def test_the_checkpoint_loads_and_the_adapter_is_the_same_model(
     config: Path, tmp_path: Path
 ) -> None:
     plain = str(config.parent / "plain")
-    directory = run(config, tmp_path / "run", lora=LORA, model=plain)
+    objective = {"num_talk_tokens": 2, "thought_temperature": 0.6}
+    directory = run(config, tmp_path / "run", lora=LORA, model=plain, objective=objective)
     ids = torch.randint(0, 256, (1, 9), generator=torch.Generator().manual_seed(1))
     merged = load_model(directory / "model", dtype="float32", device="cpu")
     adapted = load_model(directory / "adapter", dtype="float32", device="cpu")
     assert merged.config is not None
     assert merged.config.training is not None
     assert merged.config.num_talk_tokens == 2
+    assert merged.config.thought_temperature == 0.6  # requests take the one it was trained at
     # The adapter is kept in bfloat16.
     got, want = adapted.think(ids), merged.think(ids)
     torch.testing.assert_close(got.base_logits, want.base_logits, rtol=0.02, atol=0.02)
