@@ -6,7 +6,8 @@ The imports are read from the source, function-local and type-only ones included
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,28 @@ EVAL_MAY_IMPORT = {
     "qstar_train.config_file",
 }
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
+PLAIN_DATA = {
+    *("config", "engine_args", "errors", "outputs"),
+    *("ranking", "sampling_defaults", "sampling_params", "step"),
+}
+INFER_MAY_IMPORT: dict[str, set[str]] = {
+    **dict.fromkeys(PLAIN_DATA, set()),
+    "hardware": set(),
+    "text": set(),
+    "sampling": set(),
+    "kv_cache": set(),
+    "wavefront": {"kv_cache"},
+    "attention": {"kv_cache"},
+    "model": {"attention", "sampling"},
+    "checkpoint": {"hardware", "model"},
+    "engine": {
+        *("attention", "checkpoint", "kv_cache", "model"),
+        *("sampling", "text", "wavefront"),
+    },
+    "llm": {"engine", "model"},
+    "bench": {"checkpoint", "llm", "model"},
+}
+"""What each part of `qstar_infer` may import, in addition to itself and plain data."""
 TORCH_FREE = [
     "qstar_infer",
     "qstar_infer.errors",
@@ -101,6 +124,37 @@ def test_only_the_command_line_imports_the_command_line(path: Path) -> None:
     if (ROOT / "qstar_infer/cli") in path.parents:
         return
     assert not [name for name in imports_of(path) if is_within(name, {"qstar_infer.cli"})]
+
+
+@pytest.mark.parametrize("part", INFER_MAY_IMPORT)
+def test_parts_of_qstar_infer_import_only_what_is_below_them(part: str) -> None:
+    folder = ROOT / "qstar_infer" / part
+    allowed = {f"qstar_infer.{name}" for name in {part} | PLAIN_DATA | INFER_MAY_IMPORT[part]}
+    for path in sources(f"qstar_infer/{part}") if folder.is_dir() else [folder.with_suffix(".py")]:
+        ours = [name for name in imports_of(path) if is_within(name, {"qstar_infer"})]
+        assert not [name for name in ours if not is_within(name, allowed)], relative(path)
+
+
+def test_no_import_circle() -> None:
+    """A circle works only as long as the right module is imported first."""
+    packages = ("qstar_infer", "qstar_train", "qstar_eval", "server/qstar_server")
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removeprefix("server."): path
+        for package in packages
+        for path in sources(package)
+    }
+    graph = {
+        module: {known for name in imports_of(path) if (known := module_of(name, modules))}
+        for module, path in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def module_of(name: str, modules: Container[str]) -> str | None:
+    """The module that `import name` or `from ... import` reads; None: it is not ours."""
+    candidates = (name, f"{name}.__init__", name.rpartition(".")[0])
+    candidates += (f"{candidates[2]}.__init__",)
+    return next((each for each in candidates if each in modules), None)
 
 
 @pytest.mark.parametrize("path", sources("qstar_train"), ids=relative)
