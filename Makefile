@@ -53,7 +53,7 @@ lint: setup ## ruff: style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-type: setup ## mypy, strict: packages, tests, benchmarks and scripts
+type: setup ## mypy, strict: packages, tests, benchmarks, scripts and examples
 	$(BIN)/mypy
 
 # Workers of one thread each (tests/conftest.py); each takes 1 to 2 GB.

@@ -12,7 +12,7 @@ import qstar_infer
 ROOT = Path(__file__).parents[2]
 SOURCE_DIRS = (
     *("qstar_infer", "qstar_train", "qstar_eval", "server"),
-    *("clients", "benchmarks", "scripts", "tests"),
+    *("clients", "benchmarks", "scripts", "examples", "tests"),
 )
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".yaml", ".html"}
 MAX_LINES = 400

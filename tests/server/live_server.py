@@ -11,7 +11,7 @@ from qstar_server.app import create_app
 from qstar_server.config import ServerConfig
 from qstar_server.lifecycle import DrainingServer
 
-from tests.server.fake_engine import FakeEngine
+from qstar_infer.engine.protocol import Engine
 
 
 @dataclass
@@ -37,7 +37,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> Non
         time.sleep(0.005)
 
 
-def start_server(engine: FakeEngine, config: ServerConfig) -> LiveServer:
+def start_server(engine: Engine, config: ServerConfig) -> LiveServer:
     app = create_app(lambda: engine, config)
     server = DrainingServer(app, config, announce=lambda _: None)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -18,7 +18,7 @@ class CompletionParams(TypedDict, total=False):
     min_tokens: int | None
     """No end-of-sequence token before this many."""
     temperature: float | None
-    """0 is greedy; 1 unless given."""
+    """0 is greedy; the checkpoint's default, else 1, unless given."""
     top_p: float | None
     top_k: int | None
     min_p: float | None
@@ -42,7 +42,7 @@ class CompletionParams(TypedDict, total=False):
     num_thought_tokens: int | None
     """Sampled tokens in each thought; as trained unless given, 0 does not think."""
     thought_temperature: float | None
-    """0 when `temperature` is 0, else 1, unless given."""
+    """0 when `temperature` is 0, else the checkpoint's default, else 1, unless given."""
     think_threshold: float | None
     """Skip a thought where the model without it is at least this sure. Faster, approximate."""
 
