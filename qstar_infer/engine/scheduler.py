@@ -70,7 +70,7 @@ class Scheduler:
                 continue  # preempted a moment ago
             depth = self._depth.of(seq.num_thought_tokens, num_decoding=num_decoding)
             depth = depth if num_drafts < self._max_drafts else 0
-            feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left), steps)
+            feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left))
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
                 num_drafts -= seq.wavefront.num_drafts_fed
@@ -113,13 +113,11 @@ class Scheduler:
         num_in_flight = sum(len(seq.scoring.lanes) for seq in self.running if seq.scoring)
         return max(0, self.config.scoring_positions - num_in_flight)
 
-    def _reserve(
-        self, seq: Sequence, feed_end: int, steps: dict[Sequence, SequenceStep]
-    ) -> int | None:
+    def _reserve(self, seq: Sequence, feed_end: int) -> int | None:
         """Make sure of the blocks for feeding `[num_computed, feed_end)`.
 
         A draft that finds no blocks waits. A verified token that finds none preempts the newest
-        sequence (undoing its part in this step), which may be this one.
+        sequence, which may be this one; a preempted sequence has no part in this step.
 
         Returns:
             `feed_end`, or an earlier end that fits; None if the sequence itself was preempted.
@@ -139,7 +137,6 @@ class Scheduler:
             else:
                 newest = self.running[-1]
                 self._preempt(newest)
-                steps.pop(newest, None)
                 if newest is seq:
                     return None
 
