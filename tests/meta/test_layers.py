@@ -152,8 +152,8 @@ def test_no_import_circle() -> None:
 
 def module_of(name: str, modules: Container[str]) -> str | None:
     """The module that `import name` or `from ... import` reads; None: it is not ours."""
-    candidates = (name, f"{name}.__init__", name.rpartition(".")[0])
-    candidates += (f"{candidates[2]}.__init__",)
+    outer = name.rpartition(".")[0]
+    candidates = (name, f"{name}.__init__", outer, f"{outer}.__init__")
     return next((each for each in candidates if each in modules), None)
 
 
