@@ -1,7 +1,7 @@
 """`LLM`: load a model, generate, look at the thoughts. Everything runs on the caller's thread."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from numbers import Integral
 from operator import index
 from pathlib import Path
@@ -124,8 +124,8 @@ class LLM:
 
     def stream(
         self, prompt: Prompt, sampling_params: SamplingParams | None = None
-    ) -> Iterator[RequestOutput]:
-        """Complete one prompt, delta by delta. Closing the iterator aborts the request.
+    ) -> Generator[RequestOutput, None, None]:
+        """Complete one prompt, delta by delta. Closing the generator aborts the request.
 
         Raises:
             RequestError: as `generate`, on the first step.

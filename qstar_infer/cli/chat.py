@@ -132,7 +132,7 @@ class Conversation:
                     printer.push(output)
                 if is_interrupted.is_set():
                     break
-            _close(stream)
+            stream.close()
         printer.finish()
         if self._console.is_terminal:
             printer.print_summary(time.perf_counter() - started)
@@ -171,10 +171,3 @@ def catch_interrupt() -> Iterator[threading.Event]:
         yield is_interrupted
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _close(stream: Iterator[Any]) -> None:
-    """Abort the request of a stream that was not read to its end."""
-    close = getattr(stream, "close", None)
-    if close is not None:
-        close()
