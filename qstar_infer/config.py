@@ -8,7 +8,8 @@ from qstar_infer.errors import ConfigError
 Speculation = Literal["auto", "off"] | int
 
 
-def _setting(default: Any, text: str) -> Any:
+def setting(default: Any, text: str) -> Any:
+    """A dataclass field with a default and the help text that the command line shows."""
     return field(default=default, metadata={"help": text})
 
 
@@ -20,29 +21,29 @@ class EngineConfig:
         ConfigError: a field is out of range.
     """
 
-    speculation: Speculation = _setting(
+    speculation: Speculation = setting(
         "auto",
         "How many tokens drafts may run ahead: auto, off or a number. Never changes a result.",
     )
-    block_size: int = _setting(16, "Token slots per key/value block.")
-    num_blocks: int | None = _setting(None, "Key/value blocks; by default sized from free memory.")
-    max_model_len: int | None = _setting(
+    block_size: int = setting(16, "Token slots per key/value block.")
+    num_blocks: int | None = setting(None, "Key/value blocks; by default sized from free memory.")
+    max_model_len: int | None = setting(
         None, "Most visible tokens of a sequence, prompt included; by default the model's limit."
     )
-    max_num_seqs: int = _setting(64, "Most sequences that run at once.")
-    max_queue: int = _setting(256, "Most sequences that wait; one more is refused.")
-    max_rows: int = _setting(
+    max_num_seqs: int = setting(64, "Most sequences that run at once.")
+    max_queue: int = setting(256, "Most sequences that wait; one more is refused.")
+    max_rows: int = setting(
         512, "Most rows a step uses for prefill, in addition to the rows of thoughts in flight."
     )
-    speculation_rows: int | None = _setting(
+    speculation_rows: int | None = setting(
         None,
         "Rows up to which a step costs little more than one row; auto speculation drafts within "
         "it. By default 64 on a CPU, 256 on an accelerator.",
     )
-    scoring_positions: int = _setting(
+    scoring_positions: int = setting(
         32, "Most prompt positions scored at once for prompt_logprobs; bounds the logits held."
     )
-    max_thought_tokens: int = _setting(64, "Longest thought a request may ask for.")
+    max_thought_tokens: int = setting(64, "Longest thought a request may ask for.")
 
     def __post_init__(self) -> None:
         if self.speculation not in ("auto", "off"):

@@ -5,21 +5,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from qstar_infer.config import EngineConfig, parse_speculation
+from qstar_infer.config import EngineConfig, parse_speculation, setting
 from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
 ThoughtVectors = Literal["kept", "literal"]
 """Which vectors delimit a published checkpoint's thoughts; "literal" feeds what its evaluation
 script feeds."""
-
-
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +26,23 @@ class EngineArgs:
         ConfigError: a value is out of range.
     """
 
-    model: str | None = _setting(
+    model: str | None = setting(
         None, "Checkpoint directory or hub id; without it, the default model."
     )
-    dtype: str = _setting("auto", "auto, stored, float32, bfloat16 or float16.")
-    device: str = _setting("auto", "auto, cpu, cuda or cuda:N.")
-    quantization: str = _setting("none", "none, int8 or nf4.")
-    revision: str | None = _setting(None, "Branch, tag or commit of a hub repository.")
-    num_thought_tokens: int | None = _setting(
+    dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    quantization: str = setting("none", "none, int8 or nf4.")
+    revision: str | None = setting(None, "Branch, tag or commit of a hub repository.")
+    num_thought_tokens: int | None = setting(
         None, "Tokens per thought, in place of the checkpoint's number."
     )
-    thought_vectors: ThoughtVectors = _setting(
+    thought_vectors: ThoughtVectors = setting(
         "kept", "kept or literal: which vectors of a published checkpoint delimit thoughts."
     )
-    generation_config: Literal["auto", "none"] = _setting(
+    generation_config: Literal["auto", "none"] = setting(
         "auto", "auto: sampling defaults come from the checkpoint; none: they do not."
     )
-    served_model_name: str | None = _setting(
+    served_model_name: str | None = setting(
         None, "The model's name in requests; by default its own."
     )
     engine: EngineConfig = EngineConfig()
