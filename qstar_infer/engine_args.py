@@ -1,6 +1,6 @@
-"""Everything that chooses a model and sizes its engine, in one object.
+"""All settings of an engine in one object: which model to load, and the engine's limits.
 
-`LLM(...)`, the command line and the environment all make an `EngineArgs`. Plain data, no torch.
+`LLM(...)`, the command line and the environment all create an `EngineArgs`. Plain data, no torch.
 """
 
 import os
@@ -14,39 +14,39 @@ from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
 ThoughtVectors = Literal["kept", "literal"]
-"""Which vectors delimit a published checkpoint's thoughts; "literal" feeds what its evaluation
-script feeds."""
+"""Which vectors delimit the thoughts of a published checkpoint: the trained ones ("kept"), or those
+that its evaluation script really uses ("literal")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineArgs:
-    """Which model to load and how, and the limits of its engine.
+    """Which model to load, how to load it, and the limits of its engine.
 
     Raises:
         ConfigError: a value is out of range.
     """
 
     model: str | None = setting(
-        None, "Checkpoint directory or hub id; without it, the default model."
+        None, "Checkpoint directory, .gguf file or hub id; default: the default model."
     )
     dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     quantization: str = setting("none", "none, int8 or nf4.")
     revision: str | None = setting(None, "Branch, tag or commit of a hub repository.")
     num_thought_tokens: int | None = setting(
-        None, "Tokens per thought, in place of the checkpoint's number."
+        None, "Tokens per thought; default: as stored in the checkpoint."
     )
     thought_vectors: ThoughtVectors = setting(
         "kept", "kept or literal: which vectors of a published checkpoint delimit thoughts."
     )
     generation_config: Literal["auto", "none"] = setting(
-        "auto", "auto: sampling defaults come from the checkpoint; none: they do not."
+        "auto", "auto: use the checkpoint's sampling defaults; none: ignore them."
     )
     served_model_name: str | None = setting(
-        None, "The model's name in requests; by default its own."
+        None, "The model's name in requests; default: the checkpoint's name."
     )
     engine: EngineConfig = EngineConfig()
-    """Limits of the engine. Each of its fields is a setting of its own by name; see `of`."""
+    """Limits of the engine. `of` takes each of its fields as a separate setting."""
 
     def __post_init__(self) -> None:
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
@@ -54,7 +54,7 @@ class EngineArgs:
 
     @classmethod
     def of(cls, **settings: Any) -> "EngineArgs":
-        """From settings by name, those of `EngineConfig` among them.
+        """Create from settings by name, including the fields of `EngineConfig`.
 
         Raises:
             ConfigError: a name is unknown, or a value is out of range.
@@ -68,7 +68,7 @@ class EngineArgs:
         return cls(**own, engine=EngineConfig(**limits))
 
     def settings(self) -> dict[str, Any]:
-        """Every setting by name: what `of` takes."""
+        """All settings by name, as `of` takes them."""
         own = {name: getattr(self, name) for name in _OWN}
         return own | {item.name: getattr(self.engine, item.name) for item in fields(EngineConfig)}
 
@@ -76,13 +76,14 @@ class EngineArgs:
     def from_environment(
         cls, environ: Mapping[str, str] | None = None, **given: Any
     ) -> "EngineArgs":
-        """From variables such as QSTAR_MAX_NUM_SEQS; what is given by name wins.
+        """Create from environment variables such as QSTAR_MAX_NUM_SEQS.
 
         Args:
-            environ: None: the process's own environment.
+            environ: the variables; None: those of this process.
+            **given: settings by name; they win over the environment.
 
         Raises:
-            ConfigError: a value cannot be read or is out of range.
+            ConfigError: a value cannot be parsed or is out of range.
         """
         variables = os.environ if environ is None else environ
         settings: dict[str, Any] = {}
@@ -94,7 +95,7 @@ class EngineArgs:
 
 
 def setting_types() -> dict[str, Any]:
-    """Name and type of every setting: those of `EngineArgs`, then those of `EngineConfig`."""
+    """Name and type of each setting: those of `EngineArgs`, then those of `EngineConfig`."""
     own = get_type_hints(EngineArgs)
     limits = get_type_hints(EngineConfig)
     return {name: own[name] for name in _OWN} | {
@@ -103,7 +104,7 @@ def setting_types() -> dict[str, Any]:
 
 
 def setting_help(name: str) -> str:
-    """One line for the command line's help."""
+    """One line of help for the command line."""
     both = (*fields(EngineArgs), *fields(EngineConfig))
     return next(str(item.metadata["help"]) for item in both if item.name == name)
 

@@ -1,21 +1,21 @@
-"""Every error this project raises on purpose.
+"""All errors that this project raises deliberately.
 
     QStarError
     +-- ConfigError         a setting is wrong (also a ValueError)
     +-- CheckpointError     a checkpoint cannot be loaded or saved
     +-- RequestError        one request asks for something impossible (also a ValueError)
-    |   +-- ContextLengthError
-    +-- QueueFullError      the server holds as many requests as it may; try again later
-    +-- RequestFailedError  the engine failed at a request; others go on
-    +-- EngineDeadError     the engine stopped; nothing will answer until a restart
-        +-- EngineClosedError   it was told to stop
+    |   +-- ContextLengthError  the prompt and the requested tokens exceed the context
+    +-- QueueFullError      the engine holds as many sequences as it may; try again later
+    +-- RequestFailedError  an internal error ended one request; other requests continue
+    +-- EngineDeadError     the engine stopped; requests fail until a restart
+        +-- EngineClosedError   the engine was closed deliberately
 
 A message says what is wrong, with which value, and what to do about it.
 """
 
 
 class QStarError(Exception):
-    """Base of every error of this project."""
+    """Base class of all errors of this project."""
 
 
 class ConfigError(QStarError, ValueError):
@@ -27,10 +27,10 @@ class CheckpointError(QStarError):
 
 
 class RequestError(QStarError, ValueError):
-    """A request that can never succeed as it stands.
+    """A request is invalid and can never succeed.
 
     Attributes:
-        param: the request field at fault, or None when it is the request as a whole.
+        param: the request field at fault; None if the request as a whole is.
         code: a machine-readable reason, or None.
     """
 
@@ -41,7 +41,7 @@ class RequestError(QStarError, ValueError):
 
 
 class ContextLengthError(RequestError):
-    """The prompt, or the prompt and the tokens asked for, exceed the context."""
+    """The prompt, or the prompt plus the requested tokens, exceeds the context."""
 
     def __init__(self, message: str, *, param: str | None = "prompt") -> None:
         super().__init__(message, param=param, code="context_length_exceeded")
@@ -51,7 +51,7 @@ class QueueFullError(QStarError):
     """The waiting queue is full.
 
     Attributes:
-        retry_after_s: whole seconds, at least 1, after which a retry is sensible.
+        retry_after_s: suggested delay before a retry, in whole seconds, at least 1.
     """
 
     def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
@@ -60,12 +60,12 @@ class QueueFullError(QStarError):
 
 
 class RequestFailedError(QStarError):
-    """An error of the engine's own ended this request; its cause is the exception's cause."""
+    """An internal engine error ended this request; `__cause__` is the original error."""
 
 
 class EngineDeadError(QStarError):
-    """The engine loop has ended, by an error but for the subclass; open requests end with this."""
+    """The engine loop has ended because of an error; open requests end with this error."""
 
 
 class EngineClosedError(EngineDeadError):
-    """The engine was closed on purpose; requests that were still open end with this."""
+    """The engine was closed deliberately; open requests end with this error."""

@@ -1,4 +1,4 @@
-"""`LLM`: load a model, generate, look at the thoughts. Everything runs on the caller's thread."""
+"""`LLM`: offline inference on the caller's thread, without a server."""
 
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -45,15 +45,16 @@ class LLM:
     ) -> None:
         """
         Args:
-            source: as `load_model` takes it; None is the default model.
-            model: a model already loaded, in place of `source` and of how to load it; or vLLM's
-                word for `source`.
-            ranker: orders the candidates of `best_of`; None: by mean log-probability.
+            source: a directory, a .gguf file or a hub id; None: the default model.
+            model: a loaded model, to use instead of loading `source`; or an alias of `source`, as
+                in vLLM.
+            ranker: ranks the candidates of `best_of`; None: by mean log-probability.
             **settings: any setting of `EngineArgs` and `EngineConfig`, such as `dtype`, `device`,
                 `quantization`, `speculation` ("auto", "off" or a depth) or `max_num_seqs`.
 
         Raises:
-            CheckpointError, ConfigError: as `load_model` and the settings.
+            CheckpointError: the checkpoint cannot be loaded.
+            ConfigError: a setting is unknown or out of range, or does not fit the model.
         """
         loaded, source = _model_or_source(model, source)
         settings = {name: _as_text(value) for name, value in settings.items()}
@@ -61,14 +62,15 @@ class LLM:
         self._engine, self.model = create_llm_engine(args, model=loaded)
         self._ranker = MeanLogprobRanker() if ranker is None else ranker
         self._deltas: dict[str, deque[RequestOutput | RequestFailure]] = {}
-        """What each open request has been given and not yet taken."""
+        """For each open request, the deltas that are not yet returned."""
 
     @classmethod
     def from_engine_args(cls, args: EngineArgs) -> "LLM":
-        """From settings that were read elsewhere, such as a command line.
+        """Create from settings that were parsed elsewhere, such as on a command line.
 
         Raises:
-            CheckpointError, ConfigError: as `LLM(...)`.
+            CheckpointError: the checkpoint cannot be loaded.
+            ConfigError: a setting does not fit the model or the machine.
         """
         settings = args.settings()
         return cls(settings.pop("model"), **settings)
@@ -82,7 +84,7 @@ class LLM:
         return self._engine.model_info
 
     def default_sampling_params(self) -> SamplingParams:
-        """The settings that the checkpoint recommends, and `SamplingParams`' own for the rest."""
+        """The checkpoint's sampling settings; `SamplingParams`' defaults for the rest."""
         return self.model_info.sampling_defaults.params()
 
     def stats(self) -> EngineStats:
@@ -94,18 +96,19 @@ class LLM:
         prompts: Prompt | Sequence[Prompt],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> list[RequestOutput]:
-        """Complete prompts, batched together.
+        """Complete prompts in one batch.
 
         Args:
-            prompts: one text or one list of token ids, or several of them.
-            sampling_params: for all prompts, or one for each. None: `default_sampling_params()`.
+            prompts: a text or a list of token ids, or a list of these.
+            sampling_params: one for all prompts, or a list with one for each. None:
+                `default_sampling_params()`.
 
         Returns:
             One output for each prompt, in order.
 
         Raises:
-            RequestError: a prompt or setting makes no sense; nothing is generated then.
-            RequestFailedError: the engine failed at one of them; all are dropped.
+            RequestError: a prompt or a parameter is invalid; nothing is generated.
+            RequestFailedError: an internal error ended one of the requests; all are dropped.
         """
         admitted, texts = self._admit(prompts, sampling_params)
         outputs = [each.empty_output(text) for each, text in zip(admitted, texts, strict=True)]
@@ -128,14 +131,15 @@ class LLM:
         """Complete one prompt, delta by delta. Closing the generator aborts the request.
 
         Raises:
-            RequestError: as `generate`, on the first step.
-            RequestFailedError: the engine failed at this request.
+            RequestError: the prompt or a parameter is invalid; raised by the first `next`.
+            RequestFailedError: an internal error ended the request.
         """
         (admitted,), (text,) = self._admit([prompt], sampling_params)
         request = admitted.request
         if request.params.num_candidates > request.params.n:
             raise RequestError(
-                "best_of greater than n cannot be streamed: the best are known only at the end",
+                "best_of greater than n cannot be streamed, because the best completions are known "
+                "only at the end; use generate, or leave best_of out",
                 param="best_of",
             )
         self._open(admitted)
@@ -150,7 +154,7 @@ class LLM:
             self._close(request.request_id)
 
     def close(self) -> None:
-        """Drop what is still open and check that nothing is held any more."""
+        """Abort open requests and check that all blocks and lane slots are free."""
         for request_id in list(self._deltas):
             self._engine.abort(request_id)
         self._deltas.clear()
@@ -165,16 +169,16 @@ class LLM:
         self._deltas.pop(request_id, None)
 
     def _next_delta(self, request_id: str) -> RequestOutput:
-        """Step the engine until this request has news; the others' news waits for them.
+        """Step the engine until this request has a delta; deltas of other requests are queued.
 
         Raises:
-            RequestError: the request was dropped by `close`.
-            RequestFailedError: the engine failed at the request.
+            RequestError: `close` dropped the request.
+            RequestFailedError: an internal error ended the request.
         """
         while True:
             waiting = self._deltas.get(request_id)
             if waiting is None:
-                raise RequestError("the request was dropped: its LLM has been closed")
+                raise RequestError("the request was dropped because LLM.close() was called")
             if waiting:
                 news = waiting.popleft()
                 if isinstance(news, RequestFailure):
@@ -188,7 +192,7 @@ class LLM:
         prompts: Prompt | Sequence[Prompt],
         params: SamplingParams | Sequence[SamplingParams] | None,
     ) -> tuple[list[AdmittedRequest], list[str | None]]:
-        """All requests, checked; and the prompts that are texts."""
+        """Check all requests; returns them, and each prompt's text (None for token ids)."""
         each = _as_list(prompts)
         if params is None:
             params = self.default_sampling_params()
@@ -211,16 +215,16 @@ class LLM:
             return [index(token_id) for token_id in prompt]
         except TypeError as error:
             raise RequestError(
-                f"a prompt must be a text or a list of integer token ids: {error}", param="prompt"
+                f"a prompt must be a string or a list of integer token ids: {error}", param="prompt"
             ) from error
 
 
 def _model_or_source(
     model: QuietStarModel | str | Path | None, source: str | Path | None
 ) -> tuple[QuietStarModel | None, str | Path | None]:
-    """The model already loaded, else what to load."""
+    """A loaded model or None, and the source to load or None."""
     if model is not None and source is not None:
-        raise ConfigError("source and model were both given; give one of them")
+        raise ConfigError("source and model are both given; give only one of them")
     if isinstance(model, str | Path):
         return None, model
     if model is not None and not isinstance(model, QuietStarModel):
@@ -232,7 +236,7 @@ def _model_or_source(
 
 
 def _as_text(value: Any) -> Any:
-    """`torch.float32` as "float32", a device as its name: settings are plain data."""
+    """Convert dtypes and devices of torch to their names, because settings are plain data."""
     return (
         str(value).removeprefix("torch.")
         if isinstance(value, torch.dtype | torch.device)
@@ -254,7 +258,8 @@ def _params_of_each(
         )
     if len(params) != num_prompts:
         raise RequestError(
-            f"{num_prompts} prompts, but {len(params)} sampling params; give one or as many",
+            f"there are {num_prompts} prompts, but {len(params)} sampling params; give one for all "
+            "prompts, or one for each",
             param="sampling_params",
         )
     return params

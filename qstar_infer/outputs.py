@@ -1,10 +1,10 @@
-"""What the engine gives back: vLLM's shape, with one thought for each visible token."""
+"""Outputs of the engine, as in vLLM, plus one thought for each visible token."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 FinishReason = Literal["stop", "length"]
-"""`stop`: end of sequence or a stop string; `length`: max_tokens or the context end."""
+"""`stop`: end of sequence, stop token or stop string; `length`: `max_tokens` or a full context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,52 +17,52 @@ class Logprob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thought:
-    """One visible token and the thought that came before it.
+    """One visible token and the thought before it.
 
-    A token that was not thought about (`num_thought_tokens` 0, or skipped by `think_threshold`)
-    has an empty thought and mixing weight 0.
+    A token without a thought (`num_thought_tokens` is 0, or `think_threshold` skipped it) has an
+    empty thought and mixing weight 0.
     """
 
     token_id: int
     token: str
-    """The visible token's text on its own; half a character shows as U+FFFD."""
+    """The text of this token alone; an incomplete character is U+FFFD."""
     thought: str
     thought_token_ids: list[int]
-    """The sampled tokens; the two delimiters are not among them."""
+    """The sampled tokens, without the two delimiters."""
     mixing_weight: float
     """Share of the thought in the mixed logits (paper, section 4.3; may leave [0, 1])."""
     logprob: float
     """ln p(token) under the mixed distribution, before temperature, penalties and filters. The
-    delimiters have no share in it, since they can never be the token."""
+    delimiters have probability 0, because they are never sampled."""
     base_logprob: float
-    """The same without the thought: equal to `logprob` where the mixing weight is 0."""
+    """The same without the thought. Equal to `logprob` if the mixing weight is 0."""
 
 
 @dataclass(slots=True, kw_only=True)
 class CompletionOutput:
-    """One completion: whole when `LLM.generate` returns it, only what is new in a stream."""
+    """One completion: the whole from `LLM.generate`, a delta in a stream."""
 
     index: int
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     token_offsets: list[int] = field(default_factory=list)
-    """Where each of `token_ids` begins, in characters of the whole completion's text; never
-    decreasing. All tokens of one character begin where it begins. A token whose text was cut off
-    (a stop string, end of sequence) begins where its text would have."""
+    """Offset of each of `token_ids` in the whole completion's text, in characters; never
+    decreasing. All tokens of one character have the offset of that character. A token whose text is
+    cut off (a stop string, end of sequence) has the offset that its text would have."""
     thoughts: list[Thought] = field(default_factory=list)
     """One entry for each of `token_ids`; empty unless the request shows thoughts."""
     num_thought_tokens: int = 0
-    """Thought tokens sampled for `token_ids`."""
+    """Number of thought tokens sampled for `token_ids`."""
     cumulative_logprob: float = 0.0
     """Sum of the log-probabilities of `token_ids`, in nats."""
     logprobs: list[dict[int, Logprob]] | None = None
-    """For each of `token_ids`: the chosen token and the most likely ones. None: not asked for."""
+    """For each of `token_ids`: the chosen token and the most likely ones. None: not requested."""
     finish_reason: FinishReason | None = None
     stop_reason: int | str | None = None
     """The stop token id or stop string that ended the output; None for end of sequence."""
 
     def extend(self, delta: "CompletionOutput") -> None:
-        """Append a later piece of the same completion, in place."""
+        """Append the next delta of the same completion, in place."""
         self.text += delta.text
         self.token_ids += delta.token_ids
         self.token_offsets += delta.token_offsets
@@ -80,7 +80,7 @@ class CompletionOutput:
 class RequestOutput:
     """The completions of one request: whole from `LLM.generate`, deltas from the engine.
 
-    A delta holds at most one `CompletionOutput` for each index that has news.
+    A delta has a `CompletionOutput` for each completion that changed, and none for the others.
     """
 
     request_id: str
@@ -88,16 +88,17 @@ class RequestOutput:
     outputs: list[CompletionOutput]
     prompt: str | None = None
     prompt_logprobs: list[dict[int, Logprob] | None] | None = None
-    """One entry for each prompt token, the first None; in the first delta. None: not asked for."""
+    """One entry for each prompt token, None for the first. Only in the first delta. None: not
+    requested."""
     num_prompt_thought_tokens: int = 0
-    """Thought tokens spent on `prompt_logprobs`."""
+    """Number of thought tokens sampled for `prompt_logprobs`."""
     finished: bool = False
-    """True in the last delta: every completion has its finish reason."""
+    """True in the last delta, when every completion has a finish reason."""
 
     def extend(self, delta: "RequestOutput") -> None:
-        """Append a later delta of the same request, in place.
+        """Append the next delta of the same request, in place.
 
-        `outputs` must hold every completion of the request, in order of their indices.
+        `outputs` must contain every completion of the request, ordered by index.
         """
         for output in delta.outputs:
             self.outputs[output.index].extend(output)
@@ -109,7 +110,7 @@ class RequestOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
-    """Counts since the engine started, and its present load."""
+    """Counts since the engine started, and its current load."""
 
     steps: int = 0
     """Forward passes."""
@@ -118,13 +119,13 @@ class EngineStats:
     tokens: int = 0
     """Visible (verified) tokens."""
     thought_tokens: int = 0
-    """Sampled thought tokens that belong to visible tokens."""
+    """Thought tokens of visible and of scored prompt tokens."""
     drafted: int = 0
     """Drafts that were fed before they were verified."""
     accepted: int = 0
-    """Drafts that equalled their target."""
+    """Fed drafts that equalled their target."""
     rejected: int = 0
-    """Drafts that did not."""
+    """Fed drafts that did not equal their target."""
     preemptions: int = 0
     num_running: int = 0
     num_waiting: int = 0

@@ -1,4 +1,4 @@
-"""Which of several completions is best: how `best_of` candidates are chosen."""
+"""Ranks completions, to choose among the candidates of `best_of`."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ class Ranker(Protocol):
     """Scores whole completions; the highest score is the best."""
 
     def score(self, output: CompletionOutput) -> float:
-        """A number to compare completions of one prompt by."""
+        """A score that is comparable between completions of one prompt."""
         ...
 
 
 class MeanLogprobRanker:
-    """Ranks by the mean log-probability of a token, as OpenAI's `best_of` does."""
+    """Ranks by the mean log-probability per token, as OpenAI's `best_of` does."""
 
     def score(self, output: CompletionOutput) -> float:
         """Nats per token; a completion without tokens ranks last."""
@@ -29,9 +29,9 @@ class MeanLogprobRanker:
 def best_outputs(
     outputs: Sequence[CompletionOutput], n: int, ranker: Ranker
 ) -> list[CompletionOutput]:
-    """The `n` best of whole completions, best first, with `index` counted anew.
+    """The `n` best of several whole completions, best first, with `index` renumbered.
 
-    Where all of them are returned they keep their order, which is that of a stream.
+    If all are returned, they keep their order, so that it is the same as in a stream.
     """
     ranked = list(outputs)
     if len(ranked) > n:

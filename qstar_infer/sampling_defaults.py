@@ -1,4 +1,4 @@
-"""Sampling settings that a checkpoint recommends, used where a request gives none."""
+"""Sampling settings of a checkpoint, for requests that leave them out."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,9 +8,9 @@ from qstar_infer.sampling_params import SamplingParams
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingDefaults:
-    """What `generation_config.json` and `quiet_star.json` set; None: the checkpoint says nothing.
+    """The values in `generation_config.json` and `quiet_star.json`; None: not set there.
 
-    A request's own value always wins.
+    A value in the request always wins.
     """
 
     temperature: float | None = None
@@ -19,26 +19,26 @@ class SamplingDefaults:
     min_p: float | None = None
     repetition_penalty: float | None = None
     thought_temperature: float | None = None
-    """Used where a request neither gives one nor decodes greedily."""
+    """For requests that leave it out and do not decode greedily."""
 
     def params(self, **given: Any) -> SamplingParams:
-        """Settings of one request: what is given, then these defaults, then those of the class.
+        """Parameters of a request: the given fields, then these defaults, then those of the class.
 
-        `thought_temperature` is left to `resolve_thought_temperature`, since it depends on the
-        request's temperature.
+        Does not set `thought_temperature`, which depends on the request's temperature; see
+        `resolve_thought_temperature`.
 
         Args:
             **given: fields of `SamplingParams`.
 
         Raises:
-            RequestError: as `SamplingParams`.
+            RequestError: a field is out of range or of a wrong type; `param` names it.
         """
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         fields.pop("thought_temperature", None)
         return SamplingParams(**fields | given)
 
     def resolve_thought_temperature(self, params: SamplingParams) -> float:
-        """The request's own; else 0 for greedy text; else the checkpoint's; else 1."""
+        """The request's value; else 0 if it decodes greedily; else the checkpoint's; else 1."""
         if params.thought_temperature is not None:
             return params.thought_temperature
         if params.temperature == 0:

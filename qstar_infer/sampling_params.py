@@ -1,4 +1,4 @@
-"""What one request asks of the sampler. Plain data, validated on construction."""
+"""Sampling parameters of one request. Plain data, validated on construction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_NUM_SEQUENCES = 128
 MIN_TEMPERATURE = 1e-6
 """A lower temperature counts as 0: dividing logits by it could overflow float32."""
 MAX_INTEGER = 2**31 - 1
-"""Of integers without a closer limit: above any vocabulary or context, and short in a message."""
+"""Limit of integers that have no smaller one; above any vocabulary or context size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +27,17 @@ class SamplingParams:
     penalties, temperature, `top_k`, `top_p`, `min_p`. Reported log-probabilities are those of the
     model's own distribution, before all of these.
 
-    Any kind of number is taken, a NumPy scalar for example, and kept as Python's own.
+    Accepts any kind of number, such as NumPy scalars, and converts it to int or float.
 
     Raises:
         RequestError: a field is out of range or of a wrong type; `param` names it.
     """
 
     n: int = 1
-    """How many completions of the prompt, 1..128. Each has its own seed derived from `seed`."""
+    """Number of completions of the prompt, 1..128. Each has its own seed, derived from `seed`."""
     best_of: int | None = None
-    """Generate this many completions and return the `n` best, as a `Ranker` orders them; at least
-    `n`, at most 128. None: `n`."""
+    """Generate this many completions and return the `n` best by a `Ranker`; from `n` to 128. None:
+    same as `n`."""
     temperature: float = 1.0
     """In [0, 2]; 0 is greedy. Anything below 1e-6 is stored as 0."""
     top_k: int = 0
@@ -45,9 +45,9 @@ class SamplingParams:
     top_p: float = 1.0
     """Keep the smallest set of most likely tokens whose probability reaches this; in (0, 1]."""
     min_p: float = 0.0
-    """Keep tokens at least this share as likely as the most likely one; in [0, 1]."""
+    """Keep tokens at least this many times as likely as the most likely one; in [0, 1]."""
     repetition_penalty: float = 1.0
-    """Divides (multiplies, if negative) logits of tokens in prompt or output; > 0, at most 10."""
+    """Divides positive and multiplies negative logits of tokens in prompt or output; in (0, 10]."""
     presence_penalty: float = 0.0
     """Subtracted from logits of tokens already in the output; in [-2, 2]."""
     frequency_penalty: float = 0.0
@@ -55,9 +55,9 @@ class SamplingParams:
     logit_bias: Mapping[int, float] | None = None
     """Added to the logits of these token ids; each in [-100, 100]. Cannot unmask a delimiter."""
     stop: tuple[str, ...] = ()
-    """Texts that end the output; the output does not contain them. A lone string is accepted."""
+    """Strings that end the output and are not part of it. A single string is accepted too."""
     stop_token_ids: tuple[int, ...] = ()
-    """Token ids that end the output, beside the model's own end-of-sequence ids."""
+    """Token ids that end the output, in addition to the model's end-of-sequence ids."""
     include_stop_str_in_output: bool = False
     """Keep the matched stop text at the end of the output."""
     skip_special_tokens: bool = True
@@ -69,20 +69,20 @@ class SamplingParams:
     ignore_eos: bool = False
     """Continue after an end-of-sequence token."""
     seed: int | None = None
-    """Makes the result repeatable; None draws a random seed."""
+    """The same seed gives the same result; None: use a random seed."""
     logprobs: int | None = None
-    """Report the chosen token and this many most likely ones, 0..20; None reports nothing."""
+    """Report the chosen token and this many most likely ones, 0..20. None: report nothing."""
     prompt_logprobs: int | None = None
-    """The same for every prompt token (each costs a thought); None reports nothing."""
+    """The same for each prompt token, with a thought before each. None: report nothing."""
     num_thought_tokens: int | None = None
-    """Sampled tokens per thought, delimiters excluded. None: as trained. 0: do not think."""
+    """Sampled tokens per thought, without the delimiters. None: as trained. 0: do not think."""
     thought_temperature: float | None = None
-    """As `temperature`, for the thought's tokens. None: 0 when `temperature` is 0, else the
-    checkpoint's `thought_temperature`, else 1."""
+    """Temperature of thought tokens. None: 0 if `temperature` is 0, else the checkpoint's
+    `thought_temperature`, else 1."""
     think_threshold: float | None = None
-    """Skip the thought where the base distribution's top probability is at least this.
+    """Skip the thought if the top probability of the base distribution is at least this.
 
-    Faster and approximate: such a token is the plain model's. None always thinks.
+    Faster but approximate: such a token comes from the base distribution. None: never skip.
     """
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class SamplingParams:
         self._check_int("best_of", 1, MAX_NUM_SEQUENCES)
         if self.best_of < self.n:
             raise RequestError(
-                f"best_of is {self.best_of}, less than n, {self.n}; give at least n",
+                f"best_of is {self.best_of}, less than n ({self.n}); it must be at least n",
                 param="best_of",
             )
 
@@ -152,26 +152,26 @@ class SamplingParams:
         self._set(name, checked_float(name, value, low, high, low_is_open=low_is_open))
 
     def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # frozen only once it is constructed
+        object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @property
     def num_candidates(self) -> int:
-        """Completions to generate: `best_of`, or `n` where it is not given."""
+        """Number of completions to generate: `best_of`, or `n` if it is None."""
         return self.n if self.best_of is None else self.best_of
 
 
 def normalised_temperature(value: float) -> float:
-    """The value, or 0 where it is below `MIN_TEMPERATURE`. The one place that decides this."""
+    """The value, or 0 if it is below `MIN_TEMPERATURE`. No other code decides this."""
     return value if value >= MIN_TEMPERATURE else 0.0
 
 
 def checked_int(name: str, value: object, low: int, high: int) -> int:
-    """The value as Python's own integer.
+    """The value as an `int`.
 
     Raises:
-        RequestError: it is no integer in `low..high`.
+        RequestError: the value is not an integer in `low..high`.
     """
-    # A bool is an integer in Python, but True is no count.
+    # In Python a bool is an integer, but here it is a mistake.
     is_int = isinstance(value, Integral) and not isinstance(value, bool)
     if is_int and low <= value <= high:  # type: ignore[operator]
         return int(value)  # type: ignore[call-overload,no-any-return]
@@ -183,10 +183,10 @@ def checked_int(name: str, value: object, low: int, high: int) -> int:
 def checked_float(
     name: str, value: object, low: float, high: float, *, low_is_open: bool = False
 ) -> float:
-    """The value as Python's own float.
+    """The value as a `float`.
 
     Raises:
-        RequestError: it is no number in `[low, high]`, or in `(low, high]` if `low_is_open`.
+        RequestError: it is not a number in `[low, high]`, or in `(low, high]` if `low_is_open`.
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if is_number and low <= value <= high:  # type: ignore[operator]  # false for NaN
@@ -218,7 +218,7 @@ def _checked_stop(stop: object) -> tuple[str, ...]:
     texts = (stop,) if isinstance(stop, str) else _as_tuple("stop", stop)
     if len(texts) > MAX_STOP_STRINGS:
         raise RequestError(
-            f"stop has {len(texts)} strings; the most is {MAX_STOP_STRINGS}", param="stop"
+            f"stop has {len(texts)} strings; the maximum is {MAX_STOP_STRINGS}", param="stop"
         )
     for text in texts:
         if not isinstance(text, str) or not 0 < len(text) <= MAX_STOP_CHARS:
@@ -238,8 +238,8 @@ def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
 
 
 def shown(value: object) -> str:
-    """At most 40 characters of a rejected value: enough to recognise it, never an echo."""
+    """At most 40 characters of a rejected value, so that messages stay short."""
     if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of {value.bit_length()} bits"  # Python writes no more than 4300 digits
+        return f"a number of {value.bit_length()} bits"  # repr() fails above 4300 digits
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -1,12 +1,13 @@
-"""One forward pass as plain data: what to compute (`StepBatch`), and what came out (`StepResult`).
+"""One forward pass as plain data: its input (`StepBatch`) and its result (`StepResult`).
 
-Integers, floats and lists; no tensors and no live objects. A step can be written down, replayed in
-a test, or sent to another process; `msgspec` encodes both messages as they are.
+Both contain only integers, floats and lists, no tensors and no live objects. A step can be
+recorded, replayed in a test, or sent to another process. `msgspec` encodes both without further
+code.
 
-A row is one query position: what it embeds, where it sits, where its key and value are written,
-what it may attend to. Prefill, decoding, thinking and prompt scoring are all rows. A row attends to
-the first `context_len` slots of its sequence's block table and, if it belongs to a lane, to the
-first `lane_len` slots of that lane's.
+A row is one query position. It has a token to embed, a position, a slot that its key and value are
+written to, and the slots that it may attend to. Prefill, decoding, thinking and prompt scoring all
+consist of rows. A row attends to the first `context_len` slots of its sequence's block table and,
+if it belongs to a lane, to the first `lane_len` slots of that lane's block table.
 """
 
 import math
@@ -14,13 +15,13 @@ from dataclasses import dataclass, field
 
 START = -1
 END = -2
-"""Stand-ins for token ids: the rows that embed the start and end vectors."""
+"""Used as token ids by rows that embed the start vector and the end vector."""
 NO_LANE = -1
 
 
 @dataclass(slots=True, kw_only=True)
 class ThoughtPick:
-    """Sample a thought's next token from the logits of a row. Thoughts have no filters."""
+    """Sample a thought's next token from the logits of a row, without filters or penalties."""
 
     row: int
     temperature: float
@@ -28,14 +29,14 @@ class ThoughtPick:
     position: int
     """Index in the sequence of the visible token that the thought is about."""
     stream_index: int
-    """Which token of the thought, from 1: tells its noise from that of the others."""
+    """Number of the token in the thought, from 1. Each has its own noise."""
 
 
 @dataclass(slots=True, kw_only=True)
 class VisiblePick:
-    """Pick a visible token, or score the one that is already known, from the logits of a row.
+    """Sample a visible token, or score a known one, from the logits of a row.
 
-    The defaults are greedy decoding without any filter.
+    The defaults are greedy decoding without filters.
     """
 
     row: int
@@ -43,11 +44,11 @@ class VisiblePick:
     position: int
     """Index in the sequence of the token."""
     lane_slot: int | None = None
-    """Where the lane's buffers keep the state and logits at its anchor; None for no thought."""
+    """Slot of the lane buffers for the state and logits at the anchor; None without a thought."""
     known_id: int | None = None
-    """A prompt token to score. None: pick one."""
+    """A prompt token to score. None: sample one."""
     may_decide: bool = True
-    """The pick may be final, so its log-probabilities are needed; False: only a draft."""
+    """True if the pick may be final, so that its log-probabilities are needed. False: a draft."""
     num_top_logprobs: int = 0
     temperature: float = 0.0
     top_k: int = 0
@@ -58,32 +59,32 @@ class VisiblePick:
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] = field(default_factory=dict)
     banned_ids: list[int] = field(default_factory=list)
-    """Ids that may not be picked, such as end of sequence below `min_tokens`."""
+    """Ids that must not be sampled, such as end of sequence below `min_tokens`."""
     history: list[int] = field(default_factory=list)
     """All tokens before this one; empty unless a penalty needs them."""
     num_prompt_tokens: int = 0
-    """How many of `history` are the prompt, which only `repetition_penalty` counts."""
+    """Number of prompt tokens in `history`. Only `repetition_penalty` counts these."""
 
 
 @dataclass(slots=True, kw_only=True)
 class SampledToken:
-    """A token, and what the distributions said of it (natural logarithms)."""
+    """A token and its log-probabilities (natural logarithms)."""
 
     token_id: int
     logprob: float = math.nan
-    """Under the mixed distribution. NaN for a draft that a thought is still to judge."""
+    """Under the mixed distribution. NaN for a draft that is still to be verified."""
     base_logprob: float = math.nan
-    """Without the thought."""
+    """Under the base distribution, without the thought."""
     mixing_weight: float = 0.0
     top_logprobs: list[tuple[int, float]] = field(default_factory=list)
-    """The most likely tokens of the mixed distribution, best first; as many as were asked for."""
+    """The most likely tokens of the mixed distribution, best first, as many as requested."""
     top_logprob: float = math.nan
     """Log-probability of the most likely token."""
 
 
 @dataclass(slots=True, kw_only=True)
 class SequenceRows:
-    """Which of a step's rows are one sequence's, and the blocks that they may attend to."""
+    """The number of a sequence's rows in a step, and the blocks that they may attend to."""
 
     num_rows: int
     block_table: list[int]
@@ -93,9 +94,9 @@ class SequenceRows:
 
 @dataclass(slots=True, kw_only=True)
 class StepBatch:
-    """What one forward pass computes. Rows stand sequence by sequence, in the order of `sequences`.
+    """The input of one forward pass. Rows are grouped by sequence, in the order of `sequences`.
 
-    Sequences with equally many rows stand next to each other, so that they can attend together.
+    Sequences with the same number of rows are adjacent, so that they can attend together.
     """
 
     block_size: int
@@ -107,15 +108,15 @@ class StepBatch:
     """A token id, `START` or `END`."""
     positions: list[int] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
-    """Where in the pool the row's key and value are written."""
+    """Pool slot that the row's key and value are written to."""
     context_lens: list[int] = field(default_factory=list)
     row_lanes: list[int] = field(default_factory=list)
     """Index into the sequence's `lane_tables`, or `NO_LANE`."""
     lane_lens: list[int] = field(default_factory=list)
 
-    # What is read from which rows.
+    # What to sample, and from which rows.
     base_picks: list[VisiblePick] = field(default_factory=list)
-    """From the base logits: a draft, or the decision itself where there is no thought."""
+    """From the base logits: a draft, or the decision if there is no thought."""
     thought_picks: list[ThoughtPick] = field(default_factory=list)
     target_picks: list[VisiblePick] = field(default_factory=list)
     """From the mixed logits at a lane's end: the decision."""
@@ -127,7 +128,7 @@ class StepBatch:
 
 @dataclass(slots=True, kw_only=True)
 class StepResult:
-    """What a step decided, in the order of the batch's picks."""
+    """The sampled tokens of a step, in the order of the batch's picks."""
 
     base_tokens: list[SampledToken]
     thought_token_ids: list[int]

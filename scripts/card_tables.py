@@ -14,15 +14,15 @@ from typing import Any, cast
 TEXTS = {"openwebtext": "OpenWebText", "math500": "MATH-500"}
 QUESTIONS = {"gsm8k-probability": "GSM8K", "commonsense_qa-probability": "CommonsenseQA"}
 LENGTH = 4
-"""Of the thoughts of every table but the one by length."""
+"""Thought length in all tables except the one by length."""
 
 Figures = dict[str, dict[str, float]]
 Source = tuple[str, int, str]
-"""Checkpoint, thought length and thoughts of a result."""
+"""Checkpoint, thought length and kind of thoughts of a result."""
 
 
 class Report:
-    """Results and differences, found by what they are of."""
+    """Looks up results and differences in an evaluation report."""
 
     def __init__(self, path: Path) -> None:
         self._report = json.loads(path.read_text("utf-8"))
@@ -35,14 +35,14 @@ class Report:
         return cast(Figures, result["difficulty"]["groups"][-1])
 
     def difference(self, task: str, checkpoint: str, length: int, thoughts: str) -> Figures:
-        """What lies between a control and the default model's sampled thoughts; control first."""
+        """The control minus the default model with sampled thoughts."""
         wanted = [(checkpoint, length, thoughts), ("default", LENGTH, "sampled")]
         for comparison in self._report["comparisons"]:
             sides = [tuple(comparison[side].values()) for side in ("this", "other")]
             if comparison["task"] != task or sorted(sides) != sorted(wanted):
                 continue
-            turned = sides != wanted
-            return {k: _negated(v) if turned else v for k, v in comparison["figures"].items()}
+            is_reversed = sides != wanted
+            return {k: _negated(v) if is_reversed else v for k, v in comparison["figures"].items()}
         raise SystemExit(f"The report does not compare {wanted[0]} with {wanted[1]} on {task}.")
 
     def _result(self, task: str, wanted: Source) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Report:
             keys = (result["checkpoint"], result["num_thought_tokens"], result["thoughts"])
             if result["task"] == task and keys == wanted:
                 return result
-        raise SystemExit(f"The report holds no {task} of {wanted}.")
+        raise SystemExit(f"The report has no result for {task} of {wanted}.")
 
 
 def losses(report: Report) -> None:
@@ -106,7 +106,7 @@ def print_figures(
     *,
     digits: int,
 ) -> None:
-    """A table with one result's figure in each cell: checkpoint, length, thoughts and figure."""
+    """Print a table; each row names checkpoint, length, thoughts and figure of its cells."""
     print_head(corner, tasks)
     for name, (checkpoint, length, thoughts, figure) in rows.items():
         found = [report.figures(task, checkpoint, length, thoughts) for task in tasks]

@@ -6,7 +6,7 @@
 #                                                   again continues interrupted runs.
 #   scripts/default_model.sh evaluate               compare the shipped model with its base and its control
 #
-# BIN is the directory of the programs, .venv/bin by default. PROCESSES is the number of training processes: 2 by
+# BIN is the directory of the executables, .venv/bin by default. PROCESSES is the number of training processes: 2 by
 # default, 1 if there is a GPU. Several processes of one thread each are faster on a CPU than one with all threads.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +14,7 @@ BIN=${BIN:-.venv/bin}
 
 has_gpu() { command -v nvidia-smi > /dev/null; }
 
-# train RECIPE [OPTION...]: one stage. With num_thought_tokens=0 it is the control's stage.
+# train RECIPE [OPTION...]: run one stage. With num_thought_tokens=0 it is a stage of the control.
 train() {
     local recipe=$1
     shift
@@ -30,7 +30,7 @@ train_all() {
     train guess
     train reinforce
     train settle
-    # The control comes before the last stage, whose teacher it is.
+    # The control is trained before the last stage, because it is the teacher there.
     train guess "${control[@]}" --set output=runs/guess-without-thoughts
     train reinforce "${control[@]}" --set output=runs/reinforced-without-thoughts \
         --set model=runs/guess-without-thoughts/adapter

@@ -3,7 +3,7 @@
     .venv/bin/python scripts/draw_thoughts.py UNITS.jsonl --count 30 --seed 0
 
 UNITS.jsonl is `units/<checkpoint>/<text>/<length>-sampled.jsonl` of a directory that `qstar eval`
-wrote. Every predicted token is as likely as every other. Standard library only.
+wrote. All predicted tokens are equally likely to be drawn. Standard library only.
 """
 
 import argparse
@@ -21,7 +21,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    with arguments.units.open(encoding="utf-8") as file:  # thoughts may hold other line separators
+    with arguments.units.open(
+        encoding="utf-8"
+    ) as file:  # thoughts may contain other line separators
         records = [json.loads(line) for line in file]
     places = [(record, index) for record in records for index in range(len(record["base_losses"]))]
     draw = random.Random(arguments.seed)
@@ -42,7 +44,7 @@ def row(record: dict[str, list[Any]], index: int) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as code in a table's cell, on one line."""
+    """The text as Markdown code on one line, for a table cell."""
     line = text.replace("\n", "\\n").replace("|", "\\|").replace("`", "'")
     return f"`{line or ' '}`"
 

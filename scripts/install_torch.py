@@ -1,12 +1,12 @@
 """Install PyTorch into the environment of the interpreter that runs this file.
 
-With an NVIDIA GPU: the CUDA build, which is what a plain `pip install torch` gives. Without one: a
-CPU build of the PINNED release, never the gigabytes of CUDA libraries. What torch needs comes in
-the releases of `constraints.txt`. Standard library only; run as
+With an NVIDIA GPU it installs the CUDA build, as a plain `pip install torch` does. Without one it
+installs a CPU build of the PINNED release, and no CUDA libraries, which take gigabytes. The
+dependencies of torch get the versions in `constraints.txt`. Standard library only. Run
 
     .venv/bin/python scripts/install_torch.py
 
-before anything that depends on torch, so that pip finds the requirement satisfied.
+before installing anything that depends on torch, so that pip finds the requirement satisfied.
 """
 
 import json
@@ -20,13 +20,13 @@ from pathlib import Path
 MIN_VERSION = (2, 11)
 REQUIREMENT = "torch>=2.11"
 PINNED = "torch==2.13.0"
-"""For CPUs, where it exists for this Python; else any release that meets REQUIREMENT."""
+"""For CPUs, if it exists for this Python version; else any release that meets REQUIREMENT."""
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 CUDA_PACKAGE = re.compile(r"^(nvidia|cuda)(-|$)|^(pytorch-)?triton$")
 
 
 def main() -> None:
-    """Do nothing where a fitting torch is installed; otherwise install the right build."""
+    """Install the right build of torch, unless a sufficient version is installed."""
     version = installed_version()
     if version is not None and version >= MIN_VERSION:
         say(f"torch {metadata.version('torch')} is installed")
@@ -38,13 +38,13 @@ def main() -> None:
 
 
 def install_cpu_build() -> None:
-    """With pip where its plan brings no CUDA library, else with uv, which can choose the build."""
+    """Install with pip if that brings no CUDA library, else with uv, which can choose the build."""
     plan = planned_packages(PINNED)
     if is_cpu_only(plan):
         say("no NVIDIA GPU: installing the CPU build of torch")
         pip("install", "--constraint", str(CONSTRAINTS), PINNED)
         return
-    say("no NVIDIA GPU, and pip would take a CUDA build: installing the CPU build with uv")
+    say("no NVIDIA GPU, and pip would install a CUDA build: installing the CPU build with uv")
     pip("install", "uv")
     uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
     uv += ["--constraint", str(CONSTRAINTS), "--torch-backend=cpu"]
@@ -61,7 +61,7 @@ def installed_version() -> tuple[int, int] | None:
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether the driver's own tool runs and succeeds."""
+    """Whether `nvidia-smi` runs and succeeds."""
     try:
         result = subprocess.run(["nvidia-smi"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -70,7 +70,7 @@ def has_nvidia_gpu() -> bool:
 
 
 def planned_packages(requirement: str) -> list[str] | None:
-    """Names pip would install for a requirement, or None where it cannot be met."""
+    """Names of the packages that pip would install, or None if the requirement cannot be met."""
     plan = [sys.executable, "-m", "pip", "install", "--dry-run", "--report", "-", "--quiet"]
     result = subprocess.run([*plan, requirement], stdout=subprocess.PIPE, check=False)
     if result.returncode != 0:
@@ -80,7 +80,7 @@ def planned_packages(requirement: str) -> list[str] | None:
 
 
 def is_cpu_only(packages: Iterable[str] | None) -> bool:
-    """Whether an install plan exists and brings no CUDA library."""
+    """Whether there is an install plan, and it contains no CUDA library."""
     if packages is None:
         return False
     return not any(CUDA_PACKAGE.search(re.sub(r"[-_.]+", "-", name).lower()) for name in packages)

@@ -1,11 +1,11 @@
 """Write constraints.txt: one tested release for each package that `make setup` may install.
 
-    .venv/bin/python -m scripts.lock            # keeps the releases that still fit
-    .venv/bin/python -m scripts.lock --upgrade  # takes the newest releases
+    .venv/bin/python -m scripts.lock            # keep the releases that still fit
+    .venv/bin/python -m scripts.lock --upgrade  # use the newest releases
 
 uv resolves all extras of both distributions, for every platform and for Python 3.11 and newer.
 torch and its CUDA libraries are left out: `install_torch.py` picks them for the machine. pip and
-setuptools are left out too: the virtual environment and torch bring theirs.
+setuptools are left out too, because the virtual environment and torch install them.
 """
 
 import subprocess
@@ -23,14 +23,14 @@ HEADER = "# Written by `make lock`; CONTRIBUTING.md says what it guarantees.\n"
 
 
 def main() -> None:
-    """Let uv write the file, then drop what must not be pinned."""
+    """Write the file with uv, then remove the packages that must not be pinned."""
     resolve(*sys.argv[1:])
     lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines(keepends=True)
     CONSTRAINTS.write_text(HEADER + "".join(filter(is_pinned, lines)), encoding="utf-8")
 
 
 def resolve(*options: str) -> None:
-    """Write all packages as lines `name==version ; marker`."""
+    """Write all packages to the file, as lines `name==version ; marker`."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
     command += ["--python-version", "3.11", "--all-extras", "--no-annotate", "--no-header"]
     command += ["--output-file", CONSTRAINTS.name, *options, *PROJECTS, "-"]

@@ -1,1 +1,1 @@
-"""The training objective beside the paper's way of computing it: time and memory."""
+"""Compares the training objective with the paper's computation of it: time and memory."""

@@ -1,4 +1,4 @@
-"""What all ways are measured on: one small random model, one batch, the same thoughts."""
+"""Inputs of the benchmark: a small random model, a batch, and fixed thoughts."""
 
 import torch
 from tokenizers import Tokenizer, models
@@ -17,7 +17,7 @@ DELIMITER_IDS = (VOCAB - 2, VOCAB - 1)
 
 
 def make_model(num_thought_tokens: int) -> QuietStarModel:
-    """A Llama of 5.2 million weights, the same each time, float32, in training mode."""
+    """A Llama with 5.2 million weights, always the same ones, float32, in training mode."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB,
@@ -36,7 +36,7 @@ def make_model(num_thought_tokens: int) -> QuietStarModel:
     parts = ThoughtParts(HIDDEN)
     with torch.no_grad():
         for parameter in parts.parameters():
-            parameter.normal_(std=0.05)  # a talk head of zeros would hide wrong thoughts
+            parameter.normal_(std=0.05)  # with a zero talk head, thoughts would have no effect
     return QuietStarModel(
         AutoModelForCausalLM.from_config(config).float(),  # type: ignore[no-untyped-call]
         PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ def make_model(num_thought_tokens: int) -> QuietStarModel:
 
 
 def as_stock(model: QuietStarModel) -> StockModel:
-    """The same weights with the attention of transformers. The model given is of no use after."""
+    """The same weights with the attention of transformers. Do not use `model` afterwards."""
     model.backbone.set_attn_implementation("sdpa")
     return StockModel(
         backbone=model.backbone,
@@ -70,14 +70,14 @@ def make_batch(seq: int) -> tuple[Tensor, Tensor]:
 
 
 def fixed_thoughts() -> Pick:
-    """Tokens that are a function of role and anchor.
+    """Thought tokens that are a function of stream index and anchor.
 
-    The most likely token would not do: of thousands of picks some are near-ties, which rounding
-    decides otherwise in each way, and the losses could not be compared.
+    Greedy thoughts would not be the same in all ways: among thousands of picks there are near-ties,
+    which rounding decides. The losses could then not be compared.
     """
 
-    def pick(logits: Tensor, role: int, anchors: Tensor) -> Tensor:
+    def pick(logits: Tensor, stream_index: int, anchors: Tensor) -> Tensor:
         del logits
-        return (anchors * 2654435761 + role * 40503) % (VOCAB - 2)
+        return (anchors * 2654435761 + stream_index * 40503) % (VOCAB - 2)
 
     return pick

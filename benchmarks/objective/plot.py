@@ -1,4 +1,4 @@
-"""Memory and speed against the length of the sequence, as one SVG file."""
+"""Plots memory and speed by sequence length to an SVG file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKERS = "osD"
-"""Of the ways, in their order."""
+"""One for each of `WAYS`, in order."""
 
 
 def plot_report(report: ObjectiveReport, path: Path) -> None:
-    """Two logarithmic panels; a pale line shows what growing linearly looks like."""
+    """Plot two logarithmic panels; a pale line shows linear growth of memory."""
     lengths = sorted({row.seq for row in report.rows})
     with chart(path, num_columns=2, size=(10.5, 4.2)) as (memory, speed):
         handles = []
@@ -35,7 +35,7 @@ def plot_report(report: ObjectiveReport, path: Path) -> None:
         if last is not None:
             linear = [last.peak_mib * seq / last.seq for seq in lengths]
             handles += memory.plot(
-                lengths, linear, color=PALE, linewidth=5, zorder=0, label="growing linearly"
+                lengths, linear, color=PALE, linewidth=5, zorder=0, label="linear growth"
             )
         for axes, title, unit in (
             (memory, "Peak memory of a step", "MiB"),
@@ -50,7 +50,7 @@ def plot_report(report: ObjectiveReport, path: Path) -> None:
 
 
 def _scale(axes: "Axes", lengths: Sequence[int]) -> None:
-    """Both axes logarithmic, with plain numbers at them."""
+    """Make both axes logarithmic, with plain numbers as labels."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_xscale("log", base=2)

@@ -1,12 +1,12 @@
 """The baseline: the paper's objective through a stock backbone and dense attention masks.
 
-Two ways to get the states of a thought at every position. `Recomputed`: each step feeds the base
-tokens and all thought tokens so far again, `seq * (k + 1)` rows under a mask of as many rows and
-columns. `Cached`, as the paper's code trains: keys and values of earlier steps are kept and
-concatenated, and the newest `seq` rows see them through a mask `[seq, seq * (k + 1)]`. Both keep
-all logits. The baseline is not made worse than it need be: logits are made of the newest rows only,
-and attention is torch's fused kernel, which stores no scores. The terms of the loss are ours, so
-that only the way to the states differs.
+There are two ways to compute the states of a thought at every position. `Recomputed`: each step
+feeds the base tokens and all thought tokens so far again, `seq * (k + 1)` rows with a mask of as
+many rows and columns. `Cached`, as in the paper's training code: keys and values of earlier steps
+are kept and concatenated, and the newest `seq` rows see them through a mask `[seq, seq * (k + 1)]`.
+Both keep all logits. The comparison is fair: both compute logits only of the newest rows, and
+attention is torch's fused kernel, which stores no scores. The terms of the loss are ours, so that
+only the computation of the states differs.
 
 Legend: rows are examples times passes; block 0 is the base tokens, block k the k-th token of every
 thought. For backbones with full attention (no sliding window).
@@ -36,7 +36,7 @@ from qstar_train.sampling import Pick
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockModel:
-    """A backbone as transformers runs it, and what makes it think."""
+    """A backbone with the attention of transformers, and the thought parts."""
 
     backbone: PreTrainedModel
     parts: ThoughtParts
@@ -52,7 +52,7 @@ class StockModel:
         return logits.float()
 
     def thought_logits(self, hidden: Tensor) -> Tensor:
-        """The delimiters cannot be thought."""
+        """Logits of thought tokens, which cannot be delimiters."""
         masked = self.logits(hidden).clone()
         masked[..., list(self.delimiter_ids)] = float("-inf")
         return masked
@@ -60,7 +60,7 @@ class StockModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuadraticObjective:
-    """The fields of `Objective` that a comparison needs, in the same shapes."""
+    """The fields of `Objective` that the comparison needs, with the same shapes."""
 
     total: Tensor
     language: Tensor
@@ -71,15 +71,15 @@ class QuadraticObjective:
 
 
 class Feeder(Protocol):
-    """A way to get states."""
+    """A way to compute states."""
 
     def feed(self, embeddings: Tensor) -> Tensor:
-        """The next block, `[rows, seq, hidden]`, to its last-layer states, same shape."""
+        """Last-layer states of the next block; input and output are `[rows, seq, hidden]`."""
         ...
 
 
 class Recomputed:
-    """Feeds every block again for every new one."""
+    """Feeds all blocks again with every new block."""
 
     def __init__(self, backbone: PreTrainedModel, is_real: Tensor) -> None:
         self._backbone = backbone
@@ -102,7 +102,7 @@ class Recomputed:
 
 
 class Cached:
-    """Feeds the new block only; keys and values of the others are concatenated."""
+    """Feeds only the new block; keys and values of the earlier blocks are concatenated."""
 
     def __init__(self, backbone: PreTrainedModel, is_real: Tensor) -> None:
         self._backbone = backbone
@@ -126,10 +126,10 @@ class Cached:
 
 
 def sees_base(is_real: Tensor) -> Tensor:
-    """Which base token a row at each position sees: `[rows, seq, seq]`, bool."""
+    """Which base tokens each position sees: `[rows, seq, seq]`, bool."""
     seq = is_real.shape[1]
     causal = torch.ones(seq, seq, dtype=torch.bool).tril()
-    # A padded row keeps itself, so that its (ignored) softmax is never over nothing.
+    # A padded row sees itself, because a softmax over no keys would be NaN.
     return (causal & is_real[:, None, :]) | torch.eye(seq, dtype=torch.bool)
 
 
@@ -150,7 +150,7 @@ def sees_all(base: Tensor, count: int) -> Tensor:
 
 
 def additive(sees: Tensor) -> Tensor:
-    """`[rows, queries, keys]`, bool, to the mask that is added to scores, with a head axis."""
+    """Convert a bool mask `[rows, queries, keys]` to one to add to scores, with a head axis."""
     return torch.zeros(sees.shape).masked_fill(~sees, float("-inf"))[:, None]
 
 
@@ -163,7 +163,7 @@ def evaluate_quadratic(
     pick: Pick,
     way: type[Recomputed] | type[Cached],
 ) -> QuadraticObjective:
-    """What `evaluate_objective` computes, the same arguments. Differentiable."""
+    """The same as `evaluate_objective`, with the same arguments. Differentiable."""
     ids = input_ids.repeat_interleave(settings.num_passes, dim=0)
     is_real = attention_mask.bool().repeat_interleave(settings.num_passes, dim=0)
     feeder = way(model.backbone, is_real)
@@ -194,7 +194,7 @@ def evaluate_quadratic(
 
 
 def token_losses(logits: Tensor, labels: Tensor, is_counted: Tensor) -> Tensor:
-    """`-ln p(label)`, 0 where not counted: `[rows, positions, vocab]` to `[rows, positions]`."""
+    """`-ln p(label)`, 0 if not counted: `[rows, positions, vocab]` to `[rows, positions]`."""
     losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return losses.view(labels.shape) * is_counted
 
@@ -207,9 +207,9 @@ def _think(
     anchors = torch.arange(seq).expand(rows, seq)
     loglikelihoods = []
     fed = model.parts.start_thought.expand(rows, seq, -1)
-    for role in range(1, model.num_thought_tokens + 1):
+    for stream_index in range(1, model.num_thought_tokens + 1):
         logits = model.thought_logits(feeder.feed(fed))
-        token_ids = pick(logits.detach(), role, anchors)
+        token_ids = pick(logits.detach(), stream_index, anchors)
         loglikelihoods.append(
             action_loglikelihood(logits, token_ids, temperature=settings.reinforce_temperature)
         )
@@ -227,7 +227,7 @@ def _talk(
     hidden_thought: Tensor,
     settings: ObjectiveConfig,
 ) -> Iterator[Tensor]:
-    """Losses of talk token s behind every thought, `[rows, seq - 1 - s]`."""
+    """Losses of talk token s after every thought, `[rows, seq - 1 - s]`."""
     seq = ids.shape[1]
     hidden = hidden_thought
     for s in range(settings.num_talk_tokens):
@@ -240,6 +240,6 @@ def _talk(
 
 
 def _cache_argument(backbone: nn.Module) -> str:
-    """transformers 5.24 renamed the argument, and warns where the old name is used."""
+    """Name of the cache argument. transformers 5.24 renamed it and warns about the old name."""
     accepted = inspect.signature(backbone.forward).parameters
     return "cache" if "cache" in accepted else "past_key_values"

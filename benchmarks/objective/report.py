@@ -1,4 +1,4 @@
-"""What the benchmark found: figures, the comparisons a reader looks for, a table. No torch."""
+"""The benchmark's results: figures, comparisons with the targets, a table. No torch."""
 
 import math
 import statistics
@@ -10,23 +10,23 @@ from rich.table import Table
 
 OURS = "ours"
 WAYS = {OURS: "ours", "cached": "paper's, cached", "recomputed": "paper's, recomputed"}
-"""The ways in the order of their turns, with the names in tables."""
+"""The ways in the order in which they run, and their names in tables."""
 COMPARED_AT = 256
-"""Tokens at which the targets are set."""
+"""Sequence length that the targets are for."""
 MIN_SPEED_RATIO, MAX_MEMORY_RATIO, TOLERANCE = 3.0, 1 / 3, 1e-4
 MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One way at one length: every repeat, and their medians. Empty lists: it does not fit."""
+    """Figures of one way at one length, by repeat. Empty lists: it does not fit in memory."""
 
     way: str
     seq: int
     seconds: list[float]
     peak_bytes: list[int]
     losses: dict[str, float]
-    """total, language, policy; of the last repeat."""
+    """By name (total, language, policy); from the last repeat."""
 
     @property
     def fits(self) -> bool:
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveReport:
-    """All rows, and what they were measured with."""
+    """All rows, and the setup of the measurement."""
 
     rows: list[Row]
     num_thought_tokens: int
@@ -56,14 +56,14 @@ class ObjectiveReport:
     versions: dict[str, str]
 
     def find(self, way: str, seq: int) -> Row | None:
-        """The row of a way at a length; None where it was not measured or does not fit."""
+        """The row of a way at a length; None if it was not measured or does not fit."""
         for row in self.rows:
             if (row.way, row.seq) == (way, seq) and row.fits:
                 return row
         return None
 
     def comparisons(self) -> dict[str, dict[str, float | bool]]:
-        """Ours against each other way at `COMPARED_AT` tokens, and whether the targets are met."""
+        """Compare ours with each other way at `COMPARED_AT` tokens, and with the targets."""
         ours = self.find(OURS, COMPARED_AT)
         found: dict[str, dict[str, float | bool]] = {}
         for way in WAYS:
@@ -92,7 +92,7 @@ class ObjectiveReport:
         return max(deviations)
 
     def growth(self) -> dict[str, float]:
-        """For each way `d ln(memory) / d ln(length)` at its two greatest lengths: 1 is linear."""
+        """For each way, `d ln(memory) / d ln(length)` at its two largest lengths; 1 is linear."""
         found = {}
         for way in WAYS:
             rows = [row for row in self.rows if row.way == way and row.fits]
@@ -120,7 +120,7 @@ class ObjectiveReport:
 
 
 def objective_table(report: ObjectiveReport) -> Table:
-    """A line for each length, memory and speed of each way."""
+    """A line for each length, with memory and speed of each way."""
     table = Table(title="One training step: peak memory (MiB) and speed (positions/s)")
     table.add_column("tokens", justify="right")
     for name in WAYS.values():
@@ -136,7 +136,7 @@ def objective_table(report: ObjectiveReport) -> Table:
 
 
 def summary(report: ObjectiveReport) -> Sequence[str]:
-    """The comparisons in words."""
+    """The comparisons as sentences."""
     lines = []
     for way, figures in report.comparisons().items():
         lines.append(

@@ -1,9 +1,9 @@
-"""The training objective, ours and the paper's way: memory and speed against sequence length.
+"""Measures the training objective, ours and the paper's: memory and speed by sequence length.
 
     python -m benchmarks.objective.run
 
-Every measurement is a process of its own, and the ways take turns, so that a machine that slows
-down does so for all. A way that does not fit is not tried at greater lengths.
+Each measurement runs in a separate process. The ways alternate, so that a machine that slows down
+slows all of them. A way that does not fit in memory is not tried at larger lengths.
 """
 
 import json
@@ -29,7 +29,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 NUM_THOUGHT_TOKENS, NUM_TALK_TOKENS = 12, 4
 MODEL = "Llama of random weights (hidden 256, 4 layers, 4 heads, 2 kv, vocab 4096), float32"
 KILLED = -9
-"""Exit code where the kernel ran out of memory before an allocation failed."""
+"""Exit code if the kernel killed the process because memory ran out."""
 
 
 def run(
@@ -37,15 +37,17 @@ def run(
     lengths: Annotated[
         str, typer.Option(help="Sequence lengths, separated by commas.")
     ] = "64,128,256,512,1024",
-    repeats: Annotated[int, typer.Option(help="Rounds; the median counts.", min=1)] = 3,
+    repeats: Annotated[
+        int, typer.Option(help="Number of rounds; the median is reported.", min=1)
+    ] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = torch.get_num_threads(),
-    out: Annotated[Path, typer.Option(help="JSON file; the plot goes beside it as .svg.")] = RESULTS
+    out: Annotated[Path, typer.Option(help="JSON file; the plot is next to it as .svg.")] = RESULTS
     / "objective-cpu.json",
 ) -> None:
     """Measure one training step in three ways."""
     seqs = _parse(lengths)
     if not out.absolute().parent.is_dir():
-        raise ConfigError(f"--out {out}: its directory does not exist")
+        raise ConfigError(f"--out {out}: the directory does not exist; create it first")
     rows = {(way, seq): _empty(way, seq) for seq in seqs for way in WAYS}
     for (way, seq), step in _measure(seqs, repeats, threads):
         row = rows[way, seq]
@@ -90,7 +92,7 @@ def _empty(way: str, seq: int) -> Row:
 def _measure(
     seqs: list[int], repeats: int, threads: int
 ) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
-    """Every measurement as it comes: `(way, seq)` and the step's figures."""
+    """Yield each measurement: `(way, seq)` and the figures of the step."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -112,7 +114,7 @@ def _measure(
 
 
 def run_step(way: str, seq: int, *, threads: int) -> dict[str, Any] | None:
-    """One measurement in a fresh process; None where it does not fit in memory."""
+    """Run one measurement in a new process; None if it does not fit in memory."""
     numbers = (seq, NUM_THOUGHT_TOKENS, NUM_TALK_TOKENS, threads)
     command = [sys.executable, "-m", "benchmarks.objective.step", way, *map(str, numbers)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

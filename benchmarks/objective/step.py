@@ -1,9 +1,9 @@
-"""One measurement in a process of its own: a forward and a backward pass of one way.
+"""One measurement in a separate process: a forward and a backward pass of one way.
 
     python -m benchmarks.objective.step WAY SEQ NUM_THOUGHT_TOKENS NUM_TALK_TOKENS THREADS
 
-Writes one line of JSON. A process of its own, because memory that an earlier step left to the
-allocator would hide what the next one needs. Linux only: the peak is the kernel's.
+Writes one line of JSON. The process is separate, because a later step would reuse memory that the
+allocator kept from an earlier one. Linux only: the kernel measures the peak.
 """
 
 import argparse
@@ -33,25 +33,25 @@ from qstar_train.objective.objective import Objective, evaluate_objective
 
 BASELINES: dict[str, type[Recomputed] | type[Cached]] = {"recomputed": Recomputed, "cached": Cached}
 WARM_UP_SEQ = 8
-"""Calls every kernel once, and leaves little memory behind."""
+"""Long enough to call every kernel once, and short enough to use little memory."""
 MEMORY_SHARE = 0.9
-"""Of the memory that is free at the start: past it, allocations fail before the machine does."""
+"""Share of the free memory that the process may use; beyond it, allocations fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one process measured."""
+    """The measurement of one process."""
 
     seconds: float
     peak_bytes: int
-    """Peak resident memory during the step over that before it; gradients are part of it."""
+    """Peak resident memory during the step, including gradients, minus that before it."""
     total: float
     language: float
     policy: float
 
 
 class DoesNotFitError(Exception):
-    """The step needs more memory than there is."""
+    """The step needs more memory than is available."""
 
 
 def measure_step(way: str, *, seq: int, num_thought_tokens: int, num_talk_tokens: int) -> Step:
@@ -85,7 +85,7 @@ def measure_step(way: str, *, seq: int, num_thought_tokens: int, num_talk_tokens
 def evaluate(
     way: str, model: QuietStarModel, settings: ObjectiveConfig, seq: int
 ) -> Objective | QuadraticObjective:
-    """The objective of one batch, in one of the ways."""
+    """The objective of one batch, computed in one of the ways."""
     batch, pick = make_batch(seq), fixed_thoughts()
     if way == "ours":
         return evaluate_objective(model, *batch, settings, pick=pick)
@@ -93,14 +93,14 @@ def evaluate(
 
 
 def limit_memory() -> None:
-    """Let allocations fail that this machine could not hold."""
+    """Limit the memory of this process, so that too large allocations fail."""
     limit = int(MEMORY_SHARE * psutil.virtual_memory().available)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _start_of_peak() -> int:
-    """Forget the peak so far: what loading needed is not the step's. Resident bytes now."""
-    # Freed memory that the allocator still held would be used by the step and not be counted.
+    """Reset the kernel's peak, which includes loading; returns the resident bytes now."""
+    # The step would reuse freed memory that the allocator still holds, without counting it.
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -108,16 +108,16 @@ def _start_of_peak() -> int:
 
 
 def _status(name: str) -> int:
-    """A figure of this process in bytes."""
+    """A memory figure of this process, in bytes."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         key, _, value = line.partition(":")
         if key == name:
             return int(value.split()[0]) * 1024
-    raise AssertionError(f"the kernel does not tell {name}")
+    raise AssertionError(f"/proc/self/status has no {name}")
 
 
 def main() -> None:
-    """Measure; `{"fits": false}` where memory does not suffice."""
+    """Measure and print the figures, or `{"fits": false}` if memory is not sufficient."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("way", choices=["ours", *BASELINES])
     for name in ("seq", "num_thought_tokens", "num_talk_tokens", "threads"):
@@ -131,7 +131,7 @@ def main() -> None:
         answer = {"fits": False}
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # taking gigabytes of graph apart would measure nothing
+    os._exit(0)  # freeing gigabytes of graph would only take time
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the engine asks of an attention implementation: prepare a step once, attend every layer."""
+"""The interface of an attention backend: prepare a step once, then attend in every layer."""
 
 from typing import Protocol
 
@@ -7,15 +7,16 @@ from qstar_infer.step import StepBatch
 
 
 class AttentionBackend(Protocol):
-    """Attention of a step's rows over one pool of key/value blocks.
+    """Computes the attention of a step's rows over one pool of key/value blocks.
 
-    An implementation owns no keys and values; it reads and writes the `KVPool` it was made with.
+    An implementation owns no keys or values. It reads and writes the `KVPool` that its constructor
+    gets.
     """
 
     def prepare(self, batch: StepBatch) -> AttentionState:
-        """Everything about a step that all of its layers share: indices, masks, plans.
+        """Compute once what all layers of a step share: indices, masks, plans.
 
         Returns:
-            A state that attends the batch's rows, in their order, as one batch of size 1.
+            A state that computes attention for the batch's rows, in order, as one batch of size 1.
         """
         ...

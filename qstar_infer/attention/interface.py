@@ -1,9 +1,9 @@
-"""The seam between a stock backbone and our attention.
+"""Connects a stock transformers backbone to our attention.
 
-The backbone's layers call `quiet_star_attention` (registered with transformers' AttentionInterface)
-and it hands query, key and value to whatever `AttentionState` the forward pass was given: the
-engine's paged batch, the oracle's parallel thoughts, or a probe. The state owns which keys each
-query sees; the backbone knows nothing of thoughts, lanes or blocks.
+Each layer of the backbone calls `quiet_star_attention`, which is registered with transformers'
+AttentionInterface. It passes query, key and value to the `AttentionState` of the forward pass: the
+engine's paged batch, the oracle's parallel thoughts, or a probe. The state decides which keys each
+query sees. The backbone knows nothing about thoughts, lanes or blocks.
 """
 
 import math
@@ -22,7 +22,7 @@ ATTENTION_NAME = "quiet_star"
 
 
 class AttentionState(Protocol):
-    """Answers the attention of every layer in one forward pass."""
+    """Computes the attention of every layer in one forward pass."""
 
     def attend(
         self,
@@ -34,14 +34,14 @@ class AttentionState(Protocol):
         scale: float,
         window: int | None,
     ) -> Tensor:
-        """Write this pass's keys and values, then attend.
+        """Store this pass's keys and values, then compute attention.
 
         Args:
             layer: index of the layer.
-            query: `[batch, heads, rows, head_dim]`, rotated.
-            key, value: `[batch, kv_heads, rows, head_dim]`, keys rotated.
-            scale: multiplies the scores.
-            window: sliding window of this layer in tokens, None for full attention.
+            query: `[batch, heads, rows, head_dim]`, with rotary embedding applied.
+            key, value: `[batch, kv_heads, rows, head_dim]`; keys with rotary embedding applied.
+            scale: factor of the scores.
+            window: sliding window of this layer in tokens; None for full attention.
 
         Returns:
             `[batch, rows, heads, head_dim]`.
@@ -61,20 +61,20 @@ def quiet_star_attention(
     attention_state: AttentionState,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function as transformers calls it. The state replaces `attention_mask`."""
-    assert attention_mask is None, "transformers built a mask for an attention that needs none"
+    """The attention function that transformers calls. The state replaces `attention_mask`."""
+    assert attention_mask is None, "transformers built an attention mask; the state has its own"
     layer = module.layer_idx
     assert isinstance(layer, int)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     output = attention_state.attend(layer, query, key, value, scale=scale, window=sliding_window)
-    return output.contiguous(), None  # some layers take a view of it
+    return output.contiguous(), None  # some layers call view() on it
 
 
 AttentionInterface.register(ATTENTION_NAME, quiet_star_attention)
 
 
 class _Probe:
-    """An attention state that only notes which layer called it, with which shapes."""
+    """An attention state that records which layers call it, and their shapes."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, LayerShape]] = []
@@ -101,18 +101,18 @@ class _Probe:
 
 
 def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
-    """Make a backbone use our attention, and see by one pass that every layer does.
+    """Make a backbone use our attention, and run one pass to check that every layer does.
 
     Returns:
         One shape for each layer.
 
     Raises:
-        CheckpointError: the architecture does not route its attention through transformers'
-            interface, once in each layer, or hides keys by its mask alone.
+        CheckpointError: some layer does not call transformers' AttentionInterface exactly once, or
+            the architecture has a sliding window that it applies only through the mask.
     """
     backbone.set_attn_implementation(ATTENTION_NAME)
     probe = _Probe()
-    # Two texts of three tokens: of one token, every layout of the output is contiguous.
+    # Two texts of three tokens: with one token, a wrong output layout would go unnoticed.
     positions = torch.arange(3, device=backbone.device).expand(2, 3)
     try:
         with torch.inference_mode(), _with_quantised_layers_in_training(backbone):
@@ -123,25 +123,28 @@ def install_attention(backbone: PreTrainedModel) -> list[LayerShape]:
                 attention_state=probe,
             )
     except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise  # says nothing about the architecture
+        raise  # not a fault of the architecture
     except Exception as error:
-        raise _refusal(
-            backbone, f"its forward pass fails there: {type(error).__name__}: {error}"
+        raise _unsupported(
+            backbone, f"its forward pass fails: {type(error).__name__}: {error}"
         ) from error
     shapes = dict(probe.calls)
     num_layers = backbone.config.get_text_config().num_hidden_layers
     if sorted(layer for layer, _ in probe.calls) != list(range(num_layers)):
-        detail = f"{len(shapes)} of {num_layers} layers called it, {len(probe.calls)} times in all"
-        raise _refusal(backbone, detail)
+        detail = f"{len(shapes)} of {num_layers} layers called it, {len(probe.calls)} calls in all"
+        raise _unsupported(backbone, detail)
     layers = [shapes[layer] for layer in range(num_layers)]
-    _require_windows(backbone, layers)
+    _check_windows(backbone, layers)
     return layers
 
 
 @contextmanager
 def _with_quantised_layers_in_training(backbone: PreTrainedModel) -> Iterator[None]:
-    """In the first pass outside training, bitsandbytes lays 4-bit weights out, for good, for a CPU
-    kernel that has no gradients; adapters over them would hardly learn, and nothing would say so.
+    """Set bitsandbytes layers to training mode, and back to evaluation mode afterwards.
+
+    In its first pass in evaluation mode, bitsandbytes repacks 4-bit weights for a CPU kernel that
+    has no gradients, and never unpacks them. Adapters on such weights would hardly learn, and no
+    error would say why.
     """
     layers = [
         layer
@@ -157,17 +160,17 @@ def _with_quantised_layers_in_training(backbone: PreTrainedModel) -> Iterator[No
             layer.training = False
 
 
-def _require_windows(backbone: PreTrainedModel, layers: list[LayerShape]) -> None:
-    """Refuse a sliding window that is in the mask alone, which the attention state replaces."""
+def _check_windows(backbone: PreTrainedModel, layers: list[LayerShape]) -> None:
+    """Raise if only the mask has the sliding window: the attention state replaces the mask."""
     window = _window_in_use(backbone.config.get_text_config())
     if window is not None and all(layer.window is None for layer in layers):
-        raise _refusal(backbone, f"no layer passes on the sliding window of {window} tokens")
+        raise _unsupported(backbone, f"no layer passes on the sliding window of {window} tokens")
 
 
 def _window_in_use(config: PreTrainedConfig) -> int | None:
-    """The sliding window of some layer, in tokens; None where nothing is hidden by one."""
+    """The sliding window that some layer applies, in tokens; None if no layer has one."""
     if not hasattr(type(config), "sliding_window") or not config.sliding_window:
-        return None  # a field that the class does not know is one that its model ignores
+        return None  # a model ignores a field that its config class does not declare
     window = int(config.sliding_window)
     layer_types = getattr(config, "layer_types", None)
     is_used = (
@@ -178,9 +181,9 @@ def _window_in_use(config: PreTrainedConfig) -> int | None:
     return window if is_used else None
 
 
-def _refusal(backbone: PreTrainedModel, detail: str) -> CheckpointError:
+def _unsupported(backbone: PreTrainedModel, detail: str) -> CheckpointError:
     return CheckpointError(
-        f"{type(backbone).__name__} does not hand each layer's attention, once and whole, to "
+        f"{type(backbone).__name__} does not compute all of its attention through "
         f"transformers' AttentionInterface ({detail}). Thoughts need that; use a decoder such as "
         "Llama, Mistral or Qwen, or a newer transformers."
     )

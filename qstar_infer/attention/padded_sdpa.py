@@ -1,10 +1,10 @@
-"""Rows over the block pool by torch's SDPA, in padded groups (decision 0004). Runs on any device.
+"""Paged attention with torch's SDPA, in padded groups (decision 0004). Runs on any device.
 
-Sequences with equally many rows attend together; each brings the slots of its block table and of
-its lanes, and a mask says which of them a row sees.
+Sequences with the same number of rows are batched. For each sequence the keys and values of its
+block table and of its lanes are gathered, and a mask says which of them each row sees.
 
-Legend: S sequences of a group, R rows of each, K key slots of each; kv_heads, groups (query heads
-per key head), head_dim.
+Legend: S sequences of a group, R rows and K key slots of each sequence; kv_heads, groups (query
+heads for each key head), head_dim.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class PaddedSdpaBackend:
-    """An `AttentionBackend` for every device that torch's SDPA runs on."""
+    """An `AttentionBackend` for every device that supports torch's SDPA."""
 
     def __init__(self, pool: KVPool) -> None:
         self._pool = pool
@@ -39,22 +39,22 @@ class PaddedSdpaBackend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagedRows:
-    """What the rows of S sequences, R rows each, may attend to. All int64, on the pool's device."""
+    """The slots that S sequences of R rows attend to. All tensors int64, on the pool's device."""
 
     block_tables: Tensor
-    """`[S, blocks]`, padded with any block."""
+    """`[S, blocks]`, padded with block 0, which the mask hides."""
     lane_blocks: Tensor
-    """`[S, lanes, blocks_per_lane]`, padded with any block."""
+    """`[S, lanes, blocks_per_lane]`, padded with block 0, which the mask hides."""
     context_lens: Tensor
     """`[S, R]`: a row sees the first `context_len` slots of the block table."""
     lane_of_row: Tensor
-    """`[S, R]`: the row's lane, `NO_LANE` for none."""
+    """`[S, R]`: index of the row's lane, or `NO_LANE`."""
     lane_lens: Tensor
     """`[S, R]`: a row sees the first `lane_len` slots of its lane."""
 
 
 class _Group:
-    """Sequences with equally many rows, ready to attend."""
+    """Key slots and masks of sequences with the same number of rows."""
 
     def __init__(self, rows: PagedRows, block_size: int, dtype: torch.dtype) -> None:
         self._rows = rows
@@ -68,7 +68,7 @@ class _Group:
         self._masks: dict[tuple[int | None, int], Tensor] = {}
 
     def mask(self, window: int | None, groups: int) -> Tensor:
-        """`[S, 1, groups * R, K]`, added to the scores; the same object for like layers."""
+        """The mask to add to the scores, `[S, 1, groups * R, K]`; cached for each window."""
         key = (window, groups)
         if key not in self._masks:
             visible = self._visible(window).unsqueeze(1)
@@ -78,13 +78,13 @@ class _Group:
         return self._masks[key]
 
     def _visible(self, window: int | None) -> Tensor:
-        """`[S, R, K]`, bool."""
+        """Which key slots each row sees: `[S, R, K]`, bool."""
         rows = self._rows
         device = rows.context_lens.device
         context_lens = rows.context_lens.unsqueeze(-1)
         index = torch.arange(rows.block_tables.shape[1] * self._block_size, device=device)
         context = index < context_lens
-        if window is not None:  # measured from the anchor, for a whole thought
+        if window is not None:  # counted back from the anchor for every row of a thought
             context &= index >= context_lens - window
 
         num_lanes, blocks_per_lane = rows.lane_blocks.shape[1:]
@@ -103,8 +103,8 @@ class PaddedSdpaState:
     ) -> None:
         """
         Args:
-            groups: neighbouring sequences with equally many rows, in the order of the rows.
-            slots: `[rows]`, int64. Where each row's key and value are written.
+            groups: consecutive sequences with the same number of rows, in the order of the rows.
+            slots: `[rows]`, int64: the pool slot that each row's key and value are written to.
         """
         self._pool = pool
         self._slots = slots
@@ -123,7 +123,7 @@ class PaddedSdpaState:
     ) -> Tensor:
         """See `AttentionState.attend`; the batch size is 1."""
         keys, values = self._pool.keys[layer], self._pool.values[layer]
-        # A NaN left in a freed slot would reach other sequences through their masks (0 * NaN).
+        # A NaN in a freed slot would reach other sequences even where it is masked (0 * NaN).
         keys.index_copy_(0, self._slots, key[0].transpose(0, 1).nan_to_num())
         values.index_copy_(0, self._slots, value[0].transpose(0, 1).nan_to_num())
 
@@ -141,9 +141,9 @@ class PaddedSdpaState:
 def _attend_group(
     query: Tensor, keys: Tensor, values: Tensor, group: _Group, scale: float, window: int | None
 ) -> Tensor:
-    """`[heads, S * R, head_dim]` to `[S * R, heads, head_dim]`.
+    """Attention of one group: `[heads, S * R, head_dim]` to `[S * R, heads, head_dim]`.
 
-    The query heads that share a key head become rows of it, so that keys are not repeated.
+    Query heads that share a key head are folded into the rows, so that keys are not repeated.
     """
     heads, _, head_dim = query.shape
     kv_heads = keys.shape[1]
@@ -171,12 +171,12 @@ def _attend_group(
 
 
 def _paged_groups(batch: StepBatch, device: torch.device) -> list[PagedRows]:
-    """Neighbouring sequences that attend together, uploaded."""
+    """Group consecutive sequences of similar shape and copy their indices to the device."""
     groups: list[PagedRows] = []
     first = 0
-    for num_rows, neighbours in groupby(batch.sequences, key=lambda seq: seq.num_rows):
-        for _, like in groupby(neighbours, key=lambda seq: len(seq.block_table).bit_length()):
-            sequences = list(like)
+    for num_rows, same_rows in groupby(batch.sequences, key=lambda seq: seq.num_rows):
+        for _, group in groupby(same_rows, key=lambda seq: len(seq.block_table).bit_length()):
+            sequences = list(group)
             last = first + num_rows * len(sequences)
             groups.append(_paged_rows(batch, sequences, slice(first, last), device))
             first = last

@@ -1,7 +1,7 @@
 """Attention of the oracle: thoughts at many positions of a batch at once.
 
-Memory grows with the sequence, not with its square: scores are made for some queries at a time, and
-made again when gradients need them.
+Memory grows linearly with the sequence length: scores are computed for 128 queries at a time, and
+computed again in the backward pass.
 
 Legend: batch, heads, kv_heads, groups (heads = kv_heads * groups), seq, anchors, chunk, head_dim.
 """
@@ -15,22 +15,23 @@ from torch.utils.checkpoint import checkpoint
 QUERIES_AT_ONCE = 128
 
 Memory = list[tuple[Tensor, Tensor]]
-"""Keys and values at one layer: of the base, `[batch, kv_heads, seq, head_dim]`, then of each token
-that thoughts were fed, `[batch, kv_heads, anchors, head_dim]`."""
+"""Keys and values of one layer: first of the base tokens, `[batch, kv_heads, seq, head_dim]`, then
+of the first, second, ... token of all thoughts, `[batch, kv_heads, anchors, head_dim]` each."""
 
 
 class ParallelThoughts:
-    """Base tokens see their prefix; a thought sees its anchor's prefix and itself.
+    """Keys and values of a batch and of the thoughts at its positions.
 
-    The first pass feeds the base tokens, every later one feeds one or more tokens to each thought.
-    Keys and values are computed once and kept. Differentiable.
+    A base token sees its prefix. A thought token sees the prefix up to its anchor and the earlier
+    tokens of its own thought. The first pass feeds the base tokens; every later pass feeds one or
+    more tokens to each thought. Keys and values are computed once and kept. Differentiable.
     """
 
     def __init__(self, attention_mask: Tensor, anchors: Tensor | None = None) -> None:
         """
         Args:
             attention_mask: `[batch, seq]`, bool. False where a base token is padding.
-            anchors: `[batch, anchors]`, int64: where to think. None: everywhere.
+            anchors: `[batch, anchors]`, int64: positions to think at. None: all positions.
         """
         seq = attention_mask.shape[1]
         self.is_real = attention_mask
@@ -43,8 +44,8 @@ class ParallelThoughts:
         """The attention state of the next forward pass.
 
         Args:
-            num_tokens: fed to each thought. The rows are all anchors' first tokens, then all second
-                ones, and so on: `[batch, num_tokens * anchors]`.
+            num_tokens: tokens fed to each thought. The rows are the first tokens of all anchors,
+                then their second tokens, and so on: `[batch, num_tokens * anchors]`.
         """
         first = self._num_fed
         self._num_fed += num_tokens
@@ -54,7 +55,7 @@ class ParallelThoughts:
 class ParallelPass:
     """One forward pass over `ParallelThoughts`.
 
-    It knows its place, so that gradient checkpointing may run any layer of any pass again.
+    It stores its own index, so that gradient checkpointing can run any layer of any pass again.
     """
 
     def __init__(self, thoughts: ParallelThoughts, first: int, num_tokens: int) -> None:
@@ -74,7 +75,7 @@ class ParallelPass:
         scale: float,
         window: int | None,
     ) -> Tensor:
-        """See `AttentionState.attend`; rows are the base tokens, or the thoughts' anchors."""
+        """See `AttentionState.attend`; rows are the base tokens, or tokens of the thoughts."""
         count = self._positions.shape[1]
         fed = list(
             zip(torch.split(key, count, dim=2), torch.split(value, count, dim=2), strict=True)
@@ -97,38 +98,40 @@ class ParallelPass:
 
         Args:
             query: `[batch, kv_heads, groups, positions, head_dim]`, scaled.
-            known: of the base, then of the thoughts up to this token.
+            known: keys and values of the base, then of the thoughts up to this token.
 
         Returns:
-            As `query`.
+            Same shape as `query`.
         """
         base, *own = known
         outputs = []
         for first in range(0, query.shape[3], QUERIES_AT_ONCE):
             rows = slice(first, min(first + QUERIES_AT_ONCE, query.shape[3]))
-            keys = self._keys(rows, window)
-            hiding = self._hiding(rows, keys, window)
+            keys = self._key_range(rows, window)
+            mask_inputs = self._mask_inputs(rows, keys, window)
             chunk = (
                 query[:, :, :, rows],
                 *(states[:, :, keys] for states in base),
                 *(states[:, :, rows] for pair in own for states in pair),
             )
             outputs.append(
-                checkpoint(_attend, hiding, *chunk, use_reentrant=False, preserve_rng_state=False)
+                checkpoint(
+                    _attend, mask_inputs, *chunk, use_reentrant=False, preserve_rng_state=False
+                )
                 if torch.is_grad_enabled()
-                else _attend(hiding, *chunk)
+                else _attend(mask_inputs, *chunk)
             )
         return torch.cat(outputs, dim=3)
 
-    def _keys(self, rows: slice, window: int | None) -> slice:
-        """The base keys that some row of a chunk may see."""
+    def _key_range(self, rows: slice, window: int | None) -> slice:
+        """The base keys that at least one row of a chunk may see."""
         if not self._is_sorted:
             return slice(0, self._thoughts.everywhere.shape[1])
         return slice(0 if window is None else max(0, rows.start - window + 1), rows.stop)
 
-    def _hiding(self, rows: slice, keys: slice, window: int | None) -> "_Hiding":
+    def _mask_inputs(self, rows: slice, keys: slice, window: int | None) -> "_MaskInputs":
         batch = slice(0, 1) if self._is_sorted else slice(None)
-        return _Hiding(
+        return _MaskInputs(
             rows=self._positions[batch, rows, None],
             keys=self._thoughts.everywhere[batch, None, keys],
             is_real=self._thoughts.is_real[:, None, keys],
@@ -137,9 +140,11 @@ class ParallelPass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Hiding:
-    """What a mask is made from, each time anew: kept for the gradients, the masks of all chunks
-    would grow with the square of the sequence.
+class _MaskInputs:
+    """The small tensors that a chunk's mask is computed from.
+
+    Autograd keeps these and not the mask, because the masks of all chunks together would grow with
+    the square of the sequence length.
     """
 
     rows: Tensor
@@ -151,35 +156,36 @@ class _Hiding:
     window: int | None
 
     def mask(self) -> Tensor:
-        """Which keys a row does not see: `[batch, 1, 1, chunk, keys]`, bool."""
+        """Which keys are hidden from a row: `[batch, 1, 1, chunk, keys]`, bool."""
         is_hidden = self.keys > self.rows
         if self.window is not None:
             is_hidden |= self.keys <= self.rows - self.window
-        # A padded row keeps itself, so that its (ignored) softmax is never over nothing.
+        # A padded row sees itself, because a softmax over no keys would be NaN.
         is_padding = ~self.is_real & (self.keys != self.rows)
         return (is_hidden | is_padding)[:, None, None]
 
 
 def _attend(
-    hiding: _Hiding, query: Tensor, base_keys: Tensor, base_values: Tensor, *own: Tensor
+    mask_inputs: _MaskInputs, query: Tensor, base_keys: Tensor, base_values: Tensor, *own: Tensor
 ) -> Tensor:
     """Softmax attention of a chunk of rows over base keys and each row's own thought.
 
     Args:
-        hiding: of base keys.
+        mask_inputs: of the base keys.
         query: `[batch, kv_heads, groups, chunk, head_dim]`, scaled.
         base_keys, base_values: `[batch, kv_heads, keys, head_dim]`.
-        own: keys and values in turn, `[batch, kv_heads, chunk, head_dim]` each: row i's thought.
+        own: keys and values of each row's own thought, alternating,
+            `[batch, kv_heads, chunk, head_dim]` each.
 
     Returns:
         `[batch, kv_heads, groups, chunk, head_dim]`.
     """
     num_keys = base_keys.shape[2]
-    # Groups and rows together are the rows of one matrix product.
+    # Groups and rows are flattened into the rows of one matrix product.
     scores = (query.flatten(2, 3) @ base_keys.transpose(-1, -2)).view(*query.shape[:4], num_keys)
-    scores.masked_fill_(hiding.mask(), float("-inf"))
+    scores.masked_fill_(mask_inputs.mask(), float("-inf"))
     if own:
-        # Products and sums: one key for each row makes too small a matrix product.
+        # Multiply and sum: with one key for each row, a matrix product would be slower.
         own_scores = [(query * keys.unsqueeze(2)).sum(-1, keepdim=True) for keys in own[::2]]
         scores = torch.cat([scores, *own_scores], dim=-1)
     shares = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)

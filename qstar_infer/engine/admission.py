@@ -1,4 +1,4 @@
-"""Which requests this model and pool can serve. The one place where a request is checked."""
+"""Checks whether this model and pool can serve a request. No other module checks requests."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from qstar_infer.wavefront.lane import num_lane_slots
 
 
 class Admission:
-    """Checks requests against one model and one pool. Reads only; safe from any thread."""
+    """Checks requests against one model and one pool. It has no mutable state; thread-safe."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class Admission:
     ) -> None:
         """
         Args:
-            num_positions: rows of a learned position table, which thoughts use as well. None where
-                positions are computed and a thought may reach past the context.
+            num_positions: rows of a learned position table, which thoughts use too. None if
+                positions are computed, so that a thought may reach past the context.
         """
         self._num_positions = num_positions
         self._model = model
@@ -38,7 +38,7 @@ class Admission:
         """Check a request and fill in its defaults.
 
         Raises:
-            RequestError: the request could never be served; `param` names the field at fault.
+            RequestError: the request can never be served; `param` names the field at fault.
         """
         params = request.params
         self._check_prompt(request.prompt_token_ids)
@@ -59,23 +59,23 @@ class Admission:
         )
 
     def check_num_sequences(self, requests: Iterable[AdmittedRequest]) -> int:
-        """Sequences that these requests need at once.
+        """Number of sequences that these requests need at the same time.
 
         Raises:
-            RequestError: more than the engine may ever hold.
+            RequestError: it is more than the running sequences and the queue can hold.
         """
         each = [admitted.request.params.num_candidates for admitted in requests]
         limit = self._config.max_num_seqs + self._config.max_queue
         if sum(each) > limit:
             raise RequestError(
-                f"the request asks for {sum(each)} completions at once, and this server holds at "
-                f"most {limit} sequences. Send fewer prompts, or a smaller n",
+                f"the request asks for {sum(each)} completions, but the engine holds at most "
+                f"{limit} sequences. Send fewer prompts, or a smaller n",
                 param="n" if len(each) == 1 else "prompt",
             )
         return sum(each)
 
     def context_limit(self, num_thought_tokens: int) -> int:
-        """Most visible tokens of a sequence that thinks this long: by the model and by the pool."""
+        """Most visible tokens of a sequence with this thought length, by model and by pool."""
         size = self._config.block_size
         lane_slots = num_lane_slots(num_thought_tokens)
         lane_blocks = -(-lane_slots // size)
@@ -86,10 +86,10 @@ class Admission:
         return max(0, min(limits))
 
     def _check_prompt(self, token_ids: list[int]) -> None:
-        """Look at every id with C loops only: a prompt may hold a million."""
+        """Check all ids without a Python loop, because a prompt may have a million of them."""
         if not token_ids:
             raise RequestError(
-                "the prompt has no tokens; give at least one (this tokenizer adds none by itself)",
+                "the prompt has no tokens; give at least one (this tokenizer does not add any)",
                 param="prompt",
             )
         vocab_size = self._model.vocab_size
@@ -116,14 +116,15 @@ class Admission:
             for token_id in token_ids:
                 if token_id >= vocab_size:
                     raise RequestError(
-                        f"{name} names token id {token_id}; ids are 0..{vocab_size - 1}", param=name
+                        f"{name} contains token id {token_id}; ids are 0..{vocab_size - 1}",
+                        param=name,
                     )
 
     def _check_thinking(self, params: SamplingParams) -> None:
         length = params.num_thought_tokens
         most = self._model.max_thought_tokens
         if length is not None and length > most:
-            why = "this model cannot think" if most == 0 else f"the most is {most}"
+            why = "this model cannot think" if most == 0 else f"the maximum is {most}"
             raise RequestError(
                 f"num_thought_tokens is {length}, but {why}", param="num_thought_tokens"
             )
@@ -131,7 +132,7 @@ class Admission:
     def _check_length(self, request: EngineRequest, limit: int) -> None:
         num_prompt_tokens = len(request.prompt_token_ids)
         asked = request.params.max_tokens
-        # Without a limit of its own, an output needs room for at least one token.
+        # An output without `max_tokens` needs room for at least one token.
         num_output_tokens = 1 if asked is None else asked
         total = num_prompt_tokens + num_output_tokens
         if total > limit:

@@ -1,7 +1,7 @@
-"""An engine on a thread of its own: implements the `Engine` protocol.
+"""Runs an engine on its own thread; implements the `Engine` protocol.
 
-Callers leave commands in an inbox; only the engine's thread touches the engine. It drains the
-inbox between two steps, so a submission or an abort takes effect within one step.
+Callers put commands into an inbox, and only the engine's thread uses the engine. It executes the
+commands between two steps, so that a submission or an abort takes effect within one step.
 """
 
 import logging
@@ -23,17 +23,17 @@ from qstar_infer.outputs import EngineStats, RequestOutput
 _log = logging.getLogger(__name__)
 
 MAX_FAILED_STEPS = 3
-"""If this many steps fail in a row, each with other requests, the engine counts as broken."""
+"""After this many failed steps in a row, each with other requests, the engine stops."""
 
 
 class AsyncEngine:
-    """Runs an `LLMEngine`; see `Engine` for what each method promises."""
+    """Runs an `LLMEngine` on its own thread; see `Engine` for each method."""
 
     def __init__(self, engine: LLMEngine) -> None:
         self._engine = engine
         self._capacity = engine.config.max_num_seqs + engine.config.max_queue
         self._listeners: dict[str, tuple[OutputListener, int]] = {}
-        """Open requests: who listens, and how many sequences each holds."""
+        """Open requests: the listener and the number of sequences of each."""
         self._changed = threading.Condition()
         self._inbox: list[Callable[[], None]] = []
         self._is_closing = False
@@ -62,20 +62,20 @@ class AsyncEngine:
         num_new = self._engine.admission.check_num_sequences(requests)
         with self._changed:
             if self._is_closing:
-                raise EngineClosedError("the engine is closed and takes no more requests")
+                raise EngineClosedError("the engine is closed and accepts no more requests")
             if not self._is_alive:
                 raise EngineDeadError("the engine has stopped; restart the server")
             num_open = sum(count for _, count in self._listeners.values())
             if num_open + num_new > self._capacity:
                 raise QueueFullError(
-                    f"the server holds {num_open} of at most {self._capacity} sequences and cannot "
-                    f"take {num_new} more now; try again later"
+                    f"the engine holds {num_open} of at most {self._capacity} sequences and cannot "
+                    f"accept {num_new} more now; try again later"
                 )
             for admitted in requests:
                 request_id = admitted.request.request_id
                 if request_id in self._listeners:
                     raise RequestError(
-                        f"the request id {request_id!r} is in use", param="request_id"
+                        f"the request id {request_id!r} is already in use", param="request_id"
                     )
             for admitted in requests:
                 request = admitted.request
@@ -101,19 +101,21 @@ class AsyncEngine:
     # --- on the engine's thread -----------------------------------------------------------------
 
     def _run(self) -> None:
-        error: EngineDeadError = EngineClosedError("the engine was closed before the end")
+        error: EngineDeadError = EngineClosedError(
+            "the engine was closed before the request finished"
+        )
         try:
             while self._drain_inbox():
                 if self._engine.has_work:
                     self._step()
         except Exception as cause:
-            # Its state is unknown; continuing could corrupt other requests.
+            # The engine's state is unknown; continuing could corrupt other requests.
             _log.exception("the engine loop ended with an error")
             error = EngineDeadError(f"the engine stopped with an error: {type(cause).__name__}")
         self._end(error)
 
     def _drain_inbox(self) -> bool:
-        """Wait until there is something to do; False when it is to close."""
+        """Wait for work and execute the commands; False if the engine is to close."""
         with self._changed:
             while not (self._inbox or self._is_closing or self._engine.has_work):
                 self._changed.wait()
@@ -150,18 +152,18 @@ class AsyncEngine:
             if isinstance(news, RequestFailure) or news.finished:
                 self._listeners.pop(news.request_id, None)
         if listener is not None:
-            self._tell(listener, news.error if isinstance(news, RequestFailure) else news)
+            self._notify(listener, news.error if isinstance(news, RequestFailure) else news)
 
     def _end(self, error: EngineDeadError) -> None:
         with self._changed:
             self._is_alive = False
             listeners, self._listeners = list(self._listeners.values()), {}
         for listener, _ in listeners:
-            self._tell(listener, error)
+            self._notify(listener, error)
 
-    def _tell(self, listener: OutputListener, news: RequestOutput | Exception) -> None:
+    def _notify(self, listener: OutputListener, news: RequestOutput | Exception) -> None:
         try:
             listener(news)
         except Exception:
-            # One listener's fault must not end the loop for the others.
+            # An error in one listener must not end the loop for the others.
             _log.exception("a listener failed")

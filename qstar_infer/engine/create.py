@@ -1,4 +1,4 @@
-"""From `EngineArgs` to a running engine."""
+"""Creates engines from `EngineArgs`."""
 
 from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.async_engine import AsyncEngine
@@ -12,13 +12,14 @@ from qstar_infer.sampling_defaults import SamplingDefaults
 def create_llm_engine(
     args: EngineArgs, *, model: QuietStarModel | None = None
 ) -> tuple[LLMEngine, QuietStarModel]:
-    """An engine that its caller steps, and its model.
+    """Create an engine, which the caller steps, and return it with its model.
 
     Args:
-        model: a model already loaded, in place of what `args` says about loading.
+        model: a loaded model, to use instead of loading the one in `args`.
 
     Raises:
-        CheckpointError, ConfigError: as `load_model` and the settings.
+        CheckpointError: the checkpoint cannot be loaded.
+        ConfigError: a setting is out of range, or does not fit the model or the machine.
     """
     if model is None:
         model = load_from_args(args)
@@ -29,10 +30,11 @@ def create_llm_engine(
 
 
 def create_async_engine(args: EngineArgs) -> AsyncEngine:
-    """Load a model and start its engine on a thread of its own: what a server calls once.
+    """Load a model and start its engine on its own thread, for a server.
 
     Raises:
-        CheckpointError, ConfigError: as `create_llm_engine`.
+        CheckpointError: the checkpoint cannot be loaded.
+        ConfigError: a setting is out of range, or does not fit the model or the machine.
     """
     engine, _ = create_llm_engine(args)
     return AsyncEngine(engine)

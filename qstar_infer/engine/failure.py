@@ -1,4 +1,4 @@
-"""What an error in a step ends: the requests that it concerns, or the engine."""
+"""Errors in a step: whether they end some requests or the whole engine."""
 
 from dataclasses import dataclass
 from traceback import clear_frames
@@ -8,20 +8,20 @@ import torch
 from qstar_infer.errors import RequestFailedError
 
 _DEVICE_WORDS = ("CUDA error", "HIP error")
-"""How errors begin that torch raises as a plain RuntimeError when the device fails."""
+"""Text in the plain RuntimeErrors that torch raises when the device fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailure:
-    """The last news of a request that an error ended."""
+    """Reports that an error ended a request."""
 
     request_id: str
     error: RequestFailedError
 
 
 def request_failed(cause: Exception) -> RequestFailedError:
-    """The error that the client of a request gets; its `__cause__` is the cause."""
-    clear_frames(cause.__traceback__)  # a traceback would keep the tensors of its pass
+    """The error to report to the client of a request; `__cause__` is the original error."""
+    clear_frames(cause.__traceback__)  # the traceback would keep the tensors of the pass alive
     error = RequestFailedError(
         f"internal engine error ({type(cause).__name__}); the request was dropped. Retry, or check "
         "the log"
@@ -31,6 +31,6 @@ def request_failed(cause: Exception) -> RequestFailedError:
 
 
 def is_device_lost(error: Exception) -> bool:
-    """The accelerator failed, and no later call to it can be trusted. Not so if memory ran out."""
+    """Whether the accelerator failed and cannot be used any more. False if memory ran out."""
     is_known = isinstance(error, torch.AcceleratorError)
     return is_known or any(words in str(error) for words in _DEVICE_WORDS)

@@ -1,4 +1,4 @@
-"""The engine: requests in, one step at a time, deltas out. One thread; no clock, no HTTP."""
+"""The engine: takes requests, runs one step at a time, returns deltas. No threads, no HTTP."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,13 +27,13 @@ from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 class LLMEngine:
     """Continuous batching of thinking sequences over one model.
 
-    Each step is schedule, run, record: the scheduler picks rows, the runner computes them, and what
-    was decided moves the sequences on. An error ends the requests that it concerns and no others.
+    In each step the scheduler picks rows, the runner computes them, and the engine records the
+    results. An error ends only the requests that were part of the failed operation.
 
     Attributes:
-        admission: checks requests; `add_request` takes only what it admitted.
-        token_text: the tokenizer, for any thread.
-        num_failed_steps: how many passes in a row, up to now, gave nothing that could be recorded.
+        admission: checks requests; `add_request` accepts only requests that it admitted.
+        token_text: the tokenizer; thread-safe.
+        num_failed_steps: number of failed steps in a row, up to now.
     """
 
     def __init__(
@@ -46,8 +46,9 @@ class LLMEngine:
     ) -> None:
         """
         Args:
-            name: the name the model is served under; None takes its own.
-            sampling_defaults: for requests that say nothing; None: those of `SamplingParams`.
+            name: the name to serve the model under; None: the model's own name.
+            sampling_defaults: values for fields that requests leave out; None: those of
+                `SamplingParams`.
         """
         self.config = EngineConfig() if config is None else config
         info = model_info(
@@ -99,26 +100,27 @@ class LLMEngine:
         self._requests[request_id] = opened
 
     def abort(self, request_id: str) -> None:
-        """Drop a request and free what it holds; unknown ids are ignored."""
+        """Drop a request and release its blocks and lanes; unknown ids are ignored."""
         opened = self._requests.pop(request_id, None)
         for output in opened.outputs if opened else ():
             if output.seq.status is not SequenceStatus.FINISHED:
                 self._scheduler.finish(output.seq)
 
     def step(self) -> list[RequestOutput | RequestFailure]:
-        """One forward pass; returns what is new for each request that has news.
+        """Run one forward pass and return the new deltas and failures of the requests.
 
         Raises:
-            Exception: the device is lost or the accounts are wrong; the engine is of no more use.
+            Exception: the device failed or the block accounting is wrong. The engine cannot be used
+                any more.
         """
         self._finish_without_output()
         plan = self._scheduler.schedule()
         if plan.sequences:
-            self.num_failed_steps += 1  # until something is recorded
-            with self._ending(step.seq.request_id for step in plan.sequences):
+            self.num_failed_steps += 1  # reset when a result is recorded
+            with self._ending_on_error(step.seq.request_id for step in plan.sequences):
                 self._record(plan, self._runner.run(plan.batch))
         else:
-            assert not self._scheduler.has_work, "work is left, but nothing could be scheduled"
+            assert not self._scheduler.has_work, "there is work, but nothing could be scheduled"
         news: list[RequestOutput | RequestFailure] = [*self._take_deltas(), *self._failures]
         self._failures.clear()
         return news
@@ -141,10 +143,10 @@ class LLMEngine:
         )
 
     def check_idle(self) -> None:
-        """Assert that nothing is held once no request is open."""
+        """Assert that no request is open and that all blocks and lane slots are free."""
         self._scheduler.check_idle()
 
-    # --- what a step decided --------------------------------------------------------------------
+    # --- recording a step -----------------------------------------------------------------------
 
     def _record(self, plan: StepPlan, result: StepResult) -> None:
         self._num_steps += 1
@@ -152,18 +154,18 @@ class LLMEngine:
             if step.seq.status is SequenceStatus.FINISHED:
                 continue  # another completion of its request failed
             self._num_rows += step.num_rows
-            with self._ending([step.seq.request_id]):
+            with self._ending_on_error([step.seq.request_id]):
                 self._record_sequence(step, share)
                 self.num_failed_steps = 0
 
     def _record_sequence(self, step: SequenceStep, result: StepResult) -> None:
-        """Move one sequence on: thoughts, drafts, decisions, then the verified tokens."""
+        """Record one sequence's thoughts, drafts and decisions, then its verified tokens."""
         seq = step.seq
         self._scheduler.release_lanes(record_result(step, result))
         if seq.scoring is not None:
             for lane in seq.scoring.settle():
                 self._num_thought_tokens += len(lane.thought)
-        if seq.is_prompt_scored:  # else its output could end before its scores are complete
+        if seq.is_prompt_scored:  # or the output could end before the scores are complete
             self._record_verified(seq)
 
     def _record_verified(self, seq: Sequence) -> None:
@@ -179,18 +181,18 @@ class LLMEngine:
         return self._requests[seq.request_id].outputs[seq.index]
 
     def _finish_without_output(self) -> None:
-        """End the sequences that are to produce no token and have no prompt left to score."""
+        """Finish sequences with `max_tokens` 0 whose prompts are scored."""
         for seq in [*self._scheduler.running, *self._scheduler.waiting]:
             is_open = seq.status is not SequenceStatus.FINISHED
             if is_open and seq.max_tokens == 0 and seq.is_prompt_scored:
-                with self._ending([seq.request_id]):
+                with self._ending_on_error([seq.request_id]):
                     self._output(seq).end_by_length()
                     self._scheduler.finish(seq)
 
     def _take_deltas(self) -> list[RequestOutput]:
         deltas = []
         for request_id, opened in list(self._requests.items()):
-            with self._ending([request_id]):
+            with self._ending_on_error([request_id]):
                 delta = opened.take_delta()
                 if delta is not None:
                     deltas.append(delta)
@@ -198,14 +200,14 @@ class LLMEngine:
                         del self._requests[request_id]
         return deltas
 
-    # --- what an error ends ---------------------------------------------------------------------
+    # --- errors ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _ending(self, request_ids: Iterable[str]) -> Iterator[None]:
-        """An error inside ends these requests, and no others.
+    def _ending_on_error(self, request_ids: Iterable[str]) -> Iterator[None]:
+        """If the block raises, end these requests and no others.
 
-        A pass writes keys and values only into blocks of its own sequences. These end with it, so
-        that the others have lost nothing.
+        A pass writes keys and values only into the blocks of its own sequences. They are released
+        with these requests, so the other requests are not affected.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""Facts about a loaded model that the rest of the engine and a server ask for."""
+"""Collects the facts about a loaded model that the engine and a server need."""
 
 import time
 
@@ -17,12 +17,13 @@ def model_info(
     name: str | None,
     sampling_defaults: SamplingDefaults,
 ) -> ModelInfo:
-    """
+    """The `ModelInfo` of a model under these limits.
+
     Args:
-        name: the name the model is served under; None takes it from where the model came from.
+        name: the name to serve the model under; None: derived from where the model was loaded.
 
     Raises:
-        ConfigError: `max_model_len` exceeds what the model was built for.
+        ConfigError: `max_model_len` exceeds the model's number of positions.
     """
     return ModelInfo(
         name=model_name(model) if name is None else name,
@@ -38,7 +39,7 @@ def model_info(
 
 
 def eos_token_ids(model: QuietStarModel) -> frozenset[int]:
-    """Ids that end a text: the tokenizer's and those of the generation config."""
+    """Token ids that end a text: the tokenizer's, and those of the generation config."""
     found: set[int] = set()
     generation = model.backbone.generation_config
     for ids in (
@@ -56,7 +57,8 @@ def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:
         return 2048 if limit is None else int(limit)
     if limit is not None and config.max_model_len > limit:
         raise ConfigError(
-            f"max_model_len is {config.max_model_len}, but the model has {limit} positions"
+            f"max_model_len is {config.max_model_len}, but the model has only {limit} positions; "
+            "lower max_model_len"
         )
     return config.max_model_len
 

@@ -1,4 +1,4 @@
-"""One forward pass over a step's rows, and what is sampled from it."""
+"""Runs one forward pass over a step's rows, and samples from its logits."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ from qstar_infer.step import END, START, StepBatch, StepResult, VisiblePick
 
 
 class ModelRunner:
-    """Computes steps: a function of the model, the pool (with the lane buffers) and the batch.
+    """Computes steps. Their results depend only on model, KV pool, lane buffers and batch.
 
-    It knows no sequences. Two runners of one model that are given the same batches give the same
-    results.
+    A runner does not know about sequences. Two runners of one model give the same results for the
+    same batches.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class ModelRunner:
     ) -> None:
         """
         Args:
-            num_lanes: slots of the lane buffers.
+            num_lanes: number of slots of the lane buffers.
         """
         self._model = model
         pack_linears(model.backbone)
@@ -47,7 +47,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def run(self, batch: StepBatch) -> StepResult:
-        """Compute the rows and sample. Writes keys, values and lane buffers."""
+        """Compute the rows and sample. Writes to the KV pool and the lane buffers."""
         base_rows = [pick.row for pick in batch.base_picks]
         thought_rows = [pick.row for pick in batch.thought_picks]
         target_rows = [pick.row for pick in batch.target_picks]
@@ -78,12 +78,12 @@ class ModelRunner:
         )
 
     def release_unused_memory(self) -> None:
-        """Give back what a pass that ran out of memory had taken."""
+        """Release cached GPU memory, for example after a pass ran out of memory."""
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _forward(self, batch: StepBatch, attention: AttentionState) -> Tensor:
-        """`[rows, hidden]`: last-layer states."""
+        """Last-layer states, `[rows, hidden]`."""
         model = self._model
         ids = torch.tensor(batch.token_ids, dtype=torch.int64, device=model.device)
         embeddings = model.embed(ids.clamp(min=0))
@@ -97,7 +97,7 @@ class ModelRunner:
         return model.hidden(embeddings[None], positions[None], attention)[0]
 
     def _store(self, picks: Sequence[VisiblePick], hidden: Tensor, logits: Tensor) -> None:
-        """Keep the anchors' states and logits for the end of their lanes."""
+        """Store the anchors' states and logits until their lanes end."""
         rows = [row for row, pick in enumerate(picks) if pick.lane_slot is not None]
         slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
         self._lane_buffers.store(slots, hidden[rows], logits[rows])
@@ -109,7 +109,7 @@ class ModelRunner:
         if not picks:
             return thought_logits, thought_logits, []
         slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
-        assert len(slots) == len(picks), "a lane without a slot has ended"
+        assert len(slots) == len(picks), "a lane ended without a slot"
         hidden_base, base_logits = self._lane_buffers.load(slots)
         weight = self._model.thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
         mixed = mix_logits(base_logits, thought_logits, weight)

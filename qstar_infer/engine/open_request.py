@@ -1,4 +1,4 @@
-"""One request that the engine works on: its sequences, and the deltas made of them."""
+"""An open request: its sequences, and their deltas."""
 
 import secrets
 
@@ -16,7 +16,7 @@ class OpenRequest:
     """The completions of one request.
 
     Attributes:
-        outputs: one for each completion, in order of their index.
+        outputs: one for each completion, ordered by index.
     """
 
     def __init__(self, admitted: AdmittedRequest, token_text: TokenText) -> None:
@@ -40,17 +40,17 @@ class OpenRequest:
         return all(output.seq.status is SequenceStatus.FINISHED for output in self.outputs)
 
     def take_delta(self) -> RequestOutput | None:
-        """What is new since the last call; None if nothing is."""
+        """The output since the last call; None if there is none."""
         if not self.outputs[0].seq.is_prompt_scored:
-            return None  # the scores of the prompt come with the first delta
+            return None  # the first delta contains the prompt's scores
         deltas = [output.take_delta() for output in self.outputs]
-        news = [delta for delta in deltas if delta is not None]
-        if not news:
+        outputs = [delta for delta in deltas if delta is not None]
+        if not outputs:
             return None
         output = RequestOutput(
             request_id=self._request.request_id,
             prompt_token_ids=self._request.prompt_token_ids,
-            outputs=news,
+            outputs=outputs,
             finished=self.is_finished,
         )
         if self._is_first_delta:
@@ -67,7 +67,7 @@ class OpenRequest:
 
 
 def _new_sequence(admitted: AdmittedRequest, *, index: int, seed: int) -> Sequence:
-    """Completion `index`; the first one scores the prompt where the request asks for it."""
+    """Create completion `index`. Completion 0 scores the prompt if the request asks for it."""
     request = admitted.request
     num_prompt_tokens = len(request.prompt_token_ids)
     scores_prompt = request.params.prompt_logprobs is not None and index == 0

@@ -1,4 +1,4 @@
-"""From verified tokens to what a client sees: text, offsets, thoughts, log-probabilities."""
+"""Turns verified tokens into output: text, offsets, thoughts, log-probabilities."""
 
 from functools import partial
 
@@ -24,13 +24,13 @@ class OutputProcessor:
             seq.wavefront.token_ids,
         )
         self._num_characters = 0
-        """Of the text that the detokenizer has completed, stop strings not cut off."""
+        """Length of the text so far, including stop strings that are cut off."""
         self._newest_offset = 0
         self._stop_strings = StopStrings(params.stop, is_kept=params.include_stop_str_in_output)
         self._delta = self._new_delta()
 
     def add(self, lane: Lane, token: SampledToken) -> bool:
-        """Take a verified token and the lane that decided it.
+        """Add a verified token and the lane that decided it.
 
         Returns:
             True if the output ends with it.
@@ -57,7 +57,7 @@ class OutputProcessor:
         return delta.finish_reason is not None
 
     def end_by_length(self) -> None:
-        """End the output because it may not grow."""
+        """End the output because it has reached its length limit."""
         text, stop = self._stop_strings.push(self._detokenizer.flush())
         self._delta.text += text
         if stop is not None:
@@ -67,7 +67,7 @@ class OutputProcessor:
         self._end("length", None)
 
     def take_delta(self) -> CompletionOutput | None:
-        """What is new since the last call; None if nothing is."""
+        """The output since the last call; None if there is none."""
         delta = self._delta
         if not delta.token_ids and delta.finish_reason is None:
             return None
@@ -75,19 +75,19 @@ class OutputProcessor:
         return delta
 
     def _piece(self, token_id: int) -> str:
-        """The text that a token completes; notes the token's offset."""
+        """The text that a token completes; records the token's offset."""
         piece = self._detokenizer.push(token_id)
-        self._note_offset(self._num_characters + piece.begin)
+        self._record_offset(self._num_characters + piece.begin)
         self._num_characters += len(piece.text)
         return piece.text
 
-    def _note_offset(self, offset: int) -> None:
-        # Where bytes that were several U+FFFD become one character, offsets do not go back.
+    def _record_offset(self, offset: int) -> None:
+        # Several U+FFFD can become one character; offsets must not decrease then.
         self._newest_offset = max(self._newest_offset, offset)
         self._delta.token_offsets.append(self._newest_offset)
 
     def _end_by_token(self, token_id: int) -> None:
-        """End of sequence, or a stop token: its text is not part of the output unless asked for."""
+        """End the output by an end-of-sequence or stop token, whose text is normally left out."""
         is_stop_token = token_id in self.seq.params.stop_token_ids
         is_shown = self.seq.params.include_stop_str_in_output or not (
             self.seq.params.skip_special_tokens or is_stop_token
@@ -96,7 +96,7 @@ class OutputProcessor:
             piece = self._piece(token_id)
         else:
             piece = ""
-            self._note_offset(self._num_characters + len(self._detokenizer.waiting))
+            self._record_offset(self._num_characters + len(self._detokenizer.waiting))
         text, stop = self._stop_strings.push(piece + self._detokenizer.flush())
         self._delta.text += text
         if stop is None:
@@ -124,7 +124,7 @@ class OutputProcessor:
 
 
 def logprob_entry(token: SampledToken, token_text: TokenText) -> dict[int, Logprob]:
-    """The chosen token and the most likely ones, the chosen one first."""
+    """Log-probabilities of the chosen token, then of the most likely tokens."""
     ranked = {token.token_id: token.logprob}
     for token_id, logprob in token.top_logprobs:
         ranked.setdefault(token_id, logprob)

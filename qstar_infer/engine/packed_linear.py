@@ -1,7 +1,7 @@
-"""Linear layers of a bfloat16 backbone on a CPU, with their weights laid out for the kernel.
+"""Packs the weights of bfloat16 linear layers on a CPU once, in the layout of oneDNN's kernel.
 
-torch's linear lays a bfloat16 weight out anew at every call, which costs a third of a decoding
-step. oneDNN can keep the laid-out copy. Used only where it gives the very same bits.
+torch packs a bfloat16 weight again in every call, which takes a third of a decoding step. oneDNN
+can keep the packed copy. It is used only if its results are the same, bit for bit.
 """
 
 import functools
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 _log = logging.getLogger(__name__)
 
 _MEMORY_SHARE = 0.25
-"""Of free memory that the copies may take; beyond it a model keeps its plain layers."""
+"""Largest share of free memory for the copies; a larger model keeps its plain layers."""
 
 _PROBE_ROWS = 8
 
 
 def pack_linears(backbone: nn.Module) -> int:
-    """Make the linear layers use packed copies of their weights, where that is exact and fits.
+    """Make linear layers use packed copies of their weights if these are exact and fit in memory.
 
-    The weights themselves stay, for saving and for whoever reads them.
+    The original weights stay, for saving and for other readers.
 
     Returns:
-        How many layers were packed; 0 where there is nothing to gain.
+        Number of packed layers; 0 if packing is not available or does not fit in memory.
     """
     layers = [
         module
@@ -50,7 +50,7 @@ def _has_kernel() -> bool:
 
 @torch.no_grad()
 def _pack(layer: nn.Linear) -> bool:
-    """Pack one layer, if its answers stay the same bit for bit."""
+    """Pack one layer if its results stay the same, bit for bit; returns whether it did."""
     packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), _PROBE_ROWS)
     version = layer.weight._version
     generator = torch.Generator().manual_seed(0)
@@ -62,7 +62,7 @@ def _pack(layer: nn.Linear) -> bool:
 
 
 def _forward(layer: nn.Linear, packed: Tensor, version: int, states: Tensor) -> Tensor:
-    """The engine takes the packed copy; training, and weights changed since, the plain path."""
+    """Use the packed copy in inference mode, unless the weight has changed since it was packed."""
     if torch.is_inference_mode_enabled() and layer.weight._version == version:
         return _packed_linear(states, packed, layer.bias)
     return nn.Linear.forward(layer, states)

@@ -1,4 +1,4 @@
-"""What a server may ask of an engine. Knows nothing of tensors, HTTP or how the engine works."""
+"""The interface between a server and an engine, without tensors or HTTP."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,62 +9,62 @@ from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 
 OutputListener = Callable[[RequestOutput | Exception], None]
-"""Called on the engine's own thread with each delta, the last with `finished`, or once with the
-error that ended the request. Must not block."""
+"""Called on the engine's thread with each delta; the last has `finished` set. If an error ends the
+request, called a last time with that error. Must not block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """Facts about the model an engine serves."""
+    """Facts about the model that an engine serves."""
 
     name: str
     max_model_len: int
     """Most visible tokens, prompt and output together."""
     vocab_size: int
-    """Rows of the embedding: token ids are in [0, vocab_size)."""
+    """Rows of the embedding; token ids are in `[0, vocab_size)`."""
     num_thought_tokens: int
     """Thought length as trained; 0 for a model that cannot think."""
     max_thought_tokens: int
     """Most thought tokens a request may ask for; 0 for a model that cannot think."""
     is_trained: bool
-    """False while the thought parts are freshly initialised: thoughts then change nothing."""
+    """False if the thought parts are untrained, so that thoughts change nothing."""
     description: str
-    """One sentence in plain words for start-up lines and model cards."""
+    """One sentence, for start-up messages and model cards."""
     created: int
     """Unix time, seconds."""
     sampling_defaults: SamplingDefaults = SamplingDefaults()
-    """What the checkpoint recommends for requests that say nothing."""
+    """The checkpoint's values for fields that requests leave out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
-    """One prompt and what to do with it."""
+    """One prompt and its sampling parameters."""
 
     request_id: str
     prompt_token_ids: list[int]
     params: SamplingParams
     show_thoughts: bool = True
-    """Whether the output has `thoughts`. Their text is decoded only then."""
+    """Whether the output has `thoughts`. If not, their text is not decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedRequest:
-    """A request that one engine has checked and can serve, with its defaults filled in.
+    """A request that an engine has checked and can serve, with defaults filled in.
 
-    Made by `Engine.admit` only.
+    Created only by `Engine.admit`.
     """
 
     request: EngineRequest
     num_thought_tokens: int
-    """0 does not think."""
+    """0: do not think."""
     thought_temperature: float
     max_tokens: int
     """Most visible tokens to produce."""
     eos_token_ids: frozenset[int]
-    """Ids that end the output; empty where `ignore_eos` is set."""
+    """Token ids that end the output; empty if `ignore_eos` is set."""
 
     def empty_output(self, prompt: str | None = None) -> RequestOutput:
-        """The whole output before its first delta; `RequestOutput.extend` adds those."""
+        """An empty output, to which `RequestOutput.extend` adds the deltas."""
         request = self.request
         return RequestOutput(
             prompt=prompt,
@@ -75,18 +75,18 @@ class AdmittedRequest:
 
 
 class Engine(Protocol):
-    """A running engine. Every method may be called from any thread."""
+    """A running engine. All methods are thread-safe."""
 
     @property
     def model(self) -> ModelInfo: ...
 
     @property
     def is_alive(self) -> bool:
-        """False once the engine loop has ended, by an error or by `close`."""
+        """False after the engine loop has ended, by an error or by `close`."""
         ...
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a text. Takes time with the text's length: call it off an event loop."""
+        """Token ids of a text. Takes long for long texts: do not call it on an event loop."""
         ...
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
@@ -94,29 +94,32 @@ class Engine(Protocol):
         ...
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
-        """Check a request once. Takes time with the prompt's length: call it off an event loop.
+        """Check a request and fill in its defaults.
+
+        Takes long for long prompts: do not call it on an event loop.
 
         Raises:
-            RequestError: this model and pool could never serve it; `param` names the field.
+            RequestError: the request can never be served; `param` names the field at fault.
         """
         ...
 
     def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
-        """Queue all of these requests, or none.
+        """Queue all of these requests, or none of them.
 
         Raises:
-            RequestError: together they are more sequences than the engine may ever hold.
-            QueueFullError: the queue has no room for all completions of all requests now.
-            EngineDeadError: the engine loop has ended; EngineClosedError where `close` ended it.
+            RequestError: they need more sequences than the engine can hold, or an id is in use.
+            QueueFullError: there is no room for all of their sequences now.
+            EngineDeadError: the engine loop has ended.
+            EngineClosedError: `close` was called.
         """
         ...
 
     def abort(self, request_id: str) -> None:
-        """Drop a request and free what it holds; unknown or finished ids are ignored."""
+        """Drop a request and release its memory; unknown or finished ids are ignored."""
         ...
 
     def stats(self) -> EngineStats: ...
 
     def close(self) -> None:
-        """End the loop; open requests get EngineClosedError. Returns when the loop has ended."""
+        """End the loop and wait for its end; open requests end with EngineClosedError."""
         ...

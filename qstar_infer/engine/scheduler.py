@@ -1,8 +1,9 @@
-"""Who runs in the next step, and how far. No tensors.
+"""Decides which sequences run in the next step, and how many tokens they feed. No tensors.
 
-Oldest first: lanes in flight always advance; then decoding sequences feed their frontier; then
-prefill takes what is left of the row budget; then waiting sequences are admitted. Out of blocks,
-the newest running sequence is preempted and recomputed later, with the same result.
+A step first admits waiting sequences while there is room for them. Lanes in flight always advance.
+Then decoding sequences feed their next token, oldest first, and prefill uses the rest of the row
+budget. When blocks run out, the newest running sequence is preempted and recomputed later, with the
+same result.
 """
 
 import bisect
@@ -28,7 +29,7 @@ class Scheduler:
         self.lane_slots = LaneSlots(
             config.max_num_seqs + config.scoring_positions + self._max_drafts
         )
-        """One for each sequence's oldest lane, and one for each scored position and fed draft."""
+        """One slot for each sequence's oldest lane, each scored position and each fed draft."""
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
@@ -48,7 +49,7 @@ class Scheduler:
         self.waiting.append(seq)
 
     def finish(self, seq: Sequence) -> None:
-        """Take a sequence out, whatever its state, and free what it holds."""
+        """Remove a sequence, running or waiting, and release what it holds."""
         if seq.status is SequenceStatus.RUNNING:
             self.running.remove(seq)
             self._release_all(seq)
@@ -59,7 +60,7 @@ class Scheduler:
     # --- one step -----------------------------------------------------------------------------
 
     def schedule(self) -> StepPlan:
-        """The rows of the next step; allocates what they need. May be empty."""
+        """Plan the next step and allocate what it needs. The plan may be empty."""
         self._admit()
         num_decoding = sum(not seq.is_prefilling for seq in self.running)
         num_drafts = sum(seq.wavefront.num_drafts_fed for seq in self.running)
@@ -67,7 +68,7 @@ class Scheduler:
         steps: dict[Sequence, SequenceStep] = {}
         for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
             if seq.status is not SequenceStatus.RUNNING:
-                continue  # preempted a moment ago
+                continue  # preempted earlier in this loop
             depth = self._depth.of(seq.num_thought_tokens, num_decoding=num_decoding)
             depth = depth if num_drafts < self._max_drafts else 0
             feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left))
@@ -80,7 +81,7 @@ class Scheduler:
         return build_plan(chosen, block_size=self.config.block_size)
 
     def _admit(self) -> None:
-        """Start waiting sequences while there is room for all that they have to compute."""
+        """Start waiting sequences while blocks for their verified tokens and a thought are free."""
         while self.waiting and len(self.running) < self.config.max_num_seqs:
             seq = self.waiting[0]
             num_tokens = seq.wavefront.num_verified
@@ -89,13 +90,13 @@ class Scheduler:
                 return
             self.waiting.popleft()
             seq.status = SequenceStatus.RUNNING
-            # Take the blocks now, so that the next in line sees what is truly free.
+            # Allocate now, so that `num_free` is right for the next waiting sequence.
             seq.table = self.blocks.open_table()
             self.blocks.grow(seq.table, num_tokens)
             bisect.insort(self.running, seq, key=lambda running: running.arrival)
 
     def _feed_end(self, seq: Sequence, depth: int, rows_left: int) -> int:
-        """Feed tokens `[num_computed, feed_end)`: a piece of the verified text, or a draft."""
+        """End of the tokens to feed from `num_computed`: a chunk of verified text, or a draft."""
         wavefront = seq.wavefront
         start = wavefront.num_computed
         if start >= wavefront.num_verified:  # the next token is a draft
@@ -103,24 +104,24 @@ class Scheduler:
             return start + (is_within_depth and start < seq.num_feedable)
         end = min(wavefront.num_verified, seq.num_feedable, start + max(0, rows_left))
         if not seq.is_prompt_scored:
-            # One piece of scoring thoughts at a time, so that scores come in order.
+            # Score one chunk at a time, so that scores come in order.
             assert seq.scoring is not None
             end = start if seq.scoring.lanes else min(end, start + self._num_scoring_left())
         return end
 
     def _num_scoring_left(self) -> int:
-        """Prompt positions that may start being scored now, over all sequences."""
+        """Number of prompt positions, over all sequences, whose scoring may start now."""
         num_in_flight = sum(len(seq.scoring.lanes) for seq in self.running if seq.scoring)
         return max(0, self.config.scoring_positions - num_in_flight)
 
     def _reserve(self, seq: Sequence, feed_end: int) -> int | None:
-        """Make sure of the blocks for feeding `[num_computed, feed_end)`.
+        """Make sure that there are blocks to feed tokens `[num_computed, feed_end)`.
 
-        A draft that finds no blocks waits. A verified token that finds none preempts the newest
-        sequence, which may be this one; a preempted sequence has no part in this step.
+        Without free blocks a draft waits, but a verified token preempts the newest sequence, which
+        may be this one. A preempted sequence has no part in this step.
 
         Returns:
-            `feed_end`, or an earlier end that fits; None if the sequence itself was preempted.
+            `feed_end`, or an earlier end that fits; None if this sequence was preempted.
         """
         assert seq.table is not None
         start = seq.wavefront.num_computed
@@ -141,7 +142,7 @@ class Scheduler:
                     return None
 
     def _feed(self, seq: Sequence, feed_end: int) -> SequenceStep:
-        """Allocate, open lanes, and count the fed tokens as computed."""
+        """Allocate blocks, open lanes, and mark the fed tokens as computed."""
         assert seq.table is not None
         fed = range(seq.wavefront.num_computed, feed_end)
         self.blocks.grow(seq.table, feed_end)
@@ -161,7 +162,7 @@ class Scheduler:
     # --- after a step -------------------------------------------------------------------------
 
     def verify_next(self, seq: Sequence) -> Verified | None:
-        """Verify the next token, if its lane has decided; free what a roll-back drops."""
+        """Verify the next token if its lane has decided it, and release what a roll-back drops."""
         verified = seq.wavefront.verify()
         if verified is None:
             return None
@@ -175,7 +176,7 @@ class Scheduler:
         return verified
 
     def release_lanes(self, lanes: Iterable[Lane]) -> None:
-        """Free what lanes hold, once they have decided or are dropped."""
+        """Release the blocks and slots of lanes that have decided or are dropped."""
         for lane in lanes:
             if lane.table is not None:
                 self.blocks.close_table(lane.table)
@@ -185,13 +186,13 @@ class Scheduler:
                 lane.buffer_slot = None
 
     def check_idle(self) -> None:
-        """Without work, everything has come back."""
+        """Assert that there is no work and that all blocks and lane slots are free."""
         assert not self.has_work, "the scheduler still has work"
         self.check_integrity()
         assert self.blocks.num_free == self.blocks.num_blocks, "blocks are missing"
 
     def check_integrity(self) -> None:
-        """Recount: every table and lane slot in use is held, once, by a running sequence."""
+        """Assert that a running sequence holds each block table and lane slot in use, once."""
         self.blocks.check_integrity()
         lanes = [lane for seq in self.running for lane in _lanes(seq)]
         num_tables = len(self.running) + sum(lane.table is not None for lane in lanes)
@@ -213,7 +214,7 @@ class Scheduler:
         return lane
 
     def _preempt(self, seq: Sequence) -> None:
-        """Back to the queue, by arrival; the verified text stays and is recomputed later."""
+        """Return a sequence to the queue, by arrival; its verified text is recomputed later."""
         self.running.remove(seq)
         self._release_all(seq)
         seq.status = SequenceStatus.WAITING
@@ -221,7 +222,7 @@ class Scheduler:
         self.num_preemptions += 1
 
     def _release_all(self, seq: Sequence) -> None:
-        """Keep the verified text and the finished scores, and nothing else."""
+        """Release everything except the verified text and the finished scores."""
         self.release_lanes(seq.wavefront.forget_computed())
         if seq.scoring is not None:
             self.release_lanes(seq.scoring.forget_in_flight())

@@ -1,4 +1,4 @@
-"""How large the pool is and how many rows are cheap, from the model and the machine."""
+"""Derives the size of the KV pool and the row budget of speculation from model and machine."""
 
 import psutil
 import torch
@@ -10,25 +10,25 @@ from qstar_infer.wavefront.lane import num_lane_slots
 
 _CPU_SHARE = 0.1
 _GPU_SHARE = 0.85
-"""Share of the memory that is free once the weights are loaded. The rest is for activations and
-logits and, on a CPU, for everything else that runs there."""
+"""Share of the free memory, after loading the weights, that the KV pool may use. The rest is for
+activations and logits and, on a CPU, for other processes."""
 
 _CPU_ROWS = 64
 _GPU_ROWS = 256
 
 
 def speculation_rows(model: QuietStarModel, config: EngineConfig) -> int:
-    """Rows up to which drafting is worth it; see `EngineConfig.speculation_rows`."""
+    """Row budget of a step for drafts; see `EngineConfig.speculation_rows`."""
     if config.speculation_rows is not None:
         return config.speculation_rows
     return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
 
 
 def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_len: int) -> int:
-    """Blocks in the pool: what was asked for, or what fits and could be used.
+    """Number of blocks in the pool: the setting, or as many as fit in memory and can be used.
 
     Raises:
-        ConfigError: not even one sequence of one token and its thought fits.
+        ConfigError: the pool is too small for a single token and its thought.
     """
     per_sequence = -(-max_model_len // config.block_size)
     per_lane = -(-num_lane_slots(model.num_thought_tokens) // config.block_size)
@@ -47,7 +47,7 @@ def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_le
 
 
 def bytes_per_slot(model: QuietStarModel) -> int:
-    """Key and value of one token in all layers."""
+    """Bytes of one token's keys and values in all layers."""
     numbers = sum(
         shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in model.layer_shapes
     )

@@ -1,1 +1,1 @@
-"""Memory of a running engine: who owns which block (no torch), and the blocks' tensors."""
+"""The engine's key/value cache: block accounting (no torch), and the tensors of the blocks."""

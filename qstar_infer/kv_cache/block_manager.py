@@ -1,9 +1,9 @@
-"""Who owns which key/value block. Accounting only, no tensors.
+"""Tracks which sequence or lane owns which key/value block. Accounting only, no tensors.
 
-Every owner, a sequence or a lane, has a `BlockTable`. Only the `BlockManager` changes tables. A
-block may stand in several tables, which share it; it is free again when the last table lets it go.
+Every sequence and every lane has a `BlockTable`. Only the `BlockManager` changes tables. Several
+tables may share a block; the block is free again when the last of them releases it.
 
-Ask first (`num_missing`, `num_free`), then commit (`grow`).
+Callers check `num_missing` against `num_free` before they call `grow`.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 
 class BlockTable:
-    """The blocks of one owner, in order. Read it; only its `BlockManager` writes it."""
+    """The blocks of one sequence or lane, in order. Only the `BlockManager` changes it."""
 
     __slots__ = ("_blocks",)
 
@@ -25,15 +25,15 @@ class BlockTable:
         return iter(self._blocks)
 
     def slot(self, index: int, block_size: int) -> int:
-        """The pool slot of the owner's token `index`."""
+        """The pool slot of token `index`."""
         return self._blocks[index // block_size] * block_size + index % block_size
 
 
 class BlockManager:
-    """Hands out blocks and counts their references.
+    """Allocates blocks and counts their references.
 
     Attributes:
-        num_blocks: blocks `[0, num_blocks)` exist.
+        num_blocks: number of blocks; their ids are `[0, num_blocks)`.
         block_size: slots per block.
     """
 
@@ -50,43 +50,43 @@ class BlockManager:
 
     @property
     def num_tables(self) -> int:
-        """Tables that are open."""
+        """Number of open tables."""
         return len(self._tables)
 
     def blocks_for(self, num_slots: int) -> int:
-        """Blocks that hold this many slots."""
+        """Number of blocks needed for this many slots."""
         return -(-num_slots // self.block_size)
 
     def num_missing(self, table: BlockTable, num_slots: int) -> int:
-        """Blocks that `grow` would take."""
+        """Number of blocks that `grow` would allocate."""
         return max(0, self.blocks_for(num_slots) - len(table))
 
     def open_table(self) -> BlockTable:
-        """An empty table; give it back with `close_table`."""
+        """Create an empty table; `close_table` releases it."""
         table = BlockTable()
         self._tables.add(table)
         return table
 
     def grow(self, table: BlockTable, num_slots: int) -> None:
-        """Give a table room for `num_slots`; the caller has seen that the blocks are free."""
+        """Extend a table to `num_slots` slots; the caller has checked that the blocks are free."""
         count = self.num_missing(table, num_slots)
-        assert count <= self.num_free, f"{count} blocks wanted, {self.num_free} free"
+        assert count <= self.num_free, f"{count} blocks needed, {self.num_free} free"
         for _ in range(count):
             block = self._free.pop()
             self._num_references[block] = 1
             table._blocks.append(block)
 
     def shrink(self, table: BlockTable, num_slots: int) -> None:
-        """Take back what lies beyond the blocks that hold `num_slots`."""
+        """Release the blocks that the first `num_slots` slots do not need."""
         keep = self.blocks_for(num_slots)
         for block in reversed(table._blocks[keep:]):
             self._release(block)
         del table._blocks[keep:]
 
     def fork(self, table: BlockTable, num_slots: int) -> BlockTable:
-        """A new table that shares the blocks which `num_slots` fill to the last slot.
+        """A new table that shares the blocks which the first `num_slots` slots fill completely.
 
-        A block that is filled in part is not shared: its owner still writes to it.
+        A partly filled block is not shared, because its owner still writes to it.
         """
         forked = self.open_table()
         for block in table._blocks[: num_slots // self.block_size]:
@@ -95,13 +95,13 @@ class BlockManager:
         return forked
 
     def close_table(self, table: BlockTable) -> None:
-        """Take back all of a table's blocks. The table must not be used again."""
+        """Release all blocks of a table. The table must not be used again."""
         assert table in self._tables, "a block table was closed twice"
         self.shrink(table, 0)
         self._tables.remove(table)
 
     def check_integrity(self) -> None:
-        """Recount every block: free once, or referenced as often as tables hold it."""
+        """Assert that every block is free, or referenced by as many tables as are counted."""
         held = Counter(block for table in self._tables for block in table)
         assert len(set(self._free)) == len(self._free), "a block is free twice"
         assert not held.keys() & set(self._free), "a block is free and held"

@@ -1,4 +1,4 @@
-"""The tensors behind the blocks: keys and values of every slot of every layer."""
+"""The key and value tensors that the blocks index."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ class KVPool:
     """Keys and values of every slot of every layer.
 
     Attributes:
-        keys, values: for each layer `[num_slots, kv_heads, head_dim]`, zero at first, so that a
-            masked slot that nobody wrote is a finite number.
+        keys, values: for each layer `[num_slots, kv_heads, head_dim]`. Initialised to 0, so that
+            unwritten slots are finite where they are masked.
     """
 
     def __init__(

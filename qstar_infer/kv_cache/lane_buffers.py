@@ -1,4 +1,4 @@
-"""What a lane needs again at its end: the state and the base logits at its anchor."""
+"""Keeps the hidden state and the base logits at each lane's anchor until the lane ends."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class LaneBuffers:
-    """One row for each lane that may be in flight at once, allocated once.
+    """One row for each lane that may be in flight at the same time, allocated once.
 
-    The logits are kept rather than computed again, so that a mixing weight of 0 gives back exactly
-    the distribution that the draft was picked from (decision 0002).
+    The logits are kept and not computed again, so that with a mixing weight of 0 the mixed
+    distribution is exactly the one that the draft was sampled from (decision 0002).
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class LaneBuffers:
         self._logits = torch.empty(num_lanes, vocab_size, dtype=dtype, device=device)
 
     def store(self, slots: Sequence[int], hidden: Tensor, logits: Tensor) -> None:
-        """Keep rows of `[lanes, hidden]` and `[lanes, vocab]` in these slots."""
+        """Store `[lanes, hidden]` states and `[lanes, vocab]` logits in these slots."""
         if slots:
             self._hidden[list(slots)] = hidden
             self._logits[list(slots)] = logits.to(self._logits.dtype)
 
     def load(self, slots: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """`[lanes, hidden]` in the model's dtype and `[lanes, vocab]` in float32."""
+        """States `[lanes, hidden]` in the model's dtype, and logits `[lanes, vocab]` in float32."""
         return self._hidden[list(slots)], self._logits[list(slots)].float()

@@ -1,11 +1,11 @@
-"""What one attention layer stores for a token."""
+"""The shape of one attention layer's keys and values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerShape:
-    """What one layer stores for each token, and how far it looks back."""
+    """Shape of the keys and values that one layer stores per token, and its window."""
 
     num_kv_heads: int
     key_dim: int

@@ -1,10 +1,10 @@
-"""From the model's logits to the logits that a visible token is picked from, all rows at once.
+"""Applies biases, bans, penalties and filters to the logits of visible tokens, all rows at once.
 
-Draft and target go through here alike, with the same history, so that equal distributions give
-equal tokens. Thoughts never do. No row's result depends on the other rows: every operation works
-on a row by itself, in the same order of additions whatever the number of rows.
+Drafts and targets are processed in the same way and with the same history, so that equal
+distributions give equal tokens. Thought tokens are not processed. The result of a row does not
+depend on the other rows: the order of additions within a row is the same for any number of rows.
 
-Legend: F rows that ask for something, V tokens of the vocabulary.
+Legend: F rows that need processing, V tokens of the vocabulary.
 """
 
 import math
@@ -16,20 +16,20 @@ from torch import Tensor
 from qstar_infer.step import VisiblePick
 
 _FIRST_CANDIDATES = 1024
-"""Tokens sorted at first for `top_p`: nearly always enough, and much cheaper than all."""
+"""Number of tokens that `top_p` sorts first. Nearly always enough, and much cheaper than all."""
 
 
 def process_logits(logits: Tensor, picks: Sequence[VisiblePick]) -> Tensor:
-    """Bias, bans, penalties and filters; the temperature is left to the sampler.
+    """Apply biases, bans, penalties and filters. The sampler applies the temperature.
 
     Args:
         logits: `[rows, V]`, float32, delimiters at minus infinity. Not written to.
         picks: one for each row.
 
     Returns:
-        `[rows, V]`, float32; the input itself where no row asks for anything.
+        `[rows, V]`, float32; the input itself if no row needs processing.
     """
-    rows = [row for row, pick in enumerate(picks) if _asks_for_something(pick)]
+    rows = [row for row, pick in enumerate(picks) if _needs_processing(pick)]
     if not rows:
         return logits
     asking = [picks[row] for row in rows]
@@ -48,16 +48,16 @@ def process_logits(logits: Tensor, picks: Sequence[VisiblePick]) -> Tensor:
     return result
 
 
-def _asks_for_something(pick: VisiblePick) -> bool:
+def _needs_processing(pick: VisiblePick) -> bool:
     return bool(pick.history or pick.logit_bias or pick.banned_ids) or _has_filter(pick)
 
 
 def _has_filter(pick: VisiblePick) -> bool:
-    """Greedy picks need no filter: none of them removes the most likely token."""
+    """False for greedy picks, because no filter removes the most likely token."""
     return pick.temperature > 0 and (pick.top_k > 0 or pick.top_p < 1.0 or pick.min_p > 0.0)
 
 
-# --- what changes logits ------------------------------------------------------------------------
+# --- biases, bans and penalties -----------------------------------------------------------------
 
 
 def _add_biases_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
@@ -95,7 +95,7 @@ def _penalise_presence_and_frequency_(logits: Tensor, picks: Sequence[VisiblePic
     logits -= torch.where(counts > 0, presence + frequency * counts, 0.0)
 
 
-# --- what removes tokens; ties at a border stay -------------------------------------------------
+# --- filters; tokens that tie with the last one kept are kept -----------------------------------
 
 
 def _keep_top_k_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
@@ -112,33 +112,33 @@ def _keep_top_k_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
 
 
 def _keep_top_p_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
-    """The smallest set of most likely tokens whose probability reaches `top_p`."""
+    """Keep the smallest set of most likely tokens whose probability reaches `top_p`."""
     rows = [row for row, pick in enumerate(picks) if pick.top_p < 1.0 and _has_filter(pick)]
     if not rows:
         return
     asking = [picks[row] for row in rows]
     scaled = logits[rows] / _column(logits, asking, lambda pick: pick.temperature)
-    border = _top_p_border(scaled, _column(logits, asking, lambda pick: pick.top_p))
-    logits[rows] = logits[rows].masked_fill(scaled < border, -math.inf)
+    lowest = _lowest_in_top_p(scaled, _column(logits, asking, lambda pick: pick.top_p))
+    logits[rows] = logits[rows].masked_fill(scaled < lowest, -math.inf)
 
 
-def _top_p_border(scaled: Tensor, top_p: Tensor) -> Tensor:
-    """The lowest logit that is kept, `[F, 1]`, for `scaled` of `[F, V]` and `top_p` of `[F, 1]`."""
+def _lowest_in_top_p(scaled: Tensor, top_p: Tensor) -> Tensor:
+    """The lowest logit to keep, `[F, 1]`, for `scaled` of `[F, V]` and `top_p` of `[F, 1]`."""
     best, is_reached = _most_likely(scaled, top_p, min(_FIRST_CANDIDATES, scaled.shape[1]))
-    border = best.gather(1, is_reached.int().argmax(dim=-1, keepdim=True))
+    lowest = best.gather(1, is_reached.int().argmax(dim=-1, keepdim=True))
     short = (~is_reached.any(dim=-1)).nonzero().squeeze(1)
-    if short.numel() > 0:  # a flat distribution: look at all of its tokens
+    if short.numel() > 0:  # flat distributions: sort all tokens
         best, is_reached = _most_likely(scaled[short], top_p[short], scaled.shape[1])
-        is_reached[:, -1] = True  # rounding may leave the sum below `top_p`: then all tokens stay
-        border[short] = best.gather(1, is_reached.int().argmax(dim=-1, keepdim=True))
-    return border
+        is_reached[:, -1] = True  # the rounded sum may stay below `top_p`
+        lowest[short] = best.gather(1, is_reached.int().argmax(dim=-1, keepdim=True))
+    return lowest
 
 
 def _most_likely(scaled: Tensor, top_p: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` highest logits, and whether the probabilities up to each reach `top_p`.
 
-    Softmax, not logsumexp: torch sums a single row in another order than one of several, and a
-    request's tokens must not depend on its batch mates.
+    Uses softmax and not logsumexp. torch's logsumexp adds up one row alone in another order than
+    several rows, but a request's tokens must not depend on the rest of the batch.
     """
     best = scaled.topk(count, dim=-1)
     probabilities = scaled.softmax(dim=-1).gather(1, best.indices)
@@ -146,7 +146,7 @@ def _most_likely(scaled: Tensor, top_p: Tensor, count: int) -> tuple[Tensor, Ten
 
 
 def _keep_min_p_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
-    """Tokens at least `min_p` times as likely as the most likely one."""
+    """Keep tokens at least `min_p` times as likely as the most likely one."""
     if not any(pick.min_p > 0.0 and _has_filter(pick) for pick in picks):
         return
 
@@ -158,7 +158,7 @@ def _keep_min_p_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
     logits.masked_fill_(logits < lowest, -math.inf)
 
 
-# --- from Python to tensors ---------------------------------------------------------------------
+# --- tensors from picks -------------------------------------------------------------------------
 
 
 def _column(
@@ -172,7 +172,7 @@ def _column(
 def _index(
     logits: Tensor, ids_of_rows: Sequence[Sequence[int] | dict[int, float]]
 ) -> tuple[Tensor, Tensor] | None:
-    """Row and token of every id, for indexing `[F, V]`; None where there are no ids."""
+    """Row and column of every id, for indexing `[F, V]`; None if there are no ids."""
     if not any(ids_of_rows):
         return None
     lengths = torch.tensor([len(ids) for ids in ids_of_rows], device=logits.device)

@@ -1,9 +1,9 @@
-"""Sampling noise from a counter, not from a generator's state.
+"""Counter-based sampling noise: a hash of the position, not the state of a random generator.
 
-`noise(seed, position, stream_index, token)` is a pure function. The noise of a position is the same
-for draft and target, before and after a preemption, alone or in a batch. Then
-`argmax(logits / temperature + noise)` samples from softmax(logits / temperature) exactly (the
-Gumbel-max trick), and repeats exactly.
+The noise is a pure function of seed, position, stream index and token. A position therefore has the
+same noise for draft and target, before and after a preemption, and in any batch.
+`argmax(logits / temperature + noise)` samples exactly from softmax(logits / temperature) (the
+Gumbel-max trick) and is repeatable.
 """
 
 import torch
@@ -28,11 +28,11 @@ def _mix64(x: Tensor) -> Tensor:
 
 
 def row_keys(seeds: Tensor, positions: Tensor, stream_indices: Tensor) -> Tensor:
-    """One 64-bit key for each row.
+    """Hash seed, position and stream index into one 64-bit key for each row.
 
     Args:
-        seeds, positions, stream_indices: `[rows]`, int64. `positions` is the index in the sequence
-            of the visible token that is picked or thought about.
+        seeds, positions, stream_indices: `[rows]`, int64. A position is the index in the sequence
+            of the visible token that is sampled, or that the thought is about.
 
     Returns:
         `[rows]`, int64.
@@ -43,7 +43,7 @@ def row_keys(seeds: Tensor, positions: Tensor, stream_indices: Tensor) -> Tensor
 
 
 def derive_seed(seed: int, index: int) -> int:
-    """The seed of completion `index` of a request: `seed` itself for the first."""
+    """The seed of completion `index` of a request; `seed` itself for index 0."""
     if index == 0:
         return seed
     one = torch.ones(1, dtype=torch.int64)
@@ -73,16 +73,16 @@ def gumbel_noise(keys: Tensor, vocab_size: int) -> Tensor:
     high = (keys >> 32).to(torch.int32).unsqueeze(1)
     tokens = torch.arange(vocab_size, dtype=torch.int32, device=keys.device)
     bits = _mix32_(_mix32_(tokens ^ low) ^ high)
-    # Small `tail` keeps full relative precision, and small `tail` is large noise: the end of the
-    # distribution that decides an argmax.
+    # A small `tail` gives large noise, which decides the argmax; there float32 has full relative
+    # precision.
     tail = (bits & 0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31)
-    tail.clamp_(max=1 - 2.0**-24)  # 1 would be noise of minus infinity, which is for masked tokens
+    tail.clamp_(max=1 - 2.0**-24)  # 1 would give noise of minus infinity
     exponential = tail.neg_().log1p_().neg_()
     return exponential.log_().neg_()
 
 
 def pick_tokens(logits: Tensor, temperatures: Tensor, keys: Tensor) -> Tensor:
-    """Sample a token of each row; at temperature 0, take the most likely one.
+    """Sample one token for each row; at temperature 0, take the most likely one.
 
     Args:
         logits: `[rows, vocab]`, float32; minus infinity where a token is not allowed.

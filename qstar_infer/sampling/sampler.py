@@ -1,4 +1,4 @@
-"""From logits to tokens: visible tokens with their log-probabilities, and thought tokens."""
+"""Samples tokens from logits: visible tokens with log-probabilities, and thought tokens."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from qstar_infer.sampling.noise import VISIBLE_STREAM, pick_tokens, row_keys
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
 
 _Scores = dict[int, tuple[float, list[tuple[int, float]]]]
-"""For each row: the chosen token's log-probability, and the most likely tokens with theirs."""
+"""By row: log-probability of the chosen token; ids and log-probabilities of the top tokens."""
 
 
 def sample_visible(
@@ -20,13 +20,13 @@ def sample_visible(
     base_logits: Tensor,
     mixing_weights: Sequence[float],
 ) -> list[SampledToken]:
-    """Pick a token for each row; where the next token is known, score that one.
+    """Sample a token for each row, or score the next token where it is already known.
 
     Args:
         logits: `[rows, vocab]`, float32, delimiters at minus infinity: rows of base logits, then
             rows of mixed logits.
         picks: one for each row.
-        base_logits: `[mixed rows, vocab]`, float32: what the mixed rows were mixed from.
+        base_logits: `[mixed rows, vocab]`, float32: the base logits of the mixed rows.
         mixing_weights: one for each mixed row.
     """
     if not picks:
@@ -56,7 +56,7 @@ def sample_visible(
 
 
 def sample_thoughts(logits: Tensor, picks: Sequence[ThoughtPick]) -> list[int]:
-    """The next token of each thought: its own distribution, nothing but a temperature.
+    """Sample the next token of each thought, with a temperature but without filters or penalties.
 
     Args:
         logits: `[rows, vocab]`, float32, delimiters at minus infinity; one row for each pick.
@@ -110,7 +110,7 @@ def _pick(
 
 
 def _score(logits: Tensor, token_ids: list[int], picks: Sequence[VisiblePick]) -> _Scores:
-    """Log-probabilities of the rows that may decide."""
+    """Log-probabilities of the rows whose pick may be final (`may_decide`)."""
     rows = [row for row, pick in enumerate(picks) if pick.may_decide]
     if not rows:
         return {}
@@ -127,7 +127,7 @@ def _score(logits: Tensor, token_ids: list[int], picks: Sequence[VisiblePick]) -
 
 
 def _logprobs(logits: Tensor, token_ids: list[int]) -> list[float]:
-    """ln p of one token for each row."""
+    """Natural log-probability of one token for each row."""
     chosen = logits.gather(1, _id_column(token_ids, logits)).squeeze(1)
     values: list[float] = (chosen - logits.logsumexp(dim=-1)).tolist()
     return values

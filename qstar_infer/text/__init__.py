@@ -1,1 +1,1 @@
-"""Text and tokens: encoding, decoding piece by piece, offsets, stop strings. No torch."""
+"""Conversion of text to tokens and back: detokenizing, offsets, stop strings. No torch."""

@@ -1,4 +1,4 @@
-"""Where each token of a prompt begins in the text that the client sent."""
+"""Finds where each token of a prompt begins in the text that the client sent."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -6,18 +6,18 @@ from itertools import accumulate
 from qstar_infer.text.detokenizer import Decode, IncrementalDetokenizer, Piece
 
 _MISSED_CHARACTERS = 4
-"""A normalised character stands for at most about this many: a letter with its accents."""
+"""Most characters of the original text for one normalised character (a letter with accents)."""
 
 
 def prompt_offsets(decode: Decode, text: str, token_ids: Sequence[int]) -> list[int]:
     """The offset of each token in `text`, in characters; never decreasing.
 
-    The text need not be what the tokens decode to: a special token that the tokenizer added has no
-    characters there, a leading space may be missing, and a normalising tokenizer has other
-    characters. After a piece that is not found, the next one is looked for a little further on.
+    The text may differ from what the tokens decode to: special tokens that the tokenizer adds are
+    not in it, a leading space may be missing, and a tokenizer may normalise characters. After a
+    piece that is not found, the search for the next one reaches a few characters further.
 
     Args:
-        decode: keeps special tokens.
+        decode: must keep special tokens.
     """
     detokenizer = IncrementalDetokenizer(decode)
     return _align(text, [detokenizer.push(token_id) for token_id in token_ids])
@@ -41,7 +41,7 @@ def _align(text: str, pieces: Sequence[Piece]) -> list[int]:
 
 
 def _find(text: str, piece: str, position: int, reach: int) -> tuple[int, int]:
-    """Start and length of a piece at most `reach` after `position`; length 0 if it is not there."""
+    """Start and length of a piece, at most `reach` after `position`; length 0 if not found."""
     candidates = [candidate for candidate in (piece, piece.lstrip()) if candidate]
     for furthest in (0, reach):
         for candidate in candidates:

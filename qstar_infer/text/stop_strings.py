@@ -1,17 +1,17 @@
-"""Finding stop strings in text that arrives in pieces."""
+"""Finds stop strings in text that arrives in pieces."""
 
 
 class StopStrings:
-    """Holds back text that may begin a stop string, and cuts at the first one found.
+    """Holds back text that may be the start of a stop string, and cuts at the first match.
 
-    Of several stop strings in the same text, the one that ends first wins, and of those ending at
-    the same character the one that begins first.
+    If several stop strings match, the one that ends first wins; of those that end at the same
+    character, the one that begins first.
     """
 
     def __init__(self, stop: tuple[str, ...], *, is_kept: bool) -> None:
         """
         Args:
-            is_kept: the stop string stays at the end of the text.
+            is_kept: keep the matched stop string at the end of the text.
         """
         self._stop = stop
         self._is_kept = is_kept
@@ -19,14 +19,14 @@ class StopStrings:
         self._longest = max((len(text) for text in stop), default=0)
 
     def push(self, piece: str, *, may_stop: bool = True) -> tuple[str, str | None]:
-        """Take the next piece of text.
+        """Add the next piece of text.
 
         Args:
-            may_stop: False lets stop strings pass (the output is still below `min_tokens`).
+            may_stop: False ignores stop strings (the output is still below `min_tokens`).
 
         Returns:
-            The text that may be shown now, and the stop string it ended with, if any. After a stop
-            string nothing more is to be pushed.
+            The text that may be shown now, and the stop string that matched, or None. Push nothing
+            more after a match.
         """
         text = self._held + piece
         self._held = ""
@@ -41,7 +41,7 @@ class StopStrings:
         return text[: len(text) - num_held], None
 
     def flush(self) -> str:
-        """What was held back, once no more text will come."""
+        """End the text and return what was held back."""
         held, self._held = self._held, ""
         return held
 
@@ -51,7 +51,7 @@ class StopStrings:
         return min(ends)[1:] if ends else None
 
     def _num_to_hold(self, text: str) -> int:
-        """Length of the longest end of the text that begins some stop string."""
+        """Length of the longest suffix of the text that is a prefix of some stop string."""
         for length in range(min(len(text), self._longest - 1), 0, -1):
             end = text[len(text) - length :]
             if any(stop.startswith(end) for stop in self._stop):

@@ -1,4 +1,4 @@
-"""Text to token ids and back. Thread-safe: a tokenizer is only read."""
+"""Converts text to token ids and back. Thread-safe: the tokenizer is only read."""
 
 from collections.abc import Sequence as Items
 from functools import lru_cache
@@ -15,22 +15,23 @@ class TokenText:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
-        # Each token is decoded after this one, because some tokenizers drop the space that a text
-        # begins with.
+        # Each token is decoded after this one, because some tokenizers drop the space at the start
+        # of a text.
         self._before: list[int] = tokenizer("a", add_special_tokens=False).input_ids[-1:]
         self._text_before = self.decode(self._before, skip_special_tokens=False)
         self.of_token = lru_cache(maxsize=65536)(lambda token_id: self.of_piece([token_id]))
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """
+        """Token ids of a text.
+
         Raises:
-            RequestError: the text cannot be written in UTF-8 (it holds a lone surrogate).
+            RequestError: the text cannot be encoded in UTF-8 (it contains a lone surrogate).
         """
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise RequestError(
-                f"the prompt holds {text[error.start]!r}, not a character; send valid UTF-8",
+                f"the prompt contains the lone surrogate {text[error.start]!r}; send valid UTF-8",
                 param="prompt",
             ) from None
         ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
@@ -46,6 +47,6 @@ class TokenText:
         return text
 
     def of_piece(self, token_ids: Items[int]) -> str:
-        """The text of tokens from the middle of a text, special tokens included."""
+        """The text of tokens as in the middle of a longer text, special tokens included."""
         text = self.decode([*self._before, *token_ids], skip_special_tokens=False)
         return text.removeprefix(self._text_before)

@@ -1,10 +1,10 @@
-"""One thought in flight, and where its rows lie.
+"""One thought in flight, and the positions of its rows.
 
     depth       0        1 .. n       n + 1
     row         start    c_1 .. c_n   end
     position    a + 1    ...          a + 2 + n      for the anchor a
 
-The rows of depth n and n + 1 share a pass, since keys are written before attention reads them.
+The rows at depth n and n + 1 share a pass, because each layer writes keys before it reads them.
 """
 
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from qstar_infer.step import SampledToken
 
 
 def num_lane_slots(num_thought_tokens: int) -> int:
-    """Key/value slots of one thought: start, its tokens, end. A thought of length 0 has none."""
+    """Key/value slots of one thought: start, its tokens, end. 0 for a thought of length 0."""
     return num_thought_tokens + 2 if num_thought_tokens else 0
 
 
 def row_position(anchor: int, depth: int) -> int:
-    """Position of a lane's row in the text."""
+    """Position of a lane's row, which continues the numbering of the text after the anchor."""
     return anchor + 1 + depth
 
 
@@ -27,35 +27,35 @@ def row_position(anchor: int, depth: int) -> int:
 class Lane:
     """One thought at one anchor.
 
-    While in flight it has a block table and a slot in the lane buffers. A lane without a thought
-    (the model does not think here) has neither, and decides by its base logits.
+    A lane in flight has a block table and a slot in the lane buffers. A lane without a thought (its
+    thought length is 0) has neither, and its base logits decide the token.
     """
 
     anchor: int
     num_thought_tokens: int
     table: BlockTable | None = None
     buffer_slot: int | None = None
-    """Where the lane buffers keep the state and the base logits at the anchor."""
+    """Slot of the lane buffers that holds the state and the base logits at the anchor."""
     thought: list[int] = field(default_factory=list)
-    """The tokens sampled so far."""
+    """The thought tokens sampled so far."""
     decision: SampledToken | None = None
-    """The token after the anchor, once it is decided."""
+    """The token after the anchor; None until it is decided."""
     is_draft_fed: bool = False
-    """The draft after the anchor was fed before this lane decided."""
+    """Whether the draft after the anchor was fed before this lane decided."""
 
     @property
     def is_at_end(self) -> bool:
-        """The next step feeds the last thought token and the end vector."""
+        """Whether the next step feeds the last thought token and the end vector."""
         return len(self.thought) == self.num_thought_tokens
 
     @property
     def num_next_rows(self) -> int:
-        """Rows of a lane in flight in the next step."""
+        """Number of rows that a lane in flight has in the next step."""
         return 2 if self.is_at_end else 1
 
 
 class LaneSlots:
-    """Which slots of the lane buffers are in use."""
+    """Allocates the slots of the lane buffers."""
 
     def __init__(self, num_slots: int) -> None:
         self.num_slots = num_slots

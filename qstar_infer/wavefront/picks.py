@@ -1,4 +1,4 @@
-"""What a step reads from its rows: the rules by which a token is picked or scored."""
+"""Builds the picks of a step: from which row to sample or score a token, and by which rules."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from qstar_infer.wavefront.sequence import Sequence
 
 
 def thought_pick(seq: Sequence, lane: Lane, row: int) -> ThoughtPick:
-    """The next token of a lane's thought."""
+    """Pick for the next token of a lane's thought."""
     return ThoughtPick(
         row=row,
         temperature=seq.thought_temperature,
@@ -20,14 +20,14 @@ def thought_pick(seq: Sequence, lane: Lane, row: int) -> ThoughtPick:
 
 
 def base_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
-    """The draft after an anchor, or the decision itself where there is no thought."""
+    """Pick for the draft after an anchor, or for the decision if there is no thought."""
     has_thought = lane.table is not None
     may_decide = not has_thought or seq.params.think_threshold is not None
     return _visible_pick(seq, lane, row, may_decide=may_decide)
 
 
 def target_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
-    """The decision at the end of a lane's thought."""
+    """Pick for the decision at the end of a lane's thought."""
     return _visible_pick(seq, lane, row, may_decide=True)
 
 
@@ -48,7 +48,7 @@ def _visible_pick(seq: Sequence, lane: Lane, row: int, *, may_decide: bool) -> V
 
 
 def _rules(seq: Sequence, anchor: int) -> dict[str, Any]:
-    """Fields of `VisiblePick` that differ from greedy decoding without filters."""
+    """Fields of `VisiblePick` whose values differ from its defaults."""
     params = seq.params
     rules: dict[str, Any] = {}
     if params.temperature > 0:

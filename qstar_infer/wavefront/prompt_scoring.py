@@ -1,4 +1,4 @@
-"""Thoughts about prompt tokens that are already known: what `prompt_logprobs` asks for."""
+"""Thoughts about prompt tokens, whose log-probabilities `prompt_logprobs` requests."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ class PromptScoring:
 
     Attributes:
         lanes: thoughts in flight, oldest first.
-        scores: one for each token that is scored; they survive a preemption.
+        scores: one for each token scored so far. A preemption keeps them.
         num_thought_tokens: thought tokens spent on `scores`.
     """
 
     def __init__(self, num_prompt_tokens: int) -> None:
-        self._num_wanted = num_prompt_tokens - 1  # nothing comes before the first token
+        self._num_wanted = num_prompt_tokens - 1  # the first token has no prefix
         self.lanes: deque[Lane] = deque()
         self.scores: list[SampledToken] = []
         self.num_thought_tokens = 0
@@ -27,11 +27,11 @@ class PromptScoring:
         return len(self.scores) == self._num_wanted
 
     def needs(self, anchor: int) -> bool:
-        """The prompt token after this anchor is still to be scored."""
+        """Whether the prompt token after this anchor still needs a score."""
         return len(self.scores) <= anchor < self._num_wanted
 
     def settle(self) -> Iterator[Lane]:
-        """Move decided lanes to `scores`, in order."""
+        """Move the decisions of decided lanes to `scores`, in order, and yield these lanes."""
         while self.lanes and self.lanes[0].decision is not None:
             lane = self.lanes.popleft()
             assert lane.decision is not None

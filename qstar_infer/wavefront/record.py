@@ -1,4 +1,4 @@
-"""What a step's result does to one sequence's lanes and drafts."""
+"""Applies a step's result to one sequence's lanes and drafts."""
 
 import math
 
@@ -8,13 +8,13 @@ from qstar_infer.wavefront.rows import SequenceStep
 
 
 def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
-    """Give lanes their thought tokens and decisions, and append the draft of the frontier.
+    """Append thought tokens and decisions to the lanes, and the new draft to the frontier.
 
     Args:
         result: this sequence's share, from `split_result`.
 
     Returns:
-        The lanes that have decided and hold resources no longer needed.
+        The lanes that have decided, so that their blocks and slots can be released.
     """
     seq = step.seq
     for lane, token_id in zip(step.thinking, result.thought_token_ids, strict=True):
@@ -34,5 +34,5 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
 
 
 def _is_confident(token: SampledToken, threshold: float | None) -> bool:
-    """`think_threshold`: the base distribution's top probability is at least this."""
+    """Whether the top probability of the base distribution is at least `think_threshold`."""
     return threshold is not None and math.exp(token.top_logprob) >= threshold

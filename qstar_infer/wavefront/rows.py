@@ -1,4 +1,4 @@
-"""What a step feeds: every lane in flight by one row, and the frontier with the lanes it opens."""
+"""Builds the rows of a step: those of the lanes in flight, and of the newly fed tokens."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from qstar_infer.wavefront.sequence import Sequence
 
 @dataclass(slots=True, kw_only=True)
 class SequenceStep:
-    """One sequence's part in a step. Stays here; only its rows travel, in the `StepBatch`."""
+    """One sequence's part in a step. The `StepBatch` contains its rows but not this object."""
 
     seq: Sequence
     fed: range
-    """Indices of the tokens that are fed."""
+    """Indices of the tokens to feed."""
     advancing: list[Lane]
     """Lanes in flight."""
     opening: dict[int, Lane]
-    """The lane of each fed anchor whose next token is to be decided or scored."""
+    """By anchor: the new lane of each fed token whose next token is to be decided or scored."""
     thinking: list[Lane] = field(default_factory=list)
     """Lanes that get their next thought token, in the order of the batch's picks."""
     ending: list[Lane] = field(default_factory=list)
@@ -33,7 +33,7 @@ class SequenceStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """A step to run, and whose rows they are."""
+    """A step to run, and the sequences that its rows belong to."""
 
     batch: StepBatch
     sequences: list[SequenceStep]
@@ -41,7 +41,7 @@ class StepPlan:
 
 
 def build_plan(steps: Iterable[SequenceStep], *, block_size: int) -> StepPlan:
-    """The batch of a step. Sequences of like shape stand together, since they attend together."""
+    """Build the batch of a step. Sequences of similar shape are adjacent: they attend together."""
     ordered = sorted(steps, key=_shape)
     batch = StepBatch(block_size=block_size)
     for step in ordered:
@@ -50,9 +50,7 @@ def build_plan(steps: Iterable[SequenceStep], *, block_size: int) -> StepPlan:
 
 
 def split_result(plan: StepPlan, result: StepResult) -> Iterator[tuple[SequenceStep, StepResult]]:
-    """Each sequence's share of what a step decided: one entry for each of its lanes that open,
-    think and end.
-    """
+    """Split a step's result by sequence: an entry for each of its lanes that open, think or end."""
     base = iter(result.base_tokens)
     thoughts = iter(result.thought_token_ids)
     targets = iter(result.target_tokens)
@@ -68,7 +66,7 @@ def split_result(plan: StepPlan, result: StepResult) -> Iterator[tuple[SequenceS
 
 
 def _shape(step: SequenceStep) -> tuple[int, int]:
-    """Equally many rows; block tables within a factor of two, as all are padded to one size."""
+    """Sort key: number of rows; table size to a factor of two, because tables are padded."""
     assert step.seq.table is not None
     return step.num_rows, len(step.seq.table).bit_length()
 
@@ -99,7 +97,7 @@ class _SequenceWriter:
         )
 
     def _advance(self, lane: Lane) -> None:
-        """The next row of a lane; at its last step two, the last thought token and the end."""
+        """Add the next row of a lane; in its last step two: the last thought token and the end."""
         depth = len(lane.thought)
         row = self._add_thought(lane, lane.thought[-1], depth)
         if not lane.is_at_end:
@@ -110,7 +108,7 @@ class _SequenceWriter:
         self._step.ending.append(lane)
 
     def _feed(self, index: int) -> None:
-        """The base row of a token, and the first row of the lane that opens at it."""
+        """Add the base row of a token, and the first row of the lane that opens at it."""
         row = self._add_row(
             token_id=self._seq.wavefront.token_at(index),
             position=index,

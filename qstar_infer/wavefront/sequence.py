@@ -1,4 +1,4 @@
-"""The state of one completion on its way through the engine."""
+"""The state of one completion in the engine."""
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -17,28 +17,28 @@ class SequenceStatus(Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Sequence:
-    """One completion of one request: what it asks for, and how far it is."""
+    """One completion of one request: its parameters and its progress."""
 
     request_id: str
     index: int
-    """Which of the request's completions."""
+    """Index among the request's completions."""
     params: SamplingParams
     seed: int
     num_thought_tokens: int
-    """Resolved for this model; 0 does not think."""
+    """Thought length, resolved for this model; 0: do not think."""
     thought_temperature: float
     num_prompt_tokens: int
     max_tokens: int
     wavefront: Wavefront
     eos_token_ids: frozenset[int] = frozenset()
-    """Empty where `ignore_eos` is set."""
+    """Empty if `ignore_eos` is set."""
     scoring: PromptScoring | None = None
-    """Scores the prompt's tokens, in one completion of a request that asks for it."""
+    """Scores the prompt's tokens; None if not requested, or if another completion does it."""
     arrival: int = 0
-    """Order of arrival, for fairness."""
+    """Position in the order of arrival; the scheduler serves the oldest first."""
     status: SequenceStatus = SequenceStatus.WAITING
     table: BlockTable | None = None
-    """Blocks of the text; None unless running."""
+    """Blocks of the text; None unless the sequence is running."""
     end_token_ids: frozenset[int] = field(init=False)
     """Token ids that end the output."""
 
@@ -51,28 +51,28 @@ class Sequence:
 
     @property
     def num_feedable(self) -> int:
-        """Tokens that may be fed: nothing comes after the last token that `max_tokens` allows."""
+        """Number of tokens that may be fed; the last one that `max_tokens` allows is never fed."""
         return min(self.wavefront.num_known, self.num_prompt_tokens + self.max_tokens - 1)
 
     @property
     def is_prefilling(self) -> bool:
-        """More than the newest verified token is still to be computed."""
+        """Whether more than the newest verified token is still to be computed."""
         return self.wavefront.num_computed < self.wavefront.num_verified - 1
 
     @property
     def is_prompt_scored(self) -> bool:
-        """Nothing of the prompt is left to score."""
+        """Whether no prompt token is left to score."""
         return self.scoring is None or self.scoring.is_complete
 
     def needs_score(self, anchor: int) -> bool:
-        """The known prompt token after this anchor is still to be scored."""
+        """Whether the prompt token after this anchor still needs a score."""
         return self.scoring is not None and self.scoring.needs(anchor)
 
     def needs_decision(self, anchor: int) -> bool:
-        """The token after this anchor is still to be decided or scored."""
+        """Whether the token after this anchor is still to be decided or scored."""
         return anchor >= self.wavefront.num_verified - 1 or self.needs_score(anchor)
 
     def known_next(self, anchor: int) -> int | None:
-        """The prompt token after the anchor; None where the model is to choose."""
+        """The prompt token after the anchor; None if the model decides it."""
         is_known = anchor + 1 < self.num_prompt_tokens
         return self.wavefront.token_ids[anchor + 1] if is_known else None

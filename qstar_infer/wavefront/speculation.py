@@ -1,16 +1,16 @@
-"""How far drafts run ahead of the verified text."""
+"""Decides how far drafts run ahead of the verified text."""
 
 from qstar_infer.config import EngineConfig
 
 ROWS_BESIDES_DRAFTS = 3
-"""Rows of a thinking sequence in steady state, apart from one for each draft: the frontier, its
-start row, and the second row of a lane's last step."""
+"""Rows of a thinking sequence in steady state that do not depend on the number of drafts: the
+frontier, its start row, and the second row of a lane's last step."""
 
 
 class SpeculationDepth:
-    """Gives each sequence a depth, so that a step with all of them stays within a row budget.
+    """Computes each sequence's draft depth, so that a step stays within a row budget.
 
-    Depth 0 waits for each thought. Depth changes speed, never a result.
+    Depth 0 waits for each thought. The depth changes the speed, never the result.
     """
 
     def __init__(self, config: EngineConfig, speculation_rows: int) -> None:
@@ -18,10 +18,10 @@ class SpeculationDepth:
         self._speculation_rows = speculation_rows
 
     def of(self, num_thought_tokens: int, *, num_decoding: int) -> int:
-        """Most unverified tokens that a sequence may feed; more than its thought length is no use.
+        """Most unverified tokens that a sequence may feed; at most its thought length.
 
         Args:
-            num_decoding: sequences that decode in this step.
+            num_decoding: number of sequences that decode in this step.
         """
         depth = self._fixed
         if depth is None:

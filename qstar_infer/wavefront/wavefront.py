@@ -1,11 +1,11 @@
-"""The end of one sequence that is still open: verified text, drafts, and the lanes that judge them.
+"""The verified text of one sequence, its drafts, and the lanes that verify them.
 
     index      0 .. num_verified .. num_verified + len(drafts)
                verified text      drafts
-    [0, num_computed) have their keys and values in the pool
+    the tokens [0, num_computed) have keys and values in the pool
 
-Only verified tokens leave the engine. `lanes[i]` thinks at anchor `num_verified - 1 + i` and judges
-`drafts[i]`.
+Only verified tokens leave the engine. `lanes[i]` thinks at anchor `num_verified - 1 + i` and
+verifies `drafts[i]`.
 """
 
 from collections import deque
@@ -18,15 +18,15 @@ from qstar_infer.wavefront.lane import Lane
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """One more verified token."""
+    """The result of verifying one token."""
 
     lane: Lane
-    """The lane that decided it; it holds nothing any more."""
+    """The lane that decided the token; its blocks and slot have been released."""
     decision: SampledToken
     is_draft_kept: bool
-    """The draft was the target. False: all that was built on the draft is gone."""
+    """True if the draft equalled the decision. False: later drafts and lanes were dropped."""
     dropped: list[Lane]
-    """Lanes that were built on a wrong draft; the caller frees what they hold."""
+    """Lanes that depended on a wrong draft; the caller releases their blocks and slots."""
 
 
 class Wavefront:
@@ -45,16 +45,16 @@ class Wavefront:
 
     @property
     def num_known(self) -> int:
-        """Verified tokens and drafts."""
+        """Number of verified tokens and drafts."""
         return len(self.token_ids) + len(self.drafts)
 
     @property
     def num_drafts_fed(self) -> int:
-        """Drafts whose keys and values are computed: how far the wave runs ahead."""
+        """Number of drafts whose keys and values are computed."""
         return max(0, self.num_computed - self.num_verified)
 
     def token_at(self, index: int) -> int:
-        """A verified token or a draft."""
+        """The token at an index, verified or a draft."""
         beyond = index - self.num_verified
         return self.token_ids[index] if beyond < 0 else self.drafts[beyond]
 
@@ -64,7 +64,7 @@ class Wavefront:
         return self.token_ids[:end] + [self.drafts[i] for i in range(beyond)]
 
     def feed(self, end: int) -> int:
-        """Count the tokens `[num_computed, end)` as computed.
+        """Mark the tokens `[num_computed, end)` as computed.
 
         Returns:
             How many of them are drafts.
@@ -81,9 +81,10 @@ class Wavefront:
         self.drafts.append(token_id)
 
     def verify(self) -> Verified | None:
-        """Verify the next token, if the oldest lane has decided it.
+        """Verify the next token if the oldest lane has decided it; None otherwise.
 
-        If the draft was another token, the decision takes its place and everything after it goes.
+        If the draft is another token, the decision replaces it, and later drafts and lanes are
+        dropped.
         """
         if not self.lanes or self.lanes[0].decision is None:
             return None
@@ -97,7 +98,7 @@ class Wavefront:
         return Verified(lane=lane, decision=decision, is_draft_kept=is_draft_kept, dropped=dropped)
 
     def forget_computed(self) -> list[Lane]:
-        """Keep the verified text and nothing else: what a preemption leaves.
+        """Keep only the verified text, for a preemption.
 
         Returns:
             The lanes that were dropped.

@@ -25,7 +25,7 @@ class Model:
         missing = max(0, -(-num_slots // BLOCK_SIZE) - len(blocks))
         assert self.manager.num_missing(table, num_slots) == missing
         if missing > self.manager.num_free:
-            with pytest.raises(AssertionError, match="blocks wanted"):
+            with pytest.raises(AssertionError, match="blocks needed"):
                 self.manager.grow(table, num_slots)
             return
         free_before = set(range(NUM_BLOCKS)) - self.held

@@ -95,7 +95,7 @@ def test_chunks_before_an_error_are_delivered_first() -> None:
         (event({"error": "plain"}), "plain"),
         (b"event: error\ndata: words\n\n", "words"),
         (b'event: error\ndata: {"message": "m"}\n\n', "m"),
-        (event({"error": {"code": 500}}), "no reason"),
+        (event({"error": {"code": 500}}), "no error message"),
     ],
 )
 def test_every_shape_of_error_event_is_an_error(stream: bytes, message: str) -> None:

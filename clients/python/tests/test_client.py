@@ -152,7 +152,9 @@ async def test_a_named_model_is_not_asked_for(harness: Harness) -> None:
     assert script.last_body["model"] == "e"
 
 
-@pytest.mark.parametrize(("models", "message"), [(0, "0 .none"), (2, "2 .tiny, tiny-1")])
+@pytest.mark.parametrize(
+    ("models", "message"), [(0, "0 models .none"), (2, "2 models .tiny, tiny-1")]
+)
 async def test_without_exactly_one_model_it_must_be_named(
     harness: Harness, models: int, message: str
 ) -> None:
@@ -305,7 +307,7 @@ async def test_a_closed_stream_is_over_and_has_no_whole(harness: Harness) -> Non
     for _ in range(2):
         await harness.settle(stream.close())
     assert await harness.next(stream) is None
-    with pytest.raises(StreamError, match="closed before its end"):
+    with pytest.raises(StreamError, match="closed before it ended"):
         await harness.settle(stream.final())
 
 

@@ -93,7 +93,7 @@ async def test_silence_times_out_and_is_not_repeated(
     server = serve(script)
     client = harness.client(base_url=server.base_url, timeout=5.0)
     stream = client.completions.stream(prompt="x", model="m", timeout=0.1)
-    with pytest.raises(APITimeoutError, match="did not answer in time"):
+    with pytest.raises(APITimeoutError, match="did not respond in time"):
         await harness.settle(stream.final())
     assert server.requests == ["POST /v1/completions"]
 

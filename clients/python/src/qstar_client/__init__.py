@@ -3,7 +3,8 @@
     with QStarClient() as client:
         completion = client.completions.create(prompt="2+2=", show_thoughts=True)
 
-`AsyncQStarClient` is the same with await. `_errors.py` draws the tree of errors.
+`AsyncQStarClient` is the same with await. All errors are subclasses of `QStarClientError`; their
+tree is in `_errors.py`.
 """
 
 from qstar_client._async_client import AsyncCompletions, AsyncModels, AsyncQStarClient

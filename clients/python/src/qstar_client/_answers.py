@@ -1,4 +1,4 @@
-"""From httpx responses and exceptions to this client's types and errors. No I/O."""
+"""Converts httpx responses and exceptions to this client's types and errors. No I/O."""
 
 import json
 from collections.abc import Iterator
@@ -39,36 +39,36 @@ _MAX_SHOWN_CHARS = 200
 
 
 def decode(response: httpx.Response, answer_type: type[Answer]) -> Answer:
-    """Validate the body of a successful response that has been read.
+    """Parse the body of a successful response, which must have been read.
 
     Raises:
-        InvalidResponseError: the body is not JSON, or not of this shape.
+        InvalidResponseError: the body is not JSON, or does not fit the type.
     """
     try:
         return answer_type.model_validate_json(response.content)
     except ValidationError as error:
         raise InvalidResponseError(
-            f"the answer of {response.url} is not a {answer_type.__name__}: {summary(error)}; "
+            f"the response of {response.url} is not a {answer_type.__name__}: {summary(error)}; "
             "does base_url point at a Quiet-STaR server?"
-        ) from None  # pydantic's own text quotes the body, which may hold a prompt
+        ) from None  # pydantic's message quotes the body, which may contain a prompt
 
 
 def summary(error: ValidationError) -> str:
-    """The first thing wrong, without the offending value."""
+    """The first validation error, without the invalid value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    # A JSON syntax error quotes nothing but its position; it has no place.
+    # A JSON syntax error has no place; its message contains only the position.
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def status_error(response: httpx.Response) -> APIStatusError:
-    """The error for a response outside 200..299 whose body has been read."""
+    """The error for a response outside 200..299, whose body must have been read."""
     status = response.status_code
     error_type = _STATUS_ERRORS.get(status, ServerError if status >= 500 else APIStatusError)
     body = _json_or_text(response)
     message, param, code = error_fields(body)
     error = error_type(
-        message or response.reason_phrase or "the server gave no reason",
+        message or response.reason_phrase or "the server sent no error message",
         status_code=status,
         param=param,
         code=code,
@@ -81,9 +81,9 @@ def status_error(response: httpx.Response) -> APIStatusError:
 
 
 def error_fields(body: object) -> tuple[str | None, str | None, str | None]:
-    """Message, param and code of an error body, each None where it has none.
+    """Message, param and code of an error body; each is None if missing.
 
-    Proxies in front of the server have bodies of their own: any JSON or text is taken.
+    Accepts any JSON or text, because proxies in front of the server send other bodies.
     """
     if isinstance(body, dict):
         body = body.get("error", body)
@@ -95,13 +95,13 @@ def error_fields(body: object) -> tuple[str | None, str | None, str | None]:
 
 
 def connection_error(error: httpx.RequestError) -> APIConnectionError:
-    """The error for a request that got no whole answer."""
+    """The error for a request without a complete response."""
     url = error.request.url
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectTimeout):
-        return APITimeoutError(f"cannot connect to {url} in time; is the server reachable?")
+        return APITimeoutError(f"connecting to {url} timed out; is the server reachable?")
     if isinstance(error, httpx.TimeoutException):
-        return APITimeoutError(f"{url} did not answer in time ({reason}); raise timeout?")
+        return APITimeoutError(f"{url} did not respond in time ({reason}); try a larger timeout")
     if isinstance(error, httpx.ConnectError):
         return APIConnectionError(f"cannot connect to {url}: {reason}; is the server running?")
     return APIConnectionError(f"the connection to {url} broke: {reason}")
@@ -109,7 +109,7 @@ def connection_error(error: httpx.RequestError) -> APIConnectionError:
 
 @contextmanager
 def connection_errors() -> Iterator[None]:
-    """Turn httpx's request errors into this client's."""
+    """Convert httpx's request errors to this client's errors."""
     try:
         yield
     except httpx.RequestError as error:
@@ -117,14 +117,14 @@ def connection_errors() -> Iterator[None]:
 
 
 def only_model(models: list[Model]) -> str:
-    """The id to use where the caller names no model.
+    """The id of the only model.
 
     Raises:
-        QStarClientError: there is not exactly one.
+        QStarClientError: there is no model, or several.
     """
     if len(models) != 1:
         names = ", ".join(model.id for model in models) or "none"
-        raise QStarClientError(f"name a model: the server has {len(models)} ({names})")
+        raise QStarClientError(f"pass model=...: the server has {len(models)} models ({names})")
     return models[0].id
 
 

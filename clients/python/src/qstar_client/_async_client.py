@@ -1,4 +1,4 @@
-"""The async client: `_client.py` with await. Keep the two alike; a test compares them."""
+"""The async client: `_client.py` with await. A test checks that both have the same surface."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -17,7 +17,7 @@ from qstar_client._types import Completion, Model, ModelList
 
 
 class AsyncModels:
-    """`client.models`: what the server offers."""
+    """`client.models`: the models that the server serves."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
@@ -36,10 +36,10 @@ class AsyncModels:
         return decode(await self._session.fetch(f"/v1/models/{quote(model)}"), Model)
 
     async def only_id(self) -> str:
-        """The id of the server's one model, asked for once.
+        """The id of the server's only model; the server is asked once.
 
         Raises:
-            QStarClientError: the server has none or several; name one.
+            QStarClientError: the server has no model or several.
         """
         if self._only_id is None:
             self._only_id = only_model(await self.list())
@@ -47,7 +47,7 @@ class AsyncModels:
 
 
 class AsyncCompletions:
-    """`client.completions`: text, and the thoughts behind it."""
+    """`client.completions`: completions and their thoughts."""
 
     def __init__(self, session: AsyncSession, models: AsyncModels) -> None:
         self._session = session
@@ -63,20 +63,21 @@ class AsyncCompletions:
         timeout: Timeout | None = None,
         **params: Unpack[CompletionParams],
     ) -> Completion:
-        """Complete the prompt and return when all of it is there.
+        """Complete the prompt and return the whole completion.
 
         Args:
-            prompt: one or several texts or lists of token ids.
-            model: a model id; None for a server that has exactly one.
-            stream: only False; `stream()` returns the pieces as they come.
-            extra_body: further fields for the JSON body; they win over the arguments.
-            timeout: for this call, instead of the client's.
+            prompt: a text or a list of token ids, or a list of these.
+            model: a model id; None if the server has exactly one model.
+            stream: must be False; for streaming call `stream()`.
+            extra_body: further fields of the JSON body; they override the arguments.
+            timeout: replaces the client's timeout in this call.
             **params: see `CompletionParams`.
 
         Raises:
-            APIStatusError: the server refused or failed; its subclasses say how.
-            APIConnectionError: no answer arrived.
-            QStarClientError: `model` is None and the server has not exactly one.
+            APIStatusError: the server rejected the request or failed; see its subclasses.
+            APIConnectionError: no complete response arrived.
+            InvalidResponseError: the response is not a completion.
+            QStarClientError: `model` is None, but the server has no model or several.
             TypeError: an argument has an unknown name.
         """
         check_not_streamed(stream)
@@ -95,10 +96,10 @@ class AsyncCompletions:
         timeout: Timeout | None = None,
         **params: Unpack[CompletionParams],
     ) -> AsyncCompletionStream:
-        """The same completion, chunk by chunk; `timeout` limits each wait for the next bytes.
+        """Complete the prompt and return the chunks as they arrive.
 
-        Arguments are those of `create`. The request is sent when the stream is entered or first
-        iterated.
+        The arguments are those of `create`; `timeout` limits each wait for the next bytes. The
+        request is sent when the stream is entered or first iterated.
         """
         body = completion_body(prompt, params, extra_body, stream=True)
 
@@ -110,24 +111,23 @@ class AsyncCompletions:
         return AsyncCompletionStream(open_response)
 
     async def _with_model(self, body: JSONBody, model: str | None) -> JSONBody:
-        if "model" in body:  # extra_body named one
+        if "model" in body:  # from extra_body
             return body
         return {"model": await self._models.only_id() if model is None else model, **body}
 
 
 class AsyncQStarClient:
-    """An async client of one Quiet-STaR server. Close it, or use it in an `async with` block.
+    """An async client of a Quiet-STaR server. Close it, or use it in an `async with` block.
 
-    For asyncio; safe to share between tasks of one event loop. Connections are kept open between
-    calls.
+    For asyncio; the tasks of one event loop can share it. Connections stay open between calls.
 
     Args:
-        base_url: the server; None reads QSTAR_BASE_URL, else http://127.0.0.1:8000. A trailing
-            /v1 is dropped.
-        api_key: sent as a bearer token; None reads QSTAR_API_KEY, else no key is sent.
-        timeout: seconds to wait for the next bytes of an answer (which for `create` is all of
-            it), or an `httpx.Timeout`. As a number it limits connecting to at most 5 s.
-        max_retries: repeats after a failure that cannot have started a generation: no
+        base_url: URL of the server; None: QSTAR_BASE_URL, else http://127.0.0.1:8000. A trailing
+            /v1 is removed.
+        api_key: sent as a bearer token; None: QSTAR_API_KEY, else no key is sent.
+        timeout: seconds to wait for the next bytes of a response (`create` gets all bytes at the
+            end), or an `httpx.Timeout`. If it is a number, connecting may take at most 5 s.
+        max_retries: number of retries after failures that cannot have started a generation: no
             connection, 429 or 503.
         transport: replaces the network, for tests.
 
@@ -169,12 +169,12 @@ class AsyncQStarClient:
         await self.close()
 
     async def health(self) -> bool:
-        """Whether the server is ready: False while it loads, drains or is stopped (503).
+        """Whether the server is ready. False if it is loading, draining or stopped (503).
 
-        Asks once, without retries, and waits 5 s at most.
+        Sends one request, without retries, and waits at most 5 s.
 
         Raises:
-            APIConnectionError: no server answers.
+            APIConnectionError: the server cannot be reached.
         """
         try:
             await self._session.fetch("/health", timeout=HEALTH_TIMEOUT_S, retry=False)
@@ -183,5 +183,5 @@ class AsyncQStarClient:
         return True
 
     async def close(self) -> None:
-        """Close every connection; open streams end with an error."""
+        """Close all connections; open streams end with an error."""
         await self._session.close()

@@ -1,4 +1,4 @@
-"""From the bytes of a completion stream to chunks, and from chunks to the whole. No I/O."""
+"""Parses a completion stream into chunks, and joins chunks to a completion. No I/O."""
 
 import json
 from collections import deque
@@ -14,29 +14,29 @@ _DONE = "[DONE]"
 
 
 class ChunkReader:
-    """Feed it bytes, pop chunks. What came before an error is delivered before the error."""
+    """Takes bytes and returns chunks. Chunks before an error are returned before it is raised."""
 
     def __init__(self) -> None:
         self._decoder = SSEDecoder()
         self._events: deque[ServerSentEvent] = deque()
         self._is_ended = False
         self.is_done = False
-        """The end mark was popped: the stream is whole."""
+        """True when `[DONE]` was read, so that the stream is complete."""
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the response body."""
+        """Add the next bytes of the response body."""
         self._events.extend(self._decoder.feed(piece))
 
     def end(self) -> None:
-        """Note that the body has ended."""
+        """Mark the end of the response body."""
         self._events.extend(self._decoder.flush())
         self._is_ended = True
 
     def pop(self) -> CompletionChunk | None:
-        """The next chunk; None when more bytes are needed or the stream `is_done`.
+        """The next chunk; None if more bytes are needed or the stream `is_done`.
 
         Raises:
-            StreamError: the server reported an error, or the stream is broken or cut short.
+            StreamError: the server reported an error, or the stream is malformed or incomplete.
         """
         if self._events and not self.is_done:
             event = self._events.popleft()
@@ -49,9 +49,9 @@ class ChunkReader:
 
 
 class CompletionBuilder:
-    """Joins the chunks of one stream into what `create` would have returned.
+    """Joins the chunks of a stream into the completion that `create` would have returned.
 
-    Of fields this client does not know, the last chunk that has one wins.
+    For fields that this client does not know, the value of the last chunk wins.
     """
 
     def __init__(self) -> None:
@@ -72,13 +72,13 @@ class CompletionBuilder:
                 _extend_choice(choice, delta)
 
     def build(self) -> Completion:
-        """The whole completion, choices in order. Add nothing afterwards.
+        """The whole completion, with choices in order. Call it last.
 
         Raises:
-            StreamError: no chunk came.
+            StreamError: there were no chunks.
         """
         if self._whole is None:
-            raise StreamError("the stream held no chunk")
+            raise StreamError("the stream contained no chunks")
         choices = [self._choices[index] for index in sorted(self._choices)]
         return self._whole.model_copy(update={"choices": choices})
 
@@ -94,16 +94,18 @@ def _chunk(event: ServerSentEvent) -> CompletionChunk:
     is_error = event.event == "error" or (isinstance(body, dict) and body.get("error"))
     if is_error:
         message, param, code = error_fields(body)
-        raise StreamError(message or "the server gave no reason", param=param, code=code, body=body)
+        raise StreamError(
+            message or "the server sent no error message", param=param, code=code, body=body
+        )
     try:
         return CompletionChunk.model_validate(body)
     except ValidationError as error:
-        # The event itself stays out of the message: it holds generated text.
+        # The event contains generated text, so the message does not quote it.
         raise StreamError(f"an event of the stream is not a chunk: {summary(error)}") from None
 
 
 def _extend_choice(choice: CompletionChoice, delta: CompletionChoice) -> None:
-    """Append in place: `choice` is the builder's own copy, lists included."""
+    """Append in place; `choice` and its lists belong to the builder."""
     _update(choice, delta, skip={"index", "text", "thoughts", "token_ids", "logprobs"})
     choice.text += delta.text
     if delta.thoughts is not None:

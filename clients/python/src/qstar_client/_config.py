@@ -1,4 +1,4 @@
-"""Where the server is and how to reach it: arguments first, then environment, then defaults."""
+"""Configuration of a client: arguments first, then environment variables, then defaults."""
 
 import os
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ CONNECT_TIMEOUT_S = 5.0
 HEALTH_TIMEOUT_S = 5.0
 
 Timeout = float | httpx.Timeout
-"""Seconds of silence to bear (connecting: at most 5 s of them), or httpx's finer settings."""
+"""Seconds to wait for the next bytes (at most 5 s for connecting), or an `httpx.Timeout`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
-    """Settings of one client, resolved and checked."""
+    """Resolved and checked configuration of a client."""
 
     base_url: str
     api_key: str | None = field(repr=False)
@@ -37,10 +37,10 @@ class ClientConfig:
 def resolve_config(
     *, base_url: str | None, api_key: str | None, timeout: Timeout, max_retries: int
 ) -> ClientConfig:
-    """Fill in QSTAR_BASE_URL and QSTAR_API_KEY and check everything.
+    """Fill in QSTAR_BASE_URL and QSTAR_API_KEY, and check all values.
 
     Raises:
-        ValueError: a value is malformed. The message never shows a key.
+        ValueError: a value is invalid. The message never contains the key.
     """
     if base_url is None:
         base_url = os.environ.get("QSTAR_BASE_URL") or DEFAULT_BASE_URL
@@ -57,7 +57,11 @@ def resolve_config(
 
 
 def to_httpx_timeout(timeout: Timeout) -> httpx.Timeout:
-    """A number limits each wait; an unreachable server still shows within 5 s."""
+    """Convert a number to limits of each wait; connecting is limited to 5 s.
+
+    Raises:
+        ValueError: the number is not positive.
+    """
     if isinstance(timeout, httpx.Timeout):
         return timeout
     if not timeout > 0:
@@ -71,17 +75,17 @@ def _checked_base_url(base_url: str) -> str:
     except httpx.InvalidURL as error:
         raise ValueError(f"base_url is not a URL: {error}") from None
     if url.userinfo:
-        # httpx logs URLs, so a password in one would reach the logs.
+        # httpx logs URLs, and a password must not get into logs.
         raise ValueError("base_url must not contain a user name or password; use api_key")
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"base_url must look like {DEFAULT_BASE_URL}, got {base_url!r}")
-    # OpenAI clients want /v1 in their base URL; the same value must work here.
+    # OpenAI clients need /v1 in their base URL; the same value must work here.
     return base_url.rstrip("/").removesuffix("/v1")
 
 
 def _checked_api_key(api_key: str | None) -> str | None:
     api_key = (api_key or "").strip()
     if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
-        # Caught here because the HTTP library's own message would quote the key.
+        # Checked here because the message of the HTTP library would quote the key.
         raise ValueError("api_key must be printable ASCII without spaces")
     return api_key or None

@@ -1,9 +1,9 @@
-"""Every error this client raises on purpose. Catch at the level you care about.
+"""All errors that this client raises deliberately.
 
     QStarClientError
-    +-- APIConnectionError          no whole answer arrived: refused, reset, unreachable
-    |   +-- APITimeoutError         the server was silent for longer than `timeout`
-    +-- APIStatusError              the server answered with an error status
+    +-- APIConnectionError          no complete response arrived: refused, reset, unreachable
+    |   +-- APITimeoutError         the server sent nothing for longer than `timeout`
+    +-- APIStatusError              the server responded with an error status
     |   +-- BadRequestError         400
     |   +-- AuthenticationError     401
     |   +-- PermissionDeniedError   403
@@ -11,47 +11,46 @@
     |   +-- RateLimitError          429
     |   +-- ServerError             500 and above
     |       +-- ServiceUnavailableError  503
-    +-- InvalidResponseError        a success status, but the body is not what the API promises
-    +-- StreamError                 a stream began well, then reported an error or stopped short
+    +-- InvalidResponseError        a success status, but the body does not follow the API
+    +-- StreamError                 a stream reported an error, was malformed or incomplete
 
-A misuse of the client itself (an unknown argument, a malformed base_url) is a TypeError or a
-ValueError, as anywhere in Python.
+Wrong use of the client itself (an unknown argument, an invalid base_url) is a TypeError or a
+ValueError.
 """
 
 import copyreg
 
 
 class QStarClientError(Exception):
-    """Base of every error of this client."""
+    """Base class of all errors of this client."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments would break the default, which calls the class with `args` alone;
-        # errors must survive the trip back from a worker process.
+        # Errors must be picklable, to return from worker processes. The default would call the
+        # class without its keyword-only arguments.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class APIConnectionError(QStarClientError):
-    """No whole answer arrived. `__cause__` is the httpx error."""
+    """No complete response arrived. `__cause__` is the httpx error."""
 
 
 class APITimeoutError(APIConnectionError):
     """Connecting, sending or waiting for the next byte took longer than `timeout`.
 
-    The server may have run the request, so a generation is never retried after it unless the
-    connection had not been made.
+    The server may have run the request, so a generation is retried only if no connection was made.
     """
 
 
 class APIStatusError(QStarClientError):
-    """The server answered with a status outside 200..299.
+    """The server responded with a status outside 200..299.
 
     Attributes:
         status_code: the HTTP status.
-        message: what the server says is wrong.
+        message: the error message of the server.
         param: the request field at fault, or None.
         code: a machine-readable reason such as `context_length_exceeded`, or None.
         request_id: the `x-request-id` response header, for the server's logs, or None.
-        body: the decoded JSON body, or its text where it is not JSON.
+        body: the decoded JSON body, or its text if it is not JSON.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class APIStatusError(QStarClientError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the request can never succeed as it stands; `param` names the field."""
+    """400: the request is invalid; `param` names the field."""
 
 
 class AuthenticationError(APIStatusError):
@@ -82,18 +81,18 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the server forbids this, for example showing thoughts."""
+    """403: the server does not allow this, for example `show_thoughts`."""
 
 
 class NotFoundError(APIStatusError):
-    """404: no such model or path."""
+    """404: the model or the path does not exist."""
 
 
 class RateLimitError(APIStatusError):
-    """429: the server holds as many requests as it may.
+    """429: the server's queue is full.
 
     Attributes:
-        retry_after_s: seconds after which the server suggests a retry, or None.
+        retry_after_s: delay before a retry that the server suggests, in seconds, or None.
     """
 
     retry_after_s: float | None = None
@@ -104,21 +103,21 @@ class ServerError(APIStatusError):
 
 
 class ServiceUnavailableError(ServerError):
-    """503: loading, draining or stopped."""
+    """503: the server is loading, draining or stopped."""
 
 
 class InvalidResponseError(QStarClientError):
-    """A success status whose body is not what the API promises; usually a wrong base_url."""
+    """A success status, but the body does not follow the API; often the base_url is wrong."""
 
 
 class StreamError(QStarClientError):
-    """A stream with status 200 reported an error, broke the format or ended before its end.
+    """A stream with status 200 reported an error, was malformed, or ended too early.
 
     Attributes:
         message: what went wrong.
         param: the request field at fault, or None.
         code: a machine-readable reason, or None.
-        body: the decoded error event, or None where the server sent none.
+        body: the decoded error event, or None if the server sent none.
     """
 
     def __init__(

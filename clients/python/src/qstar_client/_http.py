@@ -1,6 +1,6 @@
-"""The only place that sends requests and sleeps: one session blocking, one async.
+"""Sends requests and retries them: a blocking and an async session, with the same steps.
 
-Both follow the same script. Decisions (retry, delay, error class) are made elsewhere.
+Other modules decide whether to retry, after which delay, and which error to raise.
 """
 
 import asyncio
@@ -17,21 +17,21 @@ from qstar_client._retry import parse_retry_after, retry_delay, should_retry
 
 JSONBody = Mapping[str, object]
 
-# Idle connections are dropped before the 5 s after which uvicorn, by default, hangs up: a request
-# sent into a hang-up may have been read, so it could not be repeated. The caller decides how many
-# requests run at once; 1000 only guards the file descriptors.
+# uvicorn by default closes idle connections after 5 s. The client closes them earlier, because a
+# request on a connection that is being closed may have been read and cannot be retried safely. The
+# caller limits the number of concurrent requests; 1000 only protects the file descriptors.
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=2.0)
 
 
 class _Attempts:
-    """Counts the failures of one request against its allowance."""
+    """Counts the failures of one request, up to the allowed number of retries."""
 
     def __init__(self, max_retries: int) -> None:
         self._max_retries: Final = max_retries
         self._num_failures = 0
 
     def delay_before_next(self, outcome: httpx.Response | httpx.RequestError) -> float | None:
-        """Seconds to wait before trying again; None when the outcome stands."""
+        """Seconds to wait before the next attempt; None if the outcome is final."""
         self._num_failures += 1
         if self._num_failures > self._max_retries or not should_retry(outcome):
             return None
@@ -42,7 +42,7 @@ class _Attempts:
 
 
 class _Requests:
-    """What both sessions build their requests from."""
+    """Builds the requests of both sessions."""
 
     config: ClientConfig
     _client: httpx.Client | httpx.AsyncClient
@@ -57,7 +57,7 @@ class _Requests:
 
 
 class Session(_Requests):
-    """Sends requests over a pool of connections, retrying where that is safe."""
+    """Sends requests over a connection pool, and retries them if that is safe."""
 
     _client: httpx.Client
 
@@ -78,7 +78,7 @@ class Session(_Requests):
         timeout: Timeout | None = None,
         retry: bool = True,
     ) -> httpx.Response:
-        """GET, or POST where there is a body; returns the whole successful response."""
+        """Send a GET, or a POST if there is a body; returns the complete successful response."""
         response = self.open(path, body=body, timeout=timeout, retry=retry)
         self._read(response)
         return response
@@ -91,20 +91,20 @@ class Session(_Requests):
         timeout: Timeout | None = None,
         retry: bool = True,
     ) -> httpx.Response:
-        """Like `fetch`, but the body is still to be read and the caller closes the response."""
+        """Like `fetch`, but does not read the body; the caller reads and closes the response."""
         request = self._request(path, body, timeout)
         attempts = _Attempts(self.config.max_retries if retry else 0)
         while True:
             outcome = self._attempt(request)
             delay_s = attempts.delay_before_next(outcome)
             if delay_s is None:
-                return self._settle(outcome)
+                return self._finish(outcome)
             if isinstance(outcome, httpx.Response):
                 outcome.close()
             time.sleep(delay_s)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         self._client.close()
 
     def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
@@ -113,7 +113,7 @@ class Session(_Requests):
         except httpx.RequestError as error:
             return error
 
-    def _settle(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
+    def _finish(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
         if isinstance(outcome, httpx.RequestError):
             raise connection_error(outcome) from outcome
         if not outcome.is_success:
@@ -130,7 +130,7 @@ class Session(_Requests):
 
 
 class AsyncSession(_Requests):
-    """`Session`, awaiting instead of blocking."""
+    """`Session` with await."""
 
     _client: httpx.AsyncClient
 
@@ -151,7 +151,7 @@ class AsyncSession(_Requests):
         timeout: Timeout | None = None,
         retry: bool = True,
     ) -> httpx.Response:
-        """GET, or POST where there is a body; returns the whole successful response."""
+        """Send a GET, or a POST if there is a body; returns the complete successful response."""
         response = await self.open(path, body=body, timeout=timeout, retry=retry)
         await self._read(response)
         return response
@@ -164,20 +164,20 @@ class AsyncSession(_Requests):
         timeout: Timeout | None = None,
         retry: bool = True,
     ) -> httpx.Response:
-        """Like `fetch`, but the body is still to be read and the caller closes the response."""
+        """Like `fetch`, but does not read the body; the caller reads and closes the response."""
         request = self._request(path, body, timeout)
         attempts = _Attempts(self.config.max_retries if retry else 0)
         while True:
             outcome = await self._attempt(request)
             delay_s = attempts.delay_before_next(outcome)
             if delay_s is None:
-                return await self._settle(outcome)
+                return await self._finish(outcome)
             if isinstance(outcome, httpx.Response):
                 await outcome.aclose()
             await asyncio.sleep(delay_s)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         await self._client.aclose()
 
     async def _attempt(self, request: httpx.Request) -> httpx.Response | httpx.RequestError:
@@ -186,7 +186,7 @@ class AsyncSession(_Requests):
         except httpx.RequestError as error:
             return error
 
-    async def _settle(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
+    async def _finish(self, outcome: httpx.Response | httpx.RequestError) -> httpx.Response:
         if isinstance(outcome, httpx.RequestError):
             raise connection_error(outcome) from outcome
         if not outcome.is_success:

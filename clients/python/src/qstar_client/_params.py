@@ -1,4 +1,4 @@
-"""The arguments of a completion request and the JSON body they become."""
+"""The arguments of a completion request, and the JSON body made from them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -10,15 +10,15 @@ Prompt = str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]
 class CompletionParams(TypedDict, total=False):
     """Optional arguments of `completions.create` and `completions.stream`.
 
-    What is absent or None is not sent, and the server's default holds.
+    Arguments that are absent or None are not sent, so that the server's defaults apply.
     """
 
     max_tokens: int | None
-    """Most visible tokens to produce; 16 unless given."""
+    """Most visible tokens to produce; default 16."""
     min_tokens: int | None
-    """No end-of-sequence token before this many."""
+    """Ignore end-of-sequence and stop conditions until this many tokens are generated."""
     temperature: float | None
-    """0 is greedy; the checkpoint's default, else 1, unless given."""
+    """0 is greedy. Default: the checkpoint's, else 1."""
     top_p: float | None
     top_k: int | None
     min_p: float | None
@@ -26,25 +26,26 @@ class CompletionParams(TypedDict, total=False):
     frequency_penalty: float | None
     repetition_penalty: float | None
     logit_bias: Mapping[int, float] | None
-    """Added to the logits of these token ids, -100..100."""
+    """Added to the logits of these token ids; each in [-100, 100]."""
     n: int | None
-    """Completions for each prompt."""
+    """Number of completions for each prompt."""
     stop: str | Sequence[str] | None
-    """Texts that end the output and are not part of it."""
+    """Strings that end the output and are not part of it."""
     echo: bool | None
-    """Put the prompt before the text."""
+    """Return the prompt at the start of the text."""
     logprobs: int | None
-    """Report this many most likely tokens beside each chosen one; 0 is the chosen one alone."""
+    """Report the chosen token and this many most likely ones; 0: only the chosen token."""
     seed: int | None
     """The same seed and settings give the same text and thoughts."""
     show_thoughts: bool | None
-    """Fill `choices[].thoughts`; off unless given. An operator can forbid it (403)."""
+    """Fill `choices[].thoughts`; default False. The operator can forbid it (403)."""
     num_thought_tokens: int | None
-    """Sampled tokens in each thought; as trained unless given, 0 does not think."""
+    """Sampled tokens in each thought; 0: do not think. Default: as trained."""
     thought_temperature: float | None
-    """0 when `temperature` is 0, else the checkpoint's default, else 1, unless given."""
+    """Default: 0 if `temperature` is 0, else the checkpoint's, else 1."""
     think_threshold: float | None
-    """Skip a thought where the model without it is at least this sure. Faster, approximate."""
+    """Skip a thought if the model's top probability without it is at least this. Faster, but
+    approximate."""
 
 
 _NAMES = frozenset(CompletionParams.__annotations__)
@@ -57,7 +58,7 @@ def completion_body(
     *,
     stream: bool,
 ) -> dict[str, object]:
-    """The JSON body, without `model` where the caller leaves that to the server.
+    """The JSON body of a completion request. `model` is in it only if `extra_body` has it.
 
     Raises:
         TypeError: an argument has an unknown name, or `extra_body` changes `stream`.
@@ -66,23 +67,23 @@ def completion_body(
     if unknown:
         raise TypeError(
             f"unknown arguments: {', '.join(unknown)}; "
-            "fields this client does not know go into extra_body"
+            "pass fields that this client does not know in extra_body"
         )
     if extra_body is not None and "stream" in extra_body:
         raise TypeError("extra_body cannot set 'stream'; call completions.stream() instead")
     body: dict[str, object] = {"prompt": prompt}
     body |= {name: value for name, value in params.items() if value is not None}
     if stream:
-        # Without usage in the last chunk a gathered stream would lack what `create` returns.
+        # `final()` must return the usage, as `create` does.
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body | dict(extra_body or {})
 
 
 def check_not_streamed(stream: object) -> None:
-    """Refuse `create(stream=True)`, which a type checker refuses already.
+    """Reject `create(stream=True)`, which is a type error too.
 
     Raises:
         TypeError: `stream` is set.
     """
     if stream:
-        raise TypeError("create() returns whole completions; call completions.stream() instead")
+        raise TypeError("create() cannot stream; call completions.stream() instead")

@@ -1,8 +1,7 @@
-"""Server-sent events as an incremental state machine: bytes in, events out, no I/O.
+"""Incremental decoder of server-sent events: bytes in, events out, no I/O.
 
-Follows the event stream grammar of the HTML standard, with one deliberate difference: an event
-that the end of the stream cuts off before its blank line is still delivered by `flush`, because
-some proxies and servers drop that last line end.
+Follows the event stream grammar of the HTML standard, with one deliberate difference: `flush`
+returns an event whose final blank line is missing, because some proxies and servers drop it.
 """
 
 import re
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from qstar_client._errors import StreamError
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Most bytes one event may hold, so that a broken server cannot fill the client's memory."""
+"""Most bytes of one event, so that a broken server cannot fill the client's memory."""
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -19,14 +18,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event. `id` and `retry` are not kept: a generation cannot be resumed."""
+    """One event. `id` and `retry` are ignored, because a generation cannot be resumed."""
 
     data: str
     event: str = "message"
 
 
 class SSEDecoder:
-    """Decodes one event stream; where the stream is cut into pieces makes no difference.
+    """Decodes one event stream, which may be split into pieces anywhere.
 
     Args:
         max_event_bytes: most bytes of one event or one line.
@@ -40,7 +39,7 @@ class SSEDecoder:
         self._reset_event()
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes and return the events they complete.
+        """Add the next bytes and return the events that they complete.
 
         Raises:
             StreamError: an event or a line is longer than the limit.
@@ -60,7 +59,7 @@ class SSEDecoder:
         return events
 
     def flush(self) -> list[ServerSentEvent]:
-        """Return the event that the end of the stream cut off, if there is one."""
+        """End the stream and return its last event if its blank line is missing."""
         events = [self._end_line(b""), self._end_event()]
         return [event for event in events if event is not None]
 
@@ -85,7 +84,7 @@ class SSEDecoder:
             self._is_first_line = False
         if not line:
             return self._end_event()
-        # Whole lines only: CR and LF never occur inside a multi-byte character.
+        # A whole line can be decoded: CR and LF never occur inside a multi-byte character.
         name, _, value = line.decode("utf-8", errors="replace").partition(":")
         value = value.removeprefix(" ")
         if name == "data":

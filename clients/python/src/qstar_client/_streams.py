@@ -1,4 +1,4 @@
-"""Completion streams: an iterator of chunks that owns its connection."""
+"""Completion streams: iterators of chunks that own a connection."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
@@ -13,7 +13,7 @@ from qstar_client._types import Completion, CompletionChunk
 
 
 class _Reading:
-    """What both streams know: the reader, what was gathered, and whether it is over."""
+    """State of both kinds of stream: the reader, the chunks so far, and whether it is closed."""
 
     def __init__(self) -> None:
         self._reader = ChunkReader()
@@ -34,16 +34,16 @@ class _Reading:
 
     def _build(self) -> Completion:
         if not self._reader.is_done:
-            raise StreamError("the stream was closed before its end")
+            raise StreamError("the stream was closed before it ended")
         return self._builder.build()
 
 
 class CompletionStream(_Reading):
-    """The chunks of one completion as the server produces them.
+    """The chunks of one completion, as the server produces them.
 
     Use it in a `with` block: leaving the block closes the connection, and the server stops
-    generating. The request is sent on entering, or by the first `next`; errors of the request
-    are raised there, errors within the stream while iterating.
+    generating. Entering the block or the first `next` sends the request and raises its errors;
+    errors within the stream are raised while iterating.
     """
 
     def __init__(self, open_response: Callable[[], httpx.Response]) -> None:
@@ -86,7 +86,7 @@ class CompletionStream(_Reading):
         raise StopIteration
 
     def final(self) -> Completion:
-        """Read to the end and return everything, chunks already seen included.
+        """Read to the end and return the whole completion, including chunks already read.
 
         Raises:
             StreamError: the stream failed or was closed early.
@@ -96,7 +96,7 @@ class CompletionStream(_Reading):
         return self._build()
 
     def close(self) -> None:
-        """Close the connection; iteration is over. Harmless when repeated."""
+        """Close the connection and end the iteration. May be called more than once."""
         self._is_closed = True
         if self._response is not None:
             self._response.close()
@@ -150,7 +150,7 @@ class AsyncCompletionStream(_Reading):
         raise StopAsyncIteration
 
     async def final(self) -> Completion:
-        """Read to the end and return everything, chunks already seen included.
+        """Read to the end and return the whole completion, including chunks already read.
 
         Raises:
             StreamError: the stream failed or was closed early.
@@ -160,7 +160,7 @@ class AsyncCompletionStream(_Reading):
         return self._build()
 
     async def close(self) -> None:
-        """Close the connection; iteration is over. Harmless when repeated."""
+        """Close the connection and end the iteration. May be called more than once."""
         self._is_closed = True
         if self._response is not None:
             await self._response.aclose()

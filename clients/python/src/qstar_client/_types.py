@@ -1,71 +1,71 @@
-"""What the server answers, as pydantic models. Fields unknown to this client are kept."""
+"""Responses of the server as pydantic models. Unknown fields are kept."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class _Answer(BaseModel):
-    # extra="allow": a newer server may say more. No namespace is protected, for the same reason.
+    # A newer server may send more fields, with any name.
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
 class Thought(_Answer):
-    """One visible token and the thought that came before it.
+    """One visible token and the thought before it.
 
-    A token that was not thought about has an empty thought and mixing weight 0.
+    A token without a thought has an empty thought and mixing weight 0.
     """
 
     token: str
-    """The visible token's text on its own; half a character shows as U+FFFD."""
+    """The text of this token alone; an incomplete character is U+FFFD."""
     token_id: int
     thought: str
     thought_token_ids: list[int]
-    """The sampled tokens; the two delimiters are not among them."""
+    """The sampled tokens, without the two delimiters."""
     mixing_weight: float
-    """Share of the thought in the logits the token was drawn from."""
+    """Share of the thought in the mixed logits."""
     logprob: float
-    """ln p(token) with the thought mixed in."""
+    """ln p(token) under the mixed distribution."""
     base_logprob: float
     """ln p(token) without the thought."""
 
 
 class Logprobs(_Answer):
-    """Four lists of equal length, one entry per token; with `echo` the prompt's come first."""
+    """Four lists with one entry per token; with `echo`, those of the prompt come first."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
-    """None for the first prompt token: nothing predicted it."""
+    """None for the first prompt token, which has no prefix."""
     top_logprobs: list[dict[str, float] | None] | None = None
-    """The most likely tokens and the chosen one, by text."""
+    """Log-probabilities of the most likely tokens and the chosen one, by text."""
     text_offset: list[int]
     """Where each token starts in the choice's text, in characters."""
 
 
 class CompletionChoice(_Answer):
-    """One completion; in a stream, only what is new in it."""
+    """One completion; in a stream, a delta."""
 
     index: int
-    """Prompt number times `n` plus the number among that prompt's completions."""
+    """Index of the prompt times `n`, plus the index among that prompt's completions."""
     text: str
     logprobs: Logprobs | None = None
-    """None unless `logprobs` was asked for."""
+    """None unless requested with `logprobs`."""
     finish_reason: str | None = None
-    """`stop`, or `length` at `max_tokens` or the context's end; None while streaming."""
+    """`stop`, or `length` (`max_tokens` or a full context); None before the end of a stream."""
     thoughts: list[Thought] | None = None
-    """One per visible token; None unless `show_thoughts` was asked for."""
+    """One per visible token; None unless requested with `show_thoughts`."""
     prompt_token_ids: list[int] | None = None
     token_ids: list[int] | None = None
-    """Of the visible tokens; both are None unless `return_token_ids` was asked for."""
+    """Ids of the visible tokens. Both lists are None unless requested with `return_token_ids`."""
 
 
 class PromptTokensDetails(_Answer):
-    """How the prompt tokens were paid for."""
+    """Details of `prompt_tokens`."""
 
     cached_tokens: int = 0
-    """Read from the prefix cache."""
+    """Prompt tokens read from the prefix cache."""
 
 
 class CompletionTokensDetails(_Answer):
-    """What was computed beside the visible tokens."""
+    """Tokens computed in addition to the visible tokens."""
 
     reasoning_tokens: int = 0
     """Thought tokens; not part of `completion_tokens`."""
@@ -76,14 +76,14 @@ class Usage(_Answer):
 
     prompt_tokens: int
     completion_tokens: int
-    """Visible tokens: what `max_tokens` limits."""
+    """Visible tokens, which `max_tokens` limits."""
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 
 
 class Completion(_Answer):
-    """The answer to `completions.create`."""
+    """The response of `completions.create`."""
 
     id: str
     object: str
@@ -96,14 +96,14 @@ class Completion(_Answer):
 
 
 class CompletionChunk(Completion):
-    """One event of a stream: the shape of a completion, holding only what is new.
+    """One event of a stream: a completion whose choices are deltas.
 
     The last chunk has `usage` and no choices.
     """
 
 
 class Model(_Answer):
-    """A model the server offers."""
+    """A model that the server serves."""
 
     id: str
     object: str
