@@ -16,8 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
-from qstar_train.data.packed import PackedSource
-from qstar_train.data.streamed import StreamedSource
+from qstar_train.data.window_sources import PackedSource, StreamedSource
 
 BLOCK = 1 << 16
 """Sources are drawn for this many windows at once."""

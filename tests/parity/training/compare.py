@@ -24,10 +24,10 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_states
 from qstar_train.objective.chunked_logits import token_losses
-from qstar_train.objective.embedding_scale import scale_vectors
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.sampling import Pick
+from qstar_train.trainer.model_setup import scale_vectors
 
 from .vectors import Replay, Stored, TrainingCase, read_cases
 

@@ -1,12 +1,12 @@
-"""A source that is tokenised once; its windows are shuffled anew in each epoch.
+"""Windows of one source: tokenised once and shuffled in each epoch, or tokenised while it is read.
 
-The token ids are in an Arrow file that `datasets` caches and maps into memory. It holds documents;
-windows are cut when they are read, so one file serves every window length.
+The ids of a source that is tokenised once are in an Arrow file that `datasets` caches and maps into
+memory. It holds documents; windows are cut when they are read, so one file serves every length.
 """
 
 import hashlib
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
-from qstar_train.data.sources import explained, missing_text, open_source, progress_bars
+from qstar_train.data.sources import (
+    digest_of_files,
+    documents,
+    explained,
+    missing_text,
+    open_source,
+    progress_bars,
+)
 
 BATCH_DOCUMENTS = 256
 """Tokenised at once; less than a gigabyte even at a megabyte per document."""
+STREAMED_DOCUMENTS = 32
+"""Documents of a stream that are read ahead of the requested window."""
 
 _VERSION = 1
 """Increase it when the code below changes its result, so that old caches are not used."""
@@ -46,7 +55,7 @@ class PackedSource:
         self._key = key
         self._num_windows = len(self._tokens) // window
         if not self._num_windows:
-            raise too_short(config, num_tokens=len(self._tokens), window=window)
+            raise _too_short(config, num_tokens=len(self._tokens), window=window)
 
     def windows(self, start: int) -> Iterator[TokenIds]:
         """Windows `start`, `start + 1`, ... without end, each `[window]`, int32."""
@@ -68,6 +77,63 @@ class PackedSource:
         """
         bits = np.random.MT19937(np.random.SeedSequence((*self._key, epoch)))
         return np.random.RandomState(bits).permutation(self._num_windows)
+
+
+class StreamedSource:
+    """Windows of a stream.
+
+    Args:
+        config: the source.
+        encoder: encodes its text.
+        window: tokens in a window.
+    """
+
+    def __init__(self, config: SourceConfig, encoder: PlainEncoder, *, window: int) -> None:
+        self._config = config
+        self._encoder = encoder
+        self._window = window
+
+    def windows(self, start: int) -> Iterator[TokenIds]:
+        """Windows `start`, `start + 1`, ... without end, each `[window]`, int32.
+
+        Reads and drops the windows before `start`, in at most one pass over the source.
+
+        Raises:
+            ConfigError: see `documents`; or the source has fewer tokens than one window.
+        """
+        num_dropped = start
+        while True:
+            num_windows = 0
+            for ids in self._one_pass():
+                if num_windows >= num_dropped:
+                    yield ids
+                num_windows += 1
+            num_dropped = max(0, num_dropped - num_windows) % num_windows
+
+    def digest(self) -> str | None:
+        """A digest of the files: 16 hexadecimal digits; None for a stream from the hub.
+
+        Raises:
+            ConfigError: a file cannot be read.
+        """
+        return digest_of_files(self._config)
+
+    def _one_pass(self) -> Iterator[TokenIds]:
+        num_tokens = 0
+        rest = np.empty(0, dtype=np.int32)
+        for encoded in self._encoded():
+            num_tokens += sum(len(ids) for ids in encoded)
+            ids = np.concatenate([rest, *encoded])
+            end = len(ids) - len(ids) % self._window
+            yield from ids[:end].reshape(-1, self._window)
+            rest = ids[end:]
+        if num_tokens < self._window:
+            raise _too_short(self._config, num_tokens=num_tokens, window=self._window)
+
+    def _encoded(self) -> Iterator[list[TokenIds]]:
+        texts = documents(self._config)
+        while batch := list(islice(texts, STREAMED_DOCUMENTS)):
+            yield self._encoder.encode(batch, where=self._config.path)
 
 
 class TokenColumn:
@@ -104,7 +170,7 @@ class TokenColumn:
         return np.concatenate(pieces)
 
 
-def too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigError:
+def _too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigError:
     """The error for a source that does not fill one window."""
     return ConfigError(
         f"{config.path} has {num_tokens} tokens, fewer than one window of {window}. "
