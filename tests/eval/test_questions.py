@@ -10,7 +10,7 @@ import pytest
 from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_eval.generation import SEQUENCES_PER_CALL
 from qstar_eval.questions import Question, read_questions
-from qstar_eval.tasks import question_tasks
+from qstar_eval.runner import question_tasks
 from qstar_infer.errors import ConfigError
 
 CHOICES = ["bank", "library", "department store", "mall", "new york"]

@@ -14,10 +14,9 @@ from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask
 from qstar_eval.report import make_report, markdown
 from qstar_eval.results import Result
-from qstar_eval.runner import Evaluation, Progress
+from qstar_eval.runner import Evaluation, Progress, question_tasks
 from qstar_eval.scoring import ThinkingMode
 from qstar_eval.task import EvalTarget, Record, Task
-from qstar_eval.tasks import question_tasks
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
