@@ -17,7 +17,6 @@ from qstar_eval.probability import ProbabilityTask, answer_tokens
 from qstar_eval.provenance import check_provenance
 from qstar_eval.questions import read_questions
 from qstar_eval.results import Result
-from qstar_eval.scoring import ThinkingMode
 from qstar_eval.task import EvalTarget, QuestionTask, RecordFile, Task
 from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.load import load_tokenizer_of
@@ -159,8 +158,7 @@ class Evaluation:
         """Name the tasks that have no random thoughts although the config asks for them."""
         if "random" not in self._config.thoughts or self._config.thought_lengths == [0]:
             return
-        random = ThinkingMode(num_thought_tokens=1, kind="random")
-        names = [task.name for task in self._tasks if not task.supports(random)]
+        names = [task.name for task in self._tasks if not task.has_random_control]
         if names:
             logger.warning(
                 "No random thoughts for %s: the engine generates their answers and samples all "
@@ -198,7 +196,7 @@ class Evaluation:
             for mode in facts.thinking_modes(
                 self._config, with_no_thoughts=not task.has_base_figures
             )
-            if task.supports(mode)
+            if task.has_random_control or mode.kind != "random"
         ]
 
     def _measure(self, result: Result, llm: LLM) -> None:

@@ -52,11 +52,8 @@ class Task(ABC):
     """Most examples in one call of `measure`."""
     has_base_figures = True
     """Whether each record also holds the figures without thoughts."""
-
-    def supports(self, mode: ThinkingMode) -> bool:
-        """Whether the task can measure this mode. The run skips modes that it cannot."""
-        del mode
-        return True
+    has_random_control = True
+    """Whether the task can measure random thoughts. The run skips them if it cannot."""
 
     @abstractmethod
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
@@ -80,6 +77,8 @@ class QuestionTask(Task):
     """A task whose example i is question i."""
 
     measure_name: ClassVar[Measure]
+    shares: tuple[str, ...] = ()
+    """Figures that are 0 or 1 for every question."""
 
     def __init__(
         self, config: QuestionSetConfig, questions: Sequence[Question], *, batch_size: int
@@ -95,16 +94,11 @@ class QuestionTask(Task):
     def figures(self, record: Record) -> dict[str, float]:
         """The figures of one measured question, by name."""
 
-    def is_share(self, name: str) -> bool:
-        """Whether this figure is 0 or 1 for every question."""
-        del name
-        return False
-
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
         """Means of the figures over the measured questions, and how many were left out."""
         rows = [self.figures(record) for record in records if "left_out" not in record]
         means = {
-            name: (bootstrap.share if self.is_share(name) else bootstrap.mean)(
+            name: (bootstrap.share if name in self.shares else bootstrap.mean)(
                 [row[name] for row in rows]
             )
             for name in (rows[0] if rows else {})

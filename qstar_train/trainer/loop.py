@@ -78,7 +78,8 @@ class TrainingLoop:
         """
         config = self._config
         batches = self._method.batches(first_step)
-        with Reporter(self.accelerator, self._directory, num_steps=config.steps) as reporter:
+        reporter = Reporter(self.accelerator, self._directory, num_steps=config.steps)
+        with reporter.progress:
             for step in range(first_step, config.steps):
                 began = time.perf_counter()
                 metrics, batch, output = self._update(batches, step)

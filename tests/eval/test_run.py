@@ -15,7 +15,6 @@ from qstar_eval.held_out import HeldOutTask
 from qstar_eval.report import make_report, markdown
 from qstar_eval.results import Result
 from qstar_eval.runner import Evaluation, Progress, question_tasks
-from qstar_eval.scoring import ThinkingMode
 from qstar_eval.task import EvalTarget, Record, Task
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -53,9 +52,7 @@ class Answers(Task):
     num_examples = 3
     digest = "answers"
     batch_size = 2
-
-    def supports(self, mode: ThinkingMode) -> bool:
-        return mode.kind == "sampled"
+    has_random_control = False
 
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         length = target.mode.num_thought_tokens
