@@ -50,7 +50,7 @@ class PackedSource:
     def __init__(
         self, config: SourceConfig, encoder: PlainEncoder, *, window: int, key: tuple[int, ...]
     ) -> None:
-        self._tokens = TokenColumn(_tokenised(config, encoder))
+        self._tokens = _tokenised(config, encoder)
         self._window = window
         self._key = key
         self._num_windows = len(self._tokens) // window
@@ -63,12 +63,15 @@ class PackedSource:
         for number in count(epoch):
             for place in self._order(number)[first:]:
                 offset = int(place) * self._window
-                yield self._tokens.read(offset, offset + self._window)
+                yield self._tokens.slice(offset, self._window).to_numpy()
             first = 0
 
     def digest(self) -> str:
         """A digest of the token ids: 16 hexadecimal digits."""
-        return self._tokens.digest()
+        digest = hashlib.sha256()
+        for chunk in self._tokens.chunks:
+            digest.update(np.ascontiguousarray(chunk.to_numpy()).data)
+        return digest.hexdigest()[:16]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """A permutation of the windows, `[num_windows]`, int64.
@@ -136,40 +139,6 @@ class StreamedSource:
             yield self._encoder.encode(batch, where=self._config.path)
 
 
-class TokenColumn:
-    """All token ids of a column of lists, concatenated without copying.
-
-    Args:
-        column: `list<int32>` without nulls.
-    """
-
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        parts = [chunk.flatten().to_numpy(zero_copy_only=True) for chunk in column.chunks]
-        self._parts: list[TokenIds] = [part for part in parts if len(part)]
-        self._ends = np.cumsum([len(part) for part in self._parts], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def digest(self) -> str:
-        """A digest of all ids: 16 hexadecimal digits."""
-        digest = hashlib.sha256()
-        for part in self._parts:
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()[:16]
-
-    def read(self, start: int, stop: int) -> TokenIds:
-        """A copy of the ids in [start, stop), which must be within the column."""
-        pieces = []
-        number = int(np.searchsorted(self._ends, start, side="right"))
-        while start < stop:
-            part, end = self._parts[number], int(self._ends[number])
-            offset = start - (end - len(part))
-            pieces.append(part[offset : offset + stop - start])
-            start, number = end, number + 1
-        return np.concatenate(pieces)
-
-
 def _too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigError:
     """The error for a source that does not fill one window."""
     return ConfigError(
@@ -179,7 +148,7 @@ def _too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigE
 
 
 def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
-    """A column with one list of token ids per document."""
+    """The token ids of all documents, int32, mapped into memory."""
 
     def encode(table: pa.Table, rows: list[int]) -> pa.Table:
         column = table.column(config.text_field)
@@ -201,7 +170,8 @@ def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
             new_fingerprint=hashlib.sha256(key.encode()).hexdigest()[:32],
             desc=f"Tokenising {config.path}",
         )
-    return tokenised.data.column("ids")
+    documents = tokenised.data.column("ids").chunks
+    return pa.chunked_array([chunk.flatten() for chunk in documents], type=pa.int32())
 
 
 def _as_lists(encoded: list[TokenIds]) -> pa.ListArray:

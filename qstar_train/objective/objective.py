@@ -85,12 +85,7 @@ def evaluate_objective(
     base_losses = token_losses(model, hidden_base[:, :-1], *target)
     talk = _talk(model, rows, thoughts.rollout, config=config)
     rewards = thought_rewards(base_losses, talk.losses)
-    language = language_loss(
-        base_losses,
-        talk.losses,
-        base_weight=config.base_loss_weight,
-        talk_weight=config.talk_loss_weight,
-    )
+    language = _language(base_losses, talk.losses, config=config)
     policy = _policy(rewards, thoughts.tokens, config=config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(t.entropy * rows.is_real).mean() for t in thoughts.tokens], like=language)
@@ -226,6 +221,15 @@ def _talk(
             talk.thought_losses.append(token_losses(model, after, *target))
         talk.mixing_weights.append(weight)
     return talk
+
+
+def _language(base_losses: Tensor, talk_losses: list[Tensor], *, config: ObjectiveConfig) -> Tensor:
+    return language_loss(
+        base_losses,
+        talk_losses,
+        base_weight=config.base_loss_weight,
+        talk_weight=config.talk_loss_weight,
+    )
 
 
 def _policy(rewards: Tensor, tokens: list[ThoughtToken], *, config: ObjectiveConfig) -> Tensor:

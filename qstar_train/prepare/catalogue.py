@@ -197,7 +197,6 @@ EVALUATION = (
         size_mb=1,
         num_rows=1_319,
         extract=gsm8k,
-        is_for_evaluation=True,
     ),
     Recipe(
         name="commonsense_qa",
@@ -207,7 +206,6 @@ EVALUATION = (
         size_mb=0.3,
         num_rows=1_221,
         extract=commonsense_qa,
-        is_for_evaluation=True,
     ),
     Recipe(
         name="math500",
@@ -217,7 +215,6 @@ EVALUATION = (
         size_mb=0.4,
         num_rows=500,
         extract=math500,
-        is_for_evaluation=True,
     ),
     Recipe(
         name="openwebtext",
@@ -227,7 +224,6 @@ EVALUATION = (
         size_mb=0.7,
         num_rows=947,
         extract=excerpts("owt_5"),
-        is_for_evaluation=True,
     ),
     Recipe(
         name="wikipedia",
@@ -237,9 +233,9 @@ EVALUATION = (
         size_mb=0.6,
         num_rows=864,
         extract=excerpts("wikipedia_5"),
-        is_for_evaluation=True,
     ),
 )
+"""Never train on these."""
 
 RECIPES = {recipe.name: recipe for recipe in (*TRAINING, *EVALUATION)}
 """By name."""

@@ -55,8 +55,6 @@ class Recipe:
     extract: Extract
     num_rows: int
     """How many rows there must be."""
-    is_for_evaluation: bool = False
-    """Never train on it."""
 
 
 def run_recipe(recipe: Recipe, directory: Path, *, cache: Path) -> Path:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from qstar_infer.errors import ConfigError, QStarError
 from qstar_train.prepare import catalogue
-from qstar_train.prepare.catalogue import DATA, EVAL, RECIPES
+from qstar_train.prepare.catalogue import DATA, EVAL, EVALUATION, RECIPES
 from qstar_train.prepare.cli import prepare
 from qstar_train.prepare.recipe import Recipe, Row, Wheel, fetch_wheel, read_wheel, run_recipe
 
@@ -166,7 +166,7 @@ def test_speeches_in_order(tmp_path: Path) -> None:
 
 
 def test_what_is_reported_is_for_evaluation_only() -> None:
-    names = {name for name, recipe in RECIPES.items() if recipe.is_for_evaluation}
+    names = {recipe.name for recipe in EVALUATION}
     assert names == {"gsm8k", "commonsense_qa", "math500", "openwebtext", "wikipedia"}
 
 
@@ -277,7 +277,7 @@ def test_list_names_every_recipe(command: typer.Typer) -> None:
     assert result.exit_code == 0
     training, evaluation = result.stdout.split("For evaluation only")
     for name, recipe in RECIPES.items():
-        assert f"\n  {name}  " in (evaluation if recipe.is_for_evaluation else training)
+        assert f"\n  {name}  " in (evaluation if recipe in EVALUATION else training)
 
 
 def test_the_command_writes_and_reports_on_stderr(
