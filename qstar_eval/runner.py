@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from qstar_eval.checkpoints import Checkpoint, ModelFacts
-from qstar_eval.config import EvalConfig, QuestionSetConfig
+from qstar_eval.config import EvalConfig
 from qstar_eval.generation import ExactMatchTask, MajorityTask
 from qstar_eval.held_out import HeldOutTask
 from qstar_eval.probability import ProbabilityTask, answer_tokens
 from qstar_eval.provenance import check_provenance
 from qstar_eval.questions import read_questions
 from qstar_eval.results import Result
-from qstar_eval.task import EvalTarget, QuestionTask, RecordFile, Task
+from qstar_eval.task import EvalTarget, RecordFile, Task
 from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.load import load_tokenizer_of
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -62,28 +62,13 @@ def make_tasks(config: EvalConfig) -> list[Task]:
         for text in config.texts
     ]
     for each in config.questions:
-        tasks += question_tasks(each, batch_size=config.batch_size)
-    return tasks
-
-
-def question_tasks(config: QuestionSetConfig, *, batch_size: int) -> list[QuestionTask]:
-    """The tasks of one question set, in the order of its measures.
-
-    Args:
-        batch_size: questions in one batch of `probability`.
-
-    Raises:
-        ConfigError: the questions cannot be read.
-    """
-    questions = read_questions(config)
-    tasks: list[QuestionTask] = []
-    for measure in config.measures:
-        if measure == "probability":
-            tasks.append(ProbabilityTask(config, questions, batch_size=batch_size))
-        elif measure == "exact_match":
-            tasks.append(ExactMatchTask(config, questions))
-        else:
-            tasks.append(MajorityTask(config, questions))
+        questions = read_questions(each)
+        for measure in each.measures:
+            if measure == "probability":
+                tasks.append(ProbabilityTask(each, questions, batch_size=config.batch_size))
+            else:
+                kind = ExactMatchTask if measure == "exact_match" else MajorityTask
+                tasks.append(kind(each, questions))
     return tasks
 
 

@@ -152,11 +152,7 @@ class TrainingLoop:
 
 
 def _check_finite(metrics: dict[str, float], step: int) -> None:
-    """Stop before an update with numbers that are not finite.
-
-    Raises:
-        TrainingError: names the first such metric.
-    """
+    """Raise a TrainingError before an update with numbers that are not finite."""
     odd = [name for name, value in metrics.items() if not math.isfinite(value)]
     if odd:
         raise TrainingError(

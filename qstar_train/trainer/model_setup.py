@@ -179,11 +179,7 @@ def _with_parts(model: QuietStarModel, config: TrainConfig) -> QuietStarModel:
 
 
 def _check_positions(model: QuietStarModel, config: TrainConfig) -> None:
-    """Check that a window, the thought after its last token and the talk tokens fit the model.
-
-    Raises:
-        ConfigError: they need more positions than the model has.
-    """
+    """Check that a window, the thought after its last token and the talk tokens fit the model."""
     window, num_talk_tokens = config.data.window, config.objective.num_talk_tokens
     needed, what = window, f"data.window = {window}"
     if model.can_think:

@@ -14,7 +14,7 @@ from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask
 from qstar_eval.report import make_report, markdown
 from qstar_eval.results import Result
-from qstar_eval.runner import Evaluation, Progress, question_tasks
+from qstar_eval.runner import Evaluation, Progress, make_tasks
 from qstar_eval.task import EvalTarget, Record, Task
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
@@ -96,8 +96,7 @@ def sums(tmp_path: Path, measures: list[str], **changes: Any) -> tuple[dict[str,
         "questions": [questions | {"measures": measures}],
         "thoughts": ["sampled"],
     } | changes
-    checked = EvalConfig.model_validate(settings)
-    return settings, list(question_tasks(checked.questions[0], batch_size=checked.batch_size))
+    return settings, make_tasks(EvalConfig.model_validate(settings))
 
 
 def names(results: Sequence[Result]) -> list[str]:
