@@ -64,20 +64,16 @@ def letter_in(text: str, choices: Sequence[str]) -> str | None:
     return min(found)[2] if found else None
 
 
-def last_answer(text: str, choices: Sequence[str] | None) -> str | None:
-    """The answer of a free reply: `letter_in` with choices, the last number without."""
+def answer_in(text: str, choices: Sequence[str] | None, *, place: int) -> str | None:
+    """The answer that a text gives: `letter_in` with choices, else the number at `place`.
+
+    Args:
+        place: 0 for the first number, -1 for the last.
+    """
     if choices is not None:
         return letter_in(text, choices)
     numbers = numbers_in(text)
-    return numbers[-1] if numbers else None
-
-
-def first_answer(text: str, choices: Sequence[str] | None) -> str | None:
-    """The answer of a reply to "the answer is": `letter_in`, or the first number."""
-    if choices is not None:
-        return letter_in(text, choices)
-    numbers = numbers_in(text)
-    return numbers[0] if numbers else None
+    return numbers[place] if numbers else None
 
 
 def _spelled(match: re.Match[str]) -> str:

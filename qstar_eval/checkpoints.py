@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qstar_eval.config import EvalConfig
-from qstar_eval.records import write_json
 from qstar_eval.scoring import ThinkingMode
+from qstar_eval.task import write_json
 from qstar_infer.checkpoint import describe
 from qstar_infer.checkpoint.packaged_base import base_source
 from qstar_infer.errors import ConfigError

@@ -59,8 +59,7 @@ def _run(config: EvalConfig, checkpoints: list[str], out: Path) -> "Report":
         from qstar_eval.checkpoints import find_checkpoints  # imports torch: only when needed
         from qstar_eval.output import write_output
         from qstar_eval.provenance import locked
-        from qstar_eval.runner import Evaluation
-        from qstar_eval.tasks import check_tokenizers, make_tasks
+        from qstar_eval.runner import Evaluation, check_tokenizers, make_tasks
         from qstar_infer.checkpoint.options import LoadOptions
 
         LoadOptions.resolve(dtype=config.dtype, device=config.device, quantization="none")

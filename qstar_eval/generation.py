@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from qstar_eval.answers import first_answer, last_answer
+from qstar_eval.answers import answer_in
 from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_eval.questions import Question, chain_prompt, conclusion_prompt, direct_prompt
-from qstar_eval.scoring import ThinkingMode
 from qstar_eval.task import EvalTarget, QuestionTask, Record, question_seed
 from qstar_eval.tokens import encode_text
 from qstar_infer.errors import ContextLengthError
@@ -47,16 +46,13 @@ class GenerationTask(QuestionTask):
     """
 
     has_base_figures = False
+    has_random_control = False  # the engine samples all thoughts itself
     num_samples = 1
     """Sequences for each question."""
 
     def __init__(self, config: QuestionSetConfig, questions: Sequence[Question]) -> None:
         batch_size = max(1, SEQUENCES_PER_CALL // self.num_samples)
         super().__init__(config, questions, batch_size=batch_size)
-
-    def supports(self, mode: ThinkingMode) -> bool:
-        """False for random thoughts: the engine samples all thoughts itself."""
-        return mode.kind != "random" or mode.num_thought_tokens == 0
 
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         """As `Task.measure`.
@@ -91,6 +87,7 @@ class ExactMatchTask(GenerationTask):
     """
 
     measure_name = "exact_match"
+    shares = ("exact_match", "no_answer")
 
     def answer(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         """As `GenerationTask.answer`."""
@@ -108,11 +105,6 @@ class ExactMatchTask(GenerationTask):
             self._record(index, one) for index, (one,) in zip(indices, completions, strict=True)
         ]
 
-    def is_share(self, name: str) -> bool:
-        """True: both figures are 0 or 1."""
-        del name
-        return True
-
     def figures(self, record: Record) -> dict[str, float]:
         """`exact_match`: 1 for a right answer. `no_answer`: 1 for a text without an answer."""
         return {
@@ -122,7 +114,7 @@ class ExactMatchTask(GenerationTask):
 
     def _record(self, index: int, completion: CompletionOutput) -> Record:
         question = self.questions[index]
-        parsed = last_answer(completion.text, question.choices)
+        parsed = answer_in(completion.text, question.choices, place=-1)
         return {
             "index": index,
             "text": completion.text,
@@ -143,6 +135,7 @@ class MajorityTask(GenerationTask):
 
     def __init__(self, config: QuestionSetConfig, questions: Sequence[Question]) -> None:
         self.num_samples = config.num_samples
+        self.shares = (f"maj@{config.num_samples}",)
         super().__init__(config, questions)
 
     def answer(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
@@ -163,10 +156,6 @@ class MajorityTask(GenerationTask):
             self._record(index, samples, texts)
             for index, samples, texts in zip(indices, chains, conclusions, strict=True)
         ]
-
-    def is_share(self, name: str) -> bool:
-        """True for the vote."""
-        return name.startswith("maj@")
 
     def figures(self, record: Record) -> dict[str, float]:
         """`maj@8`: 1 for a right vote of 8. `single_sample`: the share of samples that are right.
@@ -205,7 +194,7 @@ class MajorityTask(GenerationTask):
 
     def _record(self, index: int, chains: list[CompletionOutput], conclusions: list[str]) -> Record:
         question = self.questions[index]
-        answers = [first_answer(text, question.choices) for text in conclusions]
+        answers = [answer_in(text, question.choices, place=0) for text in conclusions]
         voted = majority_vote(answers)
         return {
             "index": index,

@@ -10,18 +10,16 @@ from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask
 from qstar_eval.page import ShadedDocument, ShadedToken, max_gain_of, write_page
 from qstar_eval.plots import (
-    GainCurve,
+    Curve,
     Interval,
-    LossCurve,
     plot_gain_by_difficulty,
     plot_loss_against_thought_length,
     plot_mixing_weights,
 )
-from qstar_eval.records import write_json
 from qstar_eval.report import Report, make_report, markdown
 from qstar_eval.results import Result, random_control
 from qstar_eval.scoring import ThoughtKind
-from qstar_eval.task import Record
+from qstar_eval.task import Record, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -119,34 +117,34 @@ def _title(result: Result) -> str:
     return f"{result.checkpoint.label} {result.mode.name}"
 
 
-def _loss_curves(summaries: Sequence[dict[str, Any]]) -> list[LossCurve]:
+def _loss_curves(summaries: Sequence[dict[str, Any]]) -> list[Curve]:
     """One for each checkpoint and kind. Length 0 is the first point of sampled thoughts."""
     changes: dict[tuple[str, ThoughtKind], list[tuple[int, Interval]]] = {}
-    bases = {}
+    notes = {}
     for item in summaries:
         kind: ThoughtKind = "random" if item["thoughts"] == "random" else "sampled"
         gain, low, high = _interval(item["figures"]["gain"])
         point = (item["num_thought_tokens"], (-gain, -high, -low))
         changes.setdefault((item["checkpoint"], kind), []).append(point)
-        bases[item["checkpoint"]] = item["figures"]["loss_base"]["value"]
+        notes[item["checkpoint"]] = f"base loss {item['figures']['loss_base']['value']:.3f}"
     return [
-        LossCurve(label=label, kind=kind, base=bases[label], changes=points)
+        Curve(label=label, kind=kind, points=points, note=notes[label])
         for (label, kind), points in changes.items()
     ]
 
 
-def _gain_curve(result: Result, summaries: Sequence[dict[str, Any]]) -> GainCurve:
+def _gain_curve(result: Result, summaries: Sequence[dict[str, Any]]) -> Curve:
     wanted = (result.checkpoint.label, result.mode.num_thought_tokens, result.mode.kind)
     groups = next(
         item["difficulty"]["groups"]
         for item in summaries
         if (item["checkpoint"], item["num_thought_tokens"], item["thoughts"]) == wanted
     )
-    return GainCurve(
+    return Curve(
         label=result.checkpoint.label,
-        mode=result.mode.name,
         kind=result.mode.kind,
-        gains=[_interval(group["gain"]) for group in groups],
+        points=list(enumerate((_interval(group["gain"]) for group in groups), start=1)),
+        note=result.mode.name if result.mode.kind == "sampled" else "",
     )
 
 

@@ -58,16 +58,14 @@ class ShadedDocument:
 
 
 def write_page(
-    documents: Sequence[ShadedDocument], path: Path, *, title: str, max_gain: float | None = None
+    documents: Sequence[ShadedDocument], path: Path, *, title: str, max_gain: float
 ) -> None:
     """Write the page.
 
     Args:
-        max_gain: the scale, see `max_gain_of`; None: that of these documents. Pages with the same
-            scale can be compared.
+        max_gain: the scale, see `max_gain_of`. Pages with the same scale can be compared.
     """
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    max_gain = max_gain_of(documents) if max_gain is None else max_gain
     page = Template(template).substitute(
         title=escape(visible(title)),
         reach=f"{max_gain:.2f}",

@@ -14,8 +14,7 @@ from typing import IO, Any
 
 from qstar_eval.checkpoints import Checkpoint
 from qstar_eval.config import EvalConfig
-from qstar_eval.records import write_json
-from qstar_eval.task import Task
+from qstar_eval.task import Task, write_json
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig

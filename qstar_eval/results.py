@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.checkpoints import Checkpoint, ModelFacts
-from qstar_eval.records import RecordFile
 from qstar_eval.scoring import ThinkingMode
-from qstar_eval.task import Task
+from qstar_eval.task import RecordFile, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Runs an evaluation: measures every checkpoint, task and thinking mode that lacks records."""
+"""Runs an evaluation: makes its tasks, and measures every result that lacks records."""
 
 import gc
 import logging
@@ -11,15 +11,19 @@ import torch
 
 from qstar_eval.checkpoints import Checkpoint, ModelFacts
 from qstar_eval.config import EvalConfig
+from qstar_eval.generation import ExactMatchTask, MajorityTask
+from qstar_eval.held_out import HeldOutTask
+from qstar_eval.probability import ProbabilityTask, answer_tokens
 from qstar_eval.provenance import check_provenance
-from qstar_eval.records import RecordFile
+from qstar_eval.questions import read_questions
 from qstar_eval.results import Result
-from qstar_eval.scoring import ThinkingMode
-from qstar_eval.task import EvalTarget, Task
+from qstar_eval.task import EvalTarget, RecordFile, Task
 from qstar_infer.checkpoint import load_model
-from qstar_infer.errors import CheckpointError
+from qstar_infer.checkpoint.load import load_tokenizer_of
+from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.data.sources import documents
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,53 @@ class Progress:
     mode: str = ""
     num_done: int = 0
     num_examples: int = 0
+
+
+def make_tasks(config: EvalConfig) -> list[Task]:
+    """Read texts and questions. Text sets come first, then each measure of each question set.
+
+    Raises:
+        ConfigError: a file or data set cannot be read, or holds nothing to measure.
+    """
+    tasks: list[Task] = [
+        HeldOutTask(
+            text.name,
+            list(documents(text)),
+            max_tokens=text.max_tokens,
+            batch_size=config.batch_size,
+        )
+        for text in config.texts
+    ]
+    for each in config.questions:
+        questions = read_questions(each)
+        for measure in each.measures:
+            if measure == "probability":
+                tasks.append(ProbabilityTask(each, questions, batch_size=config.batch_size))
+            else:
+                kind = ExactMatchTask if measure == "exact_match" else MajorityTask
+                tasks.append(kind(each, questions))
+    return tasks
+
+
+def check_tokenizers(checkpoints: Sequence[Checkpoint], tasks: Sequence[Task]) -> None:
+    """Check that every checkpoint's tokenizer can write the answers of every `probability` task.
+
+    Raises:
+        ConfigError: a tokenizer cannot; names checkpoint and task.
+        CheckpointError: a tokenizer cannot be read.
+    """
+    names = {task.config.kind: task.name for task in tasks if isinstance(task, ProbabilityTask)}
+    if not names:
+        return
+    for checkpoint in checkpoints:
+        tokenizer = load_tokenizer_of(checkpoint.source)
+        for kind, name in names.items():
+            try:
+                answer_tokens(tokenizer, kind)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{checkpoint.label} cannot be measured by {name}: {error}"
+                ) from error
 
 
 class Evaluation:
@@ -92,8 +143,7 @@ class Evaluation:
         """Name the tasks that have no random thoughts although the config asks for them."""
         if "random" not in self._config.thoughts or self._config.thought_lengths == [0]:
             return
-        random = ThinkingMode(num_thought_tokens=1, kind="random")
-        names = [task.name for task in self._tasks if not task.supports(random)]
+        names = [task.name for task in self._tasks if not task.has_random_control]
         if names:
             logger.warning(
                 "No random thoughts for %s: the engine generates their answers and samples all "
@@ -131,7 +181,7 @@ class Evaluation:
             for mode in facts.thinking_modes(
                 self._config, with_no_thoughts=not task.has_base_figures
             )
-            if task.supports(mode)
+            if task.has_random_control or mode.kind != "random"
         ]
 
     def _measure(self, result: Result, llm: LLM) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
@@ -125,11 +126,8 @@ def _batch(
     model: QuietStarModel, rows: Sequence[list[int]], mode: ThinkingMode
 ) -> tuple[Tensor, Tensor]:
     """Ids (int64) and mask (bool), `[batch, seq]`, padded on the right, on the model's device."""
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.int64)
-    mask = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row)
-        mask[index, : len(row)] = 1
+    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    mask = pad_sequence([torch.ones(len(row), dtype=torch.int64) for row in rows], batch_first=True)
     is_real = model.check_batch(ids, mask, mode.num_thought_tokens)
     return ids.to(model.device), is_real.to(model.device)
 

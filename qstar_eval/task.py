@@ -1,10 +1,11 @@
-"""Tasks measure examples, one record each, and summarise the records; what questions share."""
+"""Tasks measure examples, one record each, and summarise the records; files of records."""
 
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.config import Measure, QuestionSetConfig
 from qstar_eval.questions import Question
 from qstar_eval.scoring import ThinkingMode
+from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import row_keys
@@ -50,11 +52,8 @@ class Task(ABC):
     """Most examples in one call of `measure`."""
     has_base_figures = True
     """Whether each record also holds the figures without thoughts."""
-
-    def supports(self, mode: ThinkingMode) -> bool:
-        """Whether the task can measure this mode. The run skips modes that it cannot."""
-        del mode
-        return True
+    has_random_control = True
+    """Whether the task can measure random thoughts. The run skips them if it cannot."""
 
     @abstractmethod
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
@@ -78,6 +77,8 @@ class QuestionTask(Task):
     """A task whose example i is question i."""
 
     measure_name: ClassVar[Measure]
+    shares: tuple[str, ...] = ()
+    """Figures that are 0 or 1 for every question."""
 
     def __init__(
         self, config: QuestionSetConfig, questions: Sequence[Question], *, batch_size: int
@@ -93,16 +94,11 @@ class QuestionTask(Task):
     def figures(self, record: Record) -> dict[str, float]:
         """The figures of one measured question, by name."""
 
-    def is_share(self, name: str) -> bool:
-        """Whether this figure is 0 or 1 for every question."""
-        del name
-        return False
-
     def summarise(self, records: Sequence[Record], bootstrap: Bootstrap) -> dict[str, Estimate]:
         """Means of the figures over the measured questions, and how many were left out."""
         rows = [self.figures(record) for record in records if "left_out" not in record]
         means = {
-            name: (bootstrap.share if self.is_share(name) else bootstrap.mean)(
+            name: (bootstrap.share if name in self.shares else bootstrap.mean)(
                 [row[name] for row in rows]
             )
             for name in (rows[0] if rows else {})
@@ -135,3 +131,69 @@ def question_seed(target: EvalTarget, index: int) -> int:
 def digest_of(content: Any) -> str:
     """16 hexadecimal digits for anything that JSON can hold."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+class RecordFile:
+    """A jsonl file with one record per line, in the order of measuring.
+
+    Opening it drops an incomplete last line, which an interrupted run leaves. It keeps no records
+    in memory, because a sweep has gigabytes of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            ConfigError: a line other than the last is not a record.
+        """
+        self._path = path
+        if path.exists():
+            self._drop_incomplete_line()
+        self.indices = {int(record["index"]) for record in self._read()}
+        """Of the examples that have a record."""
+
+    def records(self) -> list[Record]:
+        """Read one record per example, the first written, sorted by index."""
+        first: dict[int, Record] = {}
+        for record in self._read():
+            first.setdefault(int(record["index"]), record)
+        return [first[index] for index in sorted(first)]
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write records and flush them to the operating system: a killed process keeps them."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+        self.indices |= {int(record["index"]) for record in records}
+
+    def _drop_incomplete_line(self) -> None:
+        with self._path.open("rb+") as file:
+            data = file.read()
+            file.truncate(data.rfind(b"\n") + 1)
+
+    def _read(self) -> Iterator[Record]:
+        if not self._path.exists():
+            return
+        with self._path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    record = json.loads(line)
+                    int(record["index"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ConfigError(
+                        f"{self._path}, line {number} is not a record ({error}). Delete the file "
+                        "to measure its examples again, or give another --out."
+                    ) from error
+                yield record
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically: a crash leaves the old file or the new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_suffix(".tmp")
+    text = json.dumps(value, indent=2, allow_nan=False)
+    temporary.write_text(f"{text}\n", encoding="utf-8")
+    temporary.replace(path)

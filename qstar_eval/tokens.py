@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from qstar_infer.text.token_text import TokenText
 from qstar_train.data.encoding import PlainEncoder
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
-_AS_THEMSELVES = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-_OTHERS = [byte for byte in range(0x100) if byte not in _AS_THEMSELVES]
-BYTE_OF_CHARACTER = {chr(byte): byte for byte in _AS_THEMSELVES} | {
-    chr(0x100 + place): byte for place, byte in enumerate(_OTHERS)
+_BYTE_OF_CHARACTER: dict[str, int] = {
+    character: byte
+    for byte, character in bytes_to_unicode().items()  # type: ignore[no-untyped-call]
 }
 """The characters that byte-level BPE writes for bytes (GPT-2's table)."""
 
@@ -83,6 +83,6 @@ def _bytes_of(token: str | None) -> bytes | None:
         return None
     if match := _FALLBACK.fullmatch(token):
         return bytes.fromhex(match[1])
-    if not all(character in BYTE_OF_CHARACTER for character in token):
+    if not all(character in _BYTE_OF_CHARACTER for character in token):
         return None
-    return bytes(BYTE_OF_CHARACTER[character] for character in token)
+    return bytes(_BYTE_OF_CHARACTER[character] for character in token)

@@ -99,7 +99,7 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
     for name in parents:
         if isinstance(here, dict) and here.get(name) is None:
             here[name] = {}
-        here = _child(here, name, key)
+        here = here[_place(here, name, key)]
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
@@ -107,27 +107,17 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
             f"--set {key}: {text!r} is not YAML: {error}. Put text that YAML reads as something "
             "else in quotation marks."
         ) from error
-    if isinstance(here, list):
-        here[_index(here, last, key)] = value
-    elif isinstance(here, dict):
-        here[last] = value
-    else:
-        raise ConfigError(f"--set {key}: {'.'.join(parents)} holds a value, not further keys.")
+    here[_place(here, last, key)] = value
 
 
-def _child(here: Any, name: str, key: str) -> Any:
-    if isinstance(here, list):
-        return here[_index(here, name, key)]
+def _place(here: Any, name: str, key: str) -> str | int:
+    """What a part of a key stands for: a key of a dictionary, or an index of a list."""
     if isinstance(here, dict):
-        return here[name]
-    raise ConfigError(f"--set {key}: there is nothing below {name!r}.")
-
-
-def _index(here: list[Any], name: str, key: str) -> int:
-    if not here:
-        raise ConfigError(f"--set {key}: the list is empty, there is no {name!r} in it.")
+        return name
+    if not isinstance(here, list):
+        raise ConfigError(f"--set {key}: {name!r} is below a value, which has no further keys.")
     if not name.isdigit() or int(name) >= len(here):
-        raise ConfigError(f"--set {key}: {name!r} must be an index from 0 to {len(here) - 1}.")
+        raise ConfigError(f"--set {key}: {name!r} is no index of the list, which has {len(here)}.")
     return int(name)
 
 

@@ -15,57 +15,25 @@ import argparse
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from qstar_infer.errors import ConfigError, QStarError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 COMPARISON = "tests.parity.training.compare"
 
 
 def main() -> int:
-    """Print the table; return the exit code."""
+    """Compare and print; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args().directory
-    try:
-        comparison = _comparison()
-        cases = comparison.read_cases(directory)
-        worst = comparison.compare_cases(cases)
-    except QStarError as error:
-        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
-        return 2
-    table = Table("quantity", "largest relative deviation", "in case")
-    for quantity, (deviation, name) in worst.items():
-        table.add_row(quantity, f"{deviation:.1e}", name)
-    console = Console()
-    console.print(table)
-    for note in (note for case in cases for note in case.notes()):
-        console.print(Text(note))
-    return int(not all(deviation <= comparison.TOLERANCE for deviation, _ in worst.values()))
-
-
-def _comparison() -> Any:
-    """The module of the checkout that compares.
-
-    Raises:
-        ConfigError: the package is not installed from a checkout.
-    """
-    path = CHECKOUT / f"{COMPARISON.replace('.', '/')}.py"
-    if not path.is_file():
-        raise ConfigError(
-            f"{path} does not exist; the comparison is part of the repository's tests. Run the "
+    if not (CHECKOUT / f"{COMPARISON.replace('.', '/')}.py").is_file():
+        parser.error(
+            f"{CHECKOUT} is no checkout; the comparison is part of the repository's tests. Run the "
             "command in a checkout (pip install --editable .)."
         )
-    if str(CHECKOUT) not in sys.path:
-        sys.path.insert(0, str(CHECKOUT))
-    return importlib.import_module(COMPARISON)
+    sys.path.insert(0, str(CHECKOUT))
+    return int(importlib.import_module(COMPARISON).print_comparison(directory))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.objective.report import OURS, WAYS, ObjectiveReport
-from qstar_eval.chart import PALE, chart, colour_of, legend
+from qstar_eval.plots import PALE, chart, colour_of, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

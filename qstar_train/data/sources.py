@@ -192,11 +192,7 @@ def local_files(path: str) -> list[Path] | None:
 
 
 def _arguments(source: SourceConfig) -> dict[str, Any]:
-    """The arguments of `datasets.load_dataset`.
-
-    Raises:
-        ConfigError: the local files are of different kinds, or empty.
-    """
+    """The arguments of `datasets.load_dataset`."""
     files = local_files(source.path)
     if files is None:
         return {"path": source.path, "name": source.config, "revision": source.revision}

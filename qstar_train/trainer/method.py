@@ -4,7 +4,7 @@ Quiet-STaR (`trainer/quiet_star.py`) is one; STaR or TRICE would be others.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -22,9 +22,6 @@ class ThoughtSample:
     gain: float
     """Base loss less mixed loss of that token, nats."""
     mixing_weight: float
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 class TrainingMethod(Protocol):

@@ -1,10 +1,10 @@
-"""Load the model that a run trains, its teacher, and the optimizer's parameter groups."""
+"""Load the model that a run trains and its teacher, and mark what learns."""
 
 import dataclasses
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.adapter import base_of_adapter
@@ -16,11 +16,12 @@ from qstar_infer.checkpoint.packaged_base import BASE_MODEL, BASE_PACKAGE, base_
 from qstar_infer.checkpoint.source import Source, SourceKind, find_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_train.config import OptimizerConfig, TrainConfig
-from qstar_train.objective.embedding_scale import scale_vectors
+from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_train.config import TrainConfig
 from qstar_train.trainer.lora import add_adapters, read_adapters
 
 DEFAULT_THOUGHT_TOKENS = 5
+_VECTORS = ("start_thought", "end_thought")
 
 
 def model_to_train(config: TrainConfig, *, device: str | torch.device) -> QuietStarModel:
@@ -103,37 +104,6 @@ def _checkpoint_layers(backbone: PreTrainedModel) -> None:
     enable({"use_reentrant": False})
 
 
-def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """AdamW's groups: separate for backbone, talk head and vectors; only matrices decay.
-
-    Returns:
-        Groups with `params`, `lr`, `full_lr` and `weight_decay`.
-    """
-    rates = {
-        "talk_head": config.talk_head_learning_rate,
-        "vectors": config.vector_learning_rate,
-        "backbone": config.learning_rate,
-    }
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            key = (_part_of(name), parameter.dim() > 1)
-            groups.setdefault(key, []).append(parameter)
-    result = []
-    for (part, is_decayed), parameters in groups.items():
-        rate = rates[part] if rates[part] is not None else config.learning_rate
-        decay = config.weight_decay if is_decayed else 0.0
-        group = {"params": parameters, "lr": rate, "full_lr": rate, "weight_decay": decay}
-        result.append(group)
-    return result
-
-
-def _part_of(name: str) -> str:
-    if "talk_head" in name:
-        return "talk_head"
-    return "vectors" if "start_thought" in name or "end_thought" in name else "backbone"
-
-
 def _load_resolved(
     config: TrainConfig, device: str | torch.device
 ) -> tuple[QuietStarModel, TrainConfig]:
@@ -209,11 +179,7 @@ def _with_parts(model: QuietStarModel, config: TrainConfig) -> QuietStarModel:
 
 
 def _check_positions(model: QuietStarModel, config: TrainConfig) -> None:
-    """Check that a window, the thought after its last token and the talk tokens fit the model.
-
-    Raises:
-        ConfigError: they need more positions than the model has.
-    """
+    """Check that a window, the thought after its last token and the talk tokens fit the model."""
     window, num_talk_tokens = config.data.window, config.objective.num_talk_tokens
     needed, what = window, f"data.window = {window}"
     if model.can_think:
@@ -236,3 +202,33 @@ def _base_of(config: TrainConfig) -> tuple[str, str | None]:
     else:
         base, revision = config.model or BASE_MODEL, None
     return base, BASE_PACKAGE if base == BASE_MODEL and revision is None else revision
+
+
+class _Scaled(nn.Module):
+    """A parametrisation: the tensor is `scale` times the stored parameter."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self._scale = scale
+
+    def forward(self, stored: Tensor) -> Tensor:
+        return stored * self._scale
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return value / self._scale
+
+
+def scale_vectors(parts: ThoughtParts, scale: float) -> None:
+    """Learn `vector / scale` instead of the vector: steps become `scale` times larger.
+
+    The vectors that the model is fed do not change. `unscale_vectors` undoes it.
+    """
+    for name in _VECTORS:
+        parametrize.register_parametrization(parts, name, _Scaled(scale))
+
+
+def unscale_vectors(parts: ThoughtParts) -> None:
+    """Make the vectors plain parameters again, with the value that the model is fed."""
+    for name in _VECTORS:
+        if parametrize.is_parametrized(parts, name):
+            parametrize.remove_parametrizations(parts, name, leave_parametrized=True)

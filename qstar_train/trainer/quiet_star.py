@@ -11,7 +11,7 @@ from qstar_infer.sampling.noise import row_keys
 from qstar_train.config import ObjectiveConfig, TrainConfig
 from qstar_train.data.windows import WindowStream
 from qstar_train.fingerprint import fingerprint_of
-from qstar_train.objective.base_prediction import base_losses
+from qstar_train.objective.chunked_logits import base_losses
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.sampling import partly_true_thoughts, sampled_thoughts

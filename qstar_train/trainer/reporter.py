@@ -2,8 +2,7 @@
 
 import logging
 import os
-from types import TracebackType
-from typing import Self
+from dataclasses import asdict
 
 import torch
 from accelerate import Accelerator
@@ -37,7 +36,7 @@ class Reporter:
         self._num_steps = num_steps
         self._console = Console(stderr=True)
         spare = self._console.width - 76  # columns that the numbers leave
-        self._progress = Progress(
+        self.progress = Progress(
             MofNCompleteColumn(),
             BarColumn(bar_width=max(4, min(spare, 20))),
             TextColumn("{task.description}"),
@@ -45,25 +44,14 @@ class Reporter:
             console=self._console,
             disable=not (self._is_main and self._console.is_terminal),
         )
-        self._task = self._progress.add_task("loss ...", total=num_steps)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+        """Shown while it is entered."""
+        self._task = self.progress.add_task("loss ...", total=num_steps)
 
     def step(self, step: int, metrics: dict[str, float], line: str) -> None:
         """Show one line about a step, and log its metrics."""
-        self._progress.update(self._task, completed=step, description=line)
+        self.progress.update(self._task, completed=step, description=line)
         if self._is_main:
-            if self._progress.disable:
+            if self.progress.disable:
                 self._console.print(f"step {step}/{self._num_steps} {line}", soft_wrap=True)
             self._directory.append(self._directory.metrics, {"step": step, **metrics})
         self._accelerator.log(metrics, step=step)
@@ -85,7 +73,7 @@ class Reporter:
         if not self._is_main:
             return
         for sample in samples:
-            self._directory.append(self._directory.samples, {"step": step, **sample.to_json()})
+            self._directory.append(self._directory.samples, {"step": step, **asdict(sample)})
             line = Text.assemble(
                 (_one_line(sample.context), "dim"),
                 (f" <{_one_line(sample.thought)}> ", "cyan"),

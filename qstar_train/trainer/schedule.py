@@ -6,9 +6,10 @@ Everything is a function of the config and the step, so a run needs no other sta
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from qstar_infer.errors import ConfigError
@@ -95,6 +96,37 @@ def micro_batches(
         if len(ids) == plan.micro_batch_size:
             yield torch.stack(ids), torch.tensor(indices)
             ids, indices = [], []
+
+
+def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """AdamW's groups: separate for backbone, talk head and vectors; only matrices decay.
+
+    Returns:
+        Groups with `params`, `lr`, `full_lr` and `weight_decay`.
+    """
+    rates = {
+        "talk_head": config.talk_head_learning_rate,
+        "vectors": config.vector_learning_rate,
+        "backbone": config.learning_rate,
+    }
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (_part_of(name), parameter.dim() > 1)
+            groups.setdefault(key, []).append(parameter)
+    result = []
+    for (part, is_decayed), parameters in groups.items():
+        rate = rates[part] if rates[part] is not None else config.learning_rate
+        decay = config.weight_decay if is_decayed else 0.0
+        group = {"params": parameters, "lr": rate, "full_lr": rate, "weight_decay": decay}
+        result.append(group)
+    return result
+
+
+def _part_of(name: str) -> str:
+    if "talk_head" in name:
+        return "talk_head"
+    return "vectors" if "start_thought" in name or "end_thought" in name else "backbone"
 
 
 def rate_factor(step: int, config: OptimizerConfig, num_steps: int) -> float:

@@ -141,10 +141,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _check_shapes(
     path: Path, tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]]
 ) -> None:
-    """
-    Raises:
-        CheckpointError: names or shapes in the file differ from those of the model.
-    """
+    """Check that the file has the names and shapes of the model."""
     held = _shapes(tensors)
     odd = sorted(set(held.items()) ^ set(expected.items()))
     if odd:

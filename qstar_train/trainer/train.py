@@ -11,12 +11,11 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
-from qstar_train.trainer.barrier import barrier
 from qstar_train.trainer.export import export_checkpoint
 from qstar_train.trainer.loop import TrainingLoop
-from qstar_train.trainer.malloc import keep_freed_memory
 from qstar_train.trainer.method import TrainingMethod
 from qstar_train.trainer.model_setup import load_to_train, teacher_of
+from qstar_train.trainer.processes import barrier, keep_freed_memory
 from qstar_train.trainer.quiet_star import QuietStar
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.schedule import BatchPlan
@@ -44,7 +43,13 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     # Before the Accelerator, whose precision depends on the model.
     processes = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
     _check_launch(config, processes)
-    plan = _plan(config, processes)
+    plan = BatchPlan.of(
+        config.batch_size,
+        config.micro_batch_size,
+        think_every=1 if config.trains_without_thoughts else config.objective.think_every,
+        num_processes=processes.num_processes,
+        process_index=processes.process_index,
+    )
     model, resolved = load_to_train(directory.with_dtype(config), device=processes.device)
     accelerator = _accelerator(resolved, directory)
     method = _quiet_star(resolved, model, plan=plan, accelerator=accelerator)
@@ -85,11 +90,7 @@ def _quiet_star(
 
 
 def _check_launch(config: TrainConfig, processes: PartialState) -> None:
-    """Check what can be checked before the model is loaded.
-
-    Raises:
-        ConfigError: the tracker is not installed, or the processes do not know of each other.
-    """
+    """Check that the tracker is installed and that the processes know of each other."""
     tracker = config.tracker
     if tracker != "none" and importlib.util.find_spec(tracker) is None:
         raise ConfigError(
@@ -102,16 +103,6 @@ def _check_launch(config: TrainConfig, processes: PartialState) -> None:
             f"{started} processes were started, but each would train alone. Without GPUs, set "
             "ACCELERATE_USE_CPU=true."
         )
-
-
-def _plan(config: TrainConfig, processes: PartialState) -> BatchPlan:
-    return BatchPlan.of(
-        config.batch_size,
-        config.micro_batch_size,
-        think_every=1 if config.trains_without_thoughts else config.objective.think_every,
-        num_processes=processes.num_processes,
-        process_index=processes.process_index,
-    )
 
 
 def _accelerator(config: TrainConfig, directory: RunDirectory) -> Accelerator:
@@ -128,11 +119,7 @@ def _accelerator(config: TrainConfig, directory: RunDirectory) -> Accelerator:
 
 
 def _start_tracker(accelerator: Accelerator, tracker: str) -> None:
-    """Start the tracker on the main process.
-
-    Raises:
-        ConfigError: it cannot start.
-    """
+    """Start the tracker on the main process; raise a ConfigError if it cannot start."""
     try:
         accelerator.init_trackers("qstar")
     except Exception as error:  # a tracker may raise anything

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qstar_eval.answers import first_answer, last_answer, letter_in, numbers_in, plain_number
+from qstar_eval.answers import answer_in, letter_in, numbers_in, plain_number
 from qstar_eval.generation import majority_vote
 from qstar_eval.questions import (
     Question,
@@ -54,10 +54,10 @@ def test_a_text_that_is_a_number(text: str, number: str | None) -> None:
 
 def test_a_free_reply_ends_with_its_answer_and_a_conclusion_begins_with_it() -> None:
     text = " 9 eggs at $2 are $18. "
-    assert last_answer(text, None) == "18"
-    assert first_answer(text, None) == "9"
-    assert last_answer(" none", None) is None
-    assert first_answer("", None) is None
+    assert answer_in(text, None, place=-1) == "18"
+    assert answer_in(text, None, place=0) == "9"
+    assert answer_in(" none", None, place=-1) is None
+    assert answer_in("", None, place=0) is None
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_free_reply_ends_with_its_answer_and_a_conclusion_begins_with_it() -> 
 )
 def test_the_letter_or_choice(text: str, letter: str | None) -> None:
     assert letter_in(text, CHOICES) == letter
-    assert last_answer(text, CHOICES) == letter
-    assert first_answer(text, CHOICES) == letter
+    assert answer_in(text, CHOICES, place=-1) == letter
+    assert answer_in(text, CHOICES, place=0) == letter
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def token(text: str, gain: float = 0.0, thought: str = "") -> ShadedToken:
 
 def page_of(tmp_path: Path, *tokens: ShadedToken, title: str = "title") -> str:
     path = tmp_path / "page.html"
-    write_page([ShadedDocument(tokens=tokens, opening="First")], path, title=title)
+    document = ShadedDocument(tokens=tokens, opening="First")
+    write_page([document], path, title=title, max_gain=max_gain_of([document]))
     return path.read_text(encoding="utf-8")
 
 
@@ -121,7 +122,7 @@ def test_pages_with_the_same_reach_shade_the_same_gain_alike(tmp_path: Path) -> 
     """Each page had a scale of its own: two checkpoints could not be compared by eye."""
     weak, strong = of_gains([0.25] * 9), of_gains([1.0] * 90)
     shades = []
-    for reach in (None, max_gain_of([weak, strong])):
+    for reach in (max_gain_of([weak]), max_gain_of([weak, strong])):
         write_page([weak], tmp_path / "page.html", title="weak", max_gain=reach)
         page = (tmp_path / "page.html").read_text()
         shades.append(set(re.findall(r'<span tabindex="-1" class="(\w+)"', page)))

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from qstar_eval import plots
-from qstar_eval.plots import GainCurve, Interval, LossCurve
+from qstar_eval.plots import Curve, Interval
 from qstar_infer.errors import ConfigError
 
-RISING = [(0.01 * group, 0.01 * group - 0.02, 0.01 * group + 0.02) for group in range(10)]
+RISING = [
+    (group + 1, (0.01 * group, 0.01 * group - 0.02, 0.01 * group + 0.02)) for group in range(10)
+]
 
 
 def texts(path: Path) -> str:
@@ -18,16 +20,16 @@ def texts(path: Path) -> str:
     return "|".join(ElementTree.parse(path).getroot().itertext())
 
 
-def curves(label: str = "tuned") -> list[LossCurve]:
+def curves(label: str = "tuned") -> list[Curve]:
     changes: list[tuple[int, Interval]] = [(8, (-0.2, -0.3, -0.1)), (2, (0.1, 0.0, 0.2))]
     return [
-        LossCurve(label=label, kind="sampled", base=3.25, changes=changes),
-        LossCurve(label=label, kind="random", base=3.25, changes=changes),
+        Curve(label=label, kind="sampled", points=changes, note="base loss 3.250"),
+        Curve(label=label, kind="random", points=changes),
     ]
 
 
-def gains(label: str = "tuned") -> GainCurve:
-    return GainCurve(label=label, mode="4-sampled", kind="sampled", gains=RISING)
+def gains(label: str = "tuned") -> Curve:
+    return Curve(label=label, kind="sampled", points=RISING, note="4-sampled")
 
 
 def test_loss_chart_names_its_axes_units_and_lines(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_loss_chart_has_no_key_to_lines_that_are_not_there(tmp_path: Path) -> No
 def test_a_single_length_shows_its_interval(tmp_path: Path) -> None:
     """A band over one length had no area: the legend promised an interval that was not there."""
     path = tmp_path / "loss.svg"
-    curve = LossCurve(label="tuned", kind="sampled", base=3.0, changes=[(4, (-0.2, -0.3, -0.1))])
+    curve = Curve(label="tuned", kind="sampled", points=[(4, (-0.2, -0.3, -0.1))])
     plots.plot_loss_against_thought_length([curve], path)
     ids = [item.get("id", "") for item in ElementTree.parse(path).iter()]
     assert sum(name.startswith("LineCollection") for name in ids) == 1

@@ -96,7 +96,6 @@ def test_neither_batch_nor_order_changes_a_record(kind: str) -> None:
     together = task.measure(target, [0, 1, 2])
     alone = [task.measure(target, [index])[0] for index in range(3)]
     backwards = task.measure(target, [2, 0])
-    assert task.supports(mode)
     for one, other in [*zip(together, alone, strict=True), (together[2], backwards[0])]:
         assert one == pytest.approx(other, rel=ANSWER)
     other_seed = task.measure(target_of(target.model, mode, seed=8), [0, 1, 2])

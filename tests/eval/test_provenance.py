@@ -14,7 +14,7 @@ from qstar_eval import provenance
 from qstar_eval.checkpoints import Checkpoint
 from qstar_eval.config import EvalConfig
 from qstar_eval.provenance import check_provenance, locked
-from qstar_eval.tasks import make_tasks
+from qstar_eval.runner import make_tasks
 from qstar_infer.errors import ConfigError
 
 from .toys import TEXTS

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from qstar_eval.config import QuestionKind, QuestionSetConfig
+from qstar_eval.config import EvalConfig, QuestionKind, QuestionSetConfig
 from qstar_eval.generation import SEQUENCES_PER_CALL
 from qstar_eval.questions import Question, read_questions
-from qstar_eval.tasks import question_tasks
+from qstar_eval.runner import make_tasks
 from qstar_infer.errors import ConfigError
 
 CHOICES = ["bank", "library", "department store", "mall", "new york"]
@@ -163,7 +163,7 @@ def test_a_task_for_each_measure(tmp_path: Path) -> None:
         path=write_rows(tmp_path, GOOD["gsm8k"], GOOD["gsm8k"]),
         measures=["majority", "probability", "exact_match"],
     )
-    tasks = question_tasks(settings, batch_size=3)
+    tasks = make_tasks(EvalConfig(questions=[settings], batch_size=3))
     assert [task.name for task in tasks] == ["gsm-majority", "gsm-probability", "gsm-exact_match"]
     assert [task.num_examples for task in tasks] == [2, 2, 2]
     num_samples, at_once = settings.num_samples, [task.batch_size for task in tasks]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qstar_eval.records import RecordFile
+from qstar_eval.task import RecordFile
 from qstar_infer.errors import ConfigError
 
 

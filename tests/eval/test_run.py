@@ -14,10 +14,8 @@ from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask
 from qstar_eval.report import make_report, markdown
 from qstar_eval.results import Result
-from qstar_eval.runner import Evaluation, Progress
-from qstar_eval.scoring import ThinkingMode
+from qstar_eval.runner import Evaluation, Progress, make_tasks
 from qstar_eval.task import EvalTarget, Record, Task
-from qstar_eval.tasks import question_tasks
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -54,9 +52,7 @@ class Answers(Task):
     num_examples = 3
     digest = "answers"
     batch_size = 2
-
-    def supports(self, mode: ThinkingMode) -> bool:
-        return mode.kind == "sampled"
+    has_random_control = False
 
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         length = target.mode.num_thought_tokens
@@ -100,8 +96,7 @@ def sums(tmp_path: Path, measures: list[str], **changes: Any) -> tuple[dict[str,
         "questions": [questions | {"measures": measures}],
         "thoughts": ["sampled"],
     } | changes
-    checked = EvalConfig.model_validate(settings)
-    return settings, list(question_tasks(checked.questions[0], batch_size=checked.batch_size))
+    return settings, make_tasks(EvalConfig.model_validate(settings))
 
 
 def names(results: Sequence[Result]) -> list[str]:

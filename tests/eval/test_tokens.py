@@ -1,10 +1,10 @@
 """Text to token ids without special tokens, and tokens as text that shows single bytes."""
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from qstar_eval.tokens import BYTE_OF_CHARACTER, encode_text, show_bytes
+from qstar_eval.tokens import encode_text, show_bytes
 from qstar_infer.checkpoint.packaged_base import base_file
 from qstar_infer.checkpoint.tokenizer import load_gguf_tokenizer
 from qstar_infer.text.token_text import TokenText
@@ -101,8 +101,3 @@ def test_bytes_next_to_words_are_shown_one_by_one() -> None:
     tokenizer = fallback_tokenizer()
     assert [shown(tokenizer, [token_id]) for token_id in (2, 3, 4)] == [" b", "<E6>", "<97>"]
     assert shown(tokenizer, [2, 3]) == " b\ufffd", "as decoded: words are not written in bytes"
-
-
-def test_every_byte_has_its_character() -> None:
-    assert set(BYTE_OF_CHARACTER) == set(pre_tokenizers.ByteLevel.alphabet())
-    assert sorted(BYTE_OF_CHARACTER.values()) == list(range(256))

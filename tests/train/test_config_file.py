@@ -89,14 +89,14 @@ def test_settings_do_not_change() -> None:
         (["steps"], "--set 'steps' is not of the form key=value"),
         (["=1"], "is not of the form key=value"),
         (["steps=[1"], r"--set steps: '\[1' is not YAML"),
-        (["steps=1", "steps.x=1"], "--set steps.x: steps holds a value, not further keys"),
-        (["steps=1", "steps.x.y=1"], "--set steps.x.y: there is nothing below 'x'"),
+        (["steps=1", "steps.x=1"], "--set steps.x: 'x' is below a value"),
+        (["steps=1", "steps.x.y=1"], "--set steps.x.y: 'x' is below a value"),
         (
             ["sources=[]", "sources.0.path=x"],
-            "--set sources.0.path: the list is empty, there is no '0'",
+            "--set sources.0.path: '0' is no index of the list, which has 0",
         ),
-        (["sources=[{path: a}]", "sources.1=x"], "'1' must be an index from 0 to 0"),
-        (["sources=[{path: a}]", "sources.last=x"], "'last' must be an index from 0 to 0"),
+        (["sources=[{path: a}]", "sources.1=x"], "'1' is no index of the list, which has 1"),
+        (["sources=[{path: a}]", "sources.last=x"], "'last' is no index of the list"),
     ],
 )
 def test_what_is_wrong_is_named(assignments: list[str], message: str) -> None:

@@ -196,23 +196,6 @@ def test_too_little_text(make_file: MakeFile, streaming: bool) -> None:
         next(make_stream(source).windows())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [({"window": 0}, "window = 0 must be at least 1"), ({"seed": -1}, "seed = -1")],
-)
-def test_arguments_out_of_range(
-    make_file: MakeFile, arguments: dict[str, Any], message: str
-) -> None:
-    source = SourceConfig(path=make_file("abc"))
-    with pytest.raises(ConfigError, match=message):
-        WindowStream([source], byte_tokenizer(), **{"window": 2, "seed": 0, **arguments})
-
-
-def test_no_sources() -> None:
-    with pytest.raises(ConfigError, match="no sources"):
-        make_stream()
-
-
 def test_one_very_long_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is encoded in pieces: tokenizers take time with the square of a text's length."""
     path = tmp_path / "book.txt"

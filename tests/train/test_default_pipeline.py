@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
-from qstar_train.prepare.catalogue import RECIPES
+from qstar_train.prepare.catalogue import EVALUATION, RECIPES
 
 ROOT = Path(__file__).parents[2]
 STUB = """#!/usr/bin/env python3
@@ -58,7 +58,7 @@ def test_only_evaluation_sets_are_evaluated_on(tmp_path: Path) -> None:
     prepare, evaluate = calls_of(tmp_path, "evaluate")
     names = prepare[2 : prepare.index("--out")]
     assert names
-    assert all(RECIPES[name].is_for_evaluation for name in names)
+    assert all(RECIPES[name] in EVALUATION for name in names)
     (path,) = values_of(evaluate, "--config")
     assert (ROOT / path).exists()
 

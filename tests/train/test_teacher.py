@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from qstar_infer.errors import ConfigError
 from qstar_train.config import ObjectiveConfig
-from qstar_train.objective.base_prediction import base_states, teacher_divergence
+from qstar_train.objective.chunked_logits import base_states, teacher_divergence
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.trainer.train import train
 

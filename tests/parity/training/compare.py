@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.checkpoint import load_model
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import ConfigError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_states
 from qstar_train.objective.chunked_logits import token_losses
-from qstar_train.objective.embedding_scale import scale_vectors
 from qstar_train.objective.losses import mean_counted
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.sampling import Pick
+from qstar_train.trainer.model_setup import scale_vectors
 
 from .vectors import Replay, Stored, TrainingCase, read_cases
 
@@ -303,6 +306,24 @@ def compare_cases(cases: Sequence[TrainingCase]) -> dict[str, tuple[float, str]]
             if deviation > worst.get(pair.quantity, (-1.0, ""))[0]:
                 worst[pair.quantity] = (deviation, case.name)
     return worst
+
+
+def print_comparison(directory: Path) -> int:
+    """Print the table of `python -m qstar_train.parity`; return its exit code."""
+    try:
+        cases = read_cases(directory)
+        worst = compare_cases(cases)
+    except QStarError as error:
+        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        return 2
+    table = Table("quantity", "largest relative deviation", "in case")
+    for quantity, (deviation, name) in worst.items():
+        table.add_row(quantity, f"{deviation:.1e}", name)
+    console = Console()
+    console.print(table)
+    for note in (note for case in cases for note in case.notes()):
+        console.print(Text(note))
+    return int(not all(deviation <= TOLERANCE for deviation, _ in worst.values()))
 
 
 def compare_golden(directory: Path) -> dict[str, tuple[float, str]]:

@@ -374,7 +374,8 @@ def test_the_command_says_that_it_needs_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(parity, "CHECKOUT", tmp_path)
-    assert run(tmp_path, monkeypatch) == 2
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path, monkeypatch)
     assert "Run the command in a checkout" in capsys.readouterr().err
 
 

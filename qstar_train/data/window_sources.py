@@ -1,12 +1,12 @@
-"""A source that is tokenised once; its windows are shuffled anew in each epoch.
+"""Windows of one source: tokenised once and shuffled in each epoch, or tokenised while it is read.
 
-The token ids are in an Arrow file that `datasets` caches and maps into memory. It holds documents;
-windows are cut when they are read, so one file serves every window length.
+The ids of a source that is tokenised once are in an Arrow file that `datasets` caches and maps into
+memory. It holds documents; windows are cut when they are read, so one file serves every length.
 """
 
 import hashlib
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
-from qstar_train.data.sources import explained, missing_text, open_source, progress_bars
+from qstar_train.data.sources import (
+    digest_of_files,
+    documents,
+    explained,
+    missing_text,
+    open_source,
+    progress_bars,
+)
 
 BATCH_DOCUMENTS = 256
 """Tokenised at once; less than a gigabyte even at a megabyte per document."""
+STREAMED_DOCUMENTS = 32
+"""Documents of a stream that are read ahead of the requested window."""
 
 _VERSION = 1
 """Increase it when the code below changes its result, so that old caches are not used."""
@@ -41,12 +50,12 @@ class PackedSource:
     def __init__(
         self, config: SourceConfig, encoder: PlainEncoder, *, window: int, key: tuple[int, ...]
     ) -> None:
-        self._tokens = TokenColumn(_tokenised(config, encoder))
+        self._tokens = _tokenised(config, encoder)
         self._window = window
         self._key = key
         self._num_windows = len(self._tokens) // window
         if not self._num_windows:
-            raise too_short(config, num_tokens=len(self._tokens), window=window)
+            raise _too_short(config, num_tokens=len(self._tokens), window=window)
 
     def windows(self, start: int) -> Iterator[TokenIds]:
         """Windows `start`, `start + 1`, ... without end, each `[window]`, int32."""
@@ -54,12 +63,15 @@ class PackedSource:
         for number in count(epoch):
             for place in self._order(number)[first:]:
                 offset = int(place) * self._window
-                yield self._tokens.read(offset, offset + self._window)
+                yield self._tokens.slice(offset, self._window).to_numpy()
             first = 0
 
     def digest(self) -> str:
         """A digest of the token ids: 16 hexadecimal digits."""
-        return self._tokens.digest()
+        digest = hashlib.sha256()
+        for chunk in self._tokens.chunks:
+            digest.update(np.ascontiguousarray(chunk.to_numpy()).data)
+        return digest.hexdigest()[:16]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """A permutation of the windows, `[num_windows]`, int64.
@@ -70,41 +82,64 @@ class PackedSource:
         return np.random.RandomState(bits).permutation(self._num_windows)
 
 
-class TokenColumn:
-    """All token ids of a column of lists, concatenated without copying.
+class StreamedSource:
+    """Windows of a stream.
 
     Args:
-        column: `list<int32>` without nulls.
+        config: the source.
+        encoder: encodes its text.
+        window: tokens in a window.
     """
 
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        parts = [chunk.flatten().to_numpy(zero_copy_only=True) for chunk in column.chunks]
-        self._parts: list[TokenIds] = [part for part in parts if len(part)]
-        self._ends = np.cumsum([len(part) for part in self._parts], dtype=np.int64)
+    def __init__(self, config: SourceConfig, encoder: PlainEncoder, *, window: int) -> None:
+        self._config = config
+        self._encoder = encoder
+        self._window = window
 
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+    def windows(self, start: int) -> Iterator[TokenIds]:
+        """Windows `start`, `start + 1`, ... without end, each `[window]`, int32.
 
-    def digest(self) -> str:
-        """A digest of all ids: 16 hexadecimal digits."""
-        digest = hashlib.sha256()
-        for part in self._parts:
-            digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()[:16]
+        Reads and drops the windows before `start`, in at most one pass over the source.
 
-    def read(self, start: int, stop: int) -> TokenIds:
-        """A copy of the ids in [start, stop), which must be within the column."""
-        pieces = []
-        number = int(np.searchsorted(self._ends, start, side="right"))
-        while start < stop:
-            part, end = self._parts[number], int(self._ends[number])
-            offset = start - (end - len(part))
-            pieces.append(part[offset : offset + stop - start])
-            start, number = end, number + 1
-        return np.concatenate(pieces)
+        Raises:
+            ConfigError: see `documents`; or the source has fewer tokens than one window.
+        """
+        num_dropped = start
+        while True:
+            num_windows = 0
+            for ids in self._one_pass():
+                if num_windows >= num_dropped:
+                    yield ids
+                num_windows += 1
+            num_dropped = max(0, num_dropped - num_windows) % num_windows
+
+    def digest(self) -> str | None:
+        """A digest of the files: 16 hexadecimal digits; None for a stream from the hub.
+
+        Raises:
+            ConfigError: a file cannot be read.
+        """
+        return digest_of_files(self._config)
+
+    def _one_pass(self) -> Iterator[TokenIds]:
+        num_tokens = 0
+        rest = np.empty(0, dtype=np.int32)
+        for encoded in self._encoded():
+            num_tokens += sum(len(ids) for ids in encoded)
+            ids = np.concatenate([rest, *encoded])
+            end = len(ids) - len(ids) % self._window
+            yield from ids[:end].reshape(-1, self._window)
+            rest = ids[end:]
+        if num_tokens < self._window:
+            raise _too_short(self._config, num_tokens=num_tokens, window=self._window)
+
+    def _encoded(self) -> Iterator[list[TokenIds]]:
+        texts = documents(self._config)
+        while batch := list(islice(texts, STREAMED_DOCUMENTS)):
+            yield self._encoder.encode(batch, where=self._config.path)
 
 
-def too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigError:
+def _too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigError:
     """The error for a source that does not fill one window."""
     return ConfigError(
         f"{config.path} has {num_tokens} tokens, fewer than one window of {window}. "
@@ -113,7 +148,7 @@ def too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigEr
 
 
 def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
-    """A column with one list of token ids per document."""
+    """The token ids of all documents, int32, mapped into memory."""
 
     def encode(table: pa.Table, rows: list[int]) -> pa.Table:
         column = table.column(config.text_field)
@@ -135,7 +170,8 @@ def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
             new_fingerprint=hashlib.sha256(key.encode()).hexdigest()[:32],
             desc=f"Tokenising {config.path}",
         )
-    return tokenised.data.column("ids")
+    documents = tokenised.data.column("ids").chunks
+    return pa.chunked_array([chunk.flatten() for chunk in documents], type=pa.int32())
 
 
 def _as_lists(encoded: list[TokenIds]) -> pa.ListArray:

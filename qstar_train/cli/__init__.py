@@ -1,1 +1,0 @@
-"""The commands `qstar train` and `qstar prepare`."""
