@@ -8,7 +8,7 @@ from typing import Any
 
 from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask
-from qstar_eval.page import ShadedDocument, ShadedToken, max_gain_of, write_page
+from qstar_eval.page import max_gain_of, write_page
 from qstar_eval.plots import (
     Curve,
     Interval,
@@ -19,7 +19,7 @@ from qstar_eval.plots import (
 from qstar_eval.report import Report, make_report, markdown
 from qstar_eval.results import Result, random_control
 from qstar_eval.scoring import ThoughtKind
-from qstar_eval.task import Record, write_json
+from qstar_eval.task import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -80,14 +80,11 @@ def write_pages(results: Sequence[Result], directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name, shown in _shown_by_task(results):
-        pages = [
-            [_document(record) for record in result.file.records()[:PAGE_DOCUMENTS]]
-            for result in shown
-        ]
-        max_gain = max_gain_of(document for page in pages for document in page)
-        for result, documents in zip(shown, pages, strict=True):
+        pages = [result.file.records()[:PAGE_DOCUMENTS] for result in shown]
+        max_gain = max_gain_of(record for page in pages for record in page)
+        for result, page in zip(shown, pages, strict=True):
             path = directory / f"{name}-{result.checkpoint.label}.html"
-            write_page(documents, path, title=f"{name}: {_title(result)}", max_gain=max_gain)
+            write_page(page, path, title=f"{name}: {_title(result)}", max_gain=max_gain)
 
 
 def _shown_by_task(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
@@ -154,18 +151,3 @@ def _interval(figure: dict[str, float]) -> Interval:
 
 def _mixing_weights(result: Result) -> list[float]:
     return [weight for record in result.file.records() for weight in record["mixing_weights"]]
-
-
-def _document(record: Record) -> ShadedDocument:
-    columns = ("base_losses", "mixed_losses", "mixing_weights", "thoughts")
-    rows = zip(record["tokens"][1:], *(record[name] for name in columns), strict=True)
-    return ShadedDocument(
-        heading=f"document {record['document']}",
-        opening="".join(record["tokens"][:1]),
-        tokens=[
-            ShadedToken(
-                text=text, base_loss=base, mixed_loss=mixed, mixing_weight=weight, thought=thought
-            )
-            for text, base, mixed, weight, thought in rows
-        ],
-    )

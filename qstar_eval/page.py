@@ -1,4 +1,4 @@
-"""A page of text, each token shaded by how much its thought helped. Imports no model.
+"""A page of text, each token shaded by how much its thought helped.
 
 The page is one file that loads nothing, so it opens from a disk or a mail. Its frame, style and
 script are in `page.html`.
@@ -6,11 +6,12 @@ script are in `page.html`.
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+
+from qstar_eval.task import Record
 
 NUM_LEVELS = 4
 """Shades on each side of zero: as many as one can tell apart in running text."""
@@ -30,53 +31,26 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Categories of characters without a glyph; some reorder or hide their neighbours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShadedToken:
-    """One predicted token. Losses in nats."""
-
-    text: str
-    """May contain anything, U+FFFD and lone surrogates included."""
-    base_loss: float
-    mixed_loss: float
-    mixing_weight: float
-    thought: str
-    """The text of the thought before this token."""
-
-    @property
-    def gain(self) -> float:
-        return self.base_loss - self.mixed_loss
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShadedDocument:
-    """One text."""
-
-    tokens: Sequence[ShadedToken]
-    opening: str = ""
-    """Text before the first predicted token, shown unshaded."""
-    heading: str = ""
-
-
-def write_page(
-    documents: Sequence[ShadedDocument], path: Path, *, title: str, max_gain: float
-) -> None:
+def write_page(records: Sequence[Record], path: Path, *, title: str, max_gain: float) -> None:
     """Write the page.
 
     Args:
+        records: of a `HeldOutTask`, one for each document. Their texts may contain anything, U+FFFD
+            and lone surrogates included.
         max_gain: the scale, see `max_gain_of`. Pages with the same scale can be compared.
     """
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     page = Template(template).substitute(
         title=escape(visible(title)),
         reach=f"{max_gain:.2f}",
-        documents="\n".join(_document(document, max_gain) for document in documents),
+        documents="\n".join(_document(record, max_gain) for record in records),
     )
     path.write_text(page, encoding="utf-8")
 
 
-def max_gain_of(documents: Iterable[ShadedDocument]) -> float:
+def max_gain_of(records: Iterable[Record]) -> float:
     """The gain in nats at which the strongest shade starts: one scale for all these documents."""
-    sizes = sorted(abs(token.gain) for document in documents for token in document.tokens)
+    sizes = sorted(abs(gain) for record in records for gain in _gains(record))
     if not sizes:
         return MIN_MAX_GAIN
     return max(MIN_MAX_GAIN, sizes[int(MAX_GAIN_QUANTILE * (len(sizes) - 1))])
@@ -128,25 +102,33 @@ def _name_of(character: str) -> str:
     return f"<U+{code:04X}>"
 
 
-def _document(document: ShadedDocument, max_gain: float) -> str:
-    gains = [token.gain for token in document.tokens]
+def _gains(record: Record) -> list[float]:
+    pairs = zip(record["base_losses"], record["mixed_losses"], strict=True)
+    return [base - mixed for base, mixed in pairs]
+
+
+def _document(record: Record, max_gain: float) -> str:
+    """The HTML of a document. Its first token, which is not predicted, is unshaded."""
+    gains = _gains(record)
     mean = f", mean gain {sum(gains) / len(gains):+.3f} nats per token" if gains else ""
-    heading = escape(visible(document.heading))
-    text = "".join(_token(token, max_gain) for token in document.tokens)
+    text = "".join(_token(record, place, max_gain) for place in range(len(gains)))
+    count = f"{len(gains)} tokens{mean}"
     return (
-        f'<h2>{heading} <span class="sum">{len(gains)} tokens{mean}</span></h2>\n'
-        f'<div class="text" dir="auto">{markup(document.opening)}{text}</div>'
+        f'<h2>document {record["document"]} <span class="sum">{count}</span></h2>\n'
+        f'<div class="text" dir="auto">{markup("".join(record["tokens"][:1]))}{text}</div>'
     )
 
 
-def _token(token: ShadedToken, max_gain: float) -> str:
-    level = shade(token.gain, max_gain)
+def _token(record: Record, place: int, max_gain: float) -> str:
+    """The HTML of the token after `place`, which the losses at `place` are about."""
+    base, mixed = record["base_losses"][place], record["mixed_losses"][place]
+    level = shade(base - mixed, max_gain)
     shown = f' class="{level}"' if level else ""
     numbers = (
-        f'data-base="{token.base_loss:.4f}" data-mixed="{token.mixed_loss:.4f}" '
-        f'data-weight="{token.mixing_weight:.4f}"'
+        f'data-base="{base:.4f}" data-mixed="{mixed:.4f}" '
+        f'data-weight="{record["mixing_weights"][place]:.4f}"'
     )
-    thought = escape(visible(token.thought))
+    thought = escape(visible(record["thoughts"][place]))
     # An empty token could not be seen or pointed at.
-    text = markup(token.text) or "<b>\N{EMPTY SET}</b>"
+    text = markup(record["tokens"][place + 1]) or "<b>\N{EMPTY SET}</b>"
     return f'<span tabindex="-1"{shown} {numbers} data-thought="{thought}">{text}</span>'

@@ -11,7 +11,7 @@ from rich.text import Text
 from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask, difficulty_groups
-from qstar_eval.results import Result, compare, compared_with
+from qstar_eval.results import Result, compared_with
 from qstar_infer.bench.hardware import describe_device, versions
 from qstar_infer.checkpoint.options import LoadOptions
 
@@ -123,11 +123,12 @@ def _summary(result: Result, results: Sequence[Result], bootstrap: Bootstrap) ->
 def _comparisons(results: Sequence[Result], bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:
     for result in results:
         for other in compared_with(result, results):
+            records = result.file.records(), other.file.records()
             yield {
                 "task": result.task.name,
                 "this": _name(result),
                 "other": _name(other),
-                "figures": _figures(compare(result, other, bootstrap)),
+                "figures": _figures(result.task.compare(*records, bootstrap)),
             }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.checkpoints import Checkpoint, ModelFacts
 from qstar_eval.scoring import ThinkingMode
 from qstar_eval.task import RecordFile, Task
@@ -23,11 +22,6 @@ class Result:
     def missing(self) -> list[int]:
         """Indices of the examples without a record."""
         return [index for index in range(self.task.num_examples) if index not in self.file.indices]
-
-
-def compare(result: Result, other: Result, bootstrap: Bootstrap) -> dict[str, Estimate]:
-    """Figures of one result minus those of another of the same task, paired by example."""
-    return result.task.compare(result.file.records(), other.file.records(), bootstrap)
 
 
 def compared_with(result: Result, results: Sequence[Result]) -> Iterator[Result]:

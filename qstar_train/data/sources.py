@@ -4,7 +4,6 @@ Whatever `datasets` raises for a wrong path, split, field or file becomes a Conf
 """
 
 import glob
-import hashlib
 import sys
 import zlib
 from collections.abc import Iterator
@@ -105,23 +104,6 @@ def documents(source: SourceConfig) -> Iterator[str]:
             if not isinstance(text, str):
                 raise missing_text(source, number, text)
             yield text
-
-
-def digest_of_files(source: SourceConfig) -> str | None:
-    """A digest of a local source's files: 16 hexadecimal digits; None for the hub.
-
-    Raises:
-        ConfigError: a file cannot be read.
-    """
-    with explained(source):
-        files = local_files(source.path)
-        if files is None:
-            return None
-        digest = hashlib.sha256()
-        for path in files:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()[:16]
 
 
 def missing_text(source: SourceConfig, number: int, value: object) -> ConfigError:

@@ -17,9 +17,9 @@ from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
 from qstar_train.data.sources import (
-    digest_of_files,
     documents,
     explained,
+    local_files,
     missing_text,
     open_source,
     progress_bars,
@@ -119,7 +119,15 @@ class StreamedSource:
         Raises:
             ConfigError: a file cannot be read.
         """
-        return digest_of_files(self._config)
+        with explained(self._config):
+            files = local_files(self._config.path)
+            if files is None:
+                return None
+            digest = hashlib.sha256()
+            for path in files:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            return digest.hexdigest()[:16]
 
     def _one_pass(self) -> Iterator[TokenIds]:
         num_tokens = 0
@@ -155,7 +163,7 @@ def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
         if column.null_count:
             raise missing_text(config, rows[column.to_pylist().index(None)], None)
         encoded = encoder.encode(column.to_pylist(), where=config.path)
-        return pa.table({"ids": _as_lists(encoded)})
+        return pa.table({"ids": pa.array(encoded, type=pa.list_(pa.int32()))})
 
     dataset = open_source(config)
     key = f"{_VERSION} {dataset._fingerprint} {encoder.fingerprint}"
@@ -172,10 +180,3 @@ def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
         )
     documents = tokenised.data.column("ids").chunks
     return pa.chunked_array([chunk.flatten() for chunk in documents], type=pa.int32())
-
-
-def _as_lists(encoded: list[TokenIds]) -> pa.ListArray:
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int32)
-    np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
-    values = np.concatenate([*encoded, np.empty(0, dtype=np.int32)])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))

@@ -69,14 +69,23 @@ class QuietStar:
 
     def batches(self, first_step: int) -> Iterator[dict[str, Any]]:
         """See `TrainingMethod`."""
-        # A function of its own: a generator method would keep the module alive.
-        return _batches(
-            self._config,
-            stream=self._stream,
-            plan=self._plan,
-            device=self._device,
-            first_step=first_step,
-        )
+        # Locals, because a generator that held `self` would keep the module alive.
+        config, plan, device = self._config, self._plan, self._device
+
+        def arguments(number: int, input_ids: Tensor, indices: Tensor) -> dict[str, Any]:
+            step, seed = first_step + number // plan.num_rounds, config.seed
+            return {
+                "input_ids": input_ids.to(device),
+                "window_indices": indices.to(device),
+                "seed": seed,
+                "num_thought_tokens": thought_length(step, config.thought_lengths, seed=seed),
+                "true_share": true_share(
+                    step, config.true_thought_share, config.true_thought_steps
+                ),
+            }
+
+        windows = micro_batches(self._stream, plan, first_step=first_step)
+        return (arguments(number, *window) for number, window in enumerate(windows))
 
     def inputs(self) -> dict[str, str]:
         """See `TrainingMethod`."""
@@ -125,26 +134,6 @@ class QuietStar:
             )
             for place in sorted(places.tolist())
         ]
-
-
-def _batches(
-    config: TrainConfig,
-    *,
-    stream: WindowStream,
-    plan: BatchPlan,
-    device: torch.device,
-    first_step: int,
-) -> Iterator[dict[str, Any]]:
-    windows = micro_batches(stream, plan, first_step=first_step)
-    for number, (input_ids, indices) in enumerate(windows):
-        step = first_step + number // plan.num_rounds
-        yield {
-            "input_ids": input_ids.to(device),
-            "window_indices": indices.to(device),
-            "seed": config.seed,
-            "num_thought_tokens": thought_length(step, config.thought_lengths, seed=config.seed),
-            "true_share": true_share(step, config.true_thought_share, config.true_thought_steps),
-        }
 
 
 class ObjectiveModule(nn.Module):

@@ -130,9 +130,10 @@ class RunDirectory:
         before = self._read_inputs()
         for name, digest in inputs.items():
             if before.get(name, digest) != digest:
+                base = ", or of the base of its adapter" if name in ("model", "teacher") else ""
                 raise ConfigError(
-                    f"{self.path} was started with other content of {_describe(name)}. Restore the "
-                    "old content, or start a new run in another directory: --set output=..."
+                    f"{self.path} was started with other content of {name}{base}. Restore the old "
+                    "content, or start a new run in another directory: --set output=..."
                 )
 
     def _read_inputs(self) -> dict[str, str]:
@@ -191,9 +192,3 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             raise ConfigError(f"{path}, line {number} has no step. Delete that line.")
         lines.append(line)
     return lines
-
-
-def _describe(name: str) -> str:
-    """An input's name for an error; the digest of a model includes its adapter's base."""
-    base = "or of the base of its adapter (which old versions did not check)"
-    return f"{name}, {base}" if name in ("model", "teacher") else name

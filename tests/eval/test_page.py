@@ -8,13 +8,12 @@ import pytest
 
 from qstar_eval.page import (
     MIN_MAX_GAIN,
-    ShadedDocument,
-    ShadedToken,
     max_gain_of,
     shade,
     visible,
     write_page,
 )
+from qstar_eval.task import Record
 
 CONTRAST = 4.5
 """Least ratio of luminances between text and what it stands on (WCAG AA)."""
@@ -45,15 +44,29 @@ class Page(HTMLParser):
             self.tokens[-1]["text"] = f"{self.tokens[-1]['text']}{data}"
 
 
-def token(text: str, gain: float = 0.0, thought: str = "") -> ShadedToken:
-    return ShadedToken(
-        text=text, base_loss=2.0, mixed_loss=2.0 - gain, mixing_weight=0.25, thought=thought
-    )
+Token = tuple[str, float, str]
+"""Text, gain and thought."""
 
 
-def page_of(tmp_path: Path, *tokens: ShadedToken, title: str = "title") -> str:
+def token(text: str, gain: float = 0.0, thought: str = "") -> Token:
+    return text, gain, thought
+
+
+def record_of(*tokens: Token) -> Record:
+    """The fields of a record that a page shows."""
+    return {
+        "document": 0,
+        "tokens": ["First", *(text for text, _, _ in tokens)],
+        "base_losses": [2.0 for _ in tokens],
+        "mixed_losses": [2.0 - gain for _, gain, _ in tokens],
+        "mixing_weights": [0.25 for _ in tokens],
+        "thoughts": [thought for _, _, thought in tokens],
+    }
+
+
+def page_of(tmp_path: Path, *tokens: Token, title: str = "title") -> str:
     path = tmp_path / "page.html"
-    document = ShadedDocument(tokens=tokens, opening="First")
+    document = record_of(*tokens)
     write_page([document], path, title=title, max_gain=max_gain_of([document]))
     return path.read_text(encoding="utf-8")
 
@@ -114,7 +127,7 @@ def test_documents_without_tokens_make_a_page(tmp_path: Path) -> None:
 
 
 def test_extreme_tokens_do_not_wash_out_the_others() -> None:
-    assert max_gain_of([of_gains([0.1] * 99), of_gains([50.0])]) == 0.1
+    assert max_gain_of([of_gains([0.125] * 99), of_gains([50.0])]) == 0.125
     assert max_gain_of([]) == max_gain_of([of_gains([0.0, 1e-9])]) == MIN_MAX_GAIN
 
 
@@ -129,12 +142,8 @@ def test_pages_with_the_same_reach_shade_the_same_gain_alike(tmp_path: Path) -> 
     assert shades == [{"p4"}, {"p1"}]
 
 
-def of_gains(gains: list[float]) -> ShadedDocument:
-    tokens = [
-        ShadedToken(text="a", base_loss=gain, mixed_loss=0.0, mixing_weight=0.5, thought="")
-        for gain in gains
-    ]
-    return ShadedDocument(tokens=tokens)
+def of_gains(gains: list[float]) -> Record:
+    return record_of(*(token("a", gain) for gain in gains))
 
 
 def test_shades_are_even_on_both_sides_and_stop_at_the_last() -> None:
