@@ -12,7 +12,7 @@ from qstar_infer.cli.chat import chat
 from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.generate import generate
 from qstar_infer.config import EngineConfig
-from qstar_infer.engine_args import EngineArgs, setting_types
+from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
 from qstar_infer.errors import ConfigError
 
 runner = CliRunner()
@@ -135,5 +135,5 @@ def test_help_shows_defaults_and_text() -> None:
     app = typer.Typer()
     app.command()(generate)
     text = " ".join(runner.invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.split())
-    assert "Most sequences that run at once." in text
+    assert setting_help("max_num_seqs") in text
     assert "[default: (64)]" in text
