@@ -57,7 +57,7 @@ def test_adapter_without_thought_parts_is_a_plain_model(adapted: Path) -> None:
     assert not load_model(adapted).can_think
 
 
-def test_the_tokenizer_by_itself_is_the_models(adapted: Path) -> None:
+def test_the_tokenizer_alone_equals_the_loaded_models(adapted: Path) -> None:
     """The base's, or the adapter's own where it has one."""
     for _ in range(2):
         model, tokenizer = load_model(adapted), load_tokenizer_of(adapted)
@@ -109,7 +109,7 @@ def test_wrong_adapter_config(
         load_model(adapted)
 
 
-def test_half_an_adapter(adapted: Path, edit_tensors: TensorEditor) -> None:
+def test_adapter_with_a_missing_tensor(adapted: Path, edit_tensors: TensorEditor) -> None:
     def halve(tensors: dict[str, Tensor]) -> None:
         for name in [n for n in tensors if "layers.1" in n]:
             del tensors[name]

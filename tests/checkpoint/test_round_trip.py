@@ -73,7 +73,7 @@ def test_published_to_native_round_trip(golden: Path, tmp_path: Path) -> None:
     assert not [key for key in config if "talk" in key or "think" in key]
 
 
-def test_trained_parts_and_notes_survive(native: Path, tmp_path: Path) -> None:
+def test_trained_parts_and_training_notes_are_saved(native: Path, tmp_path: Path) -> None:
     model = load_model(native)
     assert model.config is not None
     assert model.thought_parts is not None
@@ -100,7 +100,7 @@ def test_dtype_argument_leaves_thought_parts_in_float32(native: Path) -> None:
     assert {p.dtype for p in model.thought_parts.parameters()} == {torch.float32}
 
 
-def test_a_full_destination_is_left_alone(native: Path, tmp_path: Path) -> None:
+def test_a_nonempty_destination_is_not_changed(native: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(CheckpointError, match="not empty"):
@@ -114,13 +114,13 @@ def test_an_empty_destination_is_used(native: Path, tmp_path: Path) -> None:
     assert load_model(tmp_path / "empty").num_thought_tokens == 3
 
 
-def test_a_file_as_destination_is_refused(native: Path, tmp_path: Path) -> None:
+def test_a_file_as_destination_is_rejected(native: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(CheckpointError, match="is a file"):
         save_model(load_model(native), tmp_path / "file")
 
 
-def test_a_failed_save_leaves_nothing(
+def test_a_failed_save_leaves_no_files(
     native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model(native)

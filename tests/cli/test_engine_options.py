@@ -105,7 +105,7 @@ def test_model_may_be_a_positional() -> None:
     assert runner.invoke(app, ["--model", "x"]).exit_code == 2
 
 
-def test_commands_own_parameter_sets_no_engine_setting() -> None:
+def test_parameter_of_a_command_does_not_set_an_engine_setting() -> None:
     """`num_thought_tokens` of `qstar generate` is the request's."""
     app = typer.Typer()
     received: list[tuple[int, EngineArgs]] = []

@@ -117,9 +117,7 @@ def last(news: News) -> RequestOutput | Exception:
 
 
 @pytest.mark.parametrize("number", range(1, 14))
-def test_who_is_not_in_the_failed_pass_goes_on_as_if_nothing_had_been(
-    number: int, passes: FailingPasses
-) -> None:
+def test_requests_outside_a_failed_pass_are_unaffected(number: int, passes: FailingPasses) -> None:
     requests = [
         request("long", 20, max_tokens=9),
         request("scored", 8, prompt_logprobs=0),
@@ -137,7 +135,7 @@ def test_who_is_not_in_the_failed_pass_goes_on_as_if_nothing_had_been(
 @pytest.mark.parametrize(
     ("method", "max_tokens"), [("add", 5), ("take_delta", 5), ("end_by_length", 0)]
 )
-def test_a_text_that_cannot_be_written_ends_its_own_request(
+def test_an_error_in_output_processing_ends_only_its_request(
     method: str, max_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a tokenizer that knows fewer ids than the model has rows."""
@@ -157,7 +155,7 @@ def test_a_text_that_cannot_be_written_ends_its_own_request(
     assert got == {key: text for key, text in want.items() if key[0] != "bad"}
 
 
-def test_an_engine_goes_on_after_want_of_memory(
+def test_the_engine_continues_after_out_of_memory(
     thread: AsyncEngine, passes: FailingPasses, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It once ended every request and the server, of which a restart was the only way out."""
@@ -171,7 +169,7 @@ def test_an_engine_goes_on_after_want_of_memory(
     assert "CUDA out of memory" in caplog.text
 
 
-def test_a_request_that_cannot_be_queued_ends_alone(
+def test_an_error_while_queueing_ends_only_that_request(
     thread: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(completion: OutputProcessor, seq: Sequence, *args: Any, **fields: Any) -> None:
@@ -188,7 +186,7 @@ def test_a_request_that_cannot_be_queued_ends_alone(
     assert thread.stats().num_free_blocks == thread.stats().num_blocks
 
 
-def test_failed_steps_apart_from_each_other_do_not_add_up(
+def test_a_successful_step_resets_the_count_of_failed_steps(
     thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.numbers = {number for number in range(1, 40) if number % MAX_FAILED_STEPS != 0}
@@ -197,9 +195,7 @@ def test_failed_steps_apart_from_each_other_do_not_add_up(
     assert thread.is_alive
 
 
-def test_an_engine_of_which_every_step_fails_dies(
-    thread: AsyncEngine, passes: FailingPasses
-) -> None:
+def test_the_engine_dies_if_every_step_fails(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = set(range(1, 9))
     news = submit(thread, "abcde")
     told = [type(last(inbox)) for inbox in news.values()]
@@ -210,7 +206,7 @@ def test_an_engine_of_which_every_step_fails_dies(
 @pytest.mark.parametrize(
     "error", [DEVICE_LOST, RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")]
 )
-def test_a_lost_device_ends_everything(
+def test_a_device_failure_ends_the_engine(
     error: Exception, thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.error, passes.numbers = error, {1}
@@ -219,7 +215,7 @@ def test_a_lost_device_ends_everything(
     assert_dead(thread)
 
 
-def test_accounts_that_are_wrong_end_everything(thread: AsyncEngine, passes: FailingPasses) -> None:
+def test_wrong_block_accounting_ends_the_engine(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = {1}
     blocks = thread._engine._scheduler.blocks
     blocks.grow(blocks.open_table(), 1)  # held by nobody
@@ -253,7 +249,9 @@ def assert_dead(thread: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("fails_first", ["first", "second"])
-def test_every_stream_of_a_failed_step_is_told(fails_first: str, passes: FailingPasses) -> None:
+def test_every_stream_of_a_failed_step_raises_the_error(
+    fails_first: str, passes: FailingPasses
+) -> None:
     """One that another stream's step had ended would wait for ever."""
     llm = LLM(model=make_toy().model)
     streams = {name: llm.stream([1, 2, 3]) for name in ("first", "second")}

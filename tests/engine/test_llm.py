@@ -34,7 +34,7 @@ def test_there_is_one_thought_for_each_token(llm: LLM) -> None:
     assert output.finish_reason == "length"
 
 
-def test_thoughts_are_written_as_those_of_a_trace(llm: LLM) -> None:
+def test_thoughts_are_lists_of_ids_as_in_a_trace(llm: LLM) -> None:
     """A tuple, which equals no list, once stood beside the visible tokens' list."""
     output = llm.generate([PROMPT], greedy())[0].outputs[0]
     trace = llm.model.think(torch.tensor([PROMPT + output.token_ids[:-1]]))
@@ -60,14 +60,14 @@ def test_a_prompt_may_be_an_array(llm: LLM, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("prompt", [[[65.7, 66]], [65, "a"], np.array([65.0]), [None]])
-def test_a_prompt_of_neither_text_nor_integers_is_refused(llm: LLM, prompt: Any) -> None:
+def test_a_prompt_that_is_neither_text_nor_integers_is_rejected(llm: LLM, prompt: Any) -> None:
     """A fraction was once cut off without a word, and the others were a TypeError."""
     with pytest.raises(RequestError, match="a string or a list of integer token ids") as caught:
         llm.generate(prompt, greedy())
     assert caught.value.param == "prompt"
 
 
-def test_a_stream_is_the_whole_in_pieces(llm: LLM) -> None:
+def test_the_deltas_of_a_stream_join_to_the_whole_output(llm: LLM) -> None:
     whole = llm.generate([PROMPT], greedy(logprobs=2))[0].outputs[0]
     deltas = list(llm.stream(PROMPT, greedy(logprobs=2)))
     assert [delta.finished for delta in deltas] == [False] * (len(deltas) - 1) + [True]
@@ -84,7 +84,7 @@ def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
     llm.close()
 
 
-def test_streams_and_calls_may_be_open_at_once(llm: LLM) -> None:
+def test_several_streams_and_calls_can_be_open_at_once(llm: LLM) -> None:
     """News of another request once got lost, or ended the call with a KeyError."""
     alone = llm.generate([PROMPT], greedy())[0].outputs[0]
     first, second = (llm.stream(PROMPT, greedy()) for _ in range(2))
@@ -96,7 +96,7 @@ def test_streams_and_calls_may_be_open_at_once(llm: LLM) -> None:
     assert got == [alone.token_ids] * 2
 
 
-def test_closing_drops_what_is_open() -> None:
+def test_closing_drops_open_requests() -> None:
     llm = LLM(model=make_toy().model)
     stream = llm.stream(PROMPT, greedy())
     next(stream)
@@ -105,7 +105,7 @@ def test_closing_drops_what_is_open() -> None:
         list(stream)
 
 
-def test_logprobs_hold_the_chosen_token_and_the_likeliest(llm: LLM) -> None:
+def test_logprobs_contain_the_chosen_and_the_most_likely_tokens(llm: LLM) -> None:
     output = llm.generate([PROMPT], SamplingParams(seed=3, max_tokens=8, logprobs=2))[0].outputs[0]
     assert output.logprobs is not None
     for token_id, thought, entry in zip(
@@ -118,14 +118,14 @@ def test_logprobs_hold_the_chosen_token_and_the_likeliest(llm: LLM) -> None:
         )
 
 
-def test_end_of_sequence_ends_the_text_but_counts(llm: LLM) -> None:
+def test_end_of_sequence_ends_the_text_and_counts_as_a_token(llm: LLM) -> None:
     params = SamplingParams(temperature=0.0, max_tokens=5, logit_bias={EOS: 100.0})
     output = llm.generate([PROMPT], params)[0].outputs[0]
     assert (output.token_ids, output.text, output.finish_reason) == ([EOS], "", "stop")
     assert output.stop_reason is None
 
 
-def test_min_tokens_holds_off_the_end(llm: LLM) -> None:
+def test_min_tokens_delays_the_end(llm: LLM) -> None:
     params = SamplingParams(temperature=0.0, max_tokens=9, min_tokens=4, logit_bias={EOS: 100.0})
     output = llm.generate([PROMPT], params)[0].outputs[0]
     assert EOS not in output.token_ids[:4]
@@ -133,7 +133,7 @@ def test_min_tokens_holds_off_the_end(llm: LLM) -> None:
     assert len(output.token_ids) == 5
 
 
-def test_a_stop_token_ends_without_its_text(llm: LLM) -> None:
+def test_the_text_of_a_stop_token_is_left_out(llm: LLM) -> None:
     free = llm.generate([PROMPT], greedy())[0].outputs[0]
     stop = free.token_ids[4]
     output = llm.generate([PROMPT], greedy(stop_token_ids=(stop,)))[0].outputs[0]
@@ -142,7 +142,7 @@ def test_a_stop_token_ends_without_its_text(llm: LLM) -> None:
     assert (output.finish_reason, output.stop_reason) == ("stop", stop)
 
 
-def test_a_stop_string_ends_before_its_text(llm: LLM) -> None:
+def test_the_text_of_a_stop_string_is_left_out(llm: LLM) -> None:
     stop: Any = "bbb"  # Any: a bare string is accepted, although the declared type is a tuple
     params = SamplingParams(
         temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop=stop, ignore_eos=True
@@ -154,7 +154,7 @@ def test_a_stop_string_ends_before_its_text(llm: LLM) -> None:
     assert len(output.token_ids) == 3
 
 
-def test_delimiters_are_never_emitted_whatever_is_asked(llm: LLM) -> None:
+def test_delimiters_are_never_emitted(llm: LLM) -> None:
     params = SamplingParams(
         max_tokens=40,
         seed=1,
@@ -168,7 +168,7 @@ def test_delimiters_are_never_emitted_whatever_is_asked(llm: LLM) -> None:
     assert not {START_ID, END_ID} & seen.union(*output.logprobs)
 
 
-def test_completions_of_one_request_differ_and_repeat(llm: LLM) -> None:
+def test_completions_of_one_request_differ_and_are_repeatable(llm: LLM) -> None:
     params = SamplingParams(n=4, seed=9, max_tokens=10, ignore_eos=True)
     first, second = (llm.generate([PROMPT], params)[0].outputs for _ in range(2))
     texts = [tuple(output.token_ids) for output in first]
@@ -189,7 +189,7 @@ def test_without_max_tokens_the_output_fills_the_context() -> None:
     assert output.finish_reason == "length"
 
 
-def test_no_draft_is_fed_beyond_the_end() -> None:
+def test_no_draft_is_fed_after_the_last_token() -> None:
     """Drafts after the last token cost rows and blocks: 23 rows, not 9, with thoughts of 4."""
 
     def rows(speculation: Speculation) -> int:
@@ -215,7 +215,7 @@ def test_no_draft_is_fed_beyond_the_end() -> None:
         ([1] * 256, {}, "prompt"),
     ],
 )
-def test_a_request_that_cannot_be_served_names_its_fault(
+def test_the_error_of_an_invalid_request_names_the_field(
     llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
@@ -223,12 +223,12 @@ def test_a_request_that_cannot_be_served_names_its_fault(
     assert caught.value.param == param
 
 
-def test_a_prompt_beyond_the_context_says_so_in_the_usual_words(llm: LLM) -> None:
+def test_a_prompt_longer_than_the_context_has_the_usual_message(llm: LLM) -> None:
     with pytest.raises(ContextLengthError, match="maximum context length is 256 tokens"):
         llm.generate([[1] * 250], greedy())
 
 
-def test_a_request_larger_than_the_pool_is_refused_up_front() -> None:
+def test_a_request_larger_than_the_pool_is_rejected_at_admission() -> None:
     llm = LLM(model=make_toy().model, num_blocks=3, block_size=4)
     with pytest.raises(ContextLengthError, match="maximum context length is 4 tokens"):
         llm.generate([PROMPT], greedy())
@@ -240,7 +240,7 @@ def test_without_max_tokens_a_small_pool_is_filled() -> None:
     assert len(PROMPT) + len(output.token_ids) == 4 * (6 - 2) == llm.model_info.max_model_len
 
 
-def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
+def test_nan_of_one_request_does_not_reach_later_users_of_its_blocks() -> None:
     """A NaN left in a freed slot once got through the masks of whoever came next."""
     toy = make_toy()
     llm = LLM(model=toy.model, num_blocks=12, block_size=4)
@@ -269,7 +269,7 @@ def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
         ([1], {"num_thought_tokens": 10**4299}, "num_thought_tokens"),
     ],
 )
-def test_a_huge_integer_is_refused_in_a_short_message(
+def test_a_huge_integer_is_rejected_with_a_short_message(
     llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
     """Most were repeated digit by digit; `max_tokens` had one digit more than Python writes, once
@@ -316,13 +316,13 @@ def test_a_huge_integer_is_refused_in_a_short_message(
         {"num_thought_tokens": -1},
     ],
 )
-def test_settings_out_of_range_name_themselves(fields: dict[str, Any]) -> None:
+def test_errors_of_sampling_params_name_the_field(fields: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as caught:
         SamplingParams(**fields)
     assert caught.value.param in fields
 
 
-def test_numbers_of_numpy_are_taken(llm: LLM) -> None:
+def test_numpy_numbers_are_accepted(llm: LLM) -> None:
     """`seed must be an integer in ..., got np.int64(3)` was once the answer."""
     given: dict[str, Any] = {
         "seed": np.int64(3),
@@ -345,7 +345,7 @@ def test_numbers_of_numpy_are_taken(llm: LLM) -> None:
 
 
 @pytest.mark.parametrize("params", [{"max_tokens": 2}, [{"max_tokens": 2}], 5, "x", [None]])
-def test_what_are_no_sampling_params_is_said(llm: LLM, params: Any) -> None:
+def test_values_that_are_not_sampling_params_are_rejected(llm: LLM, params: Any) -> None:
     """The answer was once an AttributeError: 'str' object has no attribute 'logit_bias'."""
     with pytest.raises(RequestError, match="must be SamplingParams") as caught:
         llm.generate(["a"], params)
@@ -353,7 +353,7 @@ def test_what_are_no_sampling_params_is_said(llm: LLM, params: Any) -> None:
 
 
 @pytest.mark.parametrize("as_given", [str, Path])
-def test_model_may_name_what_to_load(as_given: Callable[[Path], Any]) -> None:
+def test_model_accepts_a_path_to_load(as_given: Callable[[Path], Any]) -> None:
     """vLLM's spelling; an AttributeError once."""
     llm = LLM(model=as_given(GOLDEN_A), dtype="float32", device="cpu")
     assert llm.model_info.name == "checkpoint"
@@ -372,7 +372,9 @@ def test_a_revision_reaches_the_loader() -> None:
         ({"model": torch.nn.Linear(1, 1)}, "load_model returns.*got a Linear"),
     ],
 )
-def test_a_model_that_cannot_be_told_is_refused(arguments: dict[str, Any], message: str) -> None:
+def test_an_ambiguous_or_invalid_model_argument_is_rejected(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         LLM(**arguments)
 
@@ -381,6 +383,6 @@ def test_a_model_that_cannot_be_told_is_refused(arguments: dict[str, Any], messa
     "fields",
     [{"speculation": "fast"}, {"speculation": -1}, {"block_size": 0}, {"max_model_len": 257}],
 )
-def test_an_engine_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+def test_invalid_engine_settings_are_rejected(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LLM(model=make_toy().model, **fields)

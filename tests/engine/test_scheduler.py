@@ -45,7 +45,7 @@ def test_sequences_start_in_order_of_arrival() -> None:
     assert driver.scheduler.running == [second, third]
 
 
-def test_none_overtakes_a_sequence_that_waits_for_blocks() -> None:
+def test_no_sequence_overtakes_one_that_waits_for_blocks() -> None:
     driver = Driver(EngineConfig(block_size=4), num_blocks=6)
     first, second = sequences(2)  # each needs three blocks of text and one of a lane
     small = make_sequence([1])  # needs two, which are free
@@ -65,7 +65,7 @@ def test_a_prompt_is_fed_in_chunks_of_the_row_budget() -> None:
     assert [len(plan.batch.base_picks) for plan in plans] == [0, 0, 1]
 
 
-def test_the_row_budget_goes_to_the_oldest_first() -> None:
+def test_the_oldest_sequence_gets_the_row_budget_first() -> None:
     driver = Driver(EngineConfig(max_rows=16, speculation="off"))
     first, second, third = sequences(3)
     driver.add(first, second, third)
@@ -101,7 +101,7 @@ def test_drafts_run_ahead_up_to_the_depth(speculation: Speculation, depth: int) 
     assert (driver.scheduler.num_drafted > 0) == (depth > 0)
 
 
-def test_drafts_of_all_sequences_stay_within_one_limit() -> None:
+def test_the_number_of_drafts_of_all_sequences_is_limited() -> None:
     """Beyond it a lane could find no slot in the lane buffers, which are allocated once."""
     config = EngineConfig(speculation=9, max_num_seqs=4, scoring_positions=2)
     driver = Driver(config, speculation_rows=3)
@@ -126,7 +126,7 @@ def test_nothing_is_fed_after_the_last_token_that_max_tokens_allows() -> None:
     assert max(index for plan in plans for index in fed(plan, seq)) == len(PROMPT) + 1
 
 
-def test_kept_and_wrong_drafts_are_counted() -> None:
+def test_accepted_and_rejected_drafts_are_counted() -> None:
     driver = Driver(EngineConfig(speculation=4))
     driver.add(*sequences(3, num_thought_tokens=4, max_tokens=40))
     driver.run()
@@ -136,7 +136,7 @@ def test_kept_and_wrong_drafts_are_counted() -> None:
     assert scheduler.num_accepted + scheduler.num_rejected <= scheduler.num_drafted
 
 
-def test_a_roll_back_gives_back_the_blocks_of_the_drafts() -> None:
+def test_a_roll_back_releases_the_blocks_of_the_drafts() -> None:
     driver = Driver(EngineConfig(block_size=1, speculation=4))
     seq = make_sequence(PROMPT, num_thought_tokens=4, max_tokens=40)
     driver.add(seq)
@@ -164,7 +164,7 @@ def test_the_newest_sequence_is_preempted_and_recomputed() -> None:
     assert driver.got == {seq: definition_of(seq) for seq in (first, second)}
 
 
-def test_a_preempted_sequence_comes_before_those_that_arrived_later() -> None:
+def test_a_preempted_sequence_runs_before_later_arrivals() -> None:
     driver = Driver(EngineConfig(block_size=4, speculation="off", max_num_seqs=2), num_blocks=9)
     first, second, third = sequences(3, max_tokens=20)
     driver.add(first, second, third)
@@ -173,7 +173,7 @@ def test_a_preempted_sequence_comes_before_those_that_arrived_later() -> None:
     assert list(driver.scheduler.waiting) == [second, third]
 
 
-def test_a_draft_without_blocks_waits_and_preempts_no_one() -> None:
+def test_a_draft_without_free_blocks_waits_and_does_not_preempt() -> None:
     # Each has a block of text, and one for the lane of its anchor; one block is left for drafts.
     driver = Driver(EngineConfig(block_size=8, speculation=4), num_blocks=5)
     pair = [make_sequence([i], num_thought_tokens=4, max_tokens=6, seed=i) for i in range(2)]
@@ -187,7 +187,7 @@ def test_a_draft_without_blocks_waits_and_preempts_no_one() -> None:
 # --- scoring ------------------------------------------------------------------------------------
 
 
-def test_a_prompt_is_scored_piece_by_piece() -> None:
+def test_a_prompt_is_scored_in_chunks() -> None:
     driver = Driver(EngineConfig(scoring_positions=3))
     seq = make_sequence(PROMPT, scores_prompt=True, max_tokens=2)
     assert seq.scoring is not None
@@ -198,7 +198,7 @@ def test_a_prompt_is_scored_piece_by_piece() -> None:
     assert len(driver.got[seq].scores) == len(PROMPT) - 1
 
 
-def test_positions_scored_at_once_are_limited_over_all_sequences() -> None:
+def test_the_number_of_positions_scored_at_once_is_limited() -> None:
     driver = Driver(EngineConfig(scoring_positions=4))
     scored = [make_sequence(PROMPT, seed=i, scores_prompt=True) for i in range(3)]
     driver.add(*scored)
@@ -214,7 +214,7 @@ def test_positions_scored_at_once_are_limited_over_all_sequences() -> None:
 
 
 @pytest.mark.parametrize("num_steps", range(12))
-def test_a_sequence_can_be_taken_out_at_any_time(num_steps: int) -> None:
+def test_a_sequence_can_be_removed_at_any_time(num_steps: int) -> None:
     """Waiting, prefilling, scoring, thinking, with drafts or preempted: everything comes back."""
     config = EngineConfig(max_num_seqs=2, max_rows=6, block_size=4, scoring_positions=2)
     driver = Driver(config, num_blocks=14)
@@ -229,7 +229,7 @@ def test_a_sequence_can_be_taken_out_at_any_time(num_steps: int) -> None:
     driver.scheduler.check_idle()
 
 
-def test_a_finished_sequence_is_not_scheduled_any_more() -> None:
+def test_a_finished_sequence_is_not_scheduled() -> None:
     scheduler = Scheduler(EngineConfig(), num_blocks=20, speculation_rows=8)
     seq = make_sequence(PROMPT)
     scheduler.add(seq)
@@ -303,16 +303,14 @@ def run_mix(draw: random.Random, config: EngineConfig) -> tuple[Driver, dict[str
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_any_schedule_gives_the_tokens_of_the_definition(seed: int) -> None:
+def test_every_schedule_gives_the_tokens_of_the_definition(seed: int) -> None:
     draw = random.Random(seed)
     run_mix(draw, draw_config(draw))
 
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("speculation", ["auto", 3])
-def test_waiting_for_each_thought_gives_the_same_tokens(
-    seed: int, speculation: Speculation
-) -> None:
+def test_decoding_without_drafts_gives_the_same_tokens(seed: int, speculation: Speculation) -> None:
     requests = draw_sequences(random.Random(seed)), draw_sequences(random.Random(seed))
     drivers = [Driver(EngineConfig(speculation=depth)) for depth in (speculation, "off")]
     for driver, each in zip(drivers, requests, strict=True):

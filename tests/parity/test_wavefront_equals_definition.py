@@ -189,7 +189,7 @@ def compare_scores(got: PromptScores, prompt: list[int], want: SlowOutput) -> No
 
 
 @pytest.mark.parametrize(("architecture", "seed"), CASES)
-def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
+def test_every_mix_gives_the_tokens_and_thoughts_of_the_definition(
     architecture: str, seed: int
 ) -> None:
     toy = toy_of(architecture)
@@ -210,7 +210,7 @@ def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
     assert num_parted <= 1 + num_outputs / 4
 
 
-def test_the_mixes_hold_what_can_go_wrong() -> None:
+def test_the_mixes_contain_rejections_preemptions_and_aborts() -> None:
     """The property above would mean little if nothing ever went wrong in the mixes."""
     toy = toy_of("llama")
     mixes = [run_mix(toy, random.Random(f"llama {seed}")) for seed in range(NUM_SEEDS)]

@@ -42,12 +42,12 @@ def test_pieces_of_random_bytes_join_to_the_text(seed: int) -> None:
     assert text == raw.decode(errors="replace")
 
 
-def test_bytes_that_are_no_character_do_not_wait_forever() -> None:
+def test_bytes_of_no_character_are_not_held_back_forever() -> None:
     detokenizer = IncrementalDetokenizer(decode_bytes)
     assert any(detokenizer.push(0xFF).text for _ in range(20))
 
 
-def test_a_space_that_decoding_drops_is_kept_after_a_context() -> None:
+def test_a_space_that_the_decoder_drops_is_kept_after_a_context() -> None:
     words = [" the", " cat"]
     detokenizer = IncrementalDetokenizer(lambda ids: decode_words(words, ids), context=[0])
     assert detokenizer.push(1) == Piece(0, " cat")
@@ -59,7 +59,7 @@ def test_a_space_after_a_token_without_text_is_kept() -> None:
     assert [detokenizer.push(each).text for each in (0, 1, 1, 2)] == ["the", "", "", " cat"]
 
 
-def test_tokens_begin_after_bytes_that_turn_out_to_be_no_character() -> None:
+def test_offsets_are_right_after_bytes_of_no_character() -> None:
     """Found with a random model: a lone first byte, then a word, had the word begin at the byte."""
     raw = b"a\xffb\xc3(\xc3\xc3\xa9\xf0\x9fz"
     text, begins = begins_of(IncrementalDetokenizer(decode_bytes), raw)

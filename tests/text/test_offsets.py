@@ -53,7 +53,7 @@ def assert_cuts(output: CompletionOutput) -> None:
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("skip", [True, False])
-def test_offsets_cut_the_text_at_its_tokens(kind: str, skip: bool) -> None:
+def test_offsets_split_the_text_at_its_tokens(kind: str, skip: bool) -> None:
     llm = llm_with(kind)
     params = params_for(kind, skip_special_tokens=skip)
     output = llm.generate([BYTE_PROMPT if kind == "byte" else PROMPT], params)[0].outputs[0]
@@ -68,7 +68,7 @@ def test_offsets_cut_the_text_at_its_tokens(kind: str, skip: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["metaspace", "stripping"])
-def test_the_space_of_the_first_word_is_part_of_the_text(kind: str) -> None:
+def test_the_space_before_the_first_word_is_part_of_the_text(kind: str) -> None:
     word = 4 if kind == "stripping" else 2
     params = SamplingParams(temperature=0.0, max_tokens=2, logit_bias={word: 100.0})
     output = llm_with(kind).generate([PROMPT], params)[0].outputs[0]
@@ -106,7 +106,7 @@ def test_deltas_join_to_the_whole_output(fields: dict[str, Any]) -> None:
         assert_cuts(got)
 
 
-def test_a_stop_string_ends_the_text_before_its_tokens() -> None:
+def test_a_stop_string_cuts_the_text_but_keeps_its_tokens() -> None:
     params = SamplingParams(
         temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop=("bbb",), ignore_eos=True
     )
@@ -126,7 +126,7 @@ def run_engine(requests: Sequence[EngineRequest]) -> dict[str, CompletionOutput]
     return got
 
 
-def test_hidden_thoughts_are_thought_and_counted_all_the_same() -> None:
+def test_hidden_thoughts_are_still_sampled_and_counted() -> None:
     params = SamplingParams(seed=3, max_tokens=12, ignore_eos=True, logprobs=1)
     shown, hidden = (
         EngineRequest(

@@ -33,7 +33,7 @@ def test_tokens_are_found_in_the_clients_text(
 
 
 @pytest.mark.parametrize("text", ["né😀b", "é", "😀é😀"])
-def test_all_tokens_of_a_character_begin_where_it_does(text: str) -> None:
+def test_all_tokens_of_a_character_have_the_same_offset(text: str) -> None:
     def decode(token_ids: Sequence[int]) -> str:
         return bytes(token_ids).decode(errors="replace")
 

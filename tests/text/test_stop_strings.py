@@ -33,7 +33,7 @@ def run(
         ("STOP", ("STOP",), "", "STOP"),
     ],
 )
-def test_every_way_to_cut_the_text_gives_the_same(
+def test_the_result_does_not_depend_on_the_pieces(
     text: str, stop: tuple[str, ...], shown: str, found: str | None
 ) -> None:
     assert run(list(text), stop) == (shown, found)
@@ -41,7 +41,7 @@ def test_every_way_to_cut_the_text_gives_the_same(
         assert run([text[:cut], text[cut:]], stop) == (shown, found)
 
 
-def test_only_a_possible_beginning_is_held_back() -> None:
+def test_only_a_possible_start_of_a_stop_string_is_held_back() -> None:
     strings = StopStrings(("\n\nQ:",), is_kept=False)
     assert strings.push("answer\n") == ("answer", None)
     assert strings.push("more") == ("\nmore", None)
@@ -51,14 +51,14 @@ def test_a_kept_stop_string_ends_the_text() -> None:
     assert run(["one.tw", "o"], (".",), is_kept=True) == ("one.", ".")
 
 
-def test_stops_pass_while_they_may_not_stop() -> None:
+def test_stop_strings_are_ignored_while_may_stop_is_false() -> None:
     strings = StopStrings(("b",), is_kept=False)
     assert strings.push("abc", may_stop=False) == ("abc", None)
     assert strings.push("b") == ("", "b")
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_random_texts_against_a_plain_search(seed: int) -> None:
+def test_random_texts_give_the_result_of_a_plain_search(seed: int) -> None:
     draw = random.Random(seed)
     text = "".join(draw.choice("ab") for _ in range(30))
     stop = "".join(draw.choice("ab") for _ in range(draw.randint(1, 5)))
