@@ -1,4 +1,4 @@
-"""Which backbones are taken, and the reason given for each that is not."""
+"""Which backbones are accepted, and the error for each that is not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ TAKES_VIEWS: dict[str, dict[str, Any]] = {
     "afmoe": {**_EXPERTS, "moe_intermediate_size": 16, "num_dense_layers": 1, "sliding_window": 3},
     "jetmoe": {**_EXPERTS, "kv_channels": 8},
 }
-"""Architectures whose layers take a view of what attention gives them, and their settings."""
+"""Architectures whose layers call view() on the attention output, and their settings."""
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_model_type(
 def test_fresh_thought_parts_do_not_change_the_logits(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
-    """Mixing weight 0: the logits are those of the stock model, whatever its architecture."""
+    """With mixing weight 0 the logits equal those of the stock model, for every architecture."""
     settings = TAKES_VIEWS.get(model_type, {})
     model = init_model(make_plain(model_type, **settings), num_thought_tokens=2, device="cpu")
     ids = torch.tensor([[1, 40, 300, 7, 99]])
@@ -145,7 +145,7 @@ def test_fresh_thought_parts_do_not_change_the_logits(
 def test_layers_that_call_view_on_the_attention_output(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
-    """Such a model was loaded, and then failed at its first request or in `think`."""
+    """Such a model used to load and then fail at its first request or in `think`."""
     settings = TAKES_VIEWS[model_type]
     model = init_model(make_plain(model_type, **settings), num_thought_tokens=2, device="cpu")
     stock = toy_backbone(model_type, **settings).eval()
@@ -178,7 +178,7 @@ def test_attention_outside_of_the_interface_is_rejected(
     settings: dict[str, Any],
     message: str,
 ) -> None:
-    """The first two once wrote another text than transformers does, the third was a traceback."""
+    """The first two used to generate other text than transformers, the third a traceback."""
     with pytest.raises(CheckpointError, match=f"{message}.*use a decoder such as"):
         install_attention(toy_backbone(model_type, **settings))
 
@@ -186,7 +186,7 @@ def test_attention_outside_of_the_interface_is_rejected(
 def test_layer_that_fails_on_several_tokens_is_rejected_at_load(
     toy_backbone: Callable[..., PreTrainedModel],
 ) -> None:
-    """The probe once fed a single token, for which every output can be viewed in any way."""
+    """The probe used to feed a single token, for which view() always succeeds."""
 
     class Views(nn.Module):
         def forward(self, states: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""GGUF backbones: a toy written here, so that its tensors can be compared one by one."""
+"""GGUF backbones: the tests write a toy file, so that all its tensors can be compared."""
 
 import json
 import shutil
@@ -110,7 +110,7 @@ def test_gguf_to_native(toy_gguf: Path, tmp_path: Path) -> None:
 def test_other_files_in_the_directory_of_a_gguf_are_ignored(
     toy_gguf: Path, published: Path
 ) -> None:
-    """The tokenizer and the generation settings of a neighbour were once taken for the file's."""
+    """Tokenizer and generation settings next to the file used to be loaded with it."""
     expected = load_model(toy_gguf)
     for path in published.glob("*token*"):
         shutil.copy(path, toy_gguf.parent)

@@ -1,4 +1,4 @@
-"""Hub ids: only safe files are asked for; what fails says so."""
+"""Hub ids: only safe files are requested, and failures have clear errors."""
 
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -25,7 +25,7 @@ def test_unreachable_hub_names_the_revision() -> None:
 
 @pytest.mark.parametrize("kind", ["directory", "default"])
 def test_a_revision_of_a_local_source_is_rejected(make_plain: ToyMaker, kind: str) -> None:
-    """It was once ignored, and whatever lay there was loaded."""
+    """It used to be ignored."""
     with pytest.raises(ConfigError, match="revision='v1' was given.*Leave it out"):
         load_model(None if kind == "default" else make_plain(), revision="v1")
 
@@ -40,7 +40,7 @@ def test_a_local_directory_wins_over_a_hub_id(
 
 
 def test_download(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is called by its hub id, and its commit is recorded as the base's revision."""
+    """The model is named by its hub id, and its commit is recorded as the base's revision."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     asked: dict[str, Any] = {}
 

@@ -1,4 +1,4 @@
-"""`init_model`: fresh thought parts, and the sentence that `describe` makes of a model."""
+"""`init_model` adds fresh thought parts; `describe` describes a model in a sentence."""
 
 import dataclasses
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def test_delimiters_of_the_vocabulary_are_recorded(
 
 
 def test_one_delimiter_without_the_other_is_rejected(make_plain: ToyMaker) -> None:
-    """It was taken for no pair once, and the half could be emitted."""
+    """Such a tokenizer used to be accepted, so that the delimiter could be emitted."""
     directory = make_plain()
     tokenizer = AutoTokenizer.from_pretrained(directory)
     tokenizer.add_tokens(["<|endthought|>"])

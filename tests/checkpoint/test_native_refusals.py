@@ -1,4 +1,4 @@
-"""`quiet_star.json` and `quiet_star.safetensors`: what is wrong with them is named."""
+"""Errors in `quiet_star.json` and `quiet_star.safetensors` are reported."""
 
 import re
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def test_missing_delimiter_ids_that_the_tokenizer_has(
 def test_delimiter_ids_that_differ_from_the_tokenizers(
     published: Path, tmp_path: Path, edit_json: JsonEditor
 ) -> None:
-    """Such a file was loaded once, and the tokens of the real delimiters could be emitted."""
+    """Such a file used to load, so that the real delimiters could be emitted."""
     save_model(load_model(published), tmp_path / "converted")
     path = tmp_path / "converted" / "quiet_star.json"
     edit_json(path, start_thought_token_id=5, end_thought_token_id=6)
@@ -88,7 +88,7 @@ def test_delimiter_ids_that_differ_from_the_tokenizers(
 
 @pytest.mark.parametrize("name", ["<|startthought|>", "<|endthought|>"])
 def test_a_tokenizer_that_knows_one_delimiter(native: Path, name: str) -> None:
-    """Such a model was loaded once, and that delimiter could be emitted."""
+    """Such a model used to load, so that the delimiter could be emitted."""
     tokenizer = AutoTokenizer.from_pretrained(native)
     tokenizer.add_tokens([name])
     tokenizer.save_pretrained(native)

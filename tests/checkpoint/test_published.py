@@ -1,4 +1,4 @@
-"""The published format, held to what the paper's code computes and to its on-disk variants."""
+"""The published format: comparison with the paper's code, and variants of the files."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ def test_thought_vectors_equal_those_the_reference_feeds(
     model = load_model(golden / name / "checkpoint", thought_vectors=vectors)
     expected = load_file(golden / name / "eval.safetensors")
     assert model.thought_parts is not None
-    # The reference divides by 100 and multiplies again in float32: one rounding step of 1e-7.
+    # The reference divides by 100 and multiplies again in float32, with a rounding error of 1e-7.
     tolerance: dict[str, Any] = {"rtol": 2e-7, "atol": 0.0}
     start, end = expected[f"{vectors}.start_vector"], expected[f"{vectors}.end_vector"]
     torch.testing.assert_close(model.thought_parts.start_thought.data, start, **tolerance)
@@ -48,7 +48,7 @@ def test_thought_vectors_equal_those_the_reference_feeds(
 
 
 def test_backbone_is_a_complete_stock_model(golden: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The tensors and config keys that are not the backbone's leave no trace and no warning."""
+    """Tensors and config keys that are not part of the backbone are removed, without a warning."""
     model = load_model(golden / "A" / "checkpoint")
     assert type(model.backbone).__name__ == "MistralForCausalLM"
     assert not hasattr(model.backbone.config, "max_thoughts")
@@ -68,7 +68,7 @@ def test_talk_head_has_the_stored_weights(golden: Path) -> None:
 
 
 def test_delimiters_are_found_by_name_in_any_order(published: Path) -> None:
-    """As in the real checkpoint, where the end token has the smaller id."""
+    """In the real checkpoint the end token has the smaller id."""
     _swap_delimiters(published)
     model = load_model(published)
     assert model.config is not None
@@ -77,7 +77,7 @@ def test_delimiters_are_found_by_name_in_any_order(published: Path) -> None:
 
 
 def test_bfloat16_in_shards(published: Path) -> None:
-    """As the real checkpoint lies on disk."""
+    """The real checkpoint is stored like this."""
     original = load_file(published / "model.safetensors")
     tensors = {name: tensor.bfloat16() for name, tensor in original.items()}
     (published / "model.safetensors").unlink()
@@ -163,7 +163,7 @@ def test_missing_thought_part(published: Path, edit_tensors: TensorEditor, name:
 
 
 def test_all_thought_parts_missing(published: Path, edit_tensors: TensorEditor) -> None:
-    """A config that speaks of thoughts without their tensors is damage, not a plain model."""
+    """A config with thoughts but without their tensors is an error, not a plain model."""
 
     def strip(tensors: dict[str, Tensor]) -> None:
         for name in [n for n in tensors if not n.startswith(("model.", "lm_head."))]:

@@ -1,4 +1,4 @@
-"""What is saved is what is loaded: every tensor bit for bit, every config."""
+"""Saving and loading keeps every tensor, bit for bit, and every config."""
 
 import json
 import stat
@@ -31,7 +31,7 @@ def assert_same(left: QuietStarModel, right: QuietStarModel) -> None:
 
 
 def _config(model: QuietStarModel) -> dict[str, Any]:
-    """Everything but the name, which says where a model was loaded from."""
+    """Compare everything except the name, which depends on where a model was loaded from."""
     values: dict[str, Any] = model.backbone.config.to_dict()
     del values["_name_or_path"]
     return values
@@ -136,7 +136,7 @@ def test_a_failed_save_leaves_no_files(
 
 
 def test_saved_files_are_as_readable_as_others(native: Path, tmp_path: Path) -> None:
-    """safetensors and mkdtemp make theirs private; another user's server must be able to read."""
+    """safetensors and mkdtemp create private files, but a server of another user must read them."""
     plain_file = tmp_path / "plain_file"
     plain_file.write_text("", encoding="utf-8")
     mode = stat.S_IMODE(plain_file.stat().st_mode)

@@ -1,4 +1,4 @@
-"""Which sampling settings a checkpoint recommends, and what its file may not say."""
+"""The sampling settings that a checkpoint recommends, and invalid values in its file."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,7 +21,7 @@ JsonEditor = Callable[..., None]
 
 @pytest.fixture
 def load_with(make_plain: ToyMaker, edit_json: JsonEditor) -> Callable[..., QuietStarModel]:
-    """Loads a plain model whose `generation_config.json` has these fields."""
+    """Load a plain model whose `generation_config.json` has these fields."""
 
     def load(**fields: Any) -> QuietStarModel:
         directory = make_plain()
@@ -34,7 +34,7 @@ def load_with(make_plain: ToyMaker, edit_json: JsonEditor) -> Callable[..., Quie
 def test_file_without_sampling_settings_recommends_nothing(
     load_with: Callable[..., QuietStarModel],
 ) -> None:
-    """Not even top_k = 50, which transformers fills in when it generates."""
+    """Not even top_k = 50, which transformers uses as its default."""
     assert sampling_defaults(load_with(do_sample=True, max_length=30)) == SamplingDefaults()
 
 

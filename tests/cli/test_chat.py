@@ -90,7 +90,7 @@ def test_rejected_turn_is_removed_from_the_conversation(fake_llm: Any) -> None:
 
 
 def test_chat_template_error_is_shown_as_one_line(fake_llm: Any) -> None:
-    """A template without a system role once ended the chat in a traceback."""
+    """A template without a system role used to end the chat with a traceback."""
 
     def refuse(*_: object, **__: object) -> list[int]:
         raise TemplateError("System role not supported")

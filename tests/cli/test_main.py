@@ -1,4 +1,4 @@
-"""The command group: found without importing, errors in one line."""
+"""The command group: commands are found without importing them, and errors are one line."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a person sees: the text in its place, thoughts dimmed, weights as shades."""
+"""Rendering in a terminal: text, dimmed thoughts, and mixing weights as shades."""
 
 from collections.abc import Callable
 

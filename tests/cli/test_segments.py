@@ -1,4 +1,4 @@
-"""Segments carry the whole text, cut where the tokens begin."""
+"""Segments contain the whole text, split at the offsets of the tokens."""
 
 from collections.abc import Callable
 
@@ -63,7 +63,7 @@ def test_tokens_cut_off_by_a_stop_string_have_no_text(make_thought: MakeThought)
 
 @given(st.data(), st.text("ab é\n", max_size=12), st.lists(st.integers(0, 14), max_size=8))
 def test_no_text_and_no_token_is_lost(data: st.DataObject, text: str, begins: list[int]) -> None:
-    """Whatever arrives when: text and tokens in any number of deltas, text cut off or not."""
+    """For any split of text and tokens into deltas, with or without text that is cut off."""
     offsets = [0, *sorted(begins)]
     thoughts = [
         Thought(
@@ -95,13 +95,13 @@ def test_no_text_and_no_token_is_lost(data: st.DataObject, text: str, begins: li
 
 @pytest.mark.parametrize("seed", range(4))
 def test_stream_of_the_real_engine(llm: LLM, seed: int) -> None:
-    """Random bytes: whole characters, broken ones, and text held back for a stop string."""
+    """Random bytes give whole and broken characters, and text held back for a stop string."""
     params = SamplingParams(
         max_tokens=40,
         seed=seed,
         temperature=2.0,
         stop=("no such text", " ab"),
-        logit_bias={EOS: -100},  # a special token, whose text is left out
+        logit_bias={EOS: -100},  # a special token, whose text is omitted
     )
     stream = SegmentStream()
     segments: list[Segment] = []

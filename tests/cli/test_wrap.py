@@ -1,4 +1,4 @@
-"""Streamed words are not torn, whatever pieces they come in."""
+"""Streamed words are not split across lines, in any pieces."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The engine thread: submissions, aborts, a full queue, the end."""
+"""The engine thread: submissions, aborts, a full queue, closing."""
 
 import queue
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def until_finished(news: News) -> list[RequestOutput]:
 
 
 def wait_until_idle(engine: AsyncEngine) -> None:
-    """An engine that still answers has handled all commands before."""
+    """Wait until the engine has handled all earlier commands."""
     news: News = queue.Queue()
     submit(engine, [request("last")], news.put)
     until_finished(news)
@@ -69,7 +69,7 @@ def test_a_full_queue_accepts_all_of_a_submission_or_nothing(engine: AsyncEngine
     with pytest.raises(QueueFullError) as caught:
         submit(engine, [request("c"), request("d", n=2)], news.put)
     assert caught.value.retry_after_s >= 1
-    submit(engine, [request("c"), request("d")], news.put)  # exactly what is left
+    submit(engine, [request("c"), request("d")], news.put)  # exactly the free capacity
     for name in "abcd":
         engine.abort(name)
     wait_until_idle(engine)
@@ -105,7 +105,7 @@ def test_an_error_in_a_listener_does_not_affect_the_others(engine: AsyncEngine) 
 
 
 def test_closing_ends_waiting_requests_with_an_error() -> None:
-    """It gave the error of an engine that died, and a server that stopped said that it had."""
+    """The error must differ from that of an engine that died."""
     thread = AsyncEngine(LLMEngine(make_toy().model))
     news: News = queue.Queue()
     submit(thread, [request("a", max_tokens=250)], news.put)

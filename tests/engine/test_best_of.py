@@ -1,4 +1,4 @@
-"""`best_of` candidates, and who chooses among them."""
+"""`best_of` candidates, and how the best are chosen."""
 
 import math
 
@@ -14,7 +14,7 @@ PROMPT = [72, 105, 33, 1, 200, 14, 9]
 
 
 class MostOfTokenRanker:
-    """Likes completions with high token ids."""
+    """Prefers completions with high token ids."""
 
     def score(self, output: CompletionOutput) -> float:
         return float(sum(output.token_ids))
@@ -27,7 +27,7 @@ def llm() -> LLM:
 
 @pytest.fixture(scope="module")
 def candidates(llm: LLM) -> list[CompletionOutput]:
-    """Five completions in the order of their seeds."""
+    """Five completions, ordered by seed."""
     return complete(llm, n=5)
 
 
@@ -71,7 +71,7 @@ def test_a_candidate_does_not_depend_on_the_number_of_candidates(
 
 
 def test_all_candidates_keep_their_order(candidates: list[CompletionOutput]) -> None:
-    """A stream of `n` completions has the order of their seeds, and the whole has the same."""
+    """If all are returned, they are ordered by seed, as in a stream."""
     assert token_ids(best_outputs(candidates, 5, MeanLogprobRanker())) == token_ids(candidates)
     assert sorted(candidates, key=mean_logprob, reverse=True) != candidates
 
@@ -93,7 +93,7 @@ def test_best_of_cannot_be_streamed(llm: LLM) -> None:
     with pytest.raises(RequestError, match="cannot be streamed") as caught:
         next(llm.stream(PROMPT, SamplingParams(best_of=2)))
     assert caught.value.param == "best_of"
-    llm.close()  # nothing was left open
+    llm.close()  # fails if a request is open
 
 
 def test_best_of_equal_to_n_can_be_streamed(llm: LLM, candidates: list[CompletionOutput]) -> None:

@@ -1,4 +1,4 @@
-"""What a server's options change of the engine it starts."""
+"""How `EngineArgs` affect the engine that is created."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""An error in a step ends the requests it concerns; the others get what they would have got."""
+"""An error in a step ends the requests of that step; the outputs of the others do not change."""
 
 import queue
 import weakref
@@ -40,13 +40,13 @@ def request(name: str, length: int = 3, **fields: object) -> EngineRequest:
 
 
 class FailingPasses:
-    """Passes that do all their work, and fail then: the first is number 1."""
+    """Makes passes with chosen numbers (from 1) fail after all of their work."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         self.error = error
         self.numbers: set[int] = set()
         self.requests: set[str] = set()
-        """Who was in a pass that failed."""
+        """Names of the requests that were in a failed pass."""
         self.done = 0
         run, schedule = ModelRunner.run, Scheduler.schedule
         names: set[str] = set()
@@ -82,7 +82,7 @@ def thread() -> Iterator[AsyncEngine]:
 
 
 def run(requests: Iterable[EngineRequest], **config: Any) -> tuple[Texts, set[str]]:
-    """The tokens of the requests that came to their end, and the names of those that failed."""
+    """The tokens of the requests that finished, and the names of those that failed."""
     engine = LLMEngine(make_toy().model, EngineConfig(**config))
     for one in requests:
         engine.add_request(engine.admission.admit(one))
@@ -96,12 +96,12 @@ def run(requests: Iterable[EngineRequest], **config: Any) -> tuple[Texts, set[st
             for output in news.outputs:
                 texts.setdefault((news.request_id, output.index), []).extend(output.token_ids)
     engine.check_idle()
-    assert len(set(failed)) == len(failed), "told once"
+    assert len(set(failed)) == len(failed), "a request failed twice"
     return {key: text for key, text in texts.items() if key[0] not in failed}, set(failed)
 
 
 def submit(thread: AsyncEngine, names: str) -> dict[str, News]:
-    """Each on its own, before the engine takes a step."""
+    """Submit the requests one by one, before the engine runs a step."""
     news: dict[str, News] = {name: queue.Queue() for name in names}
     with thread._changed:
         for name, inbox in news.items():
@@ -138,7 +138,7 @@ def test_requests_outside_a_failed_pass_are_unaffected(number: int, passes: Fail
 def test_an_error_in_output_processing_ends_only_its_request(
     method: str, max_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with a tokenizer that knows fewer ids than the model has rows."""
+    """For example, a tokenizer can have fewer ids than the model has rows."""
     fields = {"max_tokens": max_tokens}
     requests = [request("a"), request("bad", n=2, **fields), request("b", n=2, **fields)]
     want, _ = run(requests)
@@ -158,7 +158,7 @@ def test_an_error_in_output_processing_ends_only_its_request(
 def test_the_engine_continues_after_out_of_memory(
     thread: AsyncEngine, passes: FailingPasses, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It once ended every request and the server, of which a restart was the only way out."""
+    """It used to end all requests and the server."""
     passes.numbers = {1}
     news = submit(thread, "abc")
     told = last(news["a"])
@@ -218,14 +218,14 @@ def test_a_device_failure_ends_the_engine(
 def test_wrong_block_accounting_ends_the_engine(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = {1}
     blocks = thread._engine._scheduler.blocks
-    blocks.grow(blocks.open_table(), 1)  # held by nobody
+    blocks.grow(blocks.open_table(), 1)  # a table without an owner
     news = submit(thread, "ab")
     assert all(isinstance(last(inbox), EngineDeadError) for inbox in news.values())
     assert_dead(thread)
 
 
 def test_a_failure_does_not_keep_the_tensors_of_its_pass() -> None:
-    """What waits for its answer would hold the memory that the next pass needs."""
+    """Otherwise the stored error would keep memory that the next pass needs."""
 
     def fail() -> None:
         logits = torch.zeros(3)
@@ -252,7 +252,7 @@ def assert_dead(thread: AsyncEngine) -> None:
 def test_every_stream_of_a_failed_step_raises_the_error(
     fails_first: str, passes: FailingPasses
 ) -> None:
-    """One that another stream's step had ended would wait for ever."""
+    """A stream must not wait forever if the step of another stream ended it."""
     llm = LLM(model=make_toy().model)
     streams = {name: llm.stream([1, 2, 3]) for name in ("first", "second")}
     for stream in streams.values():

@@ -1,4 +1,4 @@
-"""What a user of `LLM` sees: shapes, stops, limits, refusals."""
+"""The behaviour of `LLM`: shapes, stops, limits, errors."""
 
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_there_is_one_thought_for_each_token(llm: LLM) -> None:
 
 
 def test_thoughts_are_lists_of_ids_as_in_a_trace(llm: LLM) -> None:
-    """A tuple, which equals no list, once stood beside the visible tokens' list."""
+    """They used to be tuples, while the visible tokens are a list."""
     output = llm.generate([PROMPT], greedy())[0].outputs[0]
     trace = llm.model.think(torch.tensor([PROMPT + output.token_ids[:-1]]))
     thoughts = [thought.thought_token_ids for thought in output.thoughts]
@@ -52,7 +52,7 @@ def test_a_text_prompt_is_tokenised(llm: LLM) -> None:
 
 @pytest.mark.parametrize("shape", [(-1,), (1, -1)])
 def test_a_prompt_may_be_an_array(llm: LLM, shape: tuple[int, ...]) -> None:
-    """A TypeError once."""
+    """Arrays used to raise a TypeError."""
     prompt: Any = np.array(PROMPT).reshape(shape)
     from_array = llm.generate(prompt, greedy())[0]
     assert from_array.prompt_token_ids == PROMPT
@@ -61,7 +61,7 @@ def test_a_prompt_may_be_an_array(llm: LLM, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("prompt", [[[65.7, 66]], [65, "a"], np.array([65.0]), [None]])
 def test_a_prompt_that_is_neither_text_nor_integers_is_rejected(llm: LLM, prompt: Any) -> None:
-    """A fraction was once cut off without a word, and the others were a TypeError."""
+    """Fractions used to be truncated silently, and the others raised a TypeError."""
     with pytest.raises(RequestError, match="a string or a list of integer token ids") as caught:
         llm.generate(prompt, greedy())
     assert caught.value.param == "prompt"
@@ -85,7 +85,7 @@ def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
 
 
 def test_several_streams_and_calls_can_be_open_at_once(llm: LLM) -> None:
-    """News of another request once got lost, or ended the call with a KeyError."""
+    """Deltas of another request used to get lost, or to raise a KeyError."""
     alone = llm.generate([PROMPT], greedy())[0].outputs[0]
     first, second = (llm.stream(PROMPT, greedy()) for _ in range(2))
     got: list[list[int]] = [[], []]
@@ -190,7 +190,7 @@ def test_without_max_tokens_the_output_fills_the_context() -> None:
 
 
 def test_no_draft_is_fed_after_the_last_token() -> None:
-    """Drafts after the last token cost rows and blocks: 23 rows, not 9, with thoughts of 4."""
+    """Drafts after the last token would cost rows and blocks: 23 rows instead of 9 here."""
 
     def rows(speculation: Speculation) -> int:
         one = LLM(model=make_toy().model, speculation=speculation)
@@ -241,7 +241,7 @@ def test_without_max_tokens_a_small_pool_is_filled() -> None:
 
 
 def test_nan_of_one_request_does_not_reach_later_users_of_its_blocks() -> None:
-    """A NaN left in a freed slot once got through the masks of whoever came next."""
+    """A NaN in a freed slot used to reach later requests through their masks (0 * NaN)."""
     toy = make_toy()
     llm = LLM(model=toy.model, num_blocks=12, block_size=4)
     before = llm.generate([PROMPT], greedy())[0].outputs[0].token_ids
@@ -272,8 +272,8 @@ def test_nan_of_one_request_does_not_reach_later_users_of_its_blocks() -> None:
 def test_a_huge_integer_is_rejected_with_a_short_message(
     llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
-    """Most were repeated digit by digit; `max_tokens` had one digit more than Python writes, once
-    the prompt was added, and was no RequestError at all."""
+    """The message must not repeat all digits. The sum of `max_tokens` and the prompt length used to
+    have more digits than Python can print, which raised a ValueError."""
     with pytest.raises(RequestError) as caught:
         llm.generate([prompt], greedy(**fields))
     assert caught.value.param == param
@@ -323,7 +323,7 @@ def test_errors_of_sampling_params_name_the_field(fields: dict[str, Any]) -> Non
 
 
 def test_numpy_numbers_are_accepted(llm: LLM) -> None:
-    """`seed must be an integer in ..., got np.int64(3)` was once the answer."""
+    """`seed=np.int64(3)` used to be rejected."""
     given: dict[str, Any] = {
         "seed": np.int64(3),
         "max_tokens": np.int32(4),
@@ -346,7 +346,7 @@ def test_numpy_numbers_are_accepted(llm: LLM) -> None:
 
 @pytest.mark.parametrize("params", [{"max_tokens": 2}, [{"max_tokens": 2}], 5, "x", [None]])
 def test_values_that_are_not_sampling_params_are_rejected(llm: LLM, params: Any) -> None:
-    """The answer was once an AttributeError: 'str' object has no attribute 'logit_bias'."""
+    """They used to raise an AttributeError."""
     with pytest.raises(RequestError, match="must be SamplingParams") as caught:
         llm.generate(["a"], params)
     assert caught.value.param == "sampling_params"
@@ -354,7 +354,7 @@ def test_values_that_are_not_sampling_params_are_rejected(llm: LLM, params: Any)
 
 @pytest.mark.parametrize("as_given", [str, Path])
 def test_model_accepts_a_path_to_load(as_given: Callable[[Path], Any]) -> None:
-    """vLLM's spelling; an AttributeError once."""
+    """As in vLLM; it used to raise an AttributeError."""
     llm = LLM(model=as_given(GOLDEN_A), dtype="float32", device="cpu")
     assert llm.model_info.name == "checkpoint"
     assert llm.model.dtype == torch.float32

@@ -33,7 +33,7 @@ def processor(
 
 
 def push(output: OutputProcessor, token_ids: Sequence[int]) -> CompletionOutput:
-    """The delta after some tokens; all must be taken before the output ends."""
+    """Add tokens and return the delta; the output must not end before the last token."""
     for count, token_id in enumerate(token_ids, 1):
         output.seq.wavefront.token_ids.append(token_id)
         lane = Lane(anchor=0, num_thought_tokens=2, thought=[token_id, token_id])
@@ -45,13 +45,13 @@ def push(output: OutputProcessor, token_ids: Sequence[int]) -> CompletionOutput:
 
 
 def byte_ids(raw: bytes) -> list[int]:
-    """Token ids of any bytes; the tokenizer numbers its bytes in an order of its own."""
+    """The token ids of these bytes. The ids of the tokenizer differ from the byte values."""
     return [BYTE_IDS[byte] for byte in raw]
 
 
 def _byte_ids() -> list[int]:
     alphabet = byte_tokenizer().backend_tokenizer.get_vocab()
-    # GPT-2's alphabet: printable bytes stand for themselves, the others for 256, 257, ...
+    # GPT-2's alphabet: printable bytes are themselves, the others are characters 256, 257, ...
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}
@@ -63,7 +63,7 @@ BYTE_IDS = _byte_ids()
 
 
 def character_of_each_byte(raw: bytes) -> list[int]:
-    """Index of the character that each byte belongs to, U+FFFD counted as decoders write it."""
+    """Index of the character that each byte belongs to, with U+FFFD as decoders emit it."""
     return [len(raw[: end + 1].decode(errors="replace")) - 1 for end in range(len(raw))]
 
 
@@ -76,7 +76,7 @@ def test_all_tokens_of_a_character_have_its_offset() -> None:
 
 
 def test_bytes_of_no_character_have_offsets_too() -> None:
-    """A lone first byte, then a word, once had the word begin at the byte."""
+    """After a lone first byte, a word used to have the offset of that byte."""
     delta = push(processor(), byte_ids(b"a\xffb\xc3(\xc3\xc3\xa9\xf0\x9fz"))
     assert delta.text == "a\ufffdb\ufffd(\ufffd\u00e9\ufffdz"
     assert delta.token_offsets == [0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8]

@@ -1,4 +1,4 @@
-"""Packed weights give the same bits, and step aside when they no longer hold.
+"""Packed weights give the same bits, and are not used after the weights change.
 
 One test needs oneDNN's bfloat16 kernel. The others put a counting stand-in in its place, so that
 they test the choice between the packed and the plain path on every CPU.
@@ -21,7 +21,7 @@ HAS_KERNEL = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 @dataclass
 class StandIn:
-    """A kernel that computes what torch does, plus an error, from the weights it packed."""
+    """A fake kernel that computes the same as torch, plus an error, from its packed weights."""
 
     num_calls: int = 0
     error: float = 0.0

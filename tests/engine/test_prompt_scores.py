@@ -1,4 +1,4 @@
-"""Prompt scores are the oracle's, however the pool and the chunks cut them."""
+"""Prompt scores equal the oracle's, for all pool and chunk sizes."""
 
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ def test_prompt_scores_equal_the_oracles(engine: dict[str, Any], num_thought_tok
         least = float(logprobs[anchor].topk(4).values[-1])
         others = set(entry) - {PROMPT[anchor + 1]}
         assert 3 <= len(others) <= 4
-        # Rounding may make the fifth token the fourth.
+        # Rounding may swap the fourth and the fifth token.
         assert all(float(logprobs[anchor, other]) > least - NEAR_TIE for other in others)
         for token_id, logprob in entry.items():
             want = float(logprobs[anchor, token_id])
@@ -90,8 +90,8 @@ def test_a_prompt_with_several_completions_is_scored_once() -> None:
 def test_an_output_does_not_end_before_the_prompt_is_scored(
     speculation: Literal["auto", "off"],
 ) -> None:
-    """A confident last anchor decides at once. Where that ended the output, the thoughts of earlier
-    positions were dropped with it, and the request waited for their scores for ever."""
+    """A confident last anchor decides at once. If that ended the output, the thoughts at earlier
+    positions used to be dropped, and the request waited for their scores forever."""
     engine = LLMEngine(make_toy().model, EngineConfig(speculation=speculation))
     prompt = [197, 215, 20, 132, 248]
     params = SamplingParams(

@@ -1,4 +1,4 @@
-"""Which settings a request gets that says nothing: the checkpoint's, then those of the class."""
+"""Defaults of a request: the checkpoint's settings, then those of the class."""
 
 import dataclasses
 
@@ -24,13 +24,13 @@ def test_given_values_override_the_checkpoint_and_its_values_the_class_defaults(
 @pytest.mark.parametrize(
     ("checkpoint", "temperature", "given", "resolved"),
     [
-        (0.5, 1.0, 0.8, 0.8),  # the request's own comes first
-        (0.5, 0.0, 0.8, 0.8),  # also where the text is greedy
+        (0.5, 1.0, 0.8, 0.8),  # the request's value wins
+        (0.5, 0.0, 0.8, 0.8),  # also if the text is greedy
         (0.5, 1.0, 0.0, 0.0),
         (0.5, 0.0, None, 0.0),
         (0.5, 1e-7, None, 0.0),  # counts as greedy
         (0.5, 0.2, None, 0.5),
-        (0.0, 0.2, None, 0.0),  # 0 is a setting, not a missing one
+        (0.0, 0.2, None, 0.0),  # 0 is a value, not a missing one
         (None, 0.2, None, 1.0),
     ],
 )
@@ -47,7 +47,7 @@ def test_thought_temperature_is_resolved(
 
 @pytest.fixture(scope="module")
 def model() -> QuietStarModel:
-    """A checkpoint that recommends greedy text, and greedy thoughts for texts that are not."""
+    """A checkpoint that recommends greedy text, and greedy thoughts for sampled text."""
     model = make_toy().model
     model.backbone.generation_config.temperature = 0.0
     model.backbone.generation_config.repetition_penalty = 1.5
@@ -78,7 +78,7 @@ def test_the_checkpoints_settings_are_used_without_params(llm: LLM) -> None:
 
 
 def test_given_params_are_used_unchanged(llm: LLM, plain_llm: LLM) -> None:
-    """The checkpoint's penalty is no part of params that a caller made."""
+    """The checkpoint's penalty is not added to params that the caller created."""
     params = SamplingParams(temperature=0.0)
     assert tokens_and_thoughts(llm, params) == tokens_and_thoughts(plain_llm, params)
     assert tokens_and_thoughts(llm, params) != tokens_and_thoughts(llm, None)

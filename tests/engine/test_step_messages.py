@@ -1,4 +1,4 @@
-"""A step is a message: it can be written down, and another process computes the same from it."""
+"""A step is a message: it can be recorded, and another process gets the same result from it."""
 
 import pickle
 import subprocess
@@ -43,7 +43,7 @@ REQUESTS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What an engine asked its runner, and what it was answered."""
+    """The steps that an engine gave to its runner, and their results."""
 
     recording: Recording
     results: list[bytes]
@@ -51,7 +51,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    """A run that has served all of the requests."""
+    """A run in which all requests finished."""
     engine = LLMEngine(make_toy("mistral").model, CONFIG)
     batches, results = [], []
     run_step = engine._runner.run
@@ -93,7 +93,7 @@ def test_another_process_gets_the_same_results_from_recorded_steps(
 
 
 def test_the_recorded_steps_contain_every_kind_of_work(run: Run) -> None:
-    """The test above would mean little for steps that only prefill."""
+    """Otherwise the test above would prove little."""
     batches = [msgspec.msgpack.decode(each, type=StepBatch) for each in run.recording.batches]
     picks = [pick for batch in batches for pick in batch.base_picks + batch.target_picks]
     assert any(batch.target_picks and batch.thought_picks for batch in batches)

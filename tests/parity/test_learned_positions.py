@@ -1,4 +1,4 @@
-"""A model with a table of positions: thoughts use it too, and never run past its end."""
+"""A model with learned positions: thoughts use the table too, and never exceed it."""
 
 import pytest
 import torch

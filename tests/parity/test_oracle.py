@@ -58,7 +58,7 @@ def assert_close(got: np.ndarray, want: np.ndarray) -> None:
 
 def test_delimiters_are_never_sampled_in_thoughts_and_masked_in_the_output() -> None:
     toy = make_toy()
-    with torch.no_grad():  # a model that would love to say the delimiters
+    with torch.no_grad():  # a model whose most likely tokens are the delimiters
         toy.model.backbone.lm_head.weight[[START_ID, END_ID]] *= 50
     ids, _ = padded([PROMPTS[0]])
     trace = toy.model.think(ids, temperature=1.0)
@@ -103,7 +103,7 @@ def test_an_invalid_batch_is_rejected(ids: object, mask: object, param: str) -> 
     ],
 )
 def test_an_invalid_setting_is_rejected(fields: dict[str, Any]) -> None:
-    """A fraction was once taken for a seed, and True for a thought of one token."""
+    """Fractions used to be accepted as a seed, and True as a thought length."""
     ids, _ = padded([PROMPTS[1]])
     with pytest.raises(RequestError, match=f"^{next(iter(fields))} must be a") as caught:
         make_toy().model.think(ids, **fields)

@@ -1,4 +1,4 @@
-"""The oracle's attention and logits are made in pieces; the pieces must not show."""
+"""The oracle computes attention and logits in chunks; the chunks must not change the result."""
 
 import pytest
 import torch

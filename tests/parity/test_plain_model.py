@@ -1,4 +1,4 @@
-"""Without a thought, or with one of weight 0, the model is the plain language model."""
+"""Without a thought, or with mixing weight 0, the model equals the plain language model."""
 
 import pytest
 import torch

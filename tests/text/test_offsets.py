@@ -1,4 +1,4 @@
-"""Where tokens begin in the text of outputs, with several kinds of tokenizers."""
+"""Offsets of tokens in the text of outputs, with several kinds of tokenizers."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -33,7 +33,7 @@ def llm_with(kind: str) -> LLM:
 
 
 def params_for(kind: str, **fields: Any) -> SamplingParams:
-    """Hot sampling among the tokens that the tokenizer knows."""
+    """Sampling at a high temperature among the tokens that the tokenizer has."""
     size = len(TOKENIZERS[kind]())
     biases = None if kind == "byte" else dict.fromkeys(range(size), 60.0)
     given: dict[str, Any] = {"max_tokens": NUM_TOKENS, "ignore_eos": True, "temperature": 2.0}
@@ -41,7 +41,7 @@ def params_for(kind: str, **fields: Any) -> SamplingParams:
 
 
 def assert_cuts(output: CompletionOutput) -> None:
-    """One offset for each token, never decreasing; cut at them, the text is whole."""
+    """Each token has an offset, offsets never decrease, and the pieces between join to the text."""
     offsets = output.token_offsets
     assert len(offsets) == len(output.token_ids)
     assert offsets == sorted(offsets)
@@ -58,7 +58,7 @@ def test_offsets_split_the_text_at_its_tokens(kind: str, skip: bool) -> None:
     params = params_for(kind, skip_special_tokens=skip)
     output = llm.generate([BYTE_PROMPT if kind == "byte" else PROMPT], params)[0].outputs[0]
     assert_cuts(output)
-    if kind != "byte":  # every token has whole characters, and they stand where it begins
+    if kind != "byte":  # every token has whole characters, which are at its offset
         text = TokenText(llm.tokenizer)
         special = set(llm.tokenizer.all_special_ids) if skip else set()
         for token_id, begin in zip(output.token_ids, output.token_offsets, strict=True):
@@ -99,7 +99,7 @@ def test_deltas_join_to_the_whole_output(fields: dict[str, Any]) -> None:
             assert len(part.token_offsets) == len(part.token_ids)
             joined[part.index].extend(part)
     for got, expected in zip(joined, whole, strict=True):
-        # Sums of float32 values in Python's floats, added piece by piece: another order.
+        # The sums are computed in another order.
         assert got.cumulative_logprob == pytest.approx(expected.cumulative_logprob, abs=1e-9)
         got.cumulative_logprob = expected.cumulative_logprob
         assert got == expected

@@ -1,4 +1,4 @@
-"""Stop strings are found wherever the pieces are cut, and nothing of them leaks before."""
+"""Stop strings are found in any pieces, and no part of them is emitted early."""
 
 import random
 
@@ -24,10 +24,10 @@ def run(
     ("text", "stop", "shown", "found"),
     [
         ("hello STOP more", ("STOP",), "hello ", "STOP"),
-        ("AAAB", ("AAB",), "A", "AAB"),  # an overlap with its own beginning
+        ("AAAB", ("AAB",), "A", "AAB"),  # overlaps with its own start
         ("no stop here", ("xyz",), "no stop here", None),
         ("ends in ST", ("STOP",), "ends in ST", None),
-        ("abc", ("c", "bc"), "a", "bc"),  # both end here; the longer begins first
+        ("abc", ("c", "bc"), "a", "bc"),  # both end here; the longer one begins first
         ("abcd", ("abcd", "b"), "a", "b"),  # "b" is complete before "abcd" is
         ("\u65e5\u672c\u8a9e\u3002x", ("\u3002",), "\u65e5\u672c\u8a9e", "\u3002"),
         ("STOP", ("STOP",), "", "STOP"),

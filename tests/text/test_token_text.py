@@ -1,4 +1,4 @@
-"""Incremental text equals the whole text, and never shows half a character."""
+"""The pieces of an output join to its text, and never contain half a character."""
 
 import random
 from functools import partial
@@ -23,7 +23,7 @@ def detokenizer(
 
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
-    """Like SentencePiece: a word carries its space, and a text's first space is dropped."""
+    """Like SentencePiece: a word includes its space, and the first space of a text is dropped."""
     vocab = {"<unk>": 0, "\u2581hello": 1, "\u2581world": 2, "!": 3, "a": 4}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -32,7 +32,7 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def stripping_tokenizer() -> PreTrainedTokenizerFast:
-    """Like Mistral's: the decoder writes spaces, and drops one at the beginning."""
+    """Like Mistral's: the decoder emits spaces, and drops one at the start."""
     vocab = {"<s>": 0, "</s>": 1, "<unk>": 2, "\u2581b": 3, "\u2581cat": 4, "a": 5}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.decoder = decoders.Sequence(
@@ -86,7 +86,7 @@ def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None
 
 
 def test_a_space_after_a_skipped_token_is_kept() -> None:
-    """The skipped token was all that the next one was decoded behind, as if it began the text."""
+    """The next token used to be decoded as the start of the text."""
     token_text = TokenText(stripping_tokenizer())
     token_ids = [1, 3, 1, 4, 1, 1, 3, 4]
     growing = detokenizer(token_text, [0])
@@ -100,7 +100,7 @@ def test_a_single_token_keeps_its_space() -> None:
 
 
 def test_replacement_characters_in_the_text_do_not_hold_it_back() -> None:
-    """U+FFFD itself ends like half a character; a text of them once came only at its end."""
+    """U+FFFD itself looks like half a character; such a text used to be held back until its end."""
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
     token_ids = token_text.encode("\ufffd" * 20)

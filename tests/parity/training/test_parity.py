@@ -1,4 +1,4 @@
-"""`python -m qstar_train.parity`: what passes, what fails, and what each failure says."""
+"""`python -m qstar_train.parity`: what passes, what fails, and the messages of failures."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def copy_golden(directory: Path, names: list[str], spoil: Spoil) -> None:
 
 
 def compare_perturbed(directory: Path, key: str) -> float:
-    """The largest deviation after one thing of the only case was multiplied by 1.0005.
+    """The largest deviation after one stored value of the only case was multiplied by 1.0005.
 
     Args:
         key: of a tensor, or of a value in the JSON, with `.3` or `.name` for a part of it.
@@ -144,14 +144,14 @@ def test_every_golden_training_case_agrees() -> None:
 def test_any_number_of_thought_and_talk_tokens_and_passes_agrees(
     tmp_path: Path, recipe: Recipe
 ) -> None:
-    """`max_thoughts` is n_ahead + n_ahead_talk + 1: no length follows from it alone."""
+    """`max_thoughts` is n_ahead + n_ahead_talk + 1, so neither length follows from it alone."""
     write_vectors(tmp_path, recipe, *padded_rows([8, 5, 1], seed=0))
     assert_agrees(tmp_path)
 
 
 def test_eos_inside_a_row_is_not_a_label(tmp_path: Path) -> None:
-    """The paper pads with eos and gives labels of that id no loss; they are attended to all the
-    same. Here one is a talk token, one the last token, one has padding behind it."""
+    """The paper pads with eos and ignores labels with that id, but tokens attend to them. Here one
+    eos is a talk token, one is the last token, and one has padding after it."""
     ids, mask = padded_rows([9, 6], seed=0)
     ids[0, 4] = ids[0, 8] = ids[1, 5] = PAD_ID
     write_vectors(tmp_path, Recipe(n_ahead_talk=3), ids, mask)
@@ -178,12 +178,12 @@ def test_a_wrong_token_fails(tmp_path: Path, column: int) -> None:
 def test_identical_passes_leave_only_rounding_in_the_policy_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A reward minus the mean of three like it is 0 but for rounding, times 1e6 in the total."""
+    """A reward minus the mean of equal rewards is only rounding, times 1e6 in the total."""
     recipe = Recipe(n_passes=3, rule="argmax")
     write_vectors(tmp_path, recipe, *padded_rows([9, 6], seed=0))
     content = json.loads((tmp_path / "train.json").read_text())
     (values,) = content["cases"].values()
-    # What three float32 passes may leave, on whatever machine this runs.
+    # The rounding error of three float32 passes, on any machine.
     values["dqn_loss_list"], values["dqn_loss"] = [3e-7, 1e-7], 2e-7
     values["loss_total"] = values["loss_ce_only"] + 0.2
     (tmp_path / "train.json").write_text(json.dumps(content))
@@ -213,7 +213,7 @@ def test_a_real_deviation_fails_even_if_advantages_are_only_rounding(
 
 
 def test_the_mean_reward_may_cancel_to_rounding(tmp_path: Path) -> None:
-    """What rounding does to rewards is more than the tolerance of such a mean."""
+    """The rounding error of rewards exceeds the tolerance of such a mean."""
     write_vectors(tmp_path, Recipe(n_ahead=4, n_ahead_talk=1), *padded_rows([6, 4], seed=174))
     content = json.loads((tmp_path / "train.json").read_text())
     ((name, values),) = content["cases"].items()
@@ -351,7 +351,7 @@ def test_parity_fails_if_nothing_was_compared(
     code: int,
     message: str,
 ) -> None:
-    """NaN in one case was overwritten by the next; what was missing left no row, and passed."""
+    """NaN in one case used to be overwritten by the next, and missing values used to pass."""
     copy_golden(tmp_path, CASES, spoil)
     assert run(tmp_path, monkeypatch) == code
     assert message in capsys.readouterr().err
