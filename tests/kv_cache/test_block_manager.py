@@ -1,4 +1,4 @@
-"""Blocks are neither lost nor given out twice, whatever the order of operations."""
+"""Blocks are neither lost nor allocated twice, for any order of operations."""
 
 import random
 
@@ -11,7 +11,7 @@ BLOCK_SIZE = 4
 
 
 class Model:
-    """What the block manager should hold, kept in the simplest way: a list for each open table."""
+    """A simple model of the block manager: a list of blocks for each open table."""
 
     def __init__(self) -> None:
         self.manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
@@ -141,7 +141,7 @@ def test_the_number_of_blocks_is_rounded_up(num_slots: int, num_blocks: int) -> 
 
 @pytest.mark.parametrize("fault", ["lost", "free and held", "references"])
 def test_the_integrity_check_detects_errors(fault: str) -> None:
-    """The tests above rely on it, so it must fail where the books are wrong."""
+    """The tests above rely on the check, so it must fail if the accounting is wrong."""
     manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
     table = filled(manager, 8)
     if fault == "lost":

@@ -1,4 +1,4 @@
-"""All rows at once give what each row gives by definition, whatever its batch mates."""
+"""Processing all rows at once equals the definition for each row, for any batch."""
 
 import math
 import random
@@ -63,7 +63,7 @@ def test_any_mix_of_settings_equals_the_definition(vocab_size: int, seed: int) -
     ("vocab_size", "seed"), [(SMALL, i) for i in range(12)] + [(LARGE, i) for i in range(4)]
 )
 def test_a_row_is_the_same_alone_and_in_a_batch(vocab_size: int, seed: int) -> None:
-    """Bit for bit: one unit in the last place can move a filter's border or an argmax."""
+    """Bit for bit, because one unit in the last place can change a filter or an argmax."""
     logits, picks = draw_batch(seed, vocab_size)
     together = process_logits(logits, picks)
     tokens = sample_visible(logits, picks, base_logits=logits[:0], mixing_weights=[])
@@ -76,7 +76,7 @@ def test_a_row_is_the_same_alone_and_in_a_batch(vocab_size: int, seed: int) -> N
 
 @pytest.mark.usefixtures("num_threads")
 def test_the_number_of_rows_does_not_change_a_row() -> None:
-    """Kernels choose their order of sums by the shape; these are the shapes around their steps."""
+    """Kernels choose the order of additions by shape; these are the shapes where it may change."""
     logits = draw_logits(1, LARGE, seed=3)
     pick = VisiblePick(row=0, seed=0, position=0, temperature=0.8, top_k=900, top_p=0.9, min_p=0.01)
     whole = process_logits(logits, [pick])
@@ -126,7 +126,7 @@ def test_tokens_that_tie_with_the_last_kept_one_are_kept(
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 1 - 1e-7])
 def test_a_flat_distribution_needs_more_than_the_first_candidates(top_p: float) -> None:
-    """More than 1,024 tokens reach `top_p`, next to a row where few do."""
+    """One row needs more than 1,024 tokens to reach `top_p`, another row only a few."""
     flat = -torch.arange(LARGE, dtype=torch.float32) * 1e-5
     steep = -torch.arange(LARGE, dtype=torch.float32) * 0.1
     picks = [VisiblePick(row=0, seed=0, position=0, temperature=1.0, top_p=top_p)] * 2

@@ -16,7 +16,7 @@ PICK = VisiblePick(row=0, seed=4, position=9)
 LOGITS = draw_logits(3, VOCAB_SIZE, seed=1)
 LOGPROBS = LOGITS.double().log_softmax(-1)
 ROUNDING = 1e-5
-"""Of a log-probability of at most about 30, in float32: some units of 2**-24 of that."""
+"""Tolerance of log-probabilities up to about 30 in float32: some units of 2**-24 of that."""
 
 
 def of_base(*picks: VisiblePick) -> list[SampledToken]:
@@ -44,7 +44,7 @@ def test_a_known_token_is_scored_and_not_picked() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5, 20])
 def test_the_most_likely_tokens_come_best_first(count: int) -> None:
-    """As many as the pick asks for, also where another row asks for more."""
+    """As many as the pick requests, even if another row requests more."""
     token, other = of_base(replace(PICK, num_top_logprobs=count), replace(PICK, num_top_logprobs=7))
     values = [value for _, value in token.top_logprobs]
     assert len(values) == count
@@ -83,7 +83,7 @@ def test_mixed_rows_follow_base_rows_and_have_weight_and_base_logprob() -> None:
 
 
 def test_equal_distributions_give_draft_and_target_the_same_token() -> None:
-    """What makes a draft worth feeding, at any temperature and with any filter."""
+    """This holds at any temperature and with any filter; drafts rely on it."""
     for seed in range(50):
         pick = replace(PICK, seed=seed, temperature=1.5, top_k=40, top_p=0.9)
         tokens = sample_visible(

@@ -1,4 +1,4 @@
-"""The rows and picks of small steps, every number written out by hand.
+"""The rows and picks of small steps, with all numbers written by hand.
 
 Blocks hold four slots. With two thought tokens a lane has four slots: start, c_1, c_2, end.
 """
@@ -68,7 +68,7 @@ def test_a_chunk_of_prefill_reads_nothing() -> None:
 
 
 def test_in_steady_state_every_lane_advances_and_a_new_one_opens() -> None:
-    """Lanes at x_4 (ends now) and at draft d_5 (in its middle); draft d_6 is fed."""
+    """There are lanes at x_4 (ends now) and at draft d_5 (in its middle); draft d_6 is fed."""
     pool = Pool()
     seq = pool.sequence(PROMPT)  # blocks 0 and 1
     ending = pool.lane(seq, 4, [31, 32])  # block 2

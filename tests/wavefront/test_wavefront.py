@@ -1,4 +1,4 @@
-"""Drafts, their verification, and what a wrong draft takes with it."""
+"""Drafts, their verification, and the roll-back after a wrong draft."""
 
 import pytest
 
