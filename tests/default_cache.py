@@ -1,4 +1,4 @@
-"""One build of the default model for all tests of a run, in whichever worker they are."""
+"""Builds the default model once for all tests of a run, in any worker."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far two float32 computations of the same numbers may lie apart.
+"""Tolerances for two float32 computations of the same numbers.
 
 float32 rounds each operation to a relative ROUNDOFF. Kernels of different CPUs, batch shapes and
 thread counts add the same terms in different orders, so each addition of a sum rounds differently.

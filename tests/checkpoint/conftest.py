@@ -1,4 +1,4 @@
-"""Toy checkpoints of every kind, made from the golden tokenizer and random weights."""
+"""Toy checkpoints of every format, with the golden tokenizer and random weights."""
 
 import json
 import shutil
@@ -87,7 +87,7 @@ def make_plain(
     toy_backbone: Callable[..., PreTrainedModel],
     plain_tokenizer: PreTrainedTokenizerBase,
 ) -> ToyMaker:
-    """Saves a plain toy model and gives its directory."""
+    """Saves a plain toy model and returns its directory."""
 
     def make(model_type: str = "llama", *, name: str = "plain", **settings: Any) -> Path:
         directory = tmp_path / name
@@ -108,7 +108,7 @@ def native(make_plain: ToyMaker, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def adapted(make_plain: ToyMaker, tmp_path: Path) -> Path:
-    """A native checkpoint whose backbone is an adapter over `../plain`."""
+    """A native checkpoint whose backbone is an adapter for `../plain`."""
     base = AutoModelForCausalLM.from_pretrained(make_plain())
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     wrapped = get_peft_model(base, config)
@@ -133,7 +133,7 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def edit_json() -> JsonEditor:
-    """Change keys of a JSON file; a value of `...` removes the key."""
+    """Change keys of a JSON file; the value `...` removes the key."""
 
     def edit(path: Path, **changes: Any) -> None:
         content = json.loads(path.read_text(encoding="utf-8")) | changes
@@ -145,7 +145,7 @@ def edit_json() -> JsonEditor:
 
 @pytest.fixture
 def edit_tensors() -> Callable[[Path, Callable[[dict[str, Tensor]], object]], None]:
-    """Rewrite a safetensors file after a function has changed its dictionary of tensors."""
+    """Change the tensors of a safetensors file with a function."""
 
     def edit(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
         tensors = load_file(path)

@@ -1,4 +1,4 @@
-"""LoRA adapters over a named base: merged exactly, or refused."""
+"""LoRA adapters with a named base are merged exactly, or rejected."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
 TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
-# Making an adapter trips over it; our own loading silences it itself.
+# Creating an adapter gives this warning; our loading code suppresses it.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 
@@ -57,8 +57,8 @@ def test_adapter_without_thought_parts_is_a_plain_model(adapted: Path) -> None:
     assert not load_model(adapted).can_think
 
 
-def test_the_tokenizer_by_itself_is_the_models(adapted: Path) -> None:
-    """The base's, or the adapter's own where it has one."""
+def test_the_tokenizer_alone_equals_the_loaded_models(adapted: Path) -> None:
+    """It is the adapter's tokenizer if it has one, else that of the base."""
     for _ in range(2):
         model, tokenizer = load_model(adapted), load_tokenizer_of(adapted)
         assert tokenizer.get_vocab() == model.tokenizer.get_vocab()
@@ -109,7 +109,7 @@ def test_wrong_adapter_config(
         load_model(adapted)
 
 
-def test_half_an_adapter(adapted: Path, edit_tensors: TensorEditor) -> None:
+def test_adapter_with_a_missing_tensor(adapted: Path, edit_tensors: TensorEditor) -> None:
     def halve(tensors: dict[str, Tensor]) -> None:
         for name in [n for n in tensors if "layers.1" in n]:
             del tensors[name]

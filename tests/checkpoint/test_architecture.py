@@ -1,4 +1,4 @@
-"""Which backbones are taken, and the reason given for each that is not."""
+"""Which backbones are accepted, and the error for each that is not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ TAKES_VIEWS: dict[str, dict[str, Any]] = {
     "afmoe": {**_EXPERTS, "moe_intermediate_size": 16, "num_dense_layers": 1, "sliding_window": 3},
     "jetmoe": {**_EXPERTS, "kv_channels": 8},
 }
-"""Architectures whose layers take a view of what attention gives them, and their settings."""
+"""Architectures whose layers call view() on the attention output, and their settings."""
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ TAKES_VIEWS: dict[str, dict[str, Any]] = {
         ("bloom", {}, "attention that transformers cannot replace"),
     ],
 )
-def test_config_is_refused_with_a_reason(
+def test_config_is_rejected_with_a_reason(
     model_type: str, settings: dict[str, Any], message: str
 ) -> None:
     config = CONFIG_MAPPING[model_type](**settings)
@@ -126,10 +126,10 @@ def test_model_type(
 @pytest.mark.parametrize(
     "model_type", ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", *TAKES_VIEWS]
 )
-def test_fresh_parts_leave_the_model_as_it_was(
+def test_fresh_thought_parts_do_not_change_the_logits(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
-    """Mixing weight 0: the logits are those of the stock model, whatever its architecture."""
+    """With mixing weight 0 the logits equal those of the stock model, for every architecture."""
     settings = TAKES_VIEWS.get(model_type, {})
     model = init_model(make_plain(model_type, **settings), num_thought_tokens=2, device="cpu")
     ids = torch.tensor([[1, 40, 300, 7, 99]])
@@ -142,10 +142,10 @@ def test_fresh_parts_leave_the_model_as_it_was(
 
 
 @pytest.mark.parametrize("model_type", TAKES_VIEWS)
-def test_layers_that_view_the_output_of_attention(
+def test_layers_that_call_view_on_the_attention_output(
     make_plain: ToyMaker, toy_backbone: Callable[..., PreTrainedModel], model_type: str
 ) -> None:
-    """Such a model was loaded, and then failed at its first request or in `think`."""
+    """Such a model used to load and then fail at its first request or in `think`."""
     settings = TAKES_VIEWS[model_type]
     model = init_model(make_plain(model_type, **settings), num_thought_tokens=2, device="cpu")
     stock = toy_backbone(model_type, **settings).eval()
@@ -172,21 +172,21 @@ def test_layers_that_view_the_output_of_attention(
         ),
     ],
 )
-def test_attention_that_the_interface_does_not_carry_is_refused(
+def test_attention_outside_of_the_interface_is_rejected(
     toy_backbone: Callable[..., PreTrainedModel],
     model_type: str,
     settings: dict[str, Any],
     message: str,
 ) -> None:
-    """The first two once wrote another text than transformers does, the third was a traceback."""
+    """The first two used to generate other text than transformers, the third a traceback."""
     with pytest.raises(CheckpointError, match=f"{message}.*use a decoder such as"):
         install_attention(toy_backbone(model_type, **settings))
 
 
-def test_layer_that_fails_on_several_tokens_is_refused_at_load(
+def test_layer_that_fails_on_several_tokens_is_rejected_at_load(
     toy_backbone: Callable[..., PreTrainedModel],
 ) -> None:
-    """The probe once fed a single token, for which every output can be viewed in any way."""
+    """The probe used to feed a single token, for which view() always succeeds."""
 
     class Views(nn.Module):
         def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -209,7 +209,7 @@ def test_layer_that_fails_on_several_tokens_is_refused_at_load(
     ],
     ids=["passed on", "switched off", "of no layer", "stray field", "as long as the context"],
 )
-def test_window_that_is_no_reason_to_refuse(
+def test_window_that_layers_use_or_ignore_is_accepted(
     toy_backbone: Callable[..., PreTrainedModel],
     model_type: str,
     settings: dict[str, Any],

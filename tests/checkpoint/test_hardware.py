@@ -43,14 +43,16 @@ def test_avx512_without_bfloat16_instructions_is_slow(monkeypatch: pytest.Monkey
 
 
 def test_onednn_without_bfloat16_kernels_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONEDNN_MAX_CPU_ISA=AVX2 does this."""
+    """As with ONEDNN_MAX_CPU_ISA=AVX2."""
     fake_cpu(monkeypatch, onednn=False, avx512_bf16=True)
     assert not has_fast_bfloat16(CPU)
 
 
 @pytest.mark.parametrize("capability", ["AVX2", "DEFAULT"])
-def test_torch_held_below_avx512_is_slow(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ATEN_CPU_CAPABILITY does this; the CPU's flags stay as they are."""
+def test_torch_restricted_below_avx512_is_slow(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with ATEN_CPU_CAPABILITY, which does not change the CPU flags."""
     fake_cpu(monkeypatch, capability=capability, avx512_bf16=True)
     assert not has_fast_bfloat16(CPU)
 
@@ -74,12 +76,12 @@ def test_auto_follows_the_checkpoint_only_where_bfloat16_is_fast(
 @pytest.mark.parametrize(
     ("is_fast", "compute_dtype"), [(True, torch.bfloat16), (False, torch.float32)]
 )
-def test_nf4_computes_in_what_is_fast(
+def test_nf4_computes_in_the_fast_dtype(
     is_fast: bool, compute_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(options, "has_fast_bfloat16", lambda _: is_fast)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
-    # transformers looks for bitsandbytes' version while the config is made.
+    # transformers reads the version of bitsandbytes when it creates the config.
     monkeypatch.setattr("transformers.BitsAndBytesConfig.post_init", lambda _: None)
     resolved = LoadOptions.resolve(dtype="auto", device="cpu", quantization="nf4")
     config = resolved.from_pretrained_arguments()["quantization_config"]

@@ -1,4 +1,4 @@
-"""Hub ids: only safe files are asked for; what fails says so."""
+"""Hub ids: only safe files are requested, and failures have clear errors."""
 
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -24,13 +24,15 @@ def test_unreachable_hub_names_the_revision() -> None:
 
 
 @pytest.mark.parametrize("kind", ["directory", "default"])
-def test_a_revision_of_what_has_none_is_refused(make_plain: ToyMaker, kind: str) -> None:
-    """It was once ignored, and whatever lay there was loaded."""
+def test_a_revision_of_a_local_source_is_rejected(make_plain: ToyMaker, kind: str) -> None:
+    """It used to be ignored."""
     with pytest.raises(ConfigError, match="revision='v1' was given.*Leave it out"):
         load_model(None if kind == "default" else make_plain(), revision="v1")
 
 
-def test_a_local_directory_wins(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_directory_wins_over_a_hub_id(
+    make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = make_plain(name="org/name")
     monkeypatch.chdir(directory.parents[1])
     monkeypatch.setattr(source, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
@@ -38,7 +40,7 @@ def test_a_local_directory_wins(make_plain: ToyMaker, monkeypatch: pytest.Monkey
 
 
 def test_download(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is called by its hub id, and its commit is recorded as the base's revision."""
+    """The model is named by its hub id, and its commit is recorded as the base's revision."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     asked: dict[str, Any] = {}
 
@@ -69,18 +71,18 @@ def test_download(make_plain: ToyMaker, monkeypatch: pytest.MonkeyPatch) -> None
         "merges.txt",
     ],
 )
-def test_needed_files_are_asked_for(name: str) -> None:
+def test_needed_files_are_requested(name: str) -> None:
     assert any(fnmatch(name, pattern) for pattern in source.ALLOWED_PATTERNS)
 
 
 @pytest.mark.parametrize(
     "name", ["pytorch_model.bin", "model.pt", "modeling_x.py", "optimizer.pth", "x.pkl", "a.ckpt"]
 )
-def test_pickles_and_code_are_not(name: str) -> None:
+def test_pickles_and_code_are_not_requested(name: str) -> None:
     assert not any(fnmatch(name, pattern) for pattern in source.ALLOWED_PATTERNS)
 
 
-def test_weights_in_the_authors_layout_are_not_fetched() -> None:
+def test_weights_in_the_authors_original_layout_are_not_requested() -> None:
     assert any(fnmatch("consolidated.safetensors", p) for p in source.IGNORED_PATTERNS)
     assert not any(fnmatch("model.safetensors", p) for p in source.IGNORED_PATTERNS)
 

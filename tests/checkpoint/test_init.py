@@ -1,4 +1,4 @@
-"""`init_model`: fresh thought parts, and the sentence that `describe` makes of a model."""
+"""`init_model` adds fresh thought parts; `describe` describes a model in a sentence."""
 
 import dataclasses
 from collections.abc import Callable
@@ -41,8 +41,8 @@ def test_delimiters_of_the_vocabulary_are_recorded(
     assert init_model(tmp_path / "plain").delimiter_ids == (500, 501)
 
 
-def test_half_a_pair_of_delimiters_is_refused(make_plain: ToyMaker) -> None:
-    """It was taken for no pair once, and the half could be emitted."""
+def test_one_delimiter_without_the_other_is_rejected(make_plain: ToyMaker) -> None:
+    """Such a tokenizer used to be accepted, so that the delimiter could be emitted."""
     directory = make_plain()
     tokenizer = AutoTokenizer.from_pretrained(directory)
     tokenizer.add_tokens(["<|endthought|>"])
@@ -51,7 +51,7 @@ def test_half_a_pair_of_delimiters_is_refused(make_plain: ToyMaker) -> None:
         init_model(directory)
 
 
-def test_seed_draws_the_talk_head(make_plain: ToyMaker) -> None:
+def test_seed_determines_the_talk_head(make_plain: ToyMaker) -> None:
     directory = make_plain()
     models = [init_model(directory, seed=seed) for seed in (1, 1, 2)]
     first, same, other = (
@@ -61,7 +61,7 @@ def test_seed_draws_the_talk_head(make_plain: ToyMaker) -> None:
     assert not torch.equal(first, other)
 
 
-def test_a_model_that_thinks_already_is_refused(native: Path, golden: Path) -> None:
+def test_a_model_that_already_thinks_is_rejected(native: Path, golden: Path) -> None:
     for source in (native, golden / "A" / "checkpoint"):
         with pytest.raises(CheckpointError, match="has thought parts already"):
             init_model(source)
@@ -74,7 +74,9 @@ def test_length_is_checked_before_the_load(tmp_path: Path) -> None:
         init_model(tmp_path / "absent", num_thought_tokens="5")  # type: ignore[arg-type]
 
 
-def test_describe_fresh_trained_and_plain(make_plain: ToyMaker, tmp_path: Path) -> None:
+def test_descriptions_of_fresh_trained_and_plain_models(
+    make_plain: ToyMaker, tmp_path: Path
+) -> None:
     directory = make_plain(name="Toy-1")
     fresh = init_model(directory, num_thought_tokens=5)
     assert fresh.config is not None

@@ -1,4 +1,4 @@
-"""`quiet_star.json` and `quiet_star.safetensors`: what is wrong with them is named."""
+"""Errors in `quiet_star.json` and `quiet_star.safetensors` are reported."""
 
 import re
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def test_wrong_quiet_star_json(
         load_model(native)
 
 
-def test_no_delimiter_ids_although_the_tokenizer_knows_them(
+def test_missing_delimiter_ids_that_the_tokenizer_has(
     published: Path, tmp_path: Path, edit_json: JsonEditor
 ) -> None:
     save_model(load_model(published), tmp_path / "converted")
@@ -75,10 +75,10 @@ def test_no_delimiter_ids_although_the_tokenizer_knows_them(
         load_model(tmp_path / "converted")
 
 
-def test_delimiter_ids_that_are_not_those_of_the_tokenizer(
+def test_delimiter_ids_that_differ_from_the_tokenizers(
     published: Path, tmp_path: Path, edit_json: JsonEditor
 ) -> None:
-    """Such a file was loaded once, and the tokens of the real delimiters could be emitted."""
+    """Such a file used to load, so that the real delimiters could be emitted."""
     save_model(load_model(published), tmp_path / "converted")
     path = tmp_path / "converted" / "quiet_star.json"
     edit_json(path, start_thought_token_id=5, end_thought_token_id=6)
@@ -88,7 +88,7 @@ def test_delimiter_ids_that_are_not_those_of_the_tokenizer(
 
 @pytest.mark.parametrize("name", ["<|startthought|>", "<|endthought|>"])
 def test_a_tokenizer_that_knows_one_delimiter(native: Path, name: str) -> None:
-    """Such a model was loaded once, and that delimiter could be emitted."""
+    """Such a model used to load, so that the delimiter could be emitted."""
     tokenizer = AutoTokenizer.from_pretrained(native)
     tokenizer.add_tokens([name])
     tokenizer.save_pretrained(native)
@@ -156,7 +156,9 @@ def test_truncated_tensors(native: Path, truncate: Callable[[Path], None]) -> No
         load_model(native)
 
 
-def test_parts_in_bfloat16_are_held_in_float32(native: Path, edit_tensors: TensorEditor) -> None:
+def test_parts_stored_in_bfloat16_are_loaded_in_float32(
+    native: Path, edit_tensors: TensorEditor
+) -> None:
     def shrink(tensors: dict[str, Tensor]) -> None:
         for name, tensor in list(tensors.items()):
             tensors[name] = tensor.bfloat16()
@@ -176,7 +178,7 @@ def test_length_can_be_overridden(native: Path) -> None:
     assert load_model(native, num_thought_tokens=3).config == load_model(native).config
 
 
-def test_arguments_that_do_not_apply(native: Path, make_plain: ToyMaker) -> None:
+def test_wrong_and_inapplicable_arguments_are_rejected(native: Path, make_plain: ToyMaker) -> None:
     with pytest.raises(ConfigError, match="applies only to published checkpoints"):
         load_model(native, thought_vectors="literal")
     with pytest.raises(ConfigError, match="num_thought_tokens=0 must be an integer, at least 1"):

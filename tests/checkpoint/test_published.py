@@ -1,4 +1,4 @@
-"""The published format, held to what the paper's code computes and to its on-disk variants."""
+"""The published format: comparison with the paper's code, and variants of the files."""
 
 import json
 import logging
@@ -34,19 +34,21 @@ def test_length_is_inferred_and_recorded(
 
 @pytest.mark.parametrize("name", ["A", "C"])
 @pytest.mark.parametrize("vectors", ["kept", "literal"])
-def test_thought_vectors_are_those_the_reference_fed(golden: Path, name: str, vectors: Any) -> None:
+def test_thought_vectors_equal_those_the_reference_feeds(
+    golden: Path, name: str, vectors: Any
+) -> None:
     model = load_model(golden / name / "checkpoint", thought_vectors=vectors)
     expected = load_file(golden / name / "eval.safetensors")
     assert model.thought_parts is not None
-    # The reference divides by 100 and multiplies again in float32: one rounding step of 1e-7.
+    # The reference divides by 100 and multiplies again in float32, with a rounding error of 1e-7.
     tolerance: dict[str, Any] = {"rtol": 2e-7, "atol": 0.0}
     start, end = expected[f"{vectors}.start_vector"], expected[f"{vectors}.end_vector"]
     torch.testing.assert_close(model.thought_parts.start_thought.data, start, **tolerance)
     torch.testing.assert_close(model.thought_parts.end_thought.data, end, **tolerance)
 
 
-def test_backbone_is_stock_and_whole(golden: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The tensors and config keys that are not the backbone's leave no trace and no warning."""
+def test_backbone_is_a_complete_stock_model(golden: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Tensors and config keys that are not part of the backbone are removed, without a warning."""
     model = load_model(golden / "A" / "checkpoint")
     assert type(model.backbone).__name__ == "MistralForCausalLM"
     assert not hasattr(model.backbone.config, "max_thoughts")
@@ -57,7 +59,7 @@ def test_backbone_is_stock_and_whole(golden: Path, caplog: pytest.LogCaptureFixt
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_talk_head_is_the_stored_one(golden: Path) -> None:
+def test_talk_head_has_the_stored_weights(golden: Path) -> None:
     model = load_model(golden / "A" / "checkpoint")
     stored = load_file(golden / "A" / "checkpoint" / "model.safetensors")
     assert model.thought_parts is not None
@@ -65,8 +67,8 @@ def test_talk_head_is_the_stored_one(golden: Path) -> None:
         assert torch.equal(tensor, stored[f"talk_head.0.{name}"]), name
 
 
-def test_delimiters_are_found_by_name_in_the_other_order(published: Path) -> None:
-    """As in the real checkpoint, where the end token has the smaller id."""
+def test_delimiters_are_found_by_name_in_any_order(published: Path) -> None:
+    """In the real checkpoint the end token has the smaller id."""
     _swap_delimiters(published)
     model = load_model(published)
     assert model.config is not None
@@ -75,7 +77,7 @@ def test_delimiters_are_found_by_name_in_the_other_order(published: Path) -> Non
 
 
 def test_bfloat16_in_shards(published: Path) -> None:
-    """As the real checkpoint lies on disk."""
+    """The real checkpoint is stored like this."""
     original = load_file(published / "model.safetensors")
     tensors = {name: tensor.bfloat16() for name, tensor in original.items()}
     (published / "model.safetensors").unlink()
@@ -101,7 +103,7 @@ def test_literal_vectors_in_bfloat16_are_the_plain_embedding(published: Path) ->
 
 
 @pytest.mark.parametrize("hint", [..., None, 8, 0, -3, "13", 13.0, True])
-def test_length_that_cannot_be_inferred_is_asked_for(
+def test_length_that_cannot_be_inferred_must_be_given(
     published: Path, edit_json: JsonEditor, hint: Any
 ) -> None:
     edit_json(published / "config.json", max_thoughts=hint)
@@ -131,7 +133,7 @@ def test_smallest_length_that_can_be_inferred(published: Path, edit_json: JsonEd
         ("use_weighted_talk_head", 1),
     ],
 )
-def test_other_talk_heads_are_refused(
+def test_other_kinds_of_talk_head_are_rejected(
     published: Path, edit_json: JsonEditor, flag: str, value: Any
 ) -> None:
     edit_json(published / "config.json", **{flag: value})
@@ -161,7 +163,7 @@ def test_missing_thought_part(published: Path, edit_tensors: TensorEditor, name:
 
 
 def test_all_thought_parts_missing(published: Path, edit_tensors: TensorEditor) -> None:
-    """A config that speaks of thoughts without their tensors is damage, not a plain model."""
+    """A config with thoughts but without their tensors is an error, not a plain model."""
 
     def strip(tensors: dict[str, Tensor]) -> None:
         for name in [n for n in tensors if not n.startswith(("model.", "lm_head."))]:
@@ -190,7 +192,7 @@ def test_misshapen_thought_part(
         load_model(published)
 
 
-def test_several_talk_heads_are_refused(published: Path, edit_tensors: TensorEditor) -> None:
+def test_several_talk_heads_are_rejected(published: Path, edit_tensors: TensorEditor) -> None:
     extra = {"talk_head.1.0.weight": torch.zeros(64, 128)}
     edit_tensors(published / "model.safetensors", lambda tensors: tensors.update(extra))
     with pytest.raises(CheckpointError, match=r"talk_head\.1\.0\.weight"):

@@ -1,4 +1,4 @@
-"""Checkpoints that are unsafe, damaged or incomplete are refused, with what is wrong and why."""
+"""Unsafe, damaged and incomplete checkpoints are rejected, with the reason."""
 
 import json
 import pickle
@@ -41,7 +41,7 @@ def test_pickled_weights_only(make_plain: ToyMaker, name: str) -> None:
         load_model(directory / name)
 
 
-def test_pickle_beside_safetensors_is_not_opened(make_plain: ToyMaker) -> None:
+def test_pickle_next_to_safetensors_is_not_opened(make_plain: ToyMaker) -> None:
     directory = make_plain()
     for name in ("pytorch_model.bin", "optimizer.pt", "training_args.bin"):
         _write_bomb(directory / name)
@@ -59,7 +59,7 @@ def test_index_that_names_a_pickle(make_plain: ToyMaker) -> None:
         load_model(directory)
 
 
-def test_index_that_leaves_the_directory(make_plain: ToyMaker) -> None:
+def test_index_with_a_path_outside_of_the_directory(make_plain: ToyMaker) -> None:
     directory = make_plain(max_position_embeddings=64)
     (directory / "model.safetensors").rename(directory.parent / "outside.safetensors")
     index = {"weight_map": {"lm_head.weight": "../outside.safetensors"}}
@@ -97,7 +97,7 @@ def test_json_that_names_code(
 
 @pytest.mark.parametrize("value", [{"quant_method": "mxfp4"}, {}, "gptq"])
 def test_foreign_quantization(make_plain: ToyMaker, edit_json: JsonEditor, value: Any) -> None:
-    """Its kernels may be fetched from a hub and run."""
+    """Such a config may download kernels from a hub and run them."""
     directory = make_plain()
     edit_json(directory / "config.json", quantization_config=value)
     with pytest.raises(CheckpointError, match="only bitsandbytes is supported"):
@@ -129,8 +129,8 @@ def test_json_that_is_not_text(make_plain: ToyMaker) -> None:
         load_model(directory)
 
 
-def test_code_is_found_however_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Newer versions of Python parse deeper nesting than a recursive search gets through."""
+def test_code_is_found_at_any_depth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer versions of Python parse deeper nesting than a recursive search can handle."""
     content: dict[str, Any] = {"auto_map": {}}
     for _ in range(5000):
         content = {"a": [content]}
@@ -141,7 +141,7 @@ def test_code_is_found_however_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("value", ["x", [2, "x"], [None], True, 2.0])
 def test_wrong_end_of_sequence_ids(make_plain: ToyMaker, edit_json: JsonEditor, value: Any) -> None:
-    """A traceback of the engine's once."""
+    """They used to give a traceback in the engine."""
     directory = make_plain()
     edit_json(directory / "generation_config.json", eos_token_id=value)
     with pytest.raises(CheckpointError, match="eos_token_id"):
@@ -150,7 +150,7 @@ def test_wrong_end_of_sequence_ids(make_plain: ToyMaker, edit_json: JsonEditor, 
 
 @pytest.mark.parametrize("name", ["~nobodyhere/x", "x" * 5000], ids=["user", "long"])
 def test_name_that_cannot_be_a_path(name: str) -> None:
-    """A traceback of pathlib's once."""
+    """It used to give a traceback in pathlib."""
     with pytest.raises(CheckpointError, match="is neither a directory"):
         load_model(name)
 
@@ -214,7 +214,7 @@ def test_index_without_map(sharded: Path, content: dict[str, Any]) -> None:
 
 
 def test_missing_backbone_tensor(make_plain: ToyMaker) -> None:
-    """transformers would fill it with random numbers and go on."""
+    """transformers would initialise it randomly and continue."""
     directory = make_plain()
     tensors = load_file(directory / "model.safetensors")
     del tensors["model.layers.1.self_attn.q_proj.weight"]
@@ -307,7 +307,7 @@ def test_tokenizer_larger_than_embedding(make_plain: ToyMaker) -> None:
         ("", "neither a directory"),
     ],
 )
-def test_no_such_source(
+def test_source_that_does_not_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

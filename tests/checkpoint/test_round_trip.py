@@ -1,4 +1,4 @@
-"""What is saved is what is loaded: every tensor bit for bit, every config."""
+"""Saving and loading keeps every tensor, bit for bit, and every config."""
 
 import json
 import stat
@@ -31,7 +31,7 @@ def assert_same(left: QuietStarModel, right: QuietStarModel) -> None:
 
 
 def _config(model: QuietStarModel) -> dict[str, Any]:
-    """Everything but the name, which says where a model was loaded from."""
+    """Compare everything except the name, which depends on where a model was loaded from."""
     values: dict[str, Any] = model.backbone.config.to_dict()
     del values["_name_or_path"]
     return values
@@ -73,7 +73,7 @@ def test_published_to_native_round_trip(golden: Path, tmp_path: Path) -> None:
     assert not [key for key in config if "talk" in key or "think" in key]
 
 
-def test_trained_parts_and_notes_survive(native: Path, tmp_path: Path) -> None:
+def test_trained_parts_and_training_notes_are_saved(native: Path, tmp_path: Path) -> None:
     model = load_model(native)
     assert model.config is not None
     assert model.thought_parts is not None
@@ -100,7 +100,7 @@ def test_dtype_argument_leaves_thought_parts_in_float32(native: Path) -> None:
     assert {p.dtype for p in model.thought_parts.parameters()} == {torch.float32}
 
 
-def test_a_full_destination_is_left_alone(native: Path, tmp_path: Path) -> None:
+def test_a_nonempty_destination_is_not_changed(native: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(CheckpointError, match="not empty"):
@@ -114,13 +114,13 @@ def test_an_empty_destination_is_used(native: Path, tmp_path: Path) -> None:
     assert load_model(tmp_path / "empty").num_thought_tokens == 3
 
 
-def test_a_file_as_destination_is_refused(native: Path, tmp_path: Path) -> None:
+def test_a_file_as_destination_is_rejected(native: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(CheckpointError, match="is a file"):
         save_model(load_model(native), tmp_path / "file")
 
 
-def test_a_failed_save_leaves_nothing(
+def test_a_failed_save_leaves_no_files(
     native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model(native)
@@ -136,7 +136,7 @@ def test_a_failed_save_leaves_nothing(
 
 
 def test_saved_files_are_as_readable_as_others(native: Path, tmp_path: Path) -> None:
-    """safetensors and mkdtemp make theirs private; another user's server must be able to read."""
+    """safetensors and mkdtemp create private files, but a server of another user must read them."""
     plain_file = tmp_path / "plain_file"
     plain_file.write_text("", encoding="utf-8")
     mode = stat.S_IMODE(plain_file.stat().st_mode)

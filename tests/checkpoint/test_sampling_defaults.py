@@ -1,4 +1,4 @@
-"""Which sampling settings a checkpoint recommends, and what its file may not say."""
+"""The sampling settings that a checkpoint recommends, and invalid values in its file."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,7 +21,7 @@ JsonEditor = Callable[..., None]
 
 @pytest.fixture
 def load_with(make_plain: ToyMaker, edit_json: JsonEditor) -> Callable[..., QuietStarModel]:
-    """Loads a plain model whose `generation_config.json` has these fields."""
+    """Load a plain model whose `generation_config.json` has these fields."""
 
     def load(**fields: Any) -> QuietStarModel:
         directory = make_plain()
@@ -34,11 +34,11 @@ def load_with(make_plain: ToyMaker, edit_json: JsonEditor) -> Callable[..., Quie
 def test_file_without_sampling_settings_recommends_nothing(
     load_with: Callable[..., QuietStarModel],
 ) -> None:
-    """Not even top_k = 50, which transformers fills in when it generates."""
+    """Not even top_k = 50, which transformers uses as its default."""
     assert sampling_defaults(load_with(do_sample=True, max_length=30)) == SamplingDefaults()
 
 
-def test_each_setting_of_the_file_is_taken(load_with: Callable[..., QuietStarModel]) -> None:
+def test_each_setting_of_the_file_is_used(load_with: Callable[..., QuietStarModel]) -> None:
     settings: dict[str, Any] = {
         "temperature": 0.6,
         "top_k": 20,
@@ -64,7 +64,7 @@ def test_tiny_temperature_is_greedy(load_with: Callable[..., QuietStarModel]) ->
         ("repetition_penalty", 11.0, r"repetition_penalty must be a number in .*, got 11.0"),
     ],
 )
-def test_value_that_no_request_may_have_is_refused(
+def test_value_that_a_request_could_not_have_is_rejected(
     load_with: Callable[..., QuietStarModel], field: str, value: float, message: str
 ) -> None:
     model = load_with()
@@ -96,14 +96,14 @@ def test_checkpoint_from_before_thought_temperature_still_loads(
     assert sampling_defaults(load_model(native, device="cpu")) == SamplingDefaults()
 
 
-def test_default_model_thinks_at_the_temperature_it_was_trained_at() -> None:
+def test_default_model_recommends_its_training_temperature() -> None:
     config, _ = read_native(default.PARTS_DIRECTORY, hidden=576)
     assert config.training is not None
     trained_at = config.training["settings"]["objective"]["thought_temperature"]
     assert config.thought_temperature == trained_at == 0.5
 
 
-def test_engine_takes_the_checkpoints_defaults_unless_told_not_to(
+def test_engine_uses_the_checkpoints_defaults_unless_disabled(
     native: Path, edit_json: JsonEditor
 ) -> None:
     edit_json(native / "generation_config.json", temperature=0.6)

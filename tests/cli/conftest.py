@@ -30,13 +30,13 @@ def _make_thought(token: str, thought: str = "", weight: float = 0.0) -> Thought
 
 @pytest.fixture
 def make_thought() -> ThoughtMaker:
-    """Makes a `Thought` from a visible token, what was thought before it, and its weight."""
+    """Creates a `Thought` from a visible token, the thought before it, and its weight."""
     return _make_thought
 
 
 @dataclass
 class FakeTokenizer:
-    """Only what `qstar chat` uses: remembers the conversation it was given."""
+    """Has only what `qstar chat` uses; records the conversation that it gets."""
 
     chat_template: str | None = "a template"
     messages: list[dict[str, str]] = field(default_factory=list)
@@ -49,7 +49,7 @@ class FakeTokenizer:
 
 @dataclass
 class FakeLLM:
-    """Answers every prompt with the same script, one token a delta."""
+    """Answers every prompt with the same script, one token per delta."""
 
     script: list[Thought]
     engine_args: EngineArgs | None = None
@@ -72,7 +72,7 @@ class FakeLLM:
     )
 
     def from_engine_args(self, args: EngineArgs) -> "FakeLLM":
-        """Stands for the classmethod."""
+        """Replaces the classmethod."""
         self.engine_args = args
         return self
 

@@ -38,7 +38,7 @@ def test_options_reach_the_model(fake_llm: Any) -> None:
     )
 
 
-def test_checkpoints_sampling_defaults_fill_in_what_the_user_leaves_out(fake_llm: Any) -> None:
+def test_checkpoints_sampling_defaults_are_used_for_missing_options(fake_llm: Any) -> None:
     fake_llm.model_info = replace(
         fake_llm.model_info, sampling_defaults=SamplingDefaults(temperature=0.3, top_k=7)
     )
@@ -54,12 +54,12 @@ def test_thoughts_toggle() -> None:
     assert "⟨the capital⟩" in second
 
 
-def test_clear_forgets(fake_llm: Any) -> None:
+def test_clear_command_forgets_the_conversation(fake_llm: Any) -> None:
     runner.invoke(app, ["chat"], input="a\n/clear\nb\n")
     assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
 
 
-def test_interrupt_stops_the_answer_and_not_the_chat(fake_llm: Any) -> None:
+def test_interrupt_stops_the_answer_but_not_the_chat(fake_llm: Any) -> None:
     def interrupt(number: int) -> None:
         if number == 0 and fake_llm.num_streams_ended == 0:
             os.kill(os.getpid(), signal.SIGINT)
@@ -78,7 +78,7 @@ def test_second_interrupt_ends_the_program() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_refused_turn_is_taken_back(fake_llm: Any) -> None:
+def test_rejected_turn_is_removed_from_the_conversation(fake_llm: Any) -> None:
     def refuse(_: int) -> None:
         raise RequestError("too long")
 
@@ -89,8 +89,8 @@ def test_refused_turn_is_taken_back(fake_llm: Any) -> None:
     assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
 
 
-def test_chat_template_that_refuses_is_an_error_line(fake_llm: Any) -> None:
-    """A template without a system role once ended the chat in a traceback."""
+def test_chat_template_error_is_shown_as_one_line(fake_llm: Any) -> None:
+    """A template without a system role used to end the chat with a traceback."""
 
     def refuse(*_: object, **__: object) -> list[int]:
         raise TemplateError("System role not supported")
@@ -102,7 +102,7 @@ def test_chat_template_that_refuses_is_an_error_line(fake_llm: Any) -> None:
     assert "System role not supported. Leave out --system" in result.stdout
 
 
-def test_model_without_chat_template_is_refused(fake_llm: Any) -> None:
+def test_model_without_chat_template_is_rejected(fake_llm: Any) -> None:
     fake_llm.tokenizer.chat_template = None
     result = runner.invoke(app, ["chat"], input="a\n")
     assert isinstance(result.exception, ConfigError)

@@ -1,4 +1,4 @@
-"""Every engine setting can be given on the command line, by environment and by name."""
+"""Each engine setting can be given on the command line, in the environment and by name."""
 
 from typing import Any
 
@@ -22,11 +22,11 @@ SPECIAL_VALUES: dict[str, Any] = {
     "thought_vectors": "literal",
     "generation_config": "none",
 }
-"""Of settings that take neither every word nor every number."""
+"""Values for settings that do not accept any string or any number."""
 
 
 def example(name: str) -> Any:
-    """A value that the setting takes and that is not its default."""
+    """A valid value of the setting that is not its default."""
     is_number = setting_types()[name] in (int, int | None)
     return SPECIAL_VALUES.get(name, 7 if is_number else "word")
 
@@ -36,7 +36,7 @@ def read(args: EngineArgs, name: str) -> Any:
 
 
 def run(line: list[str], env: dict[str, str] | None = None) -> EngineArgs:
-    """The settings that a command gets."""
+    """The settings that a command receives."""
     app = typer.Typer(pretty_exceptions_enable=False)
     received: list[EngineArgs] = []
 
@@ -105,7 +105,7 @@ def test_model_may_be_a_positional() -> None:
     assert runner.invoke(app, ["--model", "x"]).exit_code == 2
 
 
-def test_commands_own_parameter_sets_no_engine_setting() -> None:
+def test_parameter_of_a_command_does_not_set_an_engine_setting() -> None:
     """`num_thought_tokens` of `qstar generate` is the request's."""
     app = typer.Typer()
     received: list[tuple[int, EngineArgs]] = []

@@ -18,7 +18,7 @@ from qstar_infer.sampling_defaults import SamplingDefaults
 runner = CliRunner()
 
 
-def test_piped_output_is_the_text_and_nothing_else(fake_llm: Any) -> None:
+def test_piped_output_is_only_the_text(fake_llm: Any) -> None:
     result = runner.invoke(app, ["generate", "Where?"])
     assert result.exit_code == 0
     assert result.stdout == "Paris is big.\n"
@@ -58,7 +58,7 @@ def test_empty_pipe_is_an_error() -> None:
 
 
 @pytest.mark.usefixtures("fake_llm")
-def test_json_holds_text_and_thoughts() -> None:
+def test_json_contains_text_and_thoughts() -> None:
     result = runner.invoke(app, ["generate", "Where?", "--json"])
     answer = json.loads(result.stdout)
     assert answer["prompt"] == "Where?"
@@ -94,7 +94,7 @@ def test_options_reach_the_model_and_the_request(fake_llm: Any) -> None:
     assert (params.seed, params.num_thought_tokens, params.think_threshold) == (7, 2, 0.9)
 
 
-def test_sampling_defaults_are_those_of_the_checkpoint_then_the_command_line(fake_llm: Any) -> None:
+def test_sampling_defaults_come_from_the_checkpoint_then_the_command(fake_llm: Any) -> None:
     runner.invoke(app, ["generate", "Hi"])
     assert (fake_llm.params.temperature, fake_llm.params.top_p) == (0.7, 1.0)
     fake_llm.model_info = replace(
@@ -106,7 +106,7 @@ def test_sampling_defaults_are_those_of_the_checkpoint_then_the_command_line(fak
     assert (fake_llm.params.temperature, fake_llm.params.top_p) == (0.0, 1.0)
 
 
-def test_wrong_sampling_value_is_refused_before_the_model_is_loaded(fake_llm: Any) -> None:
+def test_wrong_sampling_value_is_rejected_before_the_model_is_loaded(fake_llm: Any) -> None:
     result = runner.invoke(app, ["generate", "Hi", "--top-p", "2"])
     assert isinstance(result.exception, RequestError)
     assert "top_p must be a number in (0, 1], got 2.0" in str(result.exception)

@@ -1,4 +1,4 @@
-"""The command group: found without importing, errors in one line."""
+"""The command group: commands are found without importing them, and errors are one line."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def test_version() -> None:
     assert result.stdout == f"qstar {metadata.version('qstar')}\n"
 
 
-def test_unknown_command_suggests_a_near_one() -> None:
+def test_unknown_command_suggests_a_similar_one() -> None:
     result = runner.invoke(main.app, ["genrate"])
     assert result.exit_code == 2
     assert "'generate'" in result.stderr
@@ -64,13 +64,13 @@ def test_project_error_is_one_line_without_traceback(
     assert capsys.readouterr().err == ("error: no config.json in /m; name a checkpoint directory\n")
 
 
-def test_extension_cannot_take_our_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extension_cannot_replace_a_command_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lazy, "extension_targets", lambda: [("chat", "x:y"), ("more", "x:y")])
     commands = list(lazy.lazy_commands({"chat": "qstar_infer.cli.chat:chat"}))
     assert [command.name for command in commands] == ["chat", "more"]
 
 
-def test_broken_extension_says_what_is_wrong() -> None:
+def test_broken_extension_is_reported_with_the_cause() -> None:
     with pytest.raises(ConfigError, match="'more' .* cannot be loaded"):
         lazy.load_command("more", "qstar_infer_missing:more")
 
@@ -81,6 +81,6 @@ def test_speculation(value: str, parsed: str | int) -> None:
 
 
 @pytest.mark.parametrize("value", ["-1", "on", "", "1.5"])
-def test_speculation_refuses_the_rest(value: str) -> None:
+def test_other_speculation_values_are_rejected(value: str) -> None:
     with pytest.raises(ConfigError, match="speculation"):
         parse_speculation(value)

@@ -1,4 +1,4 @@
-"""What a person sees: the text in its place, thoughts dimmed, weights as shades."""
+"""Rendering in a terminal: text, dimmed thoughts, and mixing weights as shades."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ def styled(text: Text, part: str) -> object:
     return next(s.style for s in text.spans if text.plain[s.start : s.end] == part)
 
 
-def test_thought_stands_dimmed_beside_its_token(make_thought: MakeThought) -> None:
+def test_thought_is_shown_dimmed_next_to_its_token(make_thought: MakeThought) -> None:
     text = render_segments([segment(make_thought("Paris", "the capital", 0.5))])
     assert text.plain == "Paris⟨the capital⟩"
     assert styled(text, "⟨the capital⟩") == THOUGHT_STYLE
@@ -52,7 +52,7 @@ def test_line_break_comes_after_the_thought(make_thought: MakeThought) -> None:
     assert text.plain == "end.⟨stop here⟩\n"
 
 
-def test_thought_stays_on_one_line_and_sends_no_control_characters(
+def test_thought_is_on_one_line_without_control_characters(
     make_thought: MakeThought,
 ) -> None:
     text = render_segment(segment(make_thought("a", "x\n\ty\x1b[2J", 0.5)))
@@ -76,13 +76,13 @@ def test_tokens_of_a_split_character_show_both_thoughts(make_thought: MakeThough
     ("weight", "rgb"),
     [(0.0, GREY), (1.0, COLOUR), (-0.5, GREY), (1.5, COLOUR), (0.5, (109, 64, 129))],
 )
-def test_weight_is_a_shade_between_grey_and_colour(
+def test_weight_sets_the_shade_between_grey_and_colour(
     weight: float, rgb: tuple[int, int, int]
 ) -> None:
     assert weight_style(weight).bgcolor == Color.from_rgb(*rgb)
 
 
-def test_legend_is_one_line_with_the_ends_of_the_scale() -> None:
+def test_legend_is_one_line_with_both_ends_of_the_scale() -> None:
     assert "\n" not in legend().plain
     assert " 0 " in legend().plain
     assert " 1 " in legend().plain

@@ -1,4 +1,4 @@
-"""Segments carry the whole text, cut where the tokens begin."""
+"""Segments contain the whole text, split at the offsets of the tokens."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def pieces(segments: list[Segment]) -> list[tuple[str, list[str]]]:
     return [(s.text, [thought.token for thought in s.thoughts]) for s in segments]
 
 
-def test_token_is_complete_once_the_next_one_begins(make_thought: MakeThought) -> None:
+def test_token_is_complete_when_the_next_one_begins(make_thought: MakeThought) -> None:
     stream = SegmentStream()
     assert stream.push(delta("The", [0], [make_thought("The")])) == []
     assert pieces(stream.push(delta(" cat", [3], [make_thought(" cat")]))) == [("The", ["The"])]
@@ -47,14 +47,14 @@ def test_tokens_of_one_character_are_one_segment(make_thought: MakeThought) -> N
     ]
 
 
-def test_text_held_back_by_the_engine_waits_for_its_rest(make_thought: MakeThought) -> None:
+def test_token_waits_for_text_that_the_engine_holds_back(make_thought: MakeThought) -> None:
     stream = SegmentStream()
     assert stream.push(delta(" wo", [0, 6], [make_thought(" world"), make_thought("!")])) == []
     assert pieces(stream.push(delta("rld!", [], []))) == [(" world", [" world"])]
     assert pieces(stream.finish()) == [("!", ["!"])]
 
 
-def test_tokens_that_a_stop_string_cut_off_get_no_text(make_thought: MakeThought) -> None:
+def test_tokens_cut_off_by_a_stop_string_have_no_text(make_thought: MakeThought) -> None:
     stream = SegmentStream()
     thoughts = [make_thought("a"), make_thought(" bcd"), make_thought("e")]
     assert pieces(stream.push(delta("a b", [0, 1, 5], thoughts))) == [("a", ["a"])]
@@ -62,10 +62,8 @@ def test_tokens_that_a_stop_string_cut_off_get_no_text(make_thought: MakeThought
 
 
 @given(st.data(), st.text("ab é\n", max_size=12), st.lists(st.integers(0, 14), max_size=8))
-def test_no_text_and_no_token_is_ever_lost(
-    data: st.DataObject, text: str, begins: list[int]
-) -> None:
-    """Whatever arrives when: text and tokens in any number of deltas, text cut off or not."""
+def test_no_text_and_no_token_is_lost(data: st.DataObject, text: str, begins: list[int]) -> None:
+    """For any split of text and tokens into deltas, with or without text that is cut off."""
     offsets = [0, *sorted(begins)]
     thoughts = [
         Thought(
@@ -97,13 +95,13 @@ def test_no_text_and_no_token_is_ever_lost(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_stream_of_the_real_engine(llm: LLM, seed: int) -> None:
-    """Random bytes: whole characters, broken ones, and text held back for a stop string."""
+    """Random bytes give whole and broken characters, and text held back for a stop string."""
     params = SamplingParams(
         max_tokens=40,
         seed=seed,
         temperature=2.0,
         stop=("no such text", " ab"),
-        logit_bias={EOS: -100},  # a special token, whose text is left out
+        logit_bias={EOS: -100},  # a special token, whose text is omitted
     )
     stream = SegmentStream()
     segments: list[Segment] = []

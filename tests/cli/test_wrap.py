@@ -1,4 +1,4 @@
-"""Streamed words are not torn, whatever pieces they come in."""
+"""Streamed words are not split across lines, in any pieces."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,23 +29,23 @@ def test_space_at_the_edge_becomes_the_break() -> None:
     assert wrapped(3, "abc def") == "abc\ndef"
 
 
-def test_own_line_breaks_start_a_new_line() -> None:
+def test_line_breaks_in_the_text_start_a_new_line() -> None:
     assert wrapped(6, "abc\nde fgh") == "abc\nde fgh"
 
 
-def test_styles_survive() -> None:
+def test_wrapping_keeps_styles() -> None:
     wrapper = StreamWrapper(80)
     ready = wrapper.push(Text("a ", style="bold"))
     assert any(span.style == "bold" for span in ready.spans) or ready.style == "bold"
 
 
-def test_text_without_spaces_does_not_wait_for_its_end() -> None:
+def test_text_without_spaces_is_printed_before_it_ends() -> None:
     wrapper = StreamWrapper(4)
     assert [wrapper.push(Text(piece)).plain for piece in ("abc", "de", "f")] == ["", "abcde", "f"]
 
 
 @given(st.lists(st.text("ab \n", max_size=6)), st.integers(1, 12))
-def test_only_white_space_changes(pieces: list[str], width: int) -> None:
+def test_wrapping_changes_only_white_space(pieces: list[str], width: int) -> None:
     text = wrapped(width, *pieces)
     assert text.split() == "".join(pieces).split()
     if all(len(word) <= width for word in text.split()):

@@ -1,8 +1,8 @@
-"""A model without tensors: every token is a hash of what its row can see.
+"""A model without tensors: each token is a hash of the tokens that its row sees.
 
-`FakeModel` runs a `StepBatch` on a memory of slots. A row sees what its tables, `context_len` and
-`lane_len` say it sees, so a wrong slot, a stale block or a lost row gives other tokens than
-`by_definition`, which has no memory at all.
+`FakeModel` runs a `StepBatch` on a memory of slots. Block tables, `context_len` and `lane_len`
+decide what a row sees, so a wrong slot, a stale block or a lost row gives other tokens than
+`by_definition`, which uses no cache.
 """
 
 import math
@@ -15,18 +15,18 @@ from qstar_infer.step import END, NO_LANE, START, SampledToken, StepBatch, StepR
 
 VOCAB_SIZE = 50
 AGREEMENT = 0.7
-"""Share of the thoughts that leave the draft as it is."""
+"""Share of the thoughts whose target equals the draft."""
 
 Tokens = tuple[int, ...]
 
 
 def share(*parts: object) -> float:
-    """A number in [0, 1) that looks random, but is a function of its arguments."""
+    """A pseudo-random number in [0, 1), computed from the arguments."""
     return crc32(repr(parts).encode()) / 2**32
 
 
 def draft(text: Tokens, seed: int) -> SampledToken:
-    """The token after a text, as long as nobody has thought about it."""
+    """The token after a text, without a thought."""
     token_id = int(share("draft", text, seed) * VOCAB_SIZE)
     top_logprob = math.log(1 - share("confidence", text, seed))
     return SampledToken(token_id=token_id, logprob=-1.0, top_logprob=top_logprob)
@@ -37,7 +37,7 @@ def thought_token(text: Tokens, thought: Tokens, seed: int) -> int:
 
 
 def target(text: Tokens, thought: Tokens, seed: int) -> SampledToken:
-    """The token after a text and a thought about it."""
+    """The token after a text, with a thought."""
     token_id = draft(text, seed).token_id
     if share("agreement", text, thought, seed) >= AGREEMENT:
         token_id = int(share("target", text, thought, seed) * VOCAB_SIZE)
@@ -45,13 +45,13 @@ def target(text: Tokens, thought: Tokens, seed: int) -> SampledToken:
 
 
 def score(text: Tokens, thought: Tokens, known_id: int) -> SampledToken:
-    """A known token after a text and a thought about it."""
+    """The score of a known token after a text, with a thought."""
     return SampledToken(token_id=known_id, logprob=-share("score", text, thought, known_id))
 
 
 @dataclass(kw_only=True)
 class Expected:
-    """What a request gives, whatever happens around it."""
+    """The expected output of a request, for every schedule."""
 
     token_ids: list[int] = field(default_factory=list)
     thoughts: list[Tokens] = field(default_factory=list)
@@ -67,7 +67,7 @@ def by_definition(
     stop_ids: frozenset[int] = frozenset(),
     scores_prompt: bool = False,
 ) -> Expected:
-    """Think about each token, one after the other."""
+    """Compute the expected output without drafts, one token after the other."""
     text = tuple(prompt)
     expected = Expected()
     for end in range(1, len(text) if scores_prompt else 0):
@@ -92,13 +92,13 @@ def think(text: Tokens, num_thought_tokens: int, seed: int) -> Tokens:
 
 
 class FakeModel:
-    """Runs steps."""
+    """Runs steps on a memory of slots."""
 
     def __init__(self) -> None:
         self._memory: dict[int, tuple[int, int]] = {}
-        """Token and position that were written to each slot."""
+        """Token and position in each slot."""
         self._buffers: dict[int, Tokens] = {}
-        """The text that was seen at each lane's anchor."""
+        """The text up to the anchor, by slot of the lane buffers."""
 
     def run(self, batch: StepBatch) -> StepResult:
         written = zip(batch.token_ids, batch.positions, strict=True)
@@ -136,7 +136,7 @@ class FakeModel:
         return score(text, lane[1:-1], pick.known_id)
 
     def _read(self, batch: StepBatch) -> list[tuple[Tokens, Tokens]]:
-        """The text and the part of its lane that each row sees."""
+        """For each row: the text and the lane tokens that it sees."""
         seen = []
         rows = iter(range(batch.num_rows))
         for sequence in batch.sequences:
@@ -152,7 +152,7 @@ class FakeModel:
         return seen
 
     def _at(self, table: list[int], length: int, begin: int, block_size: int) -> Tokens:
-        """The first tokens of a block table, which must stand at the positions from `begin` on."""
+        """The first tokens of a block table; asserts that their positions start at `begin`."""
         tokens = []
         for index in range(length):
             slot = table[index // block_size] * block_size + index % block_size

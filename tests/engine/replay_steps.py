@@ -1,8 +1,8 @@
-"""Replays written steps on a fresh toy model, in a process of its own; no test.
+"""Replays recorded steps on a new toy model in a separate process. A script, not a test.
 
     python -m tests.engine.replay_steps STEPS RESULTS
 
-STEPS holds a `Recording`, RESULTS gets the list of encoded results, both as msgpack.
+STEPS contains a `Recording`. The list of encoded results is written to RESULTS. Both are msgpack.
 """
 
 import sys
@@ -16,7 +16,7 @@ from tests.parity.toy import make_toy
 
 
 class Recording(msgspec.Struct, kw_only=True):
-    """The steps of a run, and the sizes of the runner that ran them."""
+    """The steps of a run, and the sizes of their runner."""
 
     architecture: str
     num_blocks: int
@@ -26,7 +26,7 @@ class Recording(msgspec.Struct, kw_only=True):
 
 
 def replay(recording: Recording) -> list[bytes]:
-    """The encoded results."""
+    """Run the steps and return the encoded results."""
     runner = ModelRunner(
         make_toy(recording.architecture).model,
         num_blocks=recording.num_blocks,

@@ -42,7 +42,7 @@ def make_sequence(
 
 
 def definition_of(seq: Sequence) -> Expected:
-    """What the sequence should give; for sequences without any rule of sampling."""
+    """The expected output of a sequence that has no sampling parameters."""
     return by_definition(
         seq.wavefront.token_ids[: seq.num_prompt_tokens],
         seed=seq.seed,
@@ -55,7 +55,7 @@ def definition_of(seq: Sequence) -> Expected:
 
 @dataclass
 class Driver:
-    """Steps a scheduler until nothing is left, and recounts its books after each step."""
+    """Runs the steps of a scheduler, and checks its block accounting after each step."""
 
     config: EngineConfig
     num_blocks: int = 100
@@ -79,7 +79,7 @@ class Driver:
         return plan
 
     def finish_step(self, plan: StepPlan) -> None:
-        """Run a step that is scheduled, and record what it decided."""
+        """Run a scheduled step and record its results."""
         self.scheduler.check_integrity()
         assert plan.sequences or not self.scheduler.has_work, "nothing could be scheduled"
         for step, share in split_result(plan, self.model.run(plan.batch)):
@@ -88,11 +88,11 @@ class Driver:
         self.scheduler.check_integrity()
 
     def run(self) -> list[StepPlan]:
-        """All steps until nothing is left."""
+        """Run all steps until there is no more work."""
         plans = []
         while self.scheduler.has_work:
             plans.append(self.step())
-            assert len(plans) < 3000, "the schedule does not come to an end"
+            assert len(plans) < 3000, "the schedule does not end"
         self.scheduler.check_idle()
         return plans
 

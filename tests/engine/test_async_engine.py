@@ -1,4 +1,4 @@
-"""The engine thread: submissions, aborts, a full queue, the end."""
+"""The engine thread: submissions, aborts, a full queue, closing."""
 
 import queue
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def until_finished(news: News) -> list[RequestOutput]:
 
 
 def wait_until_idle(engine: AsyncEngine) -> None:
-    """An engine that still answers has handled all commands before."""
+    """Wait until the engine has handled all earlier commands."""
     news: News = queue.Queue()
     submit(engine, [request("last")], news.put)
     until_finished(news)
@@ -63,19 +63,19 @@ def test_several_prompts_are_answered(engine: AsyncEngine) -> None:
         assert sum(len(o.outputs[0].token_ids) for o in until_finished(inbox)) == 5
 
 
-def test_a_full_queue_takes_all_of_a_submission_or_none(engine: AsyncEngine) -> None:
+def test_a_full_queue_accepts_all_of_a_submission_or_nothing(engine: AsyncEngine) -> None:
     news: News = queue.Queue()
     submit(engine, [request("a", max_tokens=200), request("b", max_tokens=200)], news.put)
     with pytest.raises(QueueFullError) as caught:
         submit(engine, [request("c"), request("d", n=2)], news.put)
     assert caught.value.retry_after_s >= 1
-    submit(engine, [request("c"), request("d")], news.put)  # exactly what is left
+    submit(engine, [request("c"), request("d")], news.put)  # exactly the free capacity
     for name in "abcd":
         engine.abort(name)
     wait_until_idle(engine)
 
 
-def test_more_than_the_server_could_ever_hold_is_the_callers_fault(engine: AsyncEngine) -> None:
+def test_more_sequences_than_the_engine_can_hold_are_a_request_error(engine: AsyncEngine) -> None:
     with pytest.raises(RequestError):
         submit(engine, [request("a", n=5)], lambda _: None)
     with pytest.raises(RequestError):
@@ -94,7 +94,7 @@ def test_aborting_a_running_and_a_queued_request_frees_both(engine: AsyncEngine)
     wait_until_idle(engine)
 
 
-def test_a_listener_that_fails_does_not_harm_the_others(engine: AsyncEngine) -> None:
+def test_an_error_in_a_listener_does_not_affect_the_others(engine: AsyncEngine) -> None:
     def fail(_: object) -> None:
         raise RuntimeError("listener")
 
@@ -104,8 +104,8 @@ def test_a_listener_that_fails_does_not_harm_the_others(engine: AsyncEngine) -> 
     assert until_finished(news)[-1].finished
 
 
-def test_closing_tells_who_still_waits() -> None:
-    """It gave the error of an engine that died, and a server that stopped said that it had."""
+def test_closing_ends_waiting_requests_with_an_error() -> None:
+    """The error must differ from that of an engine that died."""
     thread = AsyncEngine(LLMEngine(make_toy().model))
     news: News = queue.Queue()
     submit(thread, [request("a", max_tokens=250)], news.put)

@@ -1,4 +1,4 @@
-"""What a server's options change of the engine it starts."""
+"""How `EngineArgs` affect the engine that is created."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from qstar_infer.errors import ConfigError
 GOLDEN_A = str(Path(__file__).parents[1] / "golden" / "A" / "checkpoint")
 
 
-def test_the_thought_length_of_a_checkpoint_is_overridden() -> None:
+def test_num_thought_tokens_overrides_the_checkpoint() -> None:
     engine = create_async_engine(
         EngineArgs.of(model=GOLDEN_A, dtype="float32", device="cpu", num_thought_tokens=2)
     )
@@ -31,6 +31,8 @@ def test_the_thought_length_of_a_checkpoint_is_overridden() -> None:
         ({"num_thought_tokens": 0}, "num_thought_tokens=0 must be"),
     ],
 )
-def test_what_the_loader_refuses_is_not_started(option: dict[str, Any], message: str) -> None:
+def test_no_engine_starts_if_the_loader_rejects_an_option(
+    option: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         create_async_engine(EngineArgs.of(model=GOLDEN_A, device="cpu", **option))

@@ -1,4 +1,4 @@
-"""An error in a step ends the requests it concerns; the others get what they would have got."""
+"""An error in a step ends the requests of that step; the outputs of the others do not change."""
 
 import queue
 import weakref
@@ -40,13 +40,13 @@ def request(name: str, length: int = 3, **fields: object) -> EngineRequest:
 
 
 class FailingPasses:
-    """Passes that do all their work, and fail then: the first is number 1."""
+    """Makes passes with chosen numbers (from 1) fail after all of their work."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         self.error = error
         self.numbers: set[int] = set()
         self.requests: set[str] = set()
-        """Who was in a pass that failed."""
+        """Names of the requests that were in a failed pass."""
         self.done = 0
         run, schedule = ModelRunner.run, Scheduler.schedule
         names: set[str] = set()
@@ -82,7 +82,7 @@ def thread() -> Iterator[AsyncEngine]:
 
 
 def run(requests: Iterable[EngineRequest], **config: Any) -> tuple[Texts, set[str]]:
-    """The tokens of the requests that came to their end, and the names of those that failed."""
+    """The tokens of the requests that finished, and the names of those that failed."""
     engine = LLMEngine(make_toy().model, EngineConfig(**config))
     for one in requests:
         engine.add_request(engine.admission.admit(one))
@@ -96,12 +96,12 @@ def run(requests: Iterable[EngineRequest], **config: Any) -> tuple[Texts, set[st
             for output in news.outputs:
                 texts.setdefault((news.request_id, output.index), []).extend(output.token_ids)
     engine.check_idle()
-    assert len(set(failed)) == len(failed), "told once"
+    assert len(set(failed)) == len(failed), "a request failed twice"
     return {key: text for key, text in texts.items() if key[0] not in failed}, set(failed)
 
 
 def submit(thread: AsyncEngine, names: str) -> dict[str, News]:
-    """Each on its own, before the engine takes a step."""
+    """Submit the requests one by one, before the engine runs a step."""
     news: dict[str, News] = {name: queue.Queue() for name in names}
     with thread._changed:
         for name, inbox in news.items():
@@ -117,9 +117,7 @@ def last(news: News) -> RequestOutput | Exception:
 
 
 @pytest.mark.parametrize("number", range(1, 14))
-def test_who_is_not_in_the_failed_pass_goes_on_as_if_nothing_had_been(
-    number: int, passes: FailingPasses
-) -> None:
+def test_requests_outside_a_failed_pass_are_unaffected(number: int, passes: FailingPasses) -> None:
     requests = [
         request("long", 20, max_tokens=9),
         request("scored", 8, prompt_logprobs=0),
@@ -137,10 +135,10 @@ def test_who_is_not_in_the_failed_pass_goes_on_as_if_nothing_had_been(
 @pytest.mark.parametrize(
     ("method", "max_tokens"), [("add", 5), ("take_delta", 5), ("end_by_length", 0)]
 )
-def test_a_text_that_cannot_be_written_ends_its_own_request(
+def test_an_error_in_output_processing_ends_only_its_request(
     method: str, max_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with a tokenizer that knows fewer ids than the model has rows."""
+    """For example, a tokenizer can have fewer ids than the model has rows."""
     fields = {"max_tokens": max_tokens}
     requests = [request("a"), request("bad", n=2, **fields), request("b", n=2, **fields)]
     want, _ = run(requests)
@@ -157,10 +155,10 @@ def test_a_text_that_cannot_be_written_ends_its_own_request(
     assert got == {key: text for key, text in want.items() if key[0] != "bad"}
 
 
-def test_an_engine_goes_on_after_want_of_memory(
+def test_the_engine_continues_after_out_of_memory(
     thread: AsyncEngine, passes: FailingPasses, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It once ended every request and the server, of which a restart was the only way out."""
+    """It used to end all requests and the server."""
     passes.numbers = {1}
     news = submit(thread, "abc")
     told = last(news["a"])
@@ -171,7 +169,7 @@ def test_an_engine_goes_on_after_want_of_memory(
     assert "CUDA out of memory" in caplog.text
 
 
-def test_a_request_that_cannot_be_queued_ends_alone(
+def test_an_error_while_queueing_ends_only_that_request(
     thread: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(completion: OutputProcessor, seq: Sequence, *args: Any, **fields: Any) -> None:
@@ -188,7 +186,7 @@ def test_a_request_that_cannot_be_queued_ends_alone(
     assert thread.stats().num_free_blocks == thread.stats().num_blocks
 
 
-def test_failed_steps_apart_from_each_other_do_not_add_up(
+def test_a_successful_step_resets_the_count_of_failed_steps(
     thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.numbers = {number for number in range(1, 40) if number % MAX_FAILED_STEPS != 0}
@@ -197,9 +195,7 @@ def test_failed_steps_apart_from_each_other_do_not_add_up(
     assert thread.is_alive
 
 
-def test_an_engine_of_which_every_step_fails_dies(
-    thread: AsyncEngine, passes: FailingPasses
-) -> None:
+def test_the_engine_dies_if_every_step_fails(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = set(range(1, 9))
     news = submit(thread, "abcde")
     told = [type(last(inbox)) for inbox in news.values()]
@@ -210,7 +206,7 @@ def test_an_engine_of_which_every_step_fails_dies(
 @pytest.mark.parametrize(
     "error", [DEVICE_LOST, RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED")]
 )
-def test_a_lost_device_ends_everything(
+def test_a_device_failure_ends_the_engine(
     error: Exception, thread: AsyncEngine, passes: FailingPasses
 ) -> None:
     passes.error, passes.numbers = error, {1}
@@ -219,17 +215,17 @@ def test_a_lost_device_ends_everything(
     assert_dead(thread)
 
 
-def test_accounts_that_are_wrong_end_everything(thread: AsyncEngine, passes: FailingPasses) -> None:
+def test_wrong_block_accounting_ends_the_engine(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = {1}
     blocks = thread._engine._scheduler.blocks
-    blocks.grow(blocks.open_table(), 1)  # held by nobody
+    blocks.grow(blocks.open_table(), 1)  # a table without an owner
     news = submit(thread, "ab")
     assert all(isinstance(last(inbox), EngineDeadError) for inbox in news.values())
     assert_dead(thread)
 
 
 def test_a_failure_does_not_keep_the_tensors_of_its_pass() -> None:
-    """What waits for its answer would hold the memory that the next pass needs."""
+    """Otherwise the stored error would keep memory that the next pass needs."""
 
     def fail() -> None:
         logits = torch.zeros(3)
@@ -253,8 +249,10 @@ def assert_dead(thread: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("fails_first", ["first", "second"])
-def test_every_stream_of_a_failed_step_is_told(fails_first: str, passes: FailingPasses) -> None:
-    """One that another stream's step had ended would wait for ever."""
+def test_every_stream_of_a_failed_step_raises_the_error(
+    fails_first: str, passes: FailingPasses
+) -> None:
+    """A stream must not wait forever if the step of another stream ended it."""
     llm = LLM(model=make_toy().model)
     streams = {name: llm.stream([1, 2, 3]) for name in ("first", "second")}
     for stream in streams.values():

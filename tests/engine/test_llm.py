@@ -1,4 +1,4 @@
-"""What a user of `LLM` sees: shapes, stops, limits, refusals."""
+"""The behaviour of `LLM`: shapes, stops, limits, errors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,8 +34,8 @@ def test_there_is_one_thought_for_each_token(llm: LLM) -> None:
     assert output.finish_reason == "length"
 
 
-def test_thoughts_are_written_as_those_of_a_trace(llm: LLM) -> None:
-    """A tuple, which equals no list, once stood beside the visible tokens' list."""
+def test_thoughts_are_lists_of_ids_as_in_a_trace(llm: LLM) -> None:
+    """They used to be tuples, while the visible tokens are a list."""
     output = llm.generate([PROMPT], greedy())[0].outputs[0]
     trace = llm.model.think(torch.tensor([PROMPT + output.token_ids[:-1]]))
     thoughts = [thought.thought_token_ids for thought in output.thoughts]
@@ -52,7 +52,7 @@ def test_a_text_prompt_is_tokenised(llm: LLM) -> None:
 
 @pytest.mark.parametrize("shape", [(-1,), (1, -1)])
 def test_a_prompt_may_be_an_array(llm: LLM, shape: tuple[int, ...]) -> None:
-    """A TypeError once."""
+    """Arrays used to raise a TypeError."""
     prompt: Any = np.array(PROMPT).reshape(shape)
     from_array = llm.generate(prompt, greedy())[0]
     assert from_array.prompt_token_ids == PROMPT
@@ -60,14 +60,14 @@ def test_a_prompt_may_be_an_array(llm: LLM, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("prompt", [[[65.7, 66]], [65, "a"], np.array([65.0]), [None]])
-def test_a_prompt_of_neither_text_nor_integers_is_refused(llm: LLM, prompt: Any) -> None:
-    """A fraction was once cut off without a word, and the others were a TypeError."""
+def test_a_prompt_that_is_neither_text_nor_integers_is_rejected(llm: LLM, prompt: Any) -> None:
+    """Fractions used to be truncated silently, and the others raised a TypeError."""
     with pytest.raises(RequestError, match="a string or a list of integer token ids") as caught:
         llm.generate(prompt, greedy())
     assert caught.value.param == "prompt"
 
 
-def test_a_stream_is_the_whole_in_pieces(llm: LLM) -> None:
+def test_the_deltas_of_a_stream_join_to_the_whole_output(llm: LLM) -> None:
     whole = llm.generate([PROMPT], greedy(logprobs=2))[0].outputs[0]
     deltas = list(llm.stream(PROMPT, greedy(logprobs=2)))
     assert [delta.finished for delta in deltas] == [False] * (len(deltas) - 1) + [True]
@@ -83,8 +83,8 @@ def test_closing_a_stream_frees_its_request(llm: LLM) -> None:
     llm.close()
 
 
-def test_streams_and_calls_may_be_open_at_once(llm: LLM) -> None:
-    """News of another request once got lost, or ended the call with a KeyError."""
+def test_several_streams_and_calls_can_be_open_at_once(llm: LLM) -> None:
+    """Deltas of another request used to get lost, or to raise a KeyError."""
     alone = llm.generate([PROMPT], greedy())[0].outputs[0]
     first, second = (llm.stream(PROMPT, greedy()) for _ in range(2))
     got: list[list[int]] = [[], []]
@@ -95,7 +95,7 @@ def test_streams_and_calls_may_be_open_at_once(llm: LLM) -> None:
     assert got == [alone.token_ids] * 2
 
 
-def test_closing_drops_what_is_open() -> None:
+def test_closing_drops_open_requests() -> None:
     llm = LLM(model=make_toy().model)
     stream = llm.stream(PROMPT, greedy())
     next(stream)
@@ -104,7 +104,7 @@ def test_closing_drops_what_is_open() -> None:
         list(stream)
 
 
-def test_logprobs_hold_the_chosen_token_and_the_likeliest(llm: LLM) -> None:
+def test_logprobs_contain_the_chosen_and_the_most_likely_tokens(llm: LLM) -> None:
     output = llm.generate([PROMPT], SamplingParams(seed=3, max_tokens=8, logprobs=2))[0].outputs[0]
     assert output.logprobs is not None
     for token_id, thought, entry in zip(
@@ -117,14 +117,14 @@ def test_logprobs_hold_the_chosen_token_and_the_likeliest(llm: LLM) -> None:
         )
 
 
-def test_end_of_sequence_ends_the_text_but_counts(llm: LLM) -> None:
+def test_end_of_sequence_ends_the_text_and_counts_as_a_token(llm: LLM) -> None:
     params = SamplingParams(temperature=0.0, max_tokens=5, logit_bias={EOS: 100.0})
     output = llm.generate([PROMPT], params)[0].outputs[0]
     assert (output.token_ids, output.text, output.finish_reason) == ([EOS], "", "stop")
     assert output.stop_reason is None
 
 
-def test_min_tokens_holds_off_the_end(llm: LLM) -> None:
+def test_min_tokens_delays_the_end(llm: LLM) -> None:
     params = SamplingParams(temperature=0.0, max_tokens=9, min_tokens=4, logit_bias={EOS: 100.0})
     output = llm.generate([PROMPT], params)[0].outputs[0]
     assert EOS not in output.token_ids[:4]
@@ -132,7 +132,7 @@ def test_min_tokens_holds_off_the_end(llm: LLM) -> None:
     assert len(output.token_ids) == 5
 
 
-def test_a_stop_token_ends_without_its_text(llm: LLM) -> None:
+def test_the_text_of_a_stop_token_is_left_out(llm: LLM) -> None:
     free = llm.generate([PROMPT], greedy())[0].outputs[0]
     stop = free.token_ids[4]
     output = llm.generate([PROMPT], greedy(stop_token_ids=(stop,)))[0].outputs[0]
@@ -141,7 +141,7 @@ def test_a_stop_token_ends_without_its_text(llm: LLM) -> None:
     assert (output.finish_reason, output.stop_reason) == ("stop", stop)
 
 
-def test_a_stop_string_ends_before_its_text(llm: LLM) -> None:
+def test_the_text_of_a_stop_string_is_left_out(llm: LLM) -> None:
     stop: Any = "bbb"  # Any: a bare string is accepted, although the declared type is a tuple
     params = SamplingParams(
         temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop=stop, ignore_eos=True
@@ -153,7 +153,7 @@ def test_a_stop_string_ends_before_its_text(llm: LLM) -> None:
     assert len(output.token_ids) == 3
 
 
-def test_delimiters_are_never_emitted_whatever_is_asked(llm: LLM) -> None:
+def test_delimiters_are_never_emitted(llm: LLM) -> None:
     params = SamplingParams(
         max_tokens=40,
         seed=1,
@@ -167,7 +167,7 @@ def test_delimiters_are_never_emitted_whatever_is_asked(llm: LLM) -> None:
     assert not {START_ID, END_ID} & seen.union(*output.logprobs)
 
 
-def test_completions_of_one_request_differ_and_repeat(llm: LLM) -> None:
+def test_completions_of_one_request_differ_and_are_repeatable(llm: LLM) -> None:
     params = SamplingParams(n=4, seed=9, max_tokens=10, ignore_eos=True)
     first, second = (llm.generate([PROMPT], params)[0].outputs for _ in range(2))
     texts = [tuple(output.token_ids) for output in first]
@@ -188,8 +188,8 @@ def test_without_max_tokens_the_output_fills_the_context() -> None:
     assert output.finish_reason == "length"
 
 
-def test_no_draft_is_fed_beyond_the_end() -> None:
-    """Drafts after the last token cost rows and blocks: 23 rows, not 9, with thoughts of 4."""
+def test_no_draft_is_fed_after_the_last_token() -> None:
+    """Drafts after the last token would cost rows and blocks: 23 rows instead of 9 here."""
 
     def rows(speculation: Speculation) -> int:
         one = LLM(model=make_toy().model, speculation=speculation)
@@ -214,7 +214,7 @@ def test_no_draft_is_fed_beyond_the_end() -> None:
         ([1] * 256, {}, "prompt"),
     ],
 )
-def test_a_request_that_cannot_be_served_names_its_fault(
+def test_the_error_of_an_invalid_request_names_the_field(
     llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
@@ -222,12 +222,12 @@ def test_a_request_that_cannot_be_served_names_its_fault(
     assert caught.value.param == param
 
 
-def test_a_prompt_beyond_the_context_says_so_in_the_usual_words(llm: LLM) -> None:
+def test_a_prompt_longer_than_the_context_has_the_usual_message(llm: LLM) -> None:
     with pytest.raises(ContextLengthError, match="maximum context length is 256 tokens"):
         llm.generate([[1] * 250], greedy())
 
 
-def test_a_request_larger_than_the_pool_is_refused_up_front() -> None:
+def test_a_request_larger_than_the_pool_is_rejected_at_admission() -> None:
     llm = LLM(model=make_toy().model, num_blocks=3, block_size=4)
     with pytest.raises(ContextLengthError, match="maximum context length is 4 tokens"):
         llm.generate([PROMPT], greedy())
@@ -239,8 +239,8 @@ def test_without_max_tokens_a_small_pool_is_filled() -> None:
     assert len(PROMPT) + len(output.token_ids) == 4 * (6 - 2) == llm.model_info.max_model_len
 
 
-def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
-    """A NaN left in a freed slot once got through the masks of whoever came next."""
+def test_nan_of_one_request_does_not_reach_later_users_of_its_blocks() -> None:
+    """A NaN in a freed slot used to reach later requests through their masks (0 * NaN)."""
     toy = make_toy()
     llm = LLM(model=toy.model, num_blocks=12, block_size=4)
     before = llm.generate([PROMPT], greedy())[0].outputs[0].token_ids
@@ -268,11 +268,11 @@ def test_a_fault_of_one_request_does_not_reach_its_block_mates() -> None:
         ([1], {"num_thought_tokens": 10**4299}, "num_thought_tokens"),
     ],
 )
-def test_a_huge_integer_is_refused_in_a_short_message(
+def test_a_huge_integer_is_rejected_with_a_short_message(
     llm: LLM, prompt: list[int], fields: dict[str, Any], param: str
 ) -> None:
-    """Most were repeated digit by digit; `max_tokens` had one digit more than Python writes, once
-    the prompt was added, and was no RequestError at all."""
+    """The message must not repeat all digits. The sum of `max_tokens` and the prompt length used to
+    have more digits than Python can print, which raised a ValueError."""
     with pytest.raises(RequestError) as caught:
         llm.generate([prompt], greedy(**fields))
     assert caught.value.param == param
@@ -315,14 +315,14 @@ def test_a_huge_integer_is_refused_in_a_short_message(
         {"num_thought_tokens": -1},
     ],
 )
-def test_settings_out_of_range_name_themselves(fields: dict[str, Any]) -> None:
+def test_errors_of_sampling_params_name_the_field(fields: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as caught:
         SamplingParams(**fields)
     assert caught.value.param in fields
 
 
-def test_numbers_of_numpy_are_taken(llm: LLM) -> None:
-    """`seed must be an integer in ..., got np.int64(3)` was once the answer."""
+def test_numpy_numbers_are_accepted(llm: LLM) -> None:
+    """`seed=np.int64(3)` used to be rejected."""
     given: dict[str, Any] = {
         "seed": np.int64(3),
         "max_tokens": np.int32(4),
@@ -344,16 +344,16 @@ def test_numbers_of_numpy_are_taken(llm: LLM) -> None:
 
 
 @pytest.mark.parametrize("params", [{"max_tokens": 2}, [{"max_tokens": 2}], 5, "x", [None]])
-def test_what_are_no_sampling_params_is_said(llm: LLM, params: Any) -> None:
-    """The answer was once an AttributeError: 'str' object has no attribute 'logit_bias'."""
+def test_values_that_are_not_sampling_params_are_rejected(llm: LLM, params: Any) -> None:
+    """They used to raise an AttributeError."""
     with pytest.raises(RequestError, match="must be SamplingParams") as caught:
         llm.generate(["a"], params)
     assert caught.value.param == "sampling_params"
 
 
 @pytest.mark.parametrize("as_given", [str, Path])
-def test_model_may_name_what_to_load(as_given: Callable[[Path], Any]) -> None:
-    """vLLM's spelling; an AttributeError once."""
+def test_model_accepts_a_path_to_load(as_given: Callable[[Path], Any]) -> None:
+    """As in vLLM; it used to raise an AttributeError."""
     llm = LLM(model=as_given(GOLDEN_A), dtype="float32", device="cpu")
     assert llm.model_info.name == "checkpoint"
     assert llm.model.dtype == torch.float32
@@ -371,7 +371,9 @@ def test_a_revision_reaches_the_loader() -> None:
         ({"model": torch.nn.Linear(1, 1)}, "load_model returns.*got a Linear"),
     ],
 )
-def test_a_model_that_cannot_be_told_is_refused(arguments: dict[str, Any], message: str) -> None:
+def test_an_ambiguous_or_invalid_model_argument_is_rejected(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         LLM(**arguments)
 
@@ -380,6 +382,6 @@ def test_a_model_that_cannot_be_told_is_refused(arguments: dict[str, Any], messa
     "fields",
     [{"speculation": "fast"}, {"speculation": -1}, {"block_size": 0}, {"max_model_len": 257}],
 )
-def test_an_engine_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+def test_invalid_engine_settings_are_rejected(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LLM(model=make_toy().model, **fields)

@@ -33,7 +33,7 @@ def processor(
 
 
 def push(output: OutputProcessor, token_ids: Sequence[int]) -> CompletionOutput:
-    """The delta after some tokens; all must be taken before the output ends."""
+    """Add tokens and return the delta; the output must not end before the last token."""
     for count, token_id in enumerate(token_ids, 1):
         output.seq.wavefront.token_ids.append(token_id)
         lane = Lane(anchor=0, num_thought_tokens=2, thought=[token_id, token_id])
@@ -45,13 +45,13 @@ def push(output: OutputProcessor, token_ids: Sequence[int]) -> CompletionOutput:
 
 
 def byte_ids(raw: bytes) -> list[int]:
-    """Token ids of any bytes; the tokenizer numbers its bytes in an order of its own."""
+    """The token ids of these bytes. The ids of the tokenizer differ from the byte values."""
     return [BYTE_IDS[byte] for byte in raw]
 
 
 def _byte_ids() -> list[int]:
     alphabet = byte_tokenizer().backend_tokenizer.get_vocab()
-    # GPT-2's alphabet: printable bytes stand for themselves, the others for 256, 257, ...
+    # GPT-2's alphabet: printable bytes are themselves, the others are characters 256, 257, ...
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}
@@ -63,11 +63,11 @@ BYTE_IDS = _byte_ids()
 
 
 def character_of_each_byte(raw: bytes) -> list[int]:
-    """Index of the character that each byte belongs to, U+FFFD counted as decoders write it."""
+    """Index of the character that each byte belongs to, with U+FFFD as decoders emit it."""
     return [len(raw[: end + 1].decode(errors="replace")) - 1 for end in range(len(raw))]
 
 
-def test_every_token_of_a_character_begins_where_it_begins() -> None:
+def test_all_tokens_of_a_character_have_its_offset() -> None:
     text = "na\u00efve \u65e5\u672c\u8a9e \U0001f9e0 fin"
     delta = push(processor(), byte_ids(text.encode()))
     assert delta.text == text
@@ -75,15 +75,15 @@ def test_every_token_of_a_character_begins_where_it_begins() -> None:
     assert delta.token_offsets == [i for i, size in enumerate(sizes) for _ in range(size)]
 
 
-def test_bytes_that_turn_out_to_be_no_character_have_offsets_too() -> None:
-    """A lone first byte, then a word, once had the word begin at the byte."""
+def test_bytes_of_no_character_have_offsets_too() -> None:
+    """After a lone first byte, a word used to have the offset of that byte."""
     delta = push(processor(), byte_ids(b"a\xffb\xc3(\xc3\xc3\xa9\xf0\x9fz"))
     assert delta.text == "a\ufffdb\ufffd(\ufffd\u00e9\ufffdz"
     assert delta.token_offsets == [0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8]
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_random_bytes_have_offsets_that_cut_their_text(seed: int) -> None:
+def test_offsets_of_random_bytes_split_the_text_correctly(seed: int) -> None:
     draw = random.Random(seed)
     raw = bytes(draw.choice(b"ab\xc3\xa9\xe2\x82\xac\xf0\x9f\xff") for _ in range(60)) + b"z"
     delta = push(processor(), byte_ids(raw))
@@ -91,7 +91,7 @@ def test_random_bytes_have_offsets_that_cut_their_text(seed: int) -> None:
     assert delta.token_offsets == character_of_each_byte(raw)
 
 
-def test_half_a_character_waits_and_comes_out_at_the_end() -> None:
+def test_half_a_character_is_held_back_until_the_end() -> None:
     output = processor(max_tokens=3)
     assert push(output, byte_ids(b"a\xe2")).text == "a"
     last = push(output, byte_ids(b"\x82"))
@@ -124,7 +124,7 @@ def test_the_token_that_ends_the_output_is_shown_only_on_request(
     assert (delta.finish_reason, delta.stop_reason) == ("stop", stop_reason)
 
 
-def test_special_tokens_inside_the_text_have_offsets_whether_shown_or_not() -> None:
+def test_special_tokens_have_offsets_whether_shown_or_not() -> None:
     token_ids = [*byte_ids(b"a"), EOS, *byte_ids(b"b")]
     hidden = push(processor(ignore_eos=True), token_ids)
     assert (hidden.text, hidden.token_offsets) == ("ab", [0, 1, 1])
@@ -133,16 +133,14 @@ def test_special_tokens_inside_the_text_have_offsets_whether_shown_or_not() -> N
 
 
 @pytest.mark.parametrize(("is_kept", "text"), [(False, "hi "), (True, "hi STOP")])
-def test_tokens_of_a_stop_string_begin_where_their_text_would_have(
-    is_kept: bool, text: str
-) -> None:
+def test_tokens_of_a_stop_string_have_the_offsets_of_their_text(is_kept: bool, text: str) -> None:
     output = processor(stop="STOP", include_stop_str_in_output=is_kept)
     delta = push(output, byte_ids(b"hi STOP"))
     assert (delta.text, delta.token_offsets) == (text, [0, 1, 2, 3, 4, 5, 6])
     assert (delta.finish_reason, delta.stop_reason) == ("stop", "STOP")
 
 
-def test_text_that_may_become_a_stop_string_is_held_back_but_its_offsets_are_not() -> None:
+def test_offsets_are_emitted_while_text_is_held_back_for_a_stop_string() -> None:
     output = processor(stop="STOP")
     first = push(output, byte_ids(b"a ST"))
     assert (first.text, first.token_offsets) == ("a ", [0, 1, 2, 3])
@@ -150,20 +148,20 @@ def test_text_that_may_become_a_stop_string_is_held_back_but_its_offsets_are_not
     assert (second.text, second.token_offsets) == ("STx", [4])
 
 
-def test_held_back_text_comes_out_at_the_end() -> None:
+def test_held_back_text_is_emitted_at_the_end() -> None:
     ended = push(processor(stop="STOP"), [*byte_ids(b"a ST"), EOS])
     assert (ended.text, ended.finish_reason) == ("a ST", "stop")
     full = push(processor(stop="STOP", max_tokens=4), byte_ids(b"a ST"))
     assert (full.text, full.finish_reason) == ("a ST", "length")
 
 
-def test_a_stop_string_below_min_tokens_passes() -> None:
+def test_stop_strings_are_ignored_below_min_tokens() -> None:
     output = processor(stop="b", min_tokens=3)
     delta = push(output, byte_ids(b"abab"))
     assert (delta.text, delta.token_offsets, delta.stop_reason) == ("aba", [0, 1, 2, 3], "b")
 
 
-def test_counts_do_not_depend_on_showing_thoughts() -> None:
+def test_counts_do_not_depend_on_show_thoughts() -> None:
     shown = push(processor(), byte_ids(b"abc"))
     hidden = push(processor(show_thoughts=False), byte_ids(b"abc"))
     assert [thought.thought for thought in shown.thoughts] == ["aa", "bb", "cc"]
@@ -172,7 +170,7 @@ def test_counts_do_not_depend_on_showing_thoughts() -> None:
     assert (shown.num_thought_tokens, shown.cumulative_logprob) == (6, -1.5)
 
 
-def test_nothing_new_is_no_delta() -> None:
+def test_there_is_no_delta_without_new_output() -> None:
     output = processor()
     assert output.take_delta() is None
     push(output, byte_ids(b"a"))

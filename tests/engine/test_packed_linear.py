@@ -1,4 +1,4 @@
-"""Packed weights give the same bits, and step aside when they no longer hold.
+"""Packed weights give the same bits, and are not used after the weights change.
 
 One test needs oneDNN's bfloat16 kernel. The others put a counting stand-in in its place, so that
 they test the choice between the packed and the plain path on every CPU.
@@ -21,7 +21,7 @@ HAS_KERNEL = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 @dataclass
 class StandIn:
-    """A kernel that computes what torch does, plus an error, from the weights it packed."""
+    """A fake kernel that computes the same as torch, plus an error, from its packed weights."""
 
     num_calls: int = 0
     error: float = 0.0
@@ -53,7 +53,7 @@ def states() -> Tensor:
 
 
 @pytest.mark.skipif(not HAS_KERNEL, reason="this CPU lacks oneDNN's bfloat16 kernel (AVX512)")
-def test_the_kernels_bits_are_those_of_the_plain_layers() -> None:
+def test_packed_layers_give_the_same_bits_as_plain_layers() -> None:
     plain = make_toy().stock.bfloat16()
     packed = copy.deepcopy(plain)
     assert pack_linears(packed) > 0
@@ -62,7 +62,7 @@ def test_the_kernels_bits_are_those_of_the_plain_layers() -> None:
         assert torch.equal(packed(ids).logits, plain(ids).logits)
 
 
-def test_inference_takes_the_packed_weights(kernel: StandIn) -> None:
+def test_inference_uses_the_packed_weights(kernel: StandIn) -> None:
     plain = make_toy().stock.bfloat16()
     packed = copy.deepcopy(plain)
     num_layers = sum(type(module) is nn.Linear for module in packed.modules())
@@ -74,7 +74,7 @@ def test_inference_takes_the_packed_weights(kernel: StandIn) -> None:
     assert kernel.num_calls == num_layers
 
 
-def test_a_kernel_that_rounds_otherwise_is_not_used(kernel: StandIn) -> None:
+def test_a_kernel_that_rounds_differently_is_not_used(kernel: StandIn) -> None:
     kernel.error = 1.0
     layer = make_layer()
     assert pack_linears(layer) == 0
@@ -84,7 +84,7 @@ def test_a_kernel_that_rounds_otherwise_is_not_used(kernel: StandIn) -> None:
     assert kernel.num_calls == 0
 
 
-def test_changed_weights_are_used_at_once(kernel: StandIn) -> None:
+def test_changed_weights_take_effect_immediately(kernel: StandIn) -> None:
     layer = make_layer()
     assert pack_linears(layer) == 1
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_changed_weights_are_used_at_once(kernel: StandIn) -> None:
     assert kernel.num_calls == 0
 
 
-def test_gradients_still_flow(kernel: StandIn) -> None:
+def test_packed_layers_still_have_gradients(kernel: StandIn) -> None:
     layer = make_layer()
     assert pack_linears(layer) == 1
     kernel.num_calls = 0
@@ -105,16 +105,16 @@ def test_gradients_still_flow(kernel: StandIn) -> None:
 
 
 @pytest.mark.usefixtures("kernel")
-def test_float32_is_left_alone() -> None:
+def test_float32_layers_are_not_packed() -> None:
     assert pack_linears(make_toy().stock) == 0
 
 
 @pytest.mark.usefixtures("kernel")
-def test_copies_that_would_fill_the_memory_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_packed_if_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_linear, "_MEMORY_SHARE", 0.0)
     assert pack_linears(make_layer()) == 0
 
 
-def test_without_the_kernel_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_packed_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_linear, "_has_kernel", lambda: False)
     assert pack_linears(make_layer()) == 0

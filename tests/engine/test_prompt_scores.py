@@ -1,4 +1,4 @@
-"""Prompt scores are the oracle's, however the pool and the chunks cut them."""
+"""Prompt scores equal the oracle's, for all pool and chunk sizes."""
 
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ PROMPT = [72, 105, 33, 1, 200, 14, 9, 44, 45, 46, 47]
         {"block_size": 4, "num_blocks": 8},
     ],
 )
-def test_scores_are_those_of_the_oracle(engine: dict[str, Any], num_thought_tokens: int) -> None:
+def test_prompt_scores_equal_the_oracles(engine: dict[str, Any], num_thought_tokens: int) -> None:
     toy = make_toy()
     llm = LLM(model=toy.model, **engine)
     params = SamplingParams(
@@ -50,7 +50,7 @@ def test_scores_are_those_of_the_oracle(engine: dict[str, Any], num_thought_toke
         least = float(logprobs[anchor].topk(4).values[-1])
         others = set(entry) - {PROMPT[anchor + 1]}
         assert 3 <= len(others) <= 4
-        # Rounding may make the fifth token the fourth.
+        # Rounding may swap the fourth and the fifth token.
         assert all(float(logprobs[anchor, other]) > least - NEAR_TIE for other in others)
         for token_id, logprob in entry.items():
             want = float(logprobs[anchor, token_id])
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_oracle(engine: dict[str, Any], num_thought_toke
     llm.close()
 
 
-def test_scoring_does_not_change_what_is_generated() -> None:
+def test_prompt_scoring_does_not_change_the_output() -> None:
     llm = LLM(model=make_toy().model)
     plain = SamplingParams(max_tokens=8, seed=1, ignore_eos=True)
     scored = SamplingParams(max_tokens=8, seed=1, ignore_eos=True, prompt_logprobs=0)
@@ -77,7 +77,7 @@ def test_a_prompt_can_be_scored_without_generating() -> None:
     llm.close()
 
 
-def test_several_completions_score_their_prompt_once() -> None:
+def test_a_prompt_with_several_completions_is_scored_once() -> None:
     llm = LLM(model=make_toy().model, max_num_seqs=2)
     params = SamplingParams(n=3, max_tokens=3, seed=4, prompt_logprobs=1)
     output = llm.generate([PROMPT], params)[0]
@@ -87,11 +87,11 @@ def test_several_completions_score_their_prompt_once() -> None:
 
 
 @pytest.mark.parametrize("speculation", ["auto", "off"])
-def test_an_output_does_not_end_before_its_prompt_is_scored(
+def test_an_output_does_not_end_before_the_prompt_is_scored(
     speculation: Literal["auto", "off"],
 ) -> None:
-    """A confident last anchor decides at once. Where that ended the output, the thoughts of earlier
-    positions were dropped with it, and the request waited for their scores for ever."""
+    """A confident last anchor decides at once. If that ended the output, the thoughts at earlier
+    positions used to be dropped, and the request waited for their scores forever."""
     engine = LLMEngine(make_toy().model, EngineConfig(speculation=speculation))
     prompt = [197, 215, 20, 132, 248]
     params = SamplingParams(

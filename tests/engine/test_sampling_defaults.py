@@ -1,4 +1,4 @@
-"""Which settings a request gets that says nothing: the checkpoint's, then those of the class."""
+"""Defaults of a request: the checkpoint's settings, then those of the class."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from ..parity.toy import make_toy
 PROMPT = [72, 105, 33, 1, 200, 14, 9]
 
 
-def test_what_is_given_wins_then_the_checkpoint_then_the_class() -> None:
+def test_given_values_override_the_checkpoint_and_its_values_the_class_defaults() -> None:
     defaults = SamplingDefaults(temperature=0.6, top_k=20, thought_temperature=0.5)
     params = defaults.params(temperature=0.9, max_tokens=3)
     assert params == SamplingParams(temperature=0.9, top_k=20, max_tokens=3)
@@ -24,17 +24,17 @@ def test_what_is_given_wins_then_the_checkpoint_then_the_class() -> None:
 @pytest.mark.parametrize(
     ("checkpoint", "temperature", "given", "resolved"),
     [
-        (0.5, 1.0, 0.8, 0.8),  # the request's own comes first
-        (0.5, 0.0, 0.8, 0.8),  # also where the text is greedy
+        (0.5, 1.0, 0.8, 0.8),  # the request's value wins
+        (0.5, 0.0, 0.8, 0.8),  # also if the text is greedy
         (0.5, 1.0, 0.0, 0.0),
         (0.5, 0.0, None, 0.0),
         (0.5, 1e-7, None, 0.0),  # counts as greedy
         (0.5, 0.2, None, 0.5),
-        (0.0, 0.2, None, 0.0),  # 0 is a setting, not a missing one
+        (0.0, 0.2, None, 0.0),  # 0 is a value, not a missing one
         (None, 0.2, None, 1.0),
     ],
 )
-def test_the_temperature_of_thoughts_is_resolved(
+def test_thought_temperature_is_resolved(
     checkpoint: float | None, temperature: float, given: float | None, resolved: float
 ) -> None:
     defaults = SamplingDefaults(thought_temperature=checkpoint)
@@ -47,7 +47,7 @@ def test_the_temperature_of_thoughts_is_resolved(
 
 @pytest.fixture(scope="module")
 def model() -> QuietStarModel:
-    """A checkpoint that recommends greedy text, and greedy thoughts for texts that are not."""
+    """A checkpoint that recommends greedy text, and greedy thoughts for sampled text."""
     model = make_toy().model
     model.backbone.generation_config.temperature = 0.0
     model.backbone.generation_config.repetition_penalty = 1.5
@@ -71,14 +71,14 @@ def tokens_and_thoughts(llm: LLM, params: SamplingParams | None) -> list[tuple[i
     return [(thought.token_id, thought.thought_token_ids) for thought in output.thoughts]
 
 
-def test_without_params_the_checkpoints_are_used(llm: LLM) -> None:
+def test_the_checkpoints_settings_are_used_without_params(llm: LLM) -> None:
     recommended = SamplingParams(temperature=0.0, repetition_penalty=1.5)
     assert llm.default_sampling_params() == recommended
     assert tokens_and_thoughts(llm, None) == tokens_and_thoughts(llm, recommended)
 
 
-def test_given_params_are_taken_as_they_are(llm: LLM, plain_llm: LLM) -> None:
-    """The checkpoint's penalty is no part of params that a caller made."""
+def test_given_params_are_used_unchanged(llm: LLM, plain_llm: LLM) -> None:
+    """The checkpoint's penalty is not added to params that the caller created."""
     params = SamplingParams(temperature=0.0)
     assert tokens_and_thoughts(llm, params) == tokens_and_thoughts(plain_llm, params)
     assert tokens_and_thoughts(llm, params) != tokens_and_thoughts(llm, None)
@@ -95,6 +95,6 @@ def test_the_checkpoint_sets_the_temperature_of_thoughts(llm: LLM, plain_llm: LL
     assert tokens_and_thoughts(plain_llm, sampled(None)) == hot
 
 
-def test_generation_config_none_takes_nothing_from_the_checkpoint(plain_llm: LLM) -> None:
+def test_generation_config_none_ignores_the_checkpoints_settings(plain_llm: LLM) -> None:
     assert plain_llm.default_sampling_params() == SamplingParams()
     assert plain_llm.model_info.sampling_defaults == SamplingDefaults()

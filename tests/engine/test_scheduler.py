@@ -1,4 +1,4 @@
-"""The scheduler alone, with a model that has no tensors."""
+"""The scheduler, with a fake model that has no tensors."""
 
 import math
 import random
@@ -21,12 +21,12 @@ LONGEST_THOUGHT = 4
 
 
 def fed(plan: StepPlan, seq: Sequence) -> list[int]:
-    """Indices of the tokens of a sequence that a step feeds."""
+    """Indices of the tokens that a step feeds for a sequence."""
     return [index for step in plan.sequences if step.seq is seq for index in step.fed]
 
 
 def sequences(count: int, **fields: Any) -> list[Sequence]:
-    """Some sequences of ten prompt tokens, each with a seed of its own."""
+    """Sequences with ten prompt tokens and different seeds."""
     return [make_sequence(PROMPT, name=f"r{i}", seed=i, **fields) for i in range(count)]
 
 
@@ -45,10 +45,10 @@ def test_sequences_start_in_order_of_arrival() -> None:
     assert driver.scheduler.running == [second, third]
 
 
-def test_none_overtakes_a_sequence_that_waits_for_blocks() -> None:
+def test_no_sequence_overtakes_one_that_waits_for_blocks() -> None:
     driver = Driver(EngineConfig(block_size=4), num_blocks=6)
-    first, second = sequences(2)  # each needs three blocks of text and one of a lane
-    small = make_sequence([1])  # needs two, which are free
+    first, second = sequences(2)  # each needs three blocks for its text and one for a lane
+    small = make_sequence([1])  # needs two blocks, which are free
     driver.add(first, second, small)
     driver.step()
     assert driver.scheduler.running == [first]
@@ -65,7 +65,7 @@ def test_a_prompt_is_fed_in_chunks_of_the_row_budget() -> None:
     assert [len(plan.batch.base_picks) for plan in plans] == [0, 0, 1]
 
 
-def test_the_row_budget_goes_to_the_oldest_first() -> None:
+def test_the_oldest_sequence_gets_the_row_budget_first() -> None:
     driver = Driver(EngineConfig(max_rows=16, speculation="off"))
     first, second, third = sequences(3)
     driver.add(first, second, third)
@@ -76,7 +76,7 @@ def test_the_row_budget_goes_to_the_oldest_first() -> None:
 
 
 def test_decoding_comes_before_prefill() -> None:
-    """Also before the prefill of an older sequence, which would take the whole budget."""
+    """Even if an older sequence prefills, which would use the whole budget."""
     driver = Driver(EngineConfig(max_rows=2))
     old, new = make_sequence(PROMPT), make_sequence([1])
     driver.add(old, new)
@@ -101,8 +101,8 @@ def test_drafts_run_ahead_up_to_the_depth(speculation: Speculation, depth: int) 
     assert (driver.scheduler.num_drafted > 0) == (depth > 0)
 
 
-def test_drafts_of_all_sequences_stay_within_one_limit() -> None:
-    """Beyond it a lane could find no slot in the lane buffers, which are allocated once."""
+def test_the_number_of_drafts_of_all_sequences_is_limited() -> None:
+    """The lane buffers have a fixed number of slots; a further draft would find none."""
     config = EngineConfig(speculation=9, max_num_seqs=4, scoring_positions=2)
     driver = Driver(config, speculation_rows=3)
     driver.add(*sequences(4, num_thought_tokens=4, max_tokens=30))
@@ -126,7 +126,7 @@ def test_nothing_is_fed_after_the_last_token_that_max_tokens_allows() -> None:
     assert max(index for plan in plans for index in fed(plan, seq)) == len(PROMPT) + 1
 
 
-def test_kept_and_wrong_drafts_are_counted() -> None:
+def test_accepted_and_rejected_drafts_are_counted() -> None:
     driver = Driver(EngineConfig(speculation=4))
     driver.add(*sequences(3, num_thought_tokens=4, max_tokens=40))
     driver.run()
@@ -136,7 +136,7 @@ def test_kept_and_wrong_drafts_are_counted() -> None:
     assert scheduler.num_accepted + scheduler.num_rejected <= scheduler.num_drafted
 
 
-def test_a_roll_back_gives_back_the_blocks_of_the_drafts() -> None:
+def test_a_roll_back_releases_the_blocks_of_the_drafts() -> None:
     driver = Driver(EngineConfig(block_size=1, speculation=4))
     seq = make_sequence(PROMPT, num_thought_tokens=4, max_tokens=40)
     driver.add(seq)
@@ -148,23 +148,23 @@ def test_a_roll_back_gives_back_the_blocks_of_the_drafts() -> None:
     assert driver.scheduler.num_rejected > 0
 
 
-# --- out of blocks ------------------------------------------------------------------------------
+# --- preemption ---------------------------------------------------------------------------------
 
 
 def test_the_newest_sequence_is_preempted_and_recomputed() -> None:
     driver = Driver(EngineConfig(block_size=4, speculation="off"), num_blocks=9)
-    first, second = sequences(2, max_tokens=20)  # each grows to eight blocks and one of a lane
+    first, second = sequences(2, max_tokens=20)  # each grows to eight blocks and one for a lane
     driver.add(first, second)
     while not driver.scheduler.num_preemptions:
         driver.step()
     assert (first.status, second.status) == (SequenceStatus.RUNNING, SequenceStatus.WAITING)
     assert second.wavefront.num_computed == 0
-    assert second.num_output_tokens > 0  # what was verified stays
+    assert second.num_output_tokens > 0  # verified tokens are kept
     driver.run()
     assert driver.got == {seq: definition_of(seq) for seq in (first, second)}
 
 
-def test_a_preempted_sequence_comes_before_those_that_arrived_later() -> None:
+def test_a_preempted_sequence_runs_before_later_arrivals() -> None:
     driver = Driver(EngineConfig(block_size=4, speculation="off", max_num_seqs=2), num_blocks=9)
     first, second, third = sequences(3, max_tokens=20)
     driver.add(first, second, third)
@@ -173,8 +173,8 @@ def test_a_preempted_sequence_comes_before_those_that_arrived_later() -> None:
     assert list(driver.scheduler.waiting) == [second, third]
 
 
-def test_a_draft_without_blocks_waits_and_preempts_no_one() -> None:
-    # Each has a block of text, and one for the lane of its anchor; one block is left for drafts.
+def test_a_draft_without_free_blocks_waits_and_does_not_preempt() -> None:
+    # Each has one block for its text and one for a lane; one block is left for drafts.
     driver = Driver(EngineConfig(block_size=8, speculation=4), num_blocks=5)
     pair = [make_sequence([i], num_thought_tokens=4, max_tokens=6, seed=i) for i in range(2)]
     driver.add(*pair)
@@ -187,7 +187,7 @@ def test_a_draft_without_blocks_waits_and_preempts_no_one() -> None:
 # --- scoring ------------------------------------------------------------------------------------
 
 
-def test_a_prompt_is_scored_piece_by_piece() -> None:
+def test_a_prompt_is_scored_in_chunks() -> None:
     driver = Driver(EngineConfig(scoring_positions=3))
     seq = make_sequence(PROMPT, scores_prompt=True, max_tokens=2)
     assert seq.scoring is not None
@@ -198,7 +198,7 @@ def test_a_prompt_is_scored_piece_by_piece() -> None:
     assert len(driver.got[seq].scores) == len(PROMPT) - 1
 
 
-def test_positions_scored_at_once_are_limited_over_all_sequences() -> None:
+def test_the_number_of_positions_scored_at_once_is_limited() -> None:
     driver = Driver(EngineConfig(scoring_positions=4))
     scored = [make_sequence(PROMPT, seed=i, scores_prompt=True) for i in range(3)]
     driver.add(*scored)
@@ -214,8 +214,8 @@ def test_positions_scored_at_once_are_limited_over_all_sequences() -> None:
 
 
 @pytest.mark.parametrize("num_steps", range(12))
-def test_a_sequence_can_be_taken_out_at_any_time(num_steps: int) -> None:
-    """Waiting, prefilling, scoring, thinking, with drafts or preempted: everything comes back."""
+def test_a_sequence_can_be_removed_at_any_time(num_steps: int) -> None:
+    """In every state (waiting, prefilling, scoring, thinking, preempted), all blocks are freed."""
     config = EngineConfig(max_num_seqs=2, max_rows=6, block_size=4, scoring_positions=2)
     driver = Driver(config, num_blocks=14)
     scored = make_sequence(PROMPT, scores_prompt=True, num_thought_tokens=1)
@@ -223,13 +223,13 @@ def test_a_sequence_can_be_taken_out_at_any_time(num_steps: int) -> None:
     driver.add(*others, scored)
     for _ in range(num_steps):
         driver.step()
-    for seq in (*others, scored, scored):  # the second time it is finished, and nothing happens
+    for seq in (*others, scored, scored):  # finishing twice has no effect
         driver.scheduler.finish(seq)
         driver.scheduler.check_integrity()
     driver.scheduler.check_idle()
 
 
-def test_a_finished_sequence_is_not_scheduled_any_more() -> None:
+def test_a_finished_sequence_is_not_scheduled() -> None:
     scheduler = Scheduler(EngineConfig(), num_blocks=20, speculation_rows=8)
     seq = make_sequence(PROMPT)
     scheduler.add(seq)
@@ -238,7 +238,7 @@ def test_a_finished_sequence_is_not_scheduled_any_more() -> None:
     assert scheduler.schedule().sequences == []
 
 
-# --- any schedule -------------------------------------------------------------------------------
+# --- random schedules ---------------------------------------------------------------------------
 
 
 def draw_config(draw: random.Random) -> EngineConfig:
@@ -271,8 +271,8 @@ def blocks(num_slots: int, config: EngineConfig) -> int:
 
 
 def run_mix(draw: random.Random, config: EngineConfig) -> tuple[Driver, dict[str, Expected]]:
-    """Sequences that arrive and are dropped at random; the tokens of those that end."""
-    # From just enough for the largest sequence alone to enough for all.
+    """Add and drop sequences at random; returns the outputs of those that finish."""
+    # From just enough blocks for the largest sequence to enough for all.
     num_blocks = blocks(LONGEST_PROMPT + MOST_TOKENS, config) + blocks(LONGEST_THOUGHT + 2, config)
     driver = Driver(
         config,
@@ -303,16 +303,14 @@ def run_mix(draw: random.Random, config: EngineConfig) -> tuple[Driver, dict[str
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_any_schedule_gives_the_tokens_of_the_definition(seed: int) -> None:
+def test_every_schedule_gives_the_tokens_of_the_definition(seed: int) -> None:
     draw = random.Random(seed)
     run_mix(draw, draw_config(draw))
 
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("speculation", ["auto", 3])
-def test_waiting_for_each_thought_gives_the_same_tokens(
-    seed: int, speculation: Speculation
-) -> None:
+def test_decoding_without_drafts_gives_the_same_tokens(seed: int, speculation: Speculation) -> None:
     requests = draw_sequences(random.Random(seed)), draw_sequences(random.Random(seed))
     drivers = [Driver(EngineConfig(speculation=depth)) for depth in (speculation, "off")]
     for driver, each in zip(drivers, requests, strict=True):
@@ -323,7 +321,7 @@ def test_waiting_for_each_thought_gives_the_same_tokens(
 
 
 def test_the_schedules_reject_drafts_and_preempt() -> None:
-    """The property above would mean little if nothing ever went wrong in the schedules."""
+    """Otherwise the test above would prove little."""
     drivers = []
     for seed in range(20):
         draw = random.Random(seed)

@@ -1,4 +1,4 @@
-"""A step is a message: it can be written down, and another process computes the same from it."""
+"""A step is a message: it can be recorded, and another process gets the same result from it."""
 
 import pickle
 import subprocess
@@ -43,7 +43,7 @@ REQUESTS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What an engine asked its runner, and what it was answered."""
+    """The steps that an engine gave to its runner, and their results."""
 
     recording: Recording
     results: list[bytes]
@@ -51,7 +51,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run() -> Run:
-    """A run that has served all of the requests."""
+    """A run in which all requests finished."""
     engine = LLMEngine(make_toy("mistral").model, CONFIG)
     batches, results = [], []
     run_step = engine._runner.run
@@ -81,7 +81,9 @@ def run() -> Run:
     return Run(recording=recording, results=results)
 
 
-def test_another_process_computes_the_same_from_the_written_steps(run: Run, tmp_path: Path) -> None:
+def test_another_process_gets_the_same_results_from_recorded_steps(
+    run: Run, tmp_path: Path
+) -> None:
     steps, results = tmp_path / "steps", tmp_path / "results"
     steps.write_bytes(msgspec.msgpack.encode(run.recording))
     command = [sys.executable, "-m", "tests.engine.replay_steps", str(steps), str(results)]
@@ -90,8 +92,8 @@ def test_another_process_computes_the_same_from_the_written_steps(run: Run, tmp_
     assert msgspec.msgpack.decode(results.read_bytes(), type=list[bytes]) == run.results
 
 
-def test_the_written_steps_hold_every_kind_of_work(run: Run) -> None:
-    """The test above would mean little for steps that only prefill."""
+def test_the_recorded_steps_contain_every_kind_of_work(run: Run) -> None:
+    """Otherwise the test above would prove little."""
     batches = [msgspec.msgpack.decode(each, type=StepBatch) for each in run.recording.batches]
     picks = [pick for batch in batches for pick in batch.base_picks + batch.target_picks]
     assert any(batch.target_picks and batch.thought_picks for batch in batches)
@@ -101,7 +103,7 @@ def test_the_written_steps_hold_every_kind_of_work(run: Run) -> None:
     assert any(pick.top_k and pick.top_p < 1 and pick.num_top_logprobs for pick in picks)
 
 
-def test_messages_survive_msgpack_and_pickle(run: Run) -> None:
+def test_messages_round_trip_through_msgpack_and_pickle(run: Run) -> None:
     for written in run.recording.batches:
         batch = msgspec.msgpack.decode(written, type=StepBatch)
         assert msgspec.msgpack.encode(batch) == written

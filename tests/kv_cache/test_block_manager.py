@@ -1,4 +1,4 @@
-"""Blocks are neither lost nor given out twice, whatever the order of operations."""
+"""Blocks are neither lost nor allocated twice, for any order of operations."""
 
 import random
 
@@ -11,7 +11,7 @@ BLOCK_SIZE = 4
 
 
 class Model:
-    """What the block manager should hold, kept in the simplest way: a list for each open table."""
+    """A simple model of the block manager: a list of blocks for each open table."""
 
     def __init__(self) -> None:
         self.manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
@@ -59,7 +59,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_operations_keep_the_books(seed: int) -> None:
+def test_random_operations_keep_the_accounting_right(seed: int) -> None:
     draw = random.Random(seed)
     model = Model()
     for _ in range(200):
@@ -125,7 +125,7 @@ def test_shrinking_keeps_the_block_of_the_last_slot() -> None:
     assert list(table) == before[:2]
 
 
-def test_a_slot_lies_in_the_block_of_its_index() -> None:
+def test_a_slot_is_in_the_block_of_its_index() -> None:
     manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
     filled(manager, 1)
     table = filled(manager, 9)
@@ -135,13 +135,13 @@ def test_a_slot_lies_in_the_block_of_its_index() -> None:
 
 
 @pytest.mark.parametrize(("num_slots", "num_blocks"), [(0, 0), (1, 1), (4, 1), (5, 2)])
-def test_blocks_are_counted_whole(num_slots: int, num_blocks: int) -> None:
+def test_the_number_of_blocks_is_rounded_up(num_slots: int, num_blocks: int) -> None:
     assert BlockManager(NUM_BLOCKS, BLOCK_SIZE).blocks_for(num_slots) == num_blocks
 
 
 @pytest.mark.parametrize("fault", ["lost", "free and held", "references"])
-def test_the_integrity_check_sees_faults(fault: str) -> None:
-    """The tests above rely on it, so it must fail where the books are wrong."""
+def test_the_integrity_check_detects_errors(fault: str) -> None:
+    """The tests above rely on the check, so it must fail if the accounting is wrong."""
     manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
     table = filled(manager, 8)
     if fault == "lost":

@@ -1,9 +1,9 @@
-"""Thinking and decoding straight from the definition: one position at a time, nothing cached.
+"""Thinking and decoding by definition: one position at a time, without a cache.
 
-Shares no code with the package. A thought's tokens sit right behind its anchor, so the sequence
-`x_0 .. x_a, start, c_1 .. c_n, end` run causally through the stock backbone is the definition; only
-a sliding window needs a mask, since it is measured from the anchor for the whole thought. The
-sampling noise is written again from its description, in numpy.
+It shares no code with the package. A thought's tokens directly follow its anchor, so a causal pass
+of `x_0 .. x_a, start, c_1 .. c_n, end` through the stock backbone is the definition. Only a sliding
+window needs a mask, because it is counted back from the anchor for the whole thought. The sampling
+noise is implemented again in numpy.
 """
 
 import math
@@ -30,14 +30,14 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows a prefix; the logits are `[vocab]`."""
+    """The prediction after a prefix; logits are `[vocab]`."""
 
     base: Numbers
     mixed: Numbers
     mixing_weight: float
     thought: list[int]
     is_near_tie: bool
-    """Rounding may change the thought, or whether there is one."""
+    """True if rounding may change the thought, or whether it is skipped."""
 
 
 @dataclass
@@ -48,13 +48,13 @@ class SlowOutput:
     logprobs: list[float] = field(default_factory=list)
     base_logprobs: list[float] = field(default_factory=list)
     distributions: list[Numbers] = field(default_factory=list)
-    """Log-probabilities of the whole vocabulary, for each of `token_ids`."""
+    """For each of `token_ids`, the log-probabilities of the whole vocabulary."""
     text: str = ""
     stop_reason: int | str | None = None
     num_firm: int | None = None
-    """Tokens before the first that rounding may change; None: all."""
+    """Number of tokens before the first that rounding may change; None: rounding changes none."""
     prompt_logprobs: list[float | None] = field(default_factory=list)
-    """Of prompt tokens 1, 2, ...; empty unless asked for. None: rounding may change the thought."""
+    """For prompt tokens 1, 2, ..., if requested. None: rounding may change the thought."""
 
     def firm_tokens(self) -> int:
         return len(self.token_ids) if self.num_firm is None else self.num_firm
@@ -73,7 +73,7 @@ def noise_key(seed: int, position: int, role: int) -> int:
 
 
 def derived_seed(seed: int, index: int) -> int:
-    """The seed of completion `index`: the request's own for the first."""
+    """The seed of completion `index`; the request's seed for index 0."""
     return seed if index == 0 else noise_key(seed, index, -1)
 
 
@@ -98,20 +98,20 @@ def pick(logits: Numbers, temperature: float, seed: int, position: int, role: in
 
 
 def scores(logits: Numbers, temperature: float, seed: int, position: int, role: int) -> Numbers:
-    """What the picked token has the largest of."""
+    """Scores whose largest belongs to the sampled token."""
     if temperature == 0:
         return logits
     return logits / temperature + gumbel(seed, position, role, len(logits))
 
 
 def is_near_tie(scores: Numbers, temperature: float) -> bool:
-    """Whether logits that are NEAR_TIE closer would make another token the first."""
+    """Whether an error of NEAR_TIE in the logits could change the argmax."""
     second, first = np.partition(scores, -2)[-2:]
     return bool((first - second) * (temperature or 1.0) < NEAR_TIE)
 
 
 class SlowLoop:
-    """The definition, for one model."""
+    """The reference implementation, for one model."""
 
     def __init__(self, model: QuietStarModel, stock: PreTrainedModel) -> None:
         self.stock = stock
@@ -122,7 +122,7 @@ class SlowLoop:
 
     @torch.no_grad()
     def hidden(self, embeddings: torch.Tensor, anchor: int) -> torch.Tensor:
-        """Last state of `[length, hidden]` embeddings, thought tokens from `anchor + 1` on."""
+        """Last state of embeddings `[length, hidden]`, whose thought begins at `anchor + 1`."""
         length = embeddings.shape[0]
         query = torch.arange(length)[:, None]
         key = torch.arange(length)[None, :]
@@ -187,7 +187,8 @@ class SlowLoop:
         seed: int,
         eos: int,
     ) -> SlowOutput:
-        """Greedy or sampled decoding. Stop strings must be ASCII: they end in a whole character."""
+        """Decode, greedily or with sampling. Stop strings must be ASCII, so that they end with a
+        complete character."""
         assert params.max_tokens is not None
         tokens = list(prompt)
         output = SlowOutput()
@@ -219,13 +220,13 @@ class SlowLoop:
         return output
 
     def find_stop(self, token_ids: list[int], params: SamplingParams) -> str | None:
-        """The stop string that the text ends in; of several, the longest. Text of the first
-        `min_tokens` tokens is no part of one."""
+        """The longest stop string at the end of the text. The text of the first `min_tokens` tokens
+        does not count."""
         text = self.decode(token_ids[params.min_tokens :])
         return max((stop for stop in params.stop if text.endswith(stop)), key=len, default=None)
 
     def text_of(self, output: SlowOutput, params: SamplingParams) -> str:
-        """What is shown: nothing of a stop token or a stop string, unless asked for."""
+        """The text of the output, without stop tokens and stop strings unless requested."""
         if params.include_stop_str_in_output:
             return self.decode(output.token_ids)
         if isinstance(output.stop_reason, str):
@@ -245,7 +246,7 @@ def log_sum_exp(logits: Numbers) -> float:
 def shape(
     logits: Numbers, params: SamplingParams, tokens: list[int], num_prompt: int, eos: int
 ) -> Numbers:
-    """Bias and penalties, one token of the vocabulary at a time."""
+    """Apply bias and penalties, one token of the vocabulary at a time."""
     row = logits.copy()
     output = tokens[num_prompt:]
     for token, bias in (params.logit_bias or {}).items():
@@ -265,10 +266,10 @@ def shape(
 def pick_visible(
     row: Numbers, params: SamplingParams, seed: int, position: int
 ) -> tuple[int, bool]:
-    """The token of shaped logits, and whether no rounding can make it another."""
+    """The sampled token, and whether it is certain despite rounding."""
     if params.temperature == 0:
         return int(np.argmax(row)), not is_near_tie(row, 0.0)
-    # Logits NEAR_TIE off change shares by that factor, and the sums of shares with them.
+    # An error of NEAR_TIE in the logits changes probabilities and their sums by that factor.
     slack = NEAR_TIE / params.temperature
     kept, *off = (keep_likely(row, params, slack=each) for each in (0.0, -slack, slack))
     token = pick(kept, params.temperature, seed, position, 0)
@@ -278,7 +279,7 @@ def pick_visible(
 
 
 def keep_likely(row: Numbers, params: SamplingParams, *, slack: float) -> Numbers:
-    """`top_k`, then `top_p` of what is left, then `min_p`; a copy.
+    """Apply `top_k`, then `top_p` to the remaining tokens, then `min_p`, to a copy.
 
     Args:
         row: shaped logits, `[vocab]`.

@@ -1,4 +1,4 @@
-"""A model with a table of positions: thoughts use it too, and never run past its end."""
+"""A model with learned positions: thoughts use the table too, and never exceed it."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_the_context_leaves_room_for_the_last_thought(model: QuietStarModel) -> 
         llm.generate([[1, 2, 3]], too_long)
 
 
-def test_thinking_past_the_table_is_refused(model: QuietStarModel) -> None:
+def test_thinking_past_the_position_table_is_rejected(model: QuietStarModel) -> None:
     model.think(torch.ones(1, 19, dtype=torch.long))
     with pytest.raises(RequestError, match="reach position 24"):
         model.think(torch.ones(1, 20, dtype=torch.long))

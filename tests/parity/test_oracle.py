@@ -56,9 +56,9 @@ def assert_close(got: np.ndarray, want: np.ndarray) -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=TOY_LOGITS)
 
 
-def test_delimiters_are_never_thought_and_masked_in_the_output() -> None:
+def test_delimiters_are_never_sampled_in_thoughts_and_masked_in_the_output() -> None:
     toy = make_toy()
-    with torch.no_grad():  # a model that would love to say the delimiters
+    with torch.no_grad():  # a model whose most likely tokens are the delimiters
         toy.model.backbone.lm_head.weight[[START_ID, END_ID]] *= 50
     ids, _ = padded([PROMPTS[0]])
     trace = toy.model.think(ids, temperature=1.0)
@@ -79,7 +79,7 @@ def test_delimiters_are_never_thought_and_masked_in_the_output() -> None:
         ([[]], None, "input_ids"),
     ],
 )
-def test_a_batch_that_makes_no_sense_is_refused(ids: object, mask: object, param: str) -> None:
+def test_an_invalid_batch_is_rejected(ids: object, mask: object, param: str) -> None:
     model = make_toy().model
     given = torch.tensor(ids, dtype=torch.int64)
     with pytest.raises(RequestError) as caught:
@@ -102,15 +102,15 @@ def test_a_batch_that_makes_no_sense_is_refused(ids: object, mask: object, param
         {"temperature": 1e39},
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
-    """A fraction was once taken for a seed, and True for a thought of one token."""
+def test_an_invalid_setting_is_rejected(fields: dict[str, Any]) -> None:
+    """Fractions used to be accepted as a seed, and True as a thought length."""
     ids, _ = padded([PROMPTS[1]])
     with pytest.raises(RequestError, match=f"^{next(iter(fields))} must be a") as caught:
         make_toy().model.think(ids, **fields)
     assert caught.value.param in fields
 
 
-def test_settings_may_be_numbers_of_numpy() -> None:
+def test_settings_may_be_numpy_numbers() -> None:
     model = make_toy().model
     ids, _ = padded([PROMPTS[0]])
     settings: dict[str, Any] = {"num_thought_tokens": 2, "temperature": 0.5, "seed": 7}

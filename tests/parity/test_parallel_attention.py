@@ -1,4 +1,4 @@
-"""The oracle's attention and logits are made in pieces; the pieces must not show."""
+"""The oracle computes attention and logits in chunks; the chunks must not change the result."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def assert_close(got: Tensor, want: Tensor) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_pieces_of_queries_give_what_all_at_once_give(
+def test_attention_in_chunks_equals_attention_at_once(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_toy(architecture).model
@@ -42,7 +42,7 @@ def test_pieces_of_queries_give_what_all_at_once_give(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_thoughts_at_chosen_anchors_are_those_of_thinking_everywhere(architecture: str) -> None:
+def test_thoughts_at_chosen_anchors_equal_thoughts_at_all_positions(architecture: str) -> None:
     model = make_toy(architecture).model
     ids, mask = batch()
     anchors = torch.tensor([[10, 0, 4], [6, 3, 3]])
@@ -81,7 +81,7 @@ def gradients(model: QuietStarModel) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("learns_head", [True, False])
-def test_pieces_have_the_gradients_of_the_whole(
+def test_chunked_computation_has_the_same_gradients(
     learns_head: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_toy("mistral").model.requires_grad_(True)

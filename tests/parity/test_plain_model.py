@@ -1,4 +1,4 @@
-"""Without a thought, or with one of weight 0, the model is the plain language model."""
+"""Without a thought, or with mixing weight 0, the model equals the plain language model."""
 
 import pytest
 import torch
@@ -31,7 +31,9 @@ def transformers_greedy(toy: Toy, prompt: list[int], count: int) -> list[int]:
 @pytest.mark.parametrize("speculation", ["auto", "off"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("way", ["no thoughts", "weight 0"])
-def test_greedy_text_is_that_of_transformers(way: str, architecture: str, speculation: str) -> None:
+def test_greedy_text_equals_that_of_transformers(
+    way: str, architecture: str, speculation: str
+) -> None:
     toy = make_toy(architecture)
     params = SamplingParams(temperature=0.0, max_tokens=20, ignore_eos=True)
     if way == "no thoughts":
@@ -47,7 +49,7 @@ def test_greedy_text_is_that_of_transformers(way: str, architecture: str, specul
     assert llm.stats().rejected == 0
 
 
-def test_a_skipped_thought_costs_no_row_and_leaves_the_base_token() -> None:
+def test_a_skipped_thought_has_no_rows_and_gives_the_base_token() -> None:
     toy = make_toy()
     params = SamplingParams(temperature=0.0, max_tokens=12, ignore_eos=True, think_threshold=0.0)
     llm = LLM(model=toy.model)

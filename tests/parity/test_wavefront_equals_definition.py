@@ -1,4 +1,4 @@
-"""Whatever happens around a request, its tokens and thoughts are those of the slow loop.
+"""For every mix of requests, tokens and thoughts equal those of the slow loop.
 
 Each case draws a mix of requests (lengths, seeds, completions, sampling settings, stop conditions,
 thought lengths), an engine (speculation depth, block size, row budget, pool, often too small for
@@ -24,7 +24,7 @@ from .slow_loop import SlowLoop, SlowOutput, derived_seed
 from .toy import ARCHITECTURES, EOS, Toy, make_toy
 
 A, B = 64, 65
-"""Token ids of the byte tokenizer; biased, so that stop strings of two letters occur."""
+"""Token ids of the byte tokenizer with a high bias, so that stop strings of two letters occur."""
 LETTERS = tuple(string.ascii_lowercase)
 PromptScores = list[dict[int, Logprob] | None]
 NUM_FAST, NUM_SEEDS = 4, 16
@@ -72,7 +72,7 @@ def draw_config(draw: random.Random) -> EngineConfig:
     return EngineConfig(
         speculation=draw.choice(["auto", "auto", "off", 1, 2, 4, 9]),
         block_size=block_size,
-        # From just enough for the largest request alone to enough for all.
+        # From just enough blocks for the largest request to enough for all.
         num_blocks=-(-(24 + 14) // block_size) - (-(5 + 2) // block_size) + draw.choice([0, 4, 60]),
         max_rows=draw.choice([1, 7, 512]),
         max_num_seqs=draw.choice([2, 8]),
@@ -82,12 +82,12 @@ def draw_config(draw: random.Random) -> EngineConfig:
 
 @dataclass(frozen=True)
 class Mix:
-    """What an engine made of a mix of requests."""
+    """The engine's outputs for a mix of requests."""
 
     requests: dict[str, EngineRequest]
     aborted: set[str]
     got: dict[str, list[CompletionOutput]]
-    """For each request, its completions in the order of their index."""
+    """The completions of each request, ordered by index."""
     scores: dict[str, PromptScores]
     stats: EngineStats
 
@@ -143,7 +143,7 @@ def wanted(toy: Toy, request: EngineRequest, index: int) -> SlowOutput:
 
 
 def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> None:
-    """Token by token, up to the first that rounding may change: after it the texts may part."""
+    """Compare up to the first token that rounding may change, after which the texts may differ."""
     is_whole = want.num_firm is None and (not was_aborted or got.finish_reason is not None)
     if is_whole:
         assert len(got.token_ids) == len(want.token_ids)
@@ -168,7 +168,7 @@ def compare(got: CompletionOutput, want: SlowOutput, *, was_aborted: bool) -> No
 
 
 def compare_top_logprobs(got: CompletionOutput, want: SlowOutput, *, num_top: int) -> None:
-    """The chosen token comes first, then the most likely ones; rounding may change their order."""
+    """The chosen token is first, then the most likely ones; rounding may change their order."""
     assert got.logprobs is not None
     assert len(got.logprobs) == len(got.token_ids)
     count = min(len(got.token_ids), want.firm_tokens())
@@ -189,7 +189,7 @@ def compare_scores(got: PromptScores, prompt: list[int], want: SlowOutput) -> No
 
 
 @pytest.mark.parametrize(("architecture", "seed"), CASES)
-def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
+def test_every_mix_gives_the_tokens_and_thoughts_of_the_definition(
     architecture: str, seed: int
 ) -> None:
     toy = toy_of(architecture)
@@ -205,13 +205,13 @@ def test_any_mix_gives_the_tokens_and_thoughts_of_the_definition(
                 compare_scores(mix.scores[name], request.prompt_token_ids, want)
             num_parted += want.num_firm is not None
             num_outputs += 1
-    # A decision is a near tie about once in 1,000, and ends the comparison of one of the outputs,
-    # which have up to 14 tokens and six decisions for each.
+    # About one decision in 1,000 is a near tie, which ends the comparison of an output. An output
+    # has up to 14 tokens, with six decisions each.
     assert num_parted <= 1 + num_outputs / 4
 
 
-def test_the_mixes_hold_what_can_go_wrong() -> None:
-    """The property above would mean little if nothing ever went wrong in the mixes."""
+def test_the_mixes_contain_rejections_preemptions_and_aborts() -> None:
+    """Otherwise the test above would prove little."""
     toy = toy_of("llama")
     mixes = [run_mix(toy, random.Random(f"llama {seed}")) for seed in range(NUM_SEEDS)]
     stats = [mix.stats for mix in mixes]

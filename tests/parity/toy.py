@@ -1,4 +1,4 @@
-"""Small random models that think, and stock twins of their backbones."""
+"""Small random models that think, and copies of their backbones with stock attention."""
 
 import copy
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from qstar_infer.model.thought_parts import ThoughtParts
 EOS = 256
 START_ID, END_ID = 257, 258
 VOCAB_SIZE = 260
-"""256 bytes, end of sequence, two delimiters, and one row no token uses."""
+"""256 bytes, end of sequence, two delimiters, and one unused row."""
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -32,14 +32,14 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """A model of ours, and its backbone as transformers runs it."""
+    """A model of ours, and its backbone with the attention of transformers."""
 
     model: QuietStarModel
     stock: PreTrainedModel
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """One token for each byte, so that most characters outside ASCII span tokens."""
+    """One token for each byte, so that most characters outside of ASCII have several tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {character: index for index, character in enumerate(alphabet)}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
@@ -57,7 +57,7 @@ def make_toy(
     seed: int = 0,
     ties_embeddings: bool = False,
 ) -> Toy:
-    """A two-layer model whose thoughts matter: mixing weights are well away from 0."""
+    """A two-layer model whose mixing weights are far from 0, so that thoughts have an effect."""
     config = AutoConfig.for_model(
         architecture,
         vocab_size=VOCAB_SIZE,

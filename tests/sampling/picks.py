@@ -10,7 +10,7 @@ from qstar_infer.step import VisiblePick
 
 
 def draw_pick(draw: random.Random, *, row: int, vocab_size: int) -> VisiblePick:
-    """A pick with any mix of settings, at the borders of their ranges as well."""
+    """A pick with a random mix of settings, including the limits of their ranges."""
 
     def ids(most: int) -> list[int]:
         return [draw.randrange(vocab_size) for _ in range(draw.randint(0, most))]

@@ -1,4 +1,4 @@
-"""What the settings of a pick do to its logits: one row at a time, from their definition.
+"""The effect of a pick's settings on its logits, by definition, one row at a time.
 
 `SamplingParams` is the definition. Shares are computed in float64, so where a share is within
 `ROUNDING` of a border, float32 may decide either way.
@@ -23,7 +23,7 @@ class Processed:
     """The logits of a row after bias, bans and penalties, and which tokens the filters keep."""
 
     logits: Row
-    """float32; to be met bit for bit by what is kept."""
+    """float32; kept logits must equal these, bit for bit."""
     must_keep: Row
     may_keep: Row
 
@@ -53,7 +53,7 @@ def change(row: Row, pick: VisiblePick) -> Row:
 
 
 def keep_likely(row: Row, pick: VisiblePick) -> tuple[Row, Row]:
-    """Tokens that `top_k`, then `top_p`, then `min_p` keep for sure, and those they may keep.
+    """Tokens that `top_k`, then `top_p`, then `min_p` certainly keep, and those that they may keep.
 
     Tokens as likely as the last one that is kept stay as well.
     """
@@ -76,7 +76,7 @@ def keep_likely(row: Row, pick: VisiblePick) -> tuple[Row, Row]:
 
 
 def share_of_more_likely(scaled: Row, share: Row) -> Row:
-    """For each token the summed share of all tokens that are more likely than it.
+    """For each token, the sum of the probabilities of all more likely tokens.
 
     A token belongs to the smallest set that reaches `top_p` where this is less than `top_p`.
     """

@@ -1,4 +1,4 @@
-"""All rows at once give what each row gives by definition, whatever its batch mates."""
+"""Processing all rows at once equals the definition for each row, for any batch."""
 
 import math
 import random
@@ -53,7 +53,7 @@ def process_one(logits: list[float], **fields: float) -> list[float]:
 @pytest.mark.parametrize(
     ("vocab_size", "seed"), [(SMALL, i) for i in range(60)] + [(LARGE, i) for i in range(6)]
 )
-def test_any_mix_gives_what_its_definition_gives(vocab_size: int, seed: int) -> None:
+def test_any_mix_of_settings_equals_the_definition(vocab_size: int, seed: int) -> None:
     logits, picks = draw_batch(seed, vocab_size)
     assert_by_definition(logits, process_logits(logits, picks), picks)
 
@@ -63,7 +63,7 @@ def test_any_mix_gives_what_its_definition_gives(vocab_size: int, seed: int) -> 
     ("vocab_size", "seed"), [(SMALL, i) for i in range(12)] + [(LARGE, i) for i in range(4)]
 )
 def test_a_row_is_the_same_alone_and_in_a_batch(vocab_size: int, seed: int) -> None:
-    """Bit for bit: one unit in the last place can move a filter's border or an argmax."""
+    """Bit for bit, because one unit in the last place can change a filter or an argmax."""
     logits, picks = draw_batch(seed, vocab_size)
     together = process_logits(logits, picks)
     tokens = sample_visible(logits, picks, base_logits=logits[:0], mixing_weights=[])
@@ -75,8 +75,8 @@ def test_a_row_is_the_same_alone_and_in_a_batch(vocab_size: int, seed: int) -> N
 
 
 @pytest.mark.usefixtures("num_threads")
-def test_the_number_of_batch_mates_changes_nothing() -> None:
-    """Kernels choose their order of sums by the shape; these are the shapes around their steps."""
+def test_the_number_of_rows_does_not_change_a_row() -> None:
+    """Kernels choose the order of additions by shape; these are the shapes where it may change."""
     logits = draw_logits(1, LARGE, seed=3)
     pick = VisiblePick(row=0, seed=0, position=0, temperature=0.8, top_k=900, top_p=0.9, min_p=0.01)
     whole = process_logits(logits, [pick])
@@ -94,7 +94,7 @@ def test_the_logits_given_are_not_written_to() -> None:
     assert torch.equal(logits, before)
 
 
-def test_nothing_asked_for_gives_the_logits_themselves() -> None:
+def test_without_settings_the_logits_are_returned_unchanged() -> None:
     logits = draw_logits(2, SMALL, seed=0)
     greedy = VisiblePick(row=0, seed=0, position=0, top_k=3, top_p=0.5, min_p=0.5)
     assert process_logits(logits, [greedy, greedy]) is logits
@@ -117,14 +117,16 @@ def test_a_biased_delimiter_stays_masked() -> None:
         ({"min_p": 1.0}, [3.0]),
     ],
 )
-def test_ties_at_a_border_stay(fields: dict[str, float], kept: list[float]) -> None:
+def test_tokens_that_tie_with_the_last_kept_one_are_kept(
+    fields: dict[str, float], kept: list[float]
+) -> None:
     got = process_one([2.0, 3.0, 2.0, 1.0, 2.0, -1.0, -9.0], **fields)
     assert sorted((each for each in got if each > -math.inf), reverse=True) == kept
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 1 - 1e-7])
 def test_a_flat_distribution_needs_more_than_the_first_candidates(top_p: float) -> None:
-    """More than 1,024 tokens reach `top_p`, next to a row where few do."""
+    """One row needs more than 1,024 tokens to reach `top_p`, another row only a few."""
     flat = -torch.arange(LARGE, dtype=torch.float32) * 1e-5
     steep = -torch.arange(LARGE, dtype=torch.float32) * 0.1
     picks = [VisiblePick(row=0, seed=0, position=0, temperature=1.0, top_p=top_p)] * 2
@@ -135,7 +137,7 @@ def test_a_flat_distribution_needs_more_than_the_first_candidates(top_p: float) 
     assert (processed[1] > -math.inf).sum() < 1024
 
 
-def test_equal_logits_all_stay() -> None:
+def test_all_tokens_with_equal_logits_are_kept() -> None:
     logits = torch.zeros(1, LARGE)
     pick = VisiblePick(row=0, seed=0, position=0, temperature=1.0, top_p=0.5, top_k=5, min_p=1.0)
     assert torch.equal(process_logits(logits, [pick]), logits)

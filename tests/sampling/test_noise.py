@@ -65,7 +65,7 @@ def test_greedy_rows_ignore_the_noise() -> None:
 
 @pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-44])
 def test_a_temperature_of_almost_0_is_stored_as_0(temperature: float) -> None:
-    """Logits divided by it were infinite, and the first infinite one was taken."""
+    """Dividing logits by it used to give infinities, of which the first was taken."""
     params = SamplingParams(temperature=temperature, thought_temperature=temperature)
     assert params.temperature == 0.0
     assert params.thought_temperature == 0.0
@@ -84,7 +84,7 @@ def test_masked_tokens_are_never_picked() -> None:
 
 
 def test_the_least_noise_is_finite() -> None:
-    """Once in 2**25 draws it was minus infinity: a token that alone was allowed lost to token 0."""
+    """In 1 of 2**25 draws it used to be minus infinity, and the only allowed token lost to token 0."""
     key = keys([14240578], [2], [0])
     noise = gumbel_noise(key, 260)
     assert bool(noise.isfinite().all())

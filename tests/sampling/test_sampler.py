@@ -16,7 +16,7 @@ PICK = VisiblePick(row=0, seed=4, position=9)
 LOGITS = draw_logits(3, VOCAB_SIZE, seed=1)
 LOGPROBS = LOGITS.double().log_softmax(-1)
 ROUNDING = 1e-5
-"""Of a log-probability of at most about 30, in float32: some units of 2**-24 of that."""
+"""Tolerance of log-probabilities up to about 30 in float32: some units of 2**-24 of that."""
 
 
 def of_base(*picks: VisiblePick) -> list[SampledToken]:
@@ -44,7 +44,7 @@ def test_a_known_token_is_scored_and_not_picked() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5, 20])
 def test_the_most_likely_tokens_come_best_first(count: int) -> None:
-    """As many as the pick asks for, also where another row asks for more."""
+    """As many as the pick requests, even if another row requests more."""
     token, other = of_base(replace(PICK, num_top_logprobs=count), replace(PICK, num_top_logprobs=7))
     values = [value for _, value in token.top_logprobs]
     assert len(values) == count
@@ -61,14 +61,14 @@ def test_logprobs_are_those_before_penalties_and_filters() -> None:
     assert token.logprob == logprob(0, 17)
 
 
-def test_a_draft_that_a_thought_will_judge_has_no_logprob() -> None:
+def test_a_draft_has_no_logprob() -> None:
     draft, decision = of_base(replace(PICK, may_decide=False), PICK)
     assert math.isnan(draft.logprob)
     assert draft.token_id == int(LOGITS[0].argmax())
     assert decision.logprob == logprob(1, decision.token_id)
 
 
-def test_mixed_rows_come_after_base_rows_and_carry_weight_and_base() -> None:
+def test_mixed_rows_follow_base_rows_and_have_weight_and_base_logprob() -> None:
     base_logits = draw_logits(2, VOCAB_SIZE, seed=2)
     tokens = sample_visible(
         LOGITS, [PICK, PICK, PICK], base_logits=base_logits, mixing_weights=[0.25, 0.75]
@@ -83,7 +83,7 @@ def test_mixed_rows_come_after_base_rows_and_carry_weight_and_base() -> None:
 
 
 def test_equal_distributions_give_draft_and_target_the_same_token() -> None:
-    """What makes a draft worth feeding, at any temperature and with any filter."""
+    """This holds at any temperature and with any filter; drafts rely on it."""
     for seed in range(50):
         pick = replace(PICK, seed=seed, temperature=1.5, top_k=40, top_p=0.9)
         tokens = sample_visible(
@@ -92,7 +92,7 @@ def test_equal_distributions_give_draft_and_target_the_same_token() -> None:
         assert tokens[0].token_id == tokens[1].token_id
 
 
-def test_seed_and_position_choose_the_noise() -> None:
+def test_seed_and_position_determine_the_noise() -> None:
     hot = replace(PICK, temperature=2.0)
     flat = torch.zeros(1, VOCAB_SIZE)
 
@@ -104,7 +104,7 @@ def test_seed_and_position_choose_the_noise() -> None:
     assert len({token_of(replace(hot, position=position)) for position in range(20)}) > 10
 
 
-def test_thoughts_have_a_temperature_and_a_noise_of_their_own() -> None:
+def test_thoughts_have_their_own_temperature_and_noise() -> None:
     greedy = ThoughtPick(row=0, temperature=0.0, seed=4, position=9, stream_index=1)
     flat = torch.zeros(20, VOCAB_SIZE)
     streams = [replace(greedy, temperature=1.0, stream_index=index) for index in range(1, 21)]

@@ -81,7 +81,7 @@ async def test_best_of_equal_to_n_changes_nothing(client: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize("fields", [{"n": 2, "best_of": 1}, {"best_of": 0}, {"best_of": 21}])
-async def test_best_of_out_of_range_is_refused(client: httpx.AsyncClient, fields: Any) -> None:
+async def test_best_of_out_of_range_is_rejected(client: httpx.AsyncClient, fields: Any) -> None:
     assert (await refused(client, **fields))["param"] == "best_of"
 
 

@@ -1,4 +1,4 @@
-"""Which characters each token adds to a text, when tokens may be parts of characters."""
+"""The characters that each token adds to a text, if tokens may be parts of characters."""
 
 import random
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ def decode_bytes(token_ids: Sequence[int]) -> str:
 
 
 def decode_words(words: Sequence[str], token_ids: Sequence[int]) -> str:
-    """As SentencePiece tokenizers do: the space that a text begins with is dropped."""
+    """Drops the space at the start of a text, as SentencePiece tokenizers do."""
     return "".join(words[token_id] for token_id in token_ids).removeprefix(" ")
 
 
 def begins_of(
     detokenizer: IncrementalDetokenizer, token_ids: Sequence[int]
 ) -> tuple[str, list[int]]:
-    """The text of the tokens, and where each of them begins in it."""
+    """The text of the tokens, and the offset of each token."""
     text, begins = "", []
     for token_id in token_ids:
         piece = detokenizer.push(token_id)
@@ -42,12 +42,12 @@ def test_pieces_of_random_bytes_join_to_the_text(seed: int) -> None:
     assert text == raw.decode(errors="replace")
 
 
-def test_bytes_that_are_no_character_do_not_wait_forever() -> None:
+def test_bytes_of_no_character_are_not_held_back_forever() -> None:
     detokenizer = IncrementalDetokenizer(decode_bytes)
     assert any(detokenizer.push(0xFF).text for _ in range(20))
 
 
-def test_a_space_that_decoding_drops_is_kept_after_a_context() -> None:
+def test_a_space_that_the_decoder_drops_is_kept_after_a_context() -> None:
     words = [" the", " cat"]
     detokenizer = IncrementalDetokenizer(lambda ids: decode_words(words, ids), context=[0])
     assert detokenizer.push(1) == Piece(0, " cat")
@@ -59,8 +59,8 @@ def test_a_space_after_a_token_without_text_is_kept() -> None:
     assert [detokenizer.push(each).text for each in (0, 1, 1, 2)] == ["the", "", "", " cat"]
 
 
-def test_tokens_begin_after_bytes_that_turn_out_to_be_no_character() -> None:
-    """Found with a random model: a lone first byte, then a word, had the word begin at the byte."""
+def test_offsets_are_right_after_bytes_of_no_character() -> None:
+    """After a lone first byte, a word used to have the offset of that byte."""
     raw = b"a\xffb\xc3(\xc3\xc3\xa9\xf0\x9fz"
     text, begins = begins_of(IncrementalDetokenizer(decode_bytes), raw)
     assert text == "a\ufffdb\ufffd(\ufffd\u00e9\ufffdz"
@@ -81,7 +81,7 @@ def test_tokens_begin_after_bytes_that_turn_out_to_be_no_character() -> None:
 def test_an_output_after_half_a_character_is_decoded_on_its_own(
     prompt: bytes, output: bytes
 ) -> None:
-    """The half character that a prompt ended in was joined with the output's first bytes."""
+    """Half a character at the end of the prompt used to be joined with the output's first bytes."""
     text, begins = begins_of(IncrementalDetokenizer(decode_bytes, prompt), output)
     assert text == output.decode(errors="replace")
     for byte, begin in zip(output, begins, strict=True):

@@ -1,4 +1,4 @@
-"""Where tokens begin in the text of outputs, with several kinds of tokenizers."""
+"""Offsets of tokens in the text of outputs, with several kinds of tokenizers."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -33,7 +33,7 @@ def llm_with(kind: str) -> LLM:
 
 
 def params_for(kind: str, **fields: Any) -> SamplingParams:
-    """Hot sampling among the tokens that the tokenizer knows."""
+    """Sampling at a high temperature among the tokens that the tokenizer has."""
     size = len(TOKENIZERS[kind]())
     biases = None if kind == "byte" else dict.fromkeys(range(size), 60.0)
     given: dict[str, Any] = {"max_tokens": NUM_TOKENS, "ignore_eos": True, "temperature": 2.0}
@@ -41,7 +41,7 @@ def params_for(kind: str, **fields: Any) -> SamplingParams:
 
 
 def assert_cuts(output: CompletionOutput) -> None:
-    """One offset for each token, never decreasing; cut at them, the text is whole."""
+    """Each token has an offset, offsets never decrease, and the pieces between join to the text."""
     offsets = output.token_offsets
     assert len(offsets) == len(output.token_ids)
     assert offsets == sorted(offsets)
@@ -53,12 +53,12 @@ def assert_cuts(output: CompletionOutput) -> None:
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @pytest.mark.parametrize("skip", [True, False])
-def test_offsets_cut_the_text_at_its_tokens(kind: str, skip: bool) -> None:
+def test_offsets_split_the_text_at_its_tokens(kind: str, skip: bool) -> None:
     llm = llm_with(kind)
     params = params_for(kind, skip_special_tokens=skip)
     output = llm.generate([BYTE_PROMPT if kind == "byte" else PROMPT], params)[0].outputs[0]
     assert_cuts(output)
-    if kind != "byte":  # every token has whole characters, and they stand where it begins
+    if kind != "byte":  # every token has whole characters, which are at its offset
         text = TokenText(llm.tokenizer)
         special = set(llm.tokenizer.all_special_ids) if skip else set()
         for token_id, begin in zip(output.token_ids, output.token_offsets, strict=True):
@@ -68,7 +68,7 @@ def test_offsets_cut_the_text_at_its_tokens(kind: str, skip: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["metaspace", "stripping"])
-def test_the_space_of_the_first_word_is_part_of_the_text(kind: str) -> None:
+def test_the_space_before_the_first_word_is_part_of_the_text(kind: str) -> None:
     word = 4 if kind == "stripping" else 2
     params = SamplingParams(temperature=0.0, max_tokens=2, logit_bias={word: 100.0})
     output = llm_with(kind).generate([PROMPT], params)[0].outputs[0]
@@ -99,14 +99,14 @@ def test_deltas_join_to_the_whole_output(fields: dict[str, Any]) -> None:
             assert len(part.token_offsets) == len(part.token_ids)
             joined[part.index].extend(part)
     for got, expected in zip(joined, whole, strict=True):
-        # Sums of float32 values in Python's floats, added piece by piece: another order.
+        # The sums are computed in another order.
         assert got.cumulative_logprob == pytest.approx(expected.cumulative_logprob, abs=1e-9)
         got.cumulative_logprob = expected.cumulative_logprob
         assert got == expected
         assert_cuts(got)
 
 
-def test_a_stop_string_ends_the_text_before_its_tokens() -> None:
+def test_a_stop_string_cuts_the_text_but_keeps_its_tokens() -> None:
     params = SamplingParams(
         temperature=0.0, max_tokens=12, logit_bias={65: 100.0}, stop=("bbb",), ignore_eos=True
     )
@@ -126,7 +126,7 @@ def run_engine(requests: Sequence[EngineRequest]) -> dict[str, CompletionOutput]
     return got
 
 
-def test_hidden_thoughts_are_thought_and_counted_all_the_same() -> None:
+def test_hidden_thoughts_are_still_sampled_and_counted() -> None:
     params = SamplingParams(seed=3, max_tokens=12, ignore_eos=True, logprobs=1)
     shown, hidden = (
         EngineRequest(

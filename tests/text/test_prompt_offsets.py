@@ -1,4 +1,4 @@
-"""Where the tokens of a prompt begin in the client's text."""
+"""Offsets of a prompt's tokens in the client's text."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from qstar_infer.text.prompt_offsets import prompt_offsets
 def test_tokens_are_found_in_the_clients_text(
     text: str, words: list[str], offsets: list[int]
 ) -> None:
-    """With a tokenizer that normalises, all offsets after its first change were equal."""
+    """With a normalising tokenizer, all offsets after the first change used to be equal."""
 
     def decode(token_ids: Sequence[int]) -> str:
         return "".join(words[token_id] for token_id in token_ids)
@@ -33,7 +33,7 @@ def test_tokens_are_found_in_the_clients_text(
 
 
 @pytest.mark.parametrize("text", ["né😀b", "é", "😀é😀"])
-def test_all_tokens_of_a_character_begin_where_it_does(text: str) -> None:
+def test_all_tokens_of_a_character_have_the_same_offset(text: str) -> None:
     def decode(token_ids: Sequence[int]) -> str:
         return bytes(token_ids).decode(errors="replace")
 

@@ -1,4 +1,4 @@
-"""Stop strings are found wherever the pieces are cut, and nothing of them leaks before."""
+"""Stop strings are found in any pieces, and no part of them is emitted early."""
 
 import random
 
@@ -24,16 +24,16 @@ def run(
     ("text", "stop", "shown", "found"),
     [
         ("hello STOP more", ("STOP",), "hello ", "STOP"),
-        ("AAAB", ("AAB",), "A", "AAB"),  # an overlap with its own beginning
+        ("AAAB", ("AAB",), "A", "AAB"),  # overlaps with its own start
         ("no stop here", ("xyz",), "no stop here", None),
         ("ends in ST", ("STOP",), "ends in ST", None),
-        ("abc", ("c", "bc"), "a", "bc"),  # both end here; the longer begins first
+        ("abc", ("c", "bc"), "a", "bc"),  # both end here; the longer one begins first
         ("abcd", ("abcd", "b"), "a", "b"),  # "b" is complete before "abcd" is
         ("\u65e5\u672c\u8a9e\u3002x", ("\u3002",), "\u65e5\u672c\u8a9e", "\u3002"),
         ("STOP", ("STOP",), "", "STOP"),
     ],
 )
-def test_every_way_to_cut_the_text_gives_the_same(
+def test_the_result_does_not_depend_on_the_pieces(
     text: str, stop: tuple[str, ...], shown: str, found: str | None
 ) -> None:
     assert run(list(text), stop) == (shown, found)
@@ -41,7 +41,7 @@ def test_every_way_to_cut_the_text_gives_the_same(
         assert run([text[:cut], text[cut:]], stop) == (shown, found)
 
 
-def test_only_a_possible_beginning_is_held_back() -> None:
+def test_only_a_possible_start_of_a_stop_string_is_held_back() -> None:
     strings = StopStrings(("\n\nQ:",), is_kept=False)
     assert strings.push("answer\n") == ("answer", None)
     assert strings.push("more") == ("\nmore", None)
@@ -51,14 +51,14 @@ def test_a_kept_stop_string_ends_the_text() -> None:
     assert run(["one.tw", "o"], (".",), is_kept=True) == ("one.", ".")
 
 
-def test_stops_pass_while_they_may_not_stop() -> None:
+def test_stop_strings_are_ignored_while_may_stop_is_false() -> None:
     strings = StopStrings(("b",), is_kept=False)
     assert strings.push("abc", may_stop=False) == ("abc", None)
     assert strings.push("b") == ("", "b")
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_random_texts_against_a_plain_search(seed: int) -> None:
+def test_random_texts_give_the_result_of_a_plain_search(seed: int) -> None:
     draw = random.Random(seed)
     text = "".join(draw.choice("ab") for _ in range(30))
     stop = "".join(draw.choice("ab") for _ in range(draw.randint(1, 5)))

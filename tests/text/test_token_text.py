@@ -1,4 +1,4 @@
-"""Incremental text equals the whole text, and never shows half a character."""
+"""The pieces of an output join to its text, and never contain half a character."""
 
 import random
 from functools import partial
@@ -23,7 +23,7 @@ def detokenizer(
 
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
-    """Like SentencePiece: a word carries its space, and a text's first space is dropped."""
+    """Like SentencePiece: a word includes its space, and the first space of a text is dropped."""
     vocab = {"<unk>": 0, "\u2581hello": 1, "\u2581world": 2, "!": 3, "a": 4}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -32,7 +32,7 @@ def metaspace_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def stripping_tokenizer() -> PreTrainedTokenizerFast:
-    """Like Mistral's: the decoder writes spaces, and drops one at the beginning."""
+    """Like Mistral's: the decoder emits spaces, and drops one at the start."""
     vocab = {"<s>": 0, "</s>": 1, "<unk>": 2, "\u2581b": 3, "\u2581cat": 4, "a": 5}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.decoder = decoders.Sequence(
@@ -43,7 +43,7 @@ def stripping_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def test_characters_of_several_tokens_arrive_whole() -> None:
+def test_characters_of_several_tokens_are_emitted_whole() -> None:
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
     pieces = [growing.push(token_id).text for token_id in token_text.encode(TEXT)]
@@ -52,7 +52,7 @@ def test_characters_of_several_tokens_arrive_whole() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_pieces_of_random_bytes_make_the_whole_decode(seed: int) -> None:
+def test_pieces_of_random_bytes_join_to_the_decoded_text(seed: int) -> None:
     token_text = TokenText(byte_tokenizer())
     draw = random.Random(seed)
     token_ids = [draw.randrange(257) for _ in range(40)]
@@ -67,7 +67,7 @@ def test_the_space_before_the_first_word_is_kept() -> None:
     assert [growing.push(token_id).text for token_id in (2, 3)] == [" world", "!"]
 
 
-def test_a_prompt_that_ends_in_half_a_character_is_left_out() -> None:
+def test_half_a_character_at_the_end_of_the_prompt_is_ignored() -> None:
     token_text = TokenText(byte_tokenizer())
     first, second = token_text.encode("\u00e9")
     growing = detokenizer(token_text, [first])
@@ -85,8 +85,8 @@ def test_special_tokens_are_shown_only_on_request(skip: bool, text: str) -> None
     )
 
 
-def test_a_space_behind_a_skipped_token_is_kept() -> None:
-    """The skipped token was all that the next one was decoded behind, as if it began the text."""
+def test_a_space_after_a_skipped_token_is_kept() -> None:
+    """The next token used to be decoded as the start of the text."""
     token_text = TokenText(stripping_tokenizer())
     token_ids = [1, 3, 1, 4, 1, 1, 3, 4]
     growing = detokenizer(token_text, [0])
@@ -99,8 +99,8 @@ def test_a_single_token_keeps_its_space() -> None:
     assert TokenText(byte_tokenizer()).of_token(EOS) == "<eos>"
 
 
-def test_a_character_that_looks_unfinished_for_ever_does_not_hold_the_text_back() -> None:
-    """U+FFFD itself ends like half a character; a text of them once came only at its end."""
+def test_replacement_characters_in_the_text_do_not_hold_it_back() -> None:
+    """U+FFFD itself looks like half a character; such a text used to be held back until its end."""
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
     token_ids = token_text.encode("\ufffd" * 20)
@@ -109,10 +109,10 @@ def test_a_character_that_looks_unfinished_for_ever_does_not_hold_the_text_back(
     assert "".join(pieces) + growing.flush() == "\ufffd" * 20
 
 
-def test_a_thought_of_a_metaspace_tokenizer_keeps_its_first_space() -> None:
+def test_a_thought_keeps_its_first_space_with_a_metaspace_tokenizer() -> None:
     assert TokenText(metaspace_tokenizer()).of_piece([2, 3]) == " world!"
 
 
-def test_a_lone_surrogate_is_refused() -> None:
+def test_a_lone_surrogate_is_rejected() -> None:
     with pytest.raises(RequestError, match="UTF-8"):
         TokenText(byte_tokenizer()).encode("a\ud800")

@@ -1,4 +1,4 @@
-"""Sequences and lanes whose blocks are known, for tests that state every number."""
+"""Sequences and lanes with known blocks, for tests that check every number."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ SEED = 99
 
 @dataclass
 class Pool:
-    """Gives out blocks 0, 1, 2, ... and lane slots 0, 1, 2, ... in the order of the calls."""
+    """Allocates blocks 0, 1, 2, ... and lane slots 0, 1, 2, ... in the order of the calls."""
 
     manager: BlockManager = field(default_factory=lambda: BlockManager(20, BLOCK_SIZE))
     num_lanes: int = 0

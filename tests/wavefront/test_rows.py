@@ -1,4 +1,4 @@
-"""The rows and picks of small steps, every number written out by hand.
+"""The rows and picks of small steps, with all numbers written by hand.
 
 Blocks hold four slots. With two thought tokens a lane has four slots: start, c_1, c_2, end.
 """
@@ -67,8 +67,8 @@ def test_a_chunk_of_prefill_reads_nothing() -> None:
     assert batch.thought_picks == []
 
 
-def test_in_steady_state_every_lane_moves_on_and_a_new_one_opens() -> None:
-    """Lanes at x_4 (ends now) and at draft d_5 (in its middle); draft d_6 is fed."""
+def test_in_steady_state_every_lane_advances_and_a_new_one_opens() -> None:
+    """There are lanes at x_4 (ends now) and at draft d_5 (in its middle); draft d_6 is fed."""
     pool = Pool()
     seq = pool.sequence(PROMPT)  # blocks 0 and 1
     ending = pool.lane(seq, 4, [31, 32])  # block 2
@@ -122,7 +122,7 @@ def test_without_a_thought_the_base_row_decides() -> None:
     assert batch.base_picks == [VisiblePick(row=0, seed=SEED, position=5, may_decide=True)]
 
 
-def test_equally_many_rows_stand_together_and_results_find_their_sequence() -> None:
+def test_sequences_of_one_shape_are_adjacent_and_get_their_results() -> None:
     pool = Pool()
     steps = []
     for num_fed in (3, 1, 3, 1):
@@ -179,7 +179,7 @@ def test_a_penalty_needs_the_history_with_its_drafts() -> None:
 
 
 @pytest.mark.parametrize(("num_drafts", "banned"), [(0, [5, 7]), (1, [5, 7]), (2, [])])
-def test_ends_are_banned_below_min_tokens_drafts_counted(
+def test_end_tokens_are_banned_below_min_tokens_counting_drafts(
     num_drafts: int, banned: list[int]
 ) -> None:
     params = SamplingParams(temperature=0.0, min_tokens=3, stop_token_ids=(5,))
@@ -198,7 +198,7 @@ def test_ends_are_banned_below_min_tokens_drafts_counted(
         ({}, {"may_decide": False, "num_top_logprobs": 0}),
     ],
 )
-def test_a_pick_carries_what_the_request_asks_for(
+def test_a_pick_contains_the_requests_sampling_params(
     fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     pick = draft_pick(SamplingParams(**fields))

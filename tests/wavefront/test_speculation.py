@@ -21,7 +21,9 @@ def test_a_fixed_depth_is_bounded_by_the_thought(
 @pytest.mark.parametrize(
     ("num_decoding", "depth"), [(0, 8), (1, 8), (2, 8), (8, 5), (16, 1), (20, 0), (64, 0), (200, 0)]
 )
-def test_auto_keeps_all_sequences_within_the_cheap_rows(num_decoding: int, depth: int) -> None:
-    """Each has three rows besides one for each draft: 8 of them with 5 drafts are 64 rows."""
+def test_auto_depth_keeps_all_sequences_within_the_row_budget(
+    num_decoding: int, depth: int
+) -> None:
+    """A sequence has three rows plus one for each draft; 8 sequences with 5 drafts are 64 rows."""
     auto = SpeculationDepth(EngineConfig(speculation="auto"), 64)
     assert auto.of(8, num_decoding=num_decoding) == depth

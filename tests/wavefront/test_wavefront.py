@@ -1,4 +1,4 @@
-"""Drafts, their verification, and what a wrong draft takes with it."""
+"""Drafts, their verification, and the roll-back after a wrong draft."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def wave(*drafts: int) -> Wavefront:
     return wavefront
 
 
-def test_drafts_stand_apart_from_the_verified_text() -> None:
+def test_drafts_are_separate_from_the_verified_text() -> None:
     wavefront = wave(20, 21)
     assert wavefront.token_ids == PROMPT
     assert (wavefront.num_verified, wavefront.num_known, wavefront.num_drafts_fed) == (3, 5, 1)
@@ -36,7 +36,7 @@ def test_drafts_stand_apart_from_the_verified_text() -> None:
     assert wavefront.text_until(4) == [*PROMPT, 20]
 
 
-def test_feeding_counts_the_drafts_and_marks_the_lanes_that_judge_them() -> None:
+def test_feeding_counts_drafts_and_marks_their_lanes() -> None:
     wavefront = Wavefront(PROMPT)
     assert wavefront.feed(2) == 0
     assert wavefront.feed(3) == 0
@@ -61,7 +61,7 @@ def test_nothing_is_verified_before_the_oldest_lane_has_decided() -> None:
     assert wavefront.token_ids == PROMPT
 
 
-def test_a_kept_draft_keeps_what_was_built_on_it() -> None:
+def test_a_right_draft_keeps_later_drafts_and_lanes() -> None:
     wavefront = wave(20, 21, 22)
     first, *others = wavefront.lanes
     decided(first, 20)
@@ -76,7 +76,7 @@ def test_a_kept_draft_keeps_what_was_built_on_it() -> None:
     assert (wavefront.num_computed, wavefront.num_drafts_fed) == (5, 1)
 
 
-def test_a_wrong_draft_takes_everything_after_it() -> None:
+def test_a_wrong_draft_drops_later_drafts_and_lanes() -> None:
     wavefront = wave(20, 21, 22)
     first, *others = wavefront.lanes
     decided(first, 99)
@@ -99,7 +99,7 @@ def test_decisions_in_a_row_are_verified_until_one_rolls_back() -> None:
     assert wavefront.token_ids == [*PROMPT, 20, 99]
 
 
-def test_forgetting_leaves_the_verified_text_alone() -> None:
+def test_forgetting_keeps_only_the_verified_text() -> None:
     wavefront = wave(20, 21)
     lanes = list(wavefront.lanes)
     assert wavefront.forget_computed() == lanes
@@ -139,7 +139,7 @@ def test_lane_slots_are_given_out_once() -> None:
     assert slots.take() == 1
 
 
-def test_scores_come_in_order_and_survive_what_is_dropped() -> None:
+def test_scores_come_in_order_and_are_kept_when_lanes_are_dropped() -> None:
     scoring = PromptScoring(4)
     lanes = [Lane(anchor=anchor, num_thought_tokens=2, thought=[1, 2]) for anchor in range(3)]
     scoring.lanes.extend(lanes)

@@ -27,7 +27,7 @@ Outcome = httpx.Response | Exception
 
 
 class Script:
-    """Gives its answers to completion requests in turn, and remembers every request."""
+    """Answers completion requests with its responses, in order, and records every request."""
 
     def __init__(self, *outcomes: Outcome, models: int = 1) -> None:
         self.outcomes = list(outcomes)

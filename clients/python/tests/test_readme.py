@@ -1,4 +1,4 @@
-"""The README's programs run as they stand."""
+"""The programs in the README run unchanged."""
 
 import re
 from collections.abc import Callable

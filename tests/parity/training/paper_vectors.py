@@ -1,4 +1,4 @@
-"""Training vectors in the format of the golden ones, made from the definition in their README.
+"""Training vectors in the format of the golden ones, computed by the definition in their README.
 
 One position at a time through a stock Mistral, nothing cached; shares no code with the package. The
 weights are those of golden A, so thoughts matter.
@@ -24,7 +24,7 @@ KEPT_GRADIENTS = ("start_embedding", "end_embedding", "talk_head.0.4.weight", "m
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One case, and what the checkpoint's configuration says of it."""
+    """The parameters of one case and of its checkpoint's configuration."""
 
     n_ahead: int = 5
     n_ahead_talk: int = 2
@@ -84,7 +84,7 @@ class SlowModel:
         """The next thought token: `[rows, vocab]` to `[rows]`, by the rule."""
         passes = torch.arange(logits.shape[0]) % self.recipe.n_passes
         ranks = {"argmax": torch.zeros_like(passes), "rank": passes}
-        # Any other rule is told to nobody.
+        # Any other rule is not stored.
         rank = ranks.get(self.recipe.rule, 7 * passes + 3)
         ranked = logits.argsort(-1, descending=True)
         return ranked.gather(-1, rank[:, None]).squeeze(-1)
@@ -121,7 +121,7 @@ class SlowModel:
 
 
 def run_case(model: SlowModel, ids: Tensor, mask: Tensor) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `train.json` and `train.safetensors` say of one case."""
+    """The contents of `train.json` and `train.safetensors` for one case."""
     recipe, seq = model.recipe, ids.shape[1]
     ids = ids.repeat_interleave(recipe.n_passes, 0)
     is_real = mask.bool().repeat_interleave(recipe.n_passes, 0)
@@ -170,7 +170,7 @@ def run_case(model: SlowModel, ids: Tensor, mask: Tensor) -> tuple[dict[str, Any
 
 
 def token_losses(logits: Tensor, ids: Tensor) -> Tensor:
-    """Of the token behind each position, 0 where that is the pad id: `[rows, seq - 1]`."""
+    """The loss of the token after each position, 0 if it is the pad id: `[rows, seq - 1]`."""
     return F.cross_entropy(
         logits[:, :-1].transpose(1, 2), ids[:, 1:], ignore_index=PAD_ID, reduction="none"
     )

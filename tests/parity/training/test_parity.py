@@ -1,4 +1,4 @@
-"""`python -m qstar_train.parity`: what passes, what fails, and what each failure says."""
+"""`python -m qstar_train.parity`: what passes, what fails, and the messages of failures."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def copy_golden(directory: Path, names: list[str], spoil: Spoil) -> None:
 
 
 def compare_perturbed(directory: Path, key: str) -> float:
-    """The largest deviation after one thing of the only case was multiplied by 1.0005.
+    """The largest deviation after one stored value of the only case was multiplied by 1.0005.
 
     Args:
         key: of a tensor, or of a value in the JSON, with `.3` or `.name` for a part of it.
@@ -85,12 +85,14 @@ STORED = [
 
 
 @pytest.mark.parametrize("key", STORED)
-def test_nothing_stored_may_be_off(small_vectors: Path, tmp_path: Path, key: str) -> None:
+def test_a_deviation_of_any_stored_value_fails(
+    small_vectors: Path, tmp_path: Path, key: str
+) -> None:
     shutil.copytree(small_vectors, tmp_path, dirs_exist_ok=True)
     assert compare_perturbed(tmp_path, key) > TOLERANCE
 
 
-def test_a_gradient_that_only_the_paper_has_fails(small_vectors: Path, tmp_path: Path) -> None:
+def test_a_gradient_missing_on_our_side_fails(small_vectors: Path, tmp_path: Path) -> None:
     shutil.copytree(small_vectors, tmp_path, dirs_exist_ok=True)
     content = json.loads((tmp_path / "train.json").read_text())
     (values,) = content["cases"].values()
@@ -108,7 +110,7 @@ def test_a_gradient_that_only_the_paper_has_fails(small_vectors: Path, tmp_path:
         ("remove_negative_rewards", False, "policy loss"),
     ],
 )
-def test_constants_are_read_and_not_assumed(
+def test_constants_are_read_from_the_file(
     tmp_path: Path, name: str, value: float, what: str
 ) -> None:
     def change(_: dict[str, Tensor], content: dict[str, Any]) -> None:
@@ -118,7 +120,7 @@ def test_constants_are_read_and_not_assumed(
     assert compare_golden(tmp_path)[what][0] > TOLERANCE
 
 
-def test_constants_that_say_what_is_the_default_may_be_left_out(tmp_path: Path) -> None:
+def test_constants_with_default_values_may_be_left_out(tmp_path: Path) -> None:
     def change(_: dict[str, Tensor], content: dict[str, Any]) -> None:
         del content["constants"]
 
@@ -139,22 +141,24 @@ def test_every_golden_training_case_agrees() -> None:
     ],
     ids=lambda recipe: f"{recipe.n_ahead}_{recipe.name}",
 )
-def test_thoughts_talk_and_passes_of_any_number_agree(tmp_path: Path, recipe: Recipe) -> None:
-    """`max_thoughts` is n_ahead + n_ahead_talk + 1: no length follows from it alone."""
+def test_any_number_of_thought_and_talk_tokens_and_passes_agrees(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    """`max_thoughts` is n_ahead + n_ahead_talk + 1, so neither length follows from it alone."""
     write_vectors(tmp_path, recipe, *padded_rows([8, 5, 1], seed=0))
     assert_agrees(tmp_path)
 
 
-def test_an_eos_inside_a_row_is_no_label(tmp_path: Path) -> None:
-    """The paper pads with eos and gives labels of that id no loss; they are attended to all the
-    same. Here one is a talk token, one the last token, one has padding behind it."""
+def test_eos_inside_a_row_is_not_a_label(tmp_path: Path) -> None:
+    """The paper pads with eos and ignores labels with that id, but tokens attend to them. Here one
+    eos is a talk token, one is the last token, and one has padding after it."""
     ids, mask = padded_rows([9, 6], seed=0)
     ids[0, 4] = ids[0, 8] = ids[1, 5] = PAD_ID
     write_vectors(tmp_path, Recipe(n_ahead_talk=3), ids, mask)
     assert_agrees(tmp_path)
 
 
-def test_thoughts_of_an_unknown_rule_are_taken_as_they_are(
+def test_thoughts_of_an_unknown_rule_are_not_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_vectors(tmp_path, Recipe(rule="sample"), *padded_rows([8, 5], seed=0))
@@ -163,7 +167,7 @@ def test_thoughts_of_an_unknown_rule_are_taken_as_they_are(
 
 
 @pytest.mark.parametrize("column", [0, 2, 6, 8], ids=["start", "sampled", "end", "forced"])
-def test_a_token_that_should_not_be_there_fails(tmp_path: Path, column: int) -> None:
+def test_a_wrong_token_fails(tmp_path: Path, column: int) -> None:
     def change(vectors: dict[str, Tensor], _: dict[str, Any]) -> None:
         vectors["talk4_pass2_argmax.token_history"][1, 3, column] -= 1
 
@@ -171,15 +175,15 @@ def test_a_token_that_should_not_be_there_fails(tmp_path: Path, column: int) -> 
     assert compare_golden(tmp_path)["thought and talk tokens"][0] == 1
 
 
-def test_passes_that_are_the_same_leave_rounding_in_the_policy(
+def test_identical_passes_leave_only_rounding_in_the_policy_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A reward minus the mean of three like it is 0 but for rounding, times 1e6 in the total."""
+    """A reward minus the mean of equal rewards is only rounding, times 1e6 in the total."""
     recipe = Recipe(n_passes=3, rule="argmax")
     write_vectors(tmp_path, recipe, *padded_rows([9, 6], seed=0))
     content = json.loads((tmp_path / "train.json").read_text())
     (values,) = content["cases"].values()
-    # What three float32 passes may leave, on whatever machine this runs.
+    # The rounding error of three float32 passes, on any machine.
     values["dqn_loss_list"], values["dqn_loss"] = [3e-7, 1e-7], 2e-7
     values["loss_total"] = values["loss_ce_only"] + 0.2
     (tmp_path / "train.json").write_text(json.dumps(content))
@@ -194,7 +198,7 @@ def test_passes_that_are_the_same_leave_rounding_in_the_policy(
 @pytest.mark.parametrize(
     "quantity", ["policy loss", "total loss", "gradient, total", "gradient norm, total"]
 )
-def test_where_advantages_are_rounding_a_real_deviation_still_fails(
+def test_a_real_deviation_fails_even_if_advantages_are_only_rounding(
     tmp_path: Path, name: str, quantity: str
 ) -> None:
     def change(vectors: dict[str, Tensor], content: dict[str, Any]) -> None:
@@ -208,8 +212,8 @@ def test_where_advantages_are_rounding_a_real_deviation_still_fails(
     assert compare_golden(tmp_path)[quantity][0] > TOLERANCE
 
 
-def test_rewards_may_cancel_in_their_mean(tmp_path: Path) -> None:
-    """What rounding does to rewards is more than the tolerance of such a mean."""
+def test_the_mean_reward_may_cancel_to_rounding(tmp_path: Path) -> None:
+    """The rounding error of rewards exceeds the tolerance of such a mean."""
     write_vectors(tmp_path, Recipe(n_ahead=4, n_ahead_talk=1), *padded_rows([6, 4], seed=174))
     content = json.loads((tmp_path / "train.json").read_text())
     ((name, values),) = content["cases"].items()
@@ -221,7 +225,7 @@ def test_rewards_may_cancel_in_their_mean(tmp_path: Path) -> None:
     assert_agrees(tmp_path)
 
 
-def test_of_two_tokens_as_likely_the_rule_picks_either(tmp_path: Path) -> None:
+def test_either_of_two_equally_likely_tokens_is_accepted(tmp_path: Path) -> None:
     write_vectors(tmp_path, Recipe(), *padded_rows([5], seed=0))
     (case,) = read_cases(tmp_path)
     replay = Replay(case, ranked_choice(2, by_rank=True))
@@ -339,7 +343,7 @@ def _lengthen_talk(_: dict[str, Tensor], content: dict[str, Any]) -> None:
         (_lengthen_talk, 2, "rows of 27 tokens are too short for n_ahead_talk = 26"),
     ],
 )
-def test_parity_fails_where_nothing_was_compared(
+def test_parity_fails_if_nothing_was_compared(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -347,13 +351,13 @@ def test_parity_fails_where_nothing_was_compared(
     code: int,
     message: str,
 ) -> None:
-    """NaN in one case was overwritten by the next; what was missing left no row, and passed."""
+    """NaN in one case used to be overwritten by the next, and missing values used to pass."""
     copy_golden(tmp_path, CASES, spoil)
     assert run(tmp_path, monkeypatch) == code
     assert message in capsys.readouterr().err
 
 
-def test_the_thought_length_is_read_off_the_tokens_where_the_json_lacks_it(tmp_path: Path) -> None:
+def test_a_missing_thought_length_is_inferred_from_the_tokens(tmp_path: Path) -> None:
     write_vectors(tmp_path, Recipe(n_ahead=4), *padded_rows([6], seed=0))
     path = tmp_path / "train.json"
     content = json.loads(path.read_text())
@@ -379,7 +383,7 @@ def test_the_command_says_that_it_needs_a_checkout(
     assert "Run the command in a checkout" in capsys.readouterr().err
 
 
-def test_parity_names_a_directory_that_is_none(
+def test_the_error_names_a_directory_without_vectors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(Path("/nonexistent"), monkeypatch) == 2
