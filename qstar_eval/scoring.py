@@ -148,8 +148,8 @@ def _roll_out(
         else random_thoughts(seeds, ordinary_ids(model))
     )
 
-    def choose(hidden: Tensor, role: int) -> Tensor:
-        return pick_thought_ids(model, hidden, anchors, pick, role)
+    def choose(hidden: Tensor, stream_index: int) -> Tensor:
+        return pick_thought_ids(model, hidden, anchors, pick, stream_index)
 
     return roll_out(
         model,
