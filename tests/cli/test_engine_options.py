@@ -135,5 +135,5 @@ def test_help_shows_defaults_and_text() -> None:
     app = typer.Typer()
     app.command()(generate)
     text = " ".join(runner.invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.split())
-    assert "Most sequences that run at once." in text
+    assert "Most sequences that run at the same time." in text
     assert "[default: (64)]" in text

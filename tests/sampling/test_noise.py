@@ -84,7 +84,7 @@ def test_masked_tokens_are_never_picked() -> None:
 
 
 def test_the_least_noise_is_finite() -> None:
-    """In 1 of 2**25 draws it used to be minus infinity, and the only allowed token lost to token 0."""
+    """It used to be minus infinity once in 2**25 draws, so that an only allowed token was not taken."""
     key = keys([14240578], [2], [0])
     noise = gumbel_noise(key, 260)
     assert bool(noise.isfinite().all())
