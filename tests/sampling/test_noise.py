@@ -84,7 +84,7 @@ def test_masked_tokens_are_never_picked() -> None:
 
 
 def test_the_least_noise_is_finite() -> None:
-    """It used to be minus infinity once in 2**25 draws, so that an only allowed token was not taken."""
+    """It used to be minus infinity once in 2**25 draws, which excluded the only allowed token."""
     key = keys([14240578], [2], [0])
     noise = gumbel_noise(key, 260)
     assert bool(noise.isfinite().all())
