@@ -71,7 +71,7 @@ class Scheduler:
                 continue  # preempted earlier in this loop
             depth = self._depth.of(seq.num_thought_tokens, num_decoding=num_decoding)
             depth = depth if num_drafts < self._max_drafts else 0
-            feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left), steps)
+            feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left))
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
                 num_drafts -= seq.wavefront.num_drafts_fed
@@ -114,13 +114,11 @@ class Scheduler:
         num_in_flight = sum(len(seq.scoring.lanes) for seq in self.running if seq.scoring)
         return max(0, self.config.scoring_positions - num_in_flight)
 
-    def _reserve(
-        self, seq: Sequence, feed_end: int, steps: dict[Sequence, SequenceStep]
-    ) -> int | None:
+    def _reserve(self, seq: Sequence, feed_end: int) -> int | None:
         """Make sure that there are blocks to feed tokens `[num_computed, feed_end)`.
 
         Without free blocks a draft waits, but a verified token preempts the newest sequence, which
-        may be this one, and removes it from `steps`.
+        may be this one. A preempted sequence has no rows in this step.
 
         Returns:
             `feed_end`, or an earlier end that fits; None if this sequence was preempted.
@@ -140,7 +138,6 @@ class Scheduler:
             else:
                 newest = self.running[-1]
                 self._preempt(newest)
-                steps.pop(newest, None)
                 if newest is seq:
                     return None
 

@@ -24,7 +24,7 @@ def post(live: LiveServer, **fields: Any) -> socket.socket:
         "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(raw)}\r\n\r\n"
     )
-    connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
+    connection = socket.create_connection(("127.0.0.1", live.port), timeout=60)
     connection.sendall(head.encode() + raw)
     return connection
 
@@ -59,7 +59,7 @@ def test_leaving_touches_nobody_else(live: LiveServer, engine: FakeEngine) -> No
 def test_leaving_before_the_body_is_whole_submits_nothing(
     live: LiveServer, engine: FakeEngine
 ) -> None:
-    connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
+    connection = socket.create_connection(("127.0.0.1", live.port), timeout=60)
     head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     time.sleep(0.1)
