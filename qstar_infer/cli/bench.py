@@ -1,4 +1,4 @@
-"""`qstar bench`: measure speed on this machine, as a table and as JSON."""
+"""Measure speed on this machine, as a table and as JSON."""
 
 import json
 from pathlib import Path
