@@ -6,8 +6,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from qstar_infer.config import EngineConfig, parse_speculation, setting
 from qstar_infer.errors import ConfigError
@@ -112,19 +111,13 @@ def setting_help(name: str) -> str:
 def _parse(name: str, text: str, kind: Any) -> Any:
     if name == "speculation":
         return parse_speculation(text)
-    if int not in _members(kind):
+    if kind not in (int, int | None):
         return text
     try:
         return int(text)
     except ValueError:
         variable = ENVIRONMENT_PREFIX + name.upper()
         raise ConfigError(f"{variable} must be an integer, got {text!r}") from None
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    if get_origin(kind) in (Union, UnionType):
-        return tuple(member for member in get_args(kind) if member is not NoneType)
-    return (kind,)
 
 
 def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
