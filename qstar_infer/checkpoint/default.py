@@ -9,11 +9,11 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
@@ -57,9 +57,8 @@ def default_model_directory() -> Path:
         return target
     logger.info("Building the default model in %s.", target)
     # On stderr, which keeps a command's output clean. Without it, 15 s of silence look like a hang.
-    Console(stderr=True, highlight=False).print(
-        "Preparing the default model. This takes about 20 seconds, once ..."
-    )
+    # Not through rich, which would write into the line of a spinner that a command is showing.
+    sys.stderr.write("Preparing the default model. This takes about 20 seconds, once ...\n")
     model = _build()
     try:
         save_model(model, target)
