@@ -1,18 +1,14 @@
-"""Builds the backbone: a stock causal language model from safetensors or a GGUF file."""
+"""Builds the backbone: a stock causal language model from safetensors."""
 
 import logging
 from collections.abc import Collection
-from contextlib import redirect_stderr
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
-    GgufConfig,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -24,20 +20,16 @@ from qstar_infer.checkpoint.architecture import (
     embedding_table,
 )
 from qstar_infer.checkpoint.options import LoadOptions
-from qstar_infer.checkpoint.reading import alone, read_json, third_party
+from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import (
     check_quantization,
 )
 from qstar_infer.checkpoint.tensors import backbone_tensor_files
-from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
-_GGUF_MAGIC = b"GGUF"
-_GGUF_ADVICE = (
-    "Check that the download is complete. If it is, transformers may not know its architecture."
-)
 
 
 def load_backbone(
@@ -76,42 +68,6 @@ def load_backbone(
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
     _check_report(report, directory, ignored_tensors)
-    return finish(backbone)
-
-
-def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
-    """A stock model from a GGUF file, dequantised. Other files in its directory are ignored.
-
-    Its stored dtype counts as bfloat16: a GGUF file names no dtype to compute in, and its quantised
-    weights have no more precision than that.
-
-    Raises:
-        CheckpointError: truncated, not GGUF, or of an architecture that cannot think.
-        ConfigError: `quantization` was given; the file has its own.
-    """
-    if options.quantization != "none":
-        raise ConfigError(
-            f"quantization={options.quantization!r} cannot be applied to {path.name}, which is "
-            "dequantised when it is read. Run `qstar convert` on it first and load the result."
-        )
-    _check_gguf_magic(path)
-    what = f"The GGUF file {path} ({path.stat().st_size} bytes)"
-    with third_party(what, _GGUF_ADVICE), alone(path) as directory:
-        config = AutoConfig.from_pretrained(directory, gguf_file=path.name, local_files_only=True)
-    check_supported_config(config)
-    # transformers draws a progress bar here that its switch does not turn off.
-    quiet = redirect_stderr(StringIO())
-    with third_party(what, _GGUF_ADVICE), quiet, alone(path) as directory:
-        backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            directory,
-            gguf_file=path.name,
-            config=config,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.bfloat16 if options.dtype is None else options.dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-    backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
     return finish(backbone)
 
 
@@ -225,17 +181,4 @@ def _check_eos_token_ids(backbone: PreTrainedModel) -> None:
         raise CheckpointError(
             f"The generation config has eos_token_id = {ids!r}; it must be an integer, a list of "
             "integers or null. Correct generation_config.json."
-        )
-
-
-def _check_gguf_magic(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(len(_GGUF_MAGIC))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    if magic != _GGUF_MAGIC:
-        raise CheckpointError(
-            f"{path} is not a GGUF file: it begins with {magic!r}, not {_GGUF_MAGIC!r}. "
-            "Fetch it again."
         )

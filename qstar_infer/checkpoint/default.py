@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, merge_adapter
+from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, ADAPTER_TENSORS
+from qstar_infer.checkpoint.adapter.merge import merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.load_source import load_source
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, read_native

@@ -6,17 +6,19 @@ from typing import get_args
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qstar_infer.checkpoint.adapter import base_of_adapter, merge_adapter
+from qstar_infer.checkpoint.adapter.config import base_of_adapter
+from qstar_infer.checkpoint.adapter.merge import merge_adapter
 from qstar_infer.checkpoint.backbone import (
     hidden_size,
     load_backbone,
-    load_gguf_backbone,
     read_config,
 )
+from qstar_infer.checkpoint.gguf.backbone import load_gguf_backbone
+from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
+from qstar_infer.checkpoint.layouts.reference import load_published
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, check_delimiters, read_native
 from qstar_infer.checkpoint.options import LoadOptions, check_thought_length
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
-from qstar_infer.checkpoint.published import load_published
 from qstar_infer.checkpoint.source import (
     Source,
     SourceKind,
@@ -25,7 +27,6 @@ from qstar_infer.checkpoint.source import (
 from qstar_infer.checkpoint.tokenizer import (
     check_tokenizer_fits,
     has_tokenizer,
-    load_gguf_tokenizer,
     load_tokenizer,
 )
 from qstar_infer.engine_args import ThoughtVectors

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from huggingface_hub import list_repo_files, snapshot_download
 
-from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG
+from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
+from qstar_infer.checkpoint.layouts.reference import looks_published
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
-from qstar_infer.checkpoint.published import looks_published
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.safety import (
     check_no_code,

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.architecture import embedding_table
-from qstar_infer.checkpoint.reading import alone, third_party
+from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.errors import CheckpointError
 
 START_TOKEN = "<|startthought|>"
@@ -35,22 +35,6 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     with third_party(f"The tokenizer in {directory}", "Fetch its files again."):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
-        )
-    return tokenizer
-
-
-def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer inside a GGUF file. Other files in its directory are ignored.
-
-    Raises:
-        CheckpointError: transformers cannot read it.
-    """
-    with (
-        third_party(f"The tokenizer in {path}", "Fetch its files again."),
-        alone(path) as directory,
-    ):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            directory, gguf_file=path.name, local_files_only=True, trust_remote_code=False
         )
     return tokenizer
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from qstar_infer.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_TENSORS, base_of_adapter
+from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, ADAPTER_TENSORS, base_of_adapter
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source

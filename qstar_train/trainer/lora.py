@@ -14,7 +14,7 @@ from peft.tuners.lora import Embedding, LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.adapter import ADAPTER_TENSORS, read_lora_config
+from qstar_infer.checkpoint.adapter.config import ADAPTER_TENSORS, read_lora_config
 from qstar_infer.checkpoint.tensors import read_tensors
 from qstar_infer.errors import ConfigError
 from qstar_train.config import LoraConfig

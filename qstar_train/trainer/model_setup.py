@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.adapter import base_of_adapter
+from qstar_infer.checkpoint.adapter.config import base_of_adapter
 from qstar_infer.checkpoint.default import load_default_base
 from qstar_infer.checkpoint.fresh import add_fresh_parts
 from qstar_infer.checkpoint.load import load_model

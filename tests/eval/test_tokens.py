@@ -5,8 +5,8 @@ from tokenizers import Tokenizer, decoders, models, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from qstar_eval.tokens import encode_text, show_bytes
+from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
 from qstar_infer.checkpoint.packaged_base import base_file
-from qstar_infer.checkpoint.tokenizer import load_gguf_tokenizer
 from qstar_infer.text.token_text import TokenText
 
 from ..parity.toy import EOS, byte_tokenizer

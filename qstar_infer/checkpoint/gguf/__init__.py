@@ -1,0 +1,1 @@
+"""Loads GGUF files."""

@@ -1,0 +1,1 @@
+"""How each code base of the Quiet-STaR family writes its checkpoints."""
