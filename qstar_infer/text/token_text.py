@@ -1,5 +1,6 @@
 """Converts text to token ids and back. Thread-safe: the tokenizer is only read."""
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from qstar_infer.text.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+logger = logging.getLogger(__name__)
+
 
 class TokenText:
     """Encodes and decodes with one tokenizer."""
@@ -23,7 +26,7 @@ class TokenText:
         self.of_token = lru_cache(maxsize=65536)(lambda token_id: self.of_piece([token_id]))
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a text.
+        """Token ids of a text. Logs a warning if it gets a second beginning of sequence.
 
         Raises:
             RequestError: the text cannot be encoded in UTF-8 (it contains a lone surrogate).
@@ -36,6 +39,13 @@ class TokenText:
                 param="prompt",
             ) from None
         ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
+        bos = self._tokenizer.bos_token_id
+        if add_special_tokens and bos is not None and ids[:2] == [bos, bos]:
+            logger.warning(
+                "a prompt begins with %r, and the tokenizer adds it again, so that the model gets "
+                "two. Leave it out of the prompt, or send add_special_tokens: false",
+                self._tokenizer.bos_token,
+            )
         return ids
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:

@@ -104,9 +104,7 @@ def llama(*, prefix: bool, legacy: bool = True, unk: bool = True) -> PreTrainedT
     )
     before = [normalizers.Prepend(METASPACE)] if prefix and legacy else []
     if legacy or not prefix:
-        tokenizer.normalizer = normalizers.Sequence(
-            [*before, normalizers.Replace(" ", METASPACE)]
-        )
+        tokenizer.normalizer = normalizers.Sequence([*before, normalizers.Replace(" ", METASPACE)])
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     strip = [decoders.Strip(" ", 1, 0)] if prefix else []
@@ -154,9 +152,7 @@ def word_piece(*, cleanup: bool = True, lowercase: bool = True) -> PreTrainedTok
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=200, special_tokens=SPECIAL, show_progress=False
-    )
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL, show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.decoder = decoders.WordPiece(cleanup=cleanup)
     with_bos(tokenizer, eos=True)

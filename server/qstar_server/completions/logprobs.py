@@ -35,9 +35,7 @@ def prompt_logprobs(
         decode: keeps special tokens.
     """
     first = decode(prompt.token_ids[:1])
-    return legacy_logprobs(
-        prompt.token_ids, entries, prompt.echoed_offsets, text_of_unscored=first
-    )
+    return legacy_logprobs(prompt.token_ids, entries, prompt.echoed_offsets, text_of_unscored=first)
 
 
 def legacy_logprobs(

@@ -83,9 +83,7 @@ def encode_prompts(
     ]
 
 
-def echo_of(
-    engine: Engine, item: PromptInput, admitted: AdmittedRequest
-) -> tuple[str, list[int]]:
+def echo_of(engine: Engine, item: PromptInput, admitted: AdmittedRequest) -> tuple[str, list[int]]:
     """The text to echo, and the offsets of its tokens if they are scored."""
     params = admitted.request.params
     token_ids = admitted.request.prompt_token_ids
