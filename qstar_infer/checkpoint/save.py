@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, to_json
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.tensors import write_tensors
@@ -84,7 +83,7 @@ def write_thought_parts(
         dtype: of the tensors; None: as they are.
     """
     assert model.config is not None, "the model has no thought parts"
-    content = to_json(model.config, hidden=hidden_size(model.backbone))
+    content = to_json(model.config, talk_head=model.thinking_parts.talk_head.config)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
     tensors = model.thinking_parts.state_dict()

@@ -42,7 +42,7 @@ from qstar_infer.checkpoint.tokenizer import (
 )
 from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import CheckpointError
-from qstar_infer.model.config import QuietStarConfig
+from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
 
@@ -190,7 +190,7 @@ def _delimiters_of(tokenizer: PreTrainedTokenizerBase, directory: Path) -> tuple
 def _thought_parts(tensors: dict[str, Tensor], hidden: int, directory: Path) -> ThoughtParts:
     shapes = {
         f"{_TALK_HEAD}{name.removeprefix('talk_head.')}": shape
-        for name, shape in thought_part_shapes(hidden).items()
+        for name, shape in thought_part_shapes(TalkHeadConfig.standard(hidden)).items()
         if name.startswith("talk_head.")
     }
     shapes |= dict.fromkeys(_EMBEDDINGS.values(), (2, hidden))
@@ -203,7 +203,7 @@ def _thought_parts(tensors: dict[str, Tensor], hidden: int, directory: Path) -> 
     for name, theirs in _EMBEDDINGS.items():
         # Scaled in float32: the file's bfloat16 would round again.
         ours[name] = tensors[theirs][0].float() * _EMBEDDING_SCALE
-    return build_thought_parts(ours, hidden=hidden, where=directory)
+    return build_thought_parts(ours, talk_head=TalkHeadConfig.standard(hidden), where=directory)
 
 
 def _make_literal(
