@@ -124,5 +124,6 @@ def _pickle_message(what: str) -> str:
     return (
         f"{what} holds pickled weights. Loading a pickle runs the code that its author put in it, "
         "so only safetensors and GGUF are read. If you trust the author, convert it: load it with "
-        "transformers and call save_pretrained(), which writes safetensors."
+        "transformers and call save_pretrained(), which writes safetensors. For a Lightning .ckpt "
+        "of a Quiet-STaR model: `qstar convert FILE.ckpt DST --base BASE`."
     )

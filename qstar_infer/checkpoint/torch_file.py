@@ -26,9 +26,9 @@ from qstar_infer.errors import CheckpointError
 _NAMED = 4
 """How many names a message lists."""
 _REMEDY = (
-    "Only tensors, numbers, strings and plain containers are read, so nothing of it was run. If you "
-    "trust its author, save what is needed of it again as plain data, with the code it comes from "
-    "installed; docs/loading.md, 'Lightning files', has the lines."
+    "Only tensors, numbers, strings and plain containers are read, so nothing of it was run. If "
+    "you trust its author, save what is needed of it again as plain data, where the code that it "
+    "comes from is installed; docs/loading.md, 'Lightning files', has the lines."
 )
 
 
@@ -72,9 +72,9 @@ def _check_archive(path: Path) -> None:
             damaged = None if is_packed else archive.testzip()
     except (zipfile.BadZipFile, EOFError) as error:
         raise CheckpointError(
-            f"{path} is no whole zip archive ({error}), so torch.save of torch 1.6 or later did not "
-            "write it. It was cut off, or it is a bare pickle, which is never read: copy it again, "
-            "or save it again with a current torch."
+            f"{path} is no whole zip archive ({error}), so torch.save of torch 1.6 or later did "
+            "not write it. It was cut off, or it is a bare pickle, which is never read: copy it "
+            "again, or save it again with a current torch."
         ) from error
     if is_packed:
         raise CheckpointError(

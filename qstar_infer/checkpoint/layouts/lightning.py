@@ -13,15 +13,15 @@ The names of that code appear only here. The differences:
 """
 
 import functools
-from dataclasses import dataclass
+import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import (
     AddedToken,
     AutoModelForCausalLM,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -30,11 +30,17 @@ from transformers import (
 from qstar_infer.checkpoint.backbone import finish, hidden_size, input_embedding_row, read_config
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.layouts.heads import inverted
+from qstar_infer.checkpoint.layouts.lightning_file import (
+    LightningFile,
+    integer_setting,
+    read_lightning_file,
+)
 from qstar_infer.checkpoint.native import build_thought_parts
-from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.options import LoadOptions, check_thought_length
 from qstar_infer.checkpoint.reading import third_party
+from qstar_infer.checkpoint.safety import check_no_code
+from qstar_infer.checkpoint.source import find_source
 from qstar_infer.checkpoint.tokenizer import load_tokenizer
-from qstar_infer.checkpoint.torch_file import read_torch_file
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -45,6 +51,8 @@ END_TOKEN = "<|endofthought|>"
 
 _BACKBONE = "model."
 _HEAD = "mixing_mlp."
+_EMBEDDING = "model.model.embed_tokens.weight"
+_OUTPUT_EMBEDDING = "model.lm_head.weight"
 _COPIES = {
     "tok_emb.": "model.model.embed_tokens.",
     "layers.": "model.model.layers.",
@@ -53,104 +61,198 @@ _COPIES = {
 }
 """Where a copy starts -> where what it repeats starts."""
 
-_TRAINER = "it is the state of the trainer"
-_TRAINER_KEYS = (
-    *("epoch", "global_step", "pytorch-lightning_version", "loops", "callbacks", "lr_schedulers"),
-    *("optimizer_states", "hparams_name", "native_amp_scaling_state", "MixedPrecision"),
-)
-_TRAINING = "it is a setting of the training"
-_TRAINING_KEYS = (
-    *("accumulate_batches", "batch_size", "betas", "embedding_grad_weight", "embedding_init_token"),
-    *("epochs", "learning_rate", "log_interval", "logger", "max_samples", "model", "num_thoughts"),
-    *("optimizer_warmup", "policy_weight", "save_interval_hours", "save_top_k", "seed"),
-    *("temperature", "test_pct", "weight_decay"),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    """What the model needs of a file."""
-
-    path: Path
-    tensors: dict[str, Tensor]
-    config: dict[str, Any]
-    """`hyper_parameters.config`."""
-
 
 def convert_lightning(
-    path: Path, base: Path, options: LoadOptions, *, num_thought_tokens: int | None = None
+    source: str | Path,
+    base: str | Path,
+    *,
+    dtype: str | torch.dtype = "stored",
+    num_thought_tokens: int | None = None,
 ) -> QuietStarModel:
-    """The model in a Lightning checkpoint of `expz/quiet-star`.
+    """The model in a Lightning checkpoint of `expz/quiet-star`, on the CPU.
 
     Args:
-        path: the `.ckpt` file.
-        base: a directory with the `config.json` and the tokenizer of the base model.
-        options: dtype and device.
+        source: the `.ckpt` file.
+        base: a directory or hub id with the `config.json` and the tokenizer of the base model.
+        dtype: as for `load_model`.
         num_thought_tokens: overrides the file's thought length.
 
     Raises:
         CheckpointError: the file is damaged or names code, holds something unknown, or does not fit
             the base.
+        ConfigError: an argument is wrong.
     """
-    file = _read(path)
-    length, notes = _thought_length(file, num_thought_tokens)
-    tokenizer, (start_id, end_id) = _extended_tokenizer(base)
-    config = _grown_config(read_config(base), file, end_id)
-    state = _backbone_tensors(file, config)
-    backbone = _build(config, state, options)
-    parts = _thought_parts(file, backbone, start_id, end_id)
-    notes.append(
-        "The file's mixing weight is the share of the base. The last layer of its head was negated, "
-        "so that the weight is the share of the thought."
-    )
-    notes.append(
-        f"The thought vectors are the embeddings of {START_TOKEN} ({start_id}) and {END_TOKEN} "
-        f"({end_id}), unscaled."
-    )
-    quiet_star = QuietStarConfig(
+    options = LoadOptions.resolve(dtype=dtype, device="cpu", quantization="none")
+    if num_thought_tokens is not None:
+        check_thought_length(num_thought_tokens)
+    directory = _base_directory(base)
+    file = read_lightning_file(Path(source).expanduser())
+    length, notes = _length(file, num_thought_tokens)
+    tokenizer, ids = _extended_tokenizer(directory)
+    backbone = _build(file, options, base=directory, highest_id=max(ids))
+    parts = _thought_parts(file, backbone, ids)
+    config = QuietStarConfig(
         num_thought_tokens=length,
-        num_talk_tokens=_num_talk_tokens(file),
-        start_thought_token_id=start_id,
-        end_thought_token_id=end_id,
+        num_talk_tokens=integer_setting(file, "lookahead_tokens", default=4, minimum=0),
+        start_thought_token_id=ids[0],
+        end_thought_token_id=ids[1],
         training={"origin": "Lightning checkpoint of expz/quiet-star"},
-        notes=notes,
+        notes=[
+            *notes,
+            "The file's mixing weight is the share of the base: the talk head's last layer was "
+            "negated, so that it is the share of the thought.",
+            f"The thought vectors are the embeddings of {START_TOKEN} ({ids[0]}) and {END_TOKEN} "
+            f"({ids[1]}), unscaled.",
+        ],
     )
-    return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=quiet_star).eval()
+    return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=config).eval()
 
 
-def _read(path: Path) -> _File:
-    content = read_torch_file(path)
-    _judge_keys(content, _TRAINER_KEYS, _TRAINER, where=str(path), used=("state_dict",))
-    state = content["state_dict"]
-    if not isinstance(state, dict) or not all(_is_plain_tensor(each) for each in state.values()):
+def _base_directory(base: str | Path) -> Path:
+    """Where the base's small files are; weights are not needed, and not read."""
+    path = Path(os.path.expanduser(base))
+    if not os.path.isdir(path):
+        return find_source(base).directory
+    check_no_code(path)
+    return path
+
+
+def _length(file: LightningFile, asked: int | None) -> tuple[int, list[str]]:
+    """The thought length, and notes that say where it comes from."""
+    stored = integer_setting(file, "thought_length", default=0, minimum=1)
+    if asked is None or asked == stored:
+        return stored, [
+            f"num_thought_tokens = {stored} is hyper_parameters.config.thought_length of the file."
+        ]
+    return asked, [
+        f"num_thought_tokens = {asked} was given by the caller; the file has thought_length = "
+        f"{stored}."
+    ]
+
+
+def _extended_tokenizer(base: Path) -> tuple[PreTrainedTokenizerBase, tuple[int, int]]:
+    """The base's tokenizer with the two delimiters at its end, as training added them."""
+    tokenizer = load_tokenizer(base)
+    known = [token for token in (START_TOKEN, END_TOKEN) if token in tokenizer.get_vocab()]
+    if len(known) == 1:
         raise CheckpointError(
-            f"{path} has a state_dict that is not a dict of dense tensors. Give the checkpoint file "
-            "that the trainer wrote."
+            f"The tokenizer in {base} knows {known[0]} and not the other delimiter. Give the base "
+            "model's own tokenizer, which has neither."
         )
-    hyper = content.get("hyper_parameters", {})
-    config = hyper.get("config", {}) if isinstance(hyper, dict) else hyper
-    if not isinstance(config, dict):
-        raise CheckpointError(
-            f"{path} has a {type(config).__name__} as hyper_parameters.config; a dict with "
-            "thought_length is needed. Save it so, as docs/loading.md, 'Lightning files', shows."
-        )
-    _judge_keys(hyper, (), _TRAINING, where=f"{path}, hyper_parameters", used=())
-    where = f"{path}, hyper_parameters.config"
-    _judge_keys(config, _TRAINING_KEYS, _TRAINING, where=where, used=())
-    return _File(path=path, tensors=dict(state), config=config)
+    if not known:
+        delimiters = [AddedToken(token, special=True) for token in (START_TOKEN, END_TOKEN)]
+        tokenizer.add_tokens(delimiters, special_tokens=True)
+    vocabulary = tokenizer.get_vocab()
+    return tokenizer, (vocabulary[START_TOKEN], vocabulary[END_TOKEN])
 
 
-def _judge_keys(
-    values: dict[str, Any], harmless: tuple[str, ...], why: str, *, where: str, used: tuple[str, ...]
+def _build(
+    file: LightningFile, options: LoadOptions, *, base: Path, highest_id: int
+) -> PreTrainedModel:
+    """The backbone, with every tensor of the file accounted for."""
+    config = read_config(base)
+    _fit_config(config, file, base=base, highest_id=highest_id)
+    with torch.device("meta"):
+        shapes = {
+            name: tuple(tensor.shape)
+            for name, tensor in AutoModelForCausalLM.from_config(config).state_dict().items()
+        }
+    judge(_tensor_inventory(file, shapes))
+    state = {name: file.tensors[_BACKBONE + name] for name in shapes}
+    dtype = options.dtype or functools.reduce(
+        torch.promote_types, (tensor.dtype for tensor in state.values())
+    )
+    with third_party(f"The model in {file.path}", "Check that the base is the file's."):
+        backbone: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        backbone.load_state_dict(state)
+        if (base / "generation_config.json").exists():
+            backbone.generation_config = GenerationConfig.from_pretrained(base)
+    backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
+    return finish(backbone)
+
+
+def _fit_config(
+    config: PreTrainedConfig, file: LightningFile, *, base: Path, highest_id: int
 ) -> None:
-    known = {"state_dict", "hyper_parameters", "config", "thought_length", "lookahead_tokens"}
-    judge(
-        Inventory(
-            where=where,
-            kind="key",
-            used=known & set(values),
-            missing=set(used) - set(values),
-            without_effect={key: why for key in harmless if key in values},
-            left_over={str(key): "" for key in values if key not in {*known, *harmless}},
+    """Change what training changes: rows for the delimiters, and an untied output embedding."""
+    embedding = file.tensors.get(_EMBEDDING)
+    head = file.tensors.get(_OUTPUT_EMBEDDING)
+    if embedding is None or embedding.dim() != 2:
+        return  # the inventory says so
+    if highest_id >= len(embedding):
+        raise CheckpointError(
+            f"{file.path} has {len(embedding)} embedding rows, but {START_TOKEN} and {END_TOKEN} "
+            f"would be ids up to {highest_id} of the tokenizer in {base}. Give the base that the "
+            "file was trained from."
         )
+    if len(embedding) == highest_id + 1 > config.vocab_size:
+        config.vocab_size = len(embedding)
+    if head is not None and not _is_same(head, embedding):
+        config.tie_word_embeddings = False
+
+
+def _tensor_inventory(file: LightningFile, shapes: dict[str, tuple[int, ...]]) -> Inventory:
+    inventory = Inventory(where=str(file.path), kind="tensor")
+    needed = {_BACKBONE + name: shape for name, shape in shapes.items()}
+    needed |= _head_shapes(file)
+    inventory.missing = set(needed) - set(file.tensors)
+    for name, tensor in file.tensors.items():
+        original = _original(name)
+        if name in needed:
+            if tuple(tensor.shape) != needed[name] or not tensor.is_floating_point():
+                inventory.unfit[name] = (
+                    f"is {tensor.dtype} of shape {list(tensor.shape)}, and the base's config.json "
+                    f"asks for floating point of shape {list(needed[name])}"
+                )
+            else:
+                inventory.used.add(name)
+        elif original not in file.tensors:
+            inventory.left_over[name] = ""
+        elif _is_same(tensor, file.tensors[original]):
+            inventory.without_effect[name] = f"it repeats {original}"
+        else:
+            inventory.unfit[name] = f"differs from {original}, which it should repeat"
+    return inventory
+
+
+def _head_shapes(file: LightningFile) -> dict[str, tuple[int, ...]]:
+    embedding = file.tensors.get(_EMBEDDING)
+    wide = 2 * embedding.shape[-1] if embedding is not None else 0
+    return {
+        f"{_HEAD}0.weight": (wide, wide),
+        f"{_HEAD}0.bias": (wide,),
+        f"{_HEAD}2.weight": (1, wide),
+        f"{_HEAD}2.bias": (1,),
+    }
+
+
+def _original(name: str) -> str:
+    """The name of the tensor that this one repeats; "" if it is no copy."""
+    for copy, original in _COPIES.items():
+        if name.startswith(copy):
+            return original + name.removeprefix(copy)
+    return ""
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    # Compared as bytes would be, except that NaN differs from itself: `finish` refuses it anyway.
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _thought_parts(
+    file: LightningFile, backbone: PreTrainedModel, delimiter_ids: tuple[int, int]
+) -> ThoughtParts:
+    hidden = hidden_size(backbone)
+    wide = 2 * hidden
+    tensors = {
+        name.replace(_HEAD, "talk_head."): tensor
+        for name, tensor in file.tensors.items()
+        if name.startswith(_HEAD)
+    }
+    shape = TalkHeadConfig(
+        hidden_size=hidden, layers=((wide, wide), (1, wide)), biases=(True, True), sigmoid=True
     )
+    tensors, shape = inverted(tensors, shape)
+    for name, token_id in zip(("start_thought", "end_thought"), delimiter_ids, strict=True):
+        tensors[name] = input_embedding_row(backbone, token_id)
+    return build_thought_parts(tensors, talk_head=shape, where=file.path)
