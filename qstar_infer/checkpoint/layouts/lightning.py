@@ -153,22 +153,25 @@ def _build(
     config = read_config(base)
     _fit_config(config, file, base=base, highest_id=highest_id)
     with torch.device("meta"):
-        shapes = {
-            name: tuple(tensor.shape)
-            for name, tensor in AutoModelForCausalLM.from_config(config).state_dict().items()
-        }
+        shapes = {name: tuple(each.shape) for name, each in _empty(config).state_dict().items()}
     judge(_tensor_inventory(file, shapes))
     state = {name: file.tensors[_BACKBONE + name] for name in shapes}
-    dtype = options.dtype or functools.reduce(
-        torch.promote_types, (tensor.dtype for tensor in state.values())
-    )
+    stored = functools.reduce(torch.promote_types, (each.dtype for each in state.values()))
     with third_party(f"The model in {file.path}", "Check that the base is the file's."):
-        backbone: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        backbone = _empty(config, dtype=options.dtype or stored)
         backbone.load_state_dict(state)
         if (base / "generation_config.json").exists():
             backbone.generation_config = GenerationConfig.from_pretrained(base)
     backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
     return finish(backbone)
+
+
+def _empty(config: PreTrainedConfig, **settings: torch.dtype) -> PreTrainedModel:
+    """A model with meaningless weights."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        config, **settings
+    )
+    return model
 
 
 def _fit_config(
@@ -194,7 +197,7 @@ def _fit_config(
 def _tensor_inventory(file: LightningFile, shapes: dict[str, tuple[int, ...]]) -> Inventory:
     inventory = Inventory(where=str(file.path), kind="tensor")
     needed = {_BACKBONE + name: shape for name, shape in shapes.items()}
-    needed |= _head_shapes(file)
+    needed |= _head_shapes(hidden=needed[_EMBEDDING][1])
     inventory.missing = set(needed) - set(file.tensors)
     for name, tensor in file.tensors.items():
         original = _original(name)
@@ -215,9 +218,8 @@ def _tensor_inventory(file: LightningFile, shapes: dict[str, tuple[int, ...]]) -
     return inventory
 
 
-def _head_shapes(file: LightningFile) -> dict[str, tuple[int, ...]]:
-    embedding = file.tensors.get(_EMBEDDING)
-    wide = 2 * embedding.shape[-1] if embedding is not None else 0
+def _head_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
+    wide = 2 * hidden
     return {
         f"{_HEAD}0.weight": (wide, wide),
         f"{_HEAD}0.bias": (wide,),

@@ -36,7 +36,8 @@ def make_base(
         parameter.data.normal_(std=0.25)  # so that thoughts differ from position to position
     model.config.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def make_lightning(model: PreTrainedModel, **config: Any) -> dict[str, Any]:
