@@ -44,6 +44,7 @@ EVAL_MAY_IMPORT = {
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 PLAIN_DATA = {
     "config",
+    "context_length",
     "engine.protocol",
     "engine_args",
     "errors",
