@@ -1,6 +1,7 @@
 """Builds the backbone: a stock causal language model from safetensors."""
 
 import logging
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def load_backbone(
     options: LoadOptions,
     *,
     ignored_tensors: Collection[str] = (),
+    prefix: str = "",
 ) -> PreTrainedModel:
     """A stock model, in eval mode, without gradients.
 
@@ -47,6 +49,7 @@ def load_backbone(
         config: its `config.json`, from `read_config`.
         options: dtype, device, quantization.
         ignored_tensors: names of tensors that are not the backbone's.
+        prefix: comes before the names of the backbone's tensors in the files.
 
     Raises:
         CheckpointError: incomplete, damaged, or of an architecture that cannot think.
@@ -62,6 +65,7 @@ def load_backbone(
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and checked below
+            key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
             **options.from_pretrained_arguments(),
         )
     if options.quantization == "int8":

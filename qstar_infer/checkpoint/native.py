@@ -1,6 +1,7 @@
 """Reads `quiet_star.json` and `quiet_star.safetensors`, the thinking part of a checkpoint."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,34 +133,47 @@ def thought_part_shapes(talk_head: TalkHeadConfig) -> dict[str, tuple[int, ...]]
     return {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
 
 
-def check_shapes(
-    tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], where: Path
+def check_names_and_shapes(
+    found: Mapping[str, tuple[int, ...]], needed: Mapping[str, tuple[int, ...]], where: Path
 ) -> None:
-    """Check that these are the tensors, with these shapes, floating point and finite.
+    """Check that the tensors found are those needed, with their shapes.
 
     Raises:
-        CheckpointError: a tensor is missing, unknown, misshapen or not finite; it is named.
+        CheckpointError: a tensor is missing, unknown or misshapen; it is named.
     """
-    missing = sorted(set(shapes) - set(tensors))
+    missing = sorted(set(needed) - set(found))
     if missing:
         raise CheckpointError(
             f"{where} lacks the thought parts {', '.join(missing)}. "
             "Save or fetch the checkpoint again."
         )
-    unknown = sorted(set(tensors) - set(shapes))
+    unknown = sorted(set(found) - set(needed))
     if unknown:
         raise CheckpointError(
             f"{where} holds unknown tensors: {', '.join(unknown)}. "
             "It was written by another version or another program."
         )
-    for name, shape in shapes.items():
-        if tuple(tensors[name].shape) != shape or not tensors[name].is_floating_point():
+    for name, shape in needed.items():
+        if found[name] != shape:
             raise CheckpointError(
-                f"{name} in {where} is {tensors[name].dtype} of shape "
-                f"{list(tensors[name].shape)}; this backbone needs floating point of shape "
+                f"{name} in {where} has shape {list(found[name])}; this backbone needs "
                 f"{list(shape)}. The thought parts belong to another model."
             )
-    check_finite(tensors, where)
+
+
+def check_values(tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Check that tensors of thought parts are floating point and finite.
+
+    Raises:
+        CheckpointError: one is not; it is named.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{name} in {where} is {tensor.dtype}; this backbone needs floating point. "
+                "The thought parts belong to another model."
+            )
+    check_finite(dict(tensors), where)
 
 
 def build_thought_parts(
@@ -175,7 +189,9 @@ def build_thought_parts(
     Raises:
         CheckpointError: a tensor is missing, unknown, misshapen, or not finite.
     """
-    check_shapes(tensors, thought_part_shapes(talk_head), where)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_names_and_shapes(shapes, thought_part_shapes(talk_head), where)
+    check_values(tensors, where)
     parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head)
     parts.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return parts

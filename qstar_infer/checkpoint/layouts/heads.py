@@ -1,6 +1,7 @@
 """Rewrites talk heads of other code bases as ours, which give the share of the thought."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -32,16 +33,19 @@ def inverted(
     return changed, dataclasses.replace(config, biases=(*config.biases[:-1], True))
 
 
-def joined(weights: tuple[Tensor, Tensor], biases: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """One linear layer for two that follow each other without an activation.
+def joined(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """One linear layer for several that follow each other without an activation.
 
     Args:
-        weights: `[middle, in]` and `[out, middle]`, of the first layer and the second.
-        biases: `[middle]` and `[out]`.
+        weights: `[out, in]` of each layer, the first layer first.
+        biases: `[out]` of each layer.
 
     Returns:
-        Weight `[out, in]` and bias `[out]`, float32, computed in float64.
+        Weight `[out of the last, in of the first]` and bias `[out of the last]`, float32, computed
+        in float64.
     """
-    first, second = (weight.double() for weight in weights)
-    bias = second @ biases[0].double() + biases[1].double()
-    return (second @ first).float(), bias.float()
+    weight, bias = weights[0].double(), biases[0].double()
+    for next_weight, next_bias in zip(weights[1:], biases[1:], strict=True):
+        weight = next_weight.double() @ weight
+        bias = next_weight.double() @ bias + next_bias.double()
+    return weight.float(), bias.float()
