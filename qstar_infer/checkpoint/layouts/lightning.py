@@ -13,13 +13,11 @@ The names of that code appear only here. The differences:
 """
 
 import functools
-import os
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import (
-    AddedToken,
     AutoModelForCausalLM,
     GenerationConfig,
     PreTrainedConfig,
@@ -38,17 +36,14 @@ from qstar_infer.checkpoint.layouts.lightning_file import (
 from qstar_infer.checkpoint.native import build_thought_parts
 from qstar_infer.checkpoint.options import LoadOptions, check_thought_length
 from qstar_infer.checkpoint.reading import third_party
-from qstar_infer.checkpoint.safety import check_no_code
-from qstar_infer.checkpoint.source import find_source
-from qstar_infer.checkpoint.tokenizer import load_tokenizer
+from qstar_infer.checkpoint.source import find_tokenizer
+from qstar_infer.checkpoint.tokenizer import add_delimiters, delimiter_ids, load_tokenizer
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
 
-START_TOKEN = "<|startofthought|>"
-END_TOKEN = "<|endofthought|>"
-
+_DELIMITERS = ("<|startofthought|>", "<|endofthought|>")
 _BACKBONE = "model."
 _HEAD = "mixing_mlp."
 _EMBEDDING = "model.model.embed_tokens.weight"
@@ -85,7 +80,7 @@ def convert_lightning(
     options = LoadOptions.resolve(dtype=dtype, device="cpu", quantization="none")
     if num_thought_tokens is not None:
         check_thought_length(num_thought_tokens)
-    directory = _base_directory(base)
+    directory = find_tokenizer(base)  # its small files; weights are not needed
     file = read_lightning_file(Path(source).expanduser())
     length, notes = _length(file, num_thought_tokens)
     tokenizer, ids = _extended_tokenizer(directory)
@@ -101,20 +96,11 @@ def convert_lightning(
             *notes,
             "The file's mixing weight is the share of the base: the talk head's last layer was "
             "negated, so that it is the share of the thought.",
-            f"The thought vectors are the embeddings of {START_TOKEN} ({ids[0]}) and {END_TOKEN} "
-            f"({ids[1]}), unscaled.",
+            f"The thought vectors are the embeddings of {_DELIMITERS[0]} ({ids[0]}) and "
+            f"{_DELIMITERS[1]} ({ids[1]}), unscaled.",
         ],
     )
     return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=config).eval()
-
-
-def _base_directory(base: str | Path) -> Path:
-    """Where the base's small files are; weights are not needed, and not read."""
-    path = Path(os.path.expanduser(base))
-    if not os.path.isdir(path):
-        return find_source(base).directory
-    check_no_code(path)
-    return path
 
 
 def _length(file: LightningFile, asked: int | None) -> tuple[int, list[str]]:
@@ -133,17 +119,8 @@ def _length(file: LightningFile, asked: int | None) -> tuple[int, list[str]]:
 def _extended_tokenizer(base: Path) -> tuple[PreTrainedTokenizerBase, tuple[int, int]]:
     """The base's tokenizer with the two delimiters at its end, as training added them."""
     tokenizer = load_tokenizer(base)
-    known = [token for token in (START_TOKEN, END_TOKEN) if token in tokenizer.get_vocab()]
-    if len(known) == 1:
-        raise CheckpointError(
-            f"The tokenizer in {base} knows {known[0]} and not the other delimiter. Give the base "
-            "model's own tokenizer, which has neither."
-        )
-    if not known:
-        delimiters = [AddedToken(token, special=True) for token in (START_TOKEN, END_TOKEN)]
-        tokenizer.add_tokens(delimiters, special_tokens=True)
-    vocabulary = tokenizer.get_vocab()
-    return tokenizer, (vocabulary[START_TOKEN], vocabulary[END_TOKEN])
+    known = delimiter_ids(tokenizer, _DELIMITERS)
+    return tokenizer, known or add_delimiters(tokenizer, _DELIMITERS)
 
 
 def _build(
@@ -184,7 +161,7 @@ def _fit_config(
         return  # the inventory says so
     if highest_id >= len(embedding):
         raise CheckpointError(
-            f"{file.path} has {len(embedding)} embedding rows, but {START_TOKEN} and {END_TOKEN} "
+            f"{file.path} has {len(embedding)} embedding rows, but {' and '.join(_DELIMITERS)} "
             f"would be ids up to {highest_id} of the tokenizer in {base}. Give the base that the "
             "file was trained from."
         )

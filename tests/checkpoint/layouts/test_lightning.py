@@ -268,7 +268,7 @@ def test_tokenizer_with_one_delimiter_is_refused(base: PreTrainedModel, tmp_path
     tokenizer = load_tokenizer(tmp_path / "base")
     tokenizer.add_tokens(["<|endofthought|>"])
     tokenizer.save_pretrained(tmp_path / "base")
-    with pytest.raises(CheckpointError, match="not the other delimiter"):
+    with pytest.raises(CheckpointError, match="lacks the other of the delimiters"):
         convert_lightning(tmp_path / "x.ckpt", tmp_path / "base")
 
 
