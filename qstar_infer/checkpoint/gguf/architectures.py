@@ -68,7 +68,9 @@ def read_config(keys: KeyReader, architecture: Architecture) -> PreTrainedConfig
             f"is {rotated}, but the heads of this architecture rotate all "
             f"{common['head_dim']} dimensions",
         )
-    rope = rope_parameters(keys, num_dims=rotated, context_length=common["max_position_embeddings"])
+    rope = rope_parameters(
+        keys, num_dims=rotated, context_length=common["max_position_embeddings"]
+    )
     if architecture.partial_rotary:
         rope["partial_rotary_factor"] = rotated / common["head_dim"]
     common["rope_parameters"] = rope

@@ -43,9 +43,7 @@ def rope_parameters(keys: KeyReader, *, num_dims: int, context_length: int) -> d
     if factors is not None:
         if kind == "yarn":
             keys.refuse(name, "is 'yarn' in a file with factors for each frequency")
-        scaled = (
-            [[factor * each for each in one] for one in factors] if kind == "linear" else factors
-        )
+        scaled = [[factor * each for each in one] for one in factors] if kind == "linear" else factors
         scaling = _long_rope(scaled, original=original, attention=attention)
     elif kind == "longrope":
         keys.refuse(name, f"is 'longrope', and the file has no {SHORT_FACTORS}")
@@ -70,7 +68,9 @@ def rope_parameters(keys: KeyReader, *, num_dims: int, context_length: int) -> d
     return {"rope_theta": base} | scaling
 
 
-def _long_rope(factors: list[list[float]], *, original: int, attention: float) -> dict[str, Any]:
+def _long_rope(
+    factors: list[list[float]], *, original: int, attention: float
+) -> dict[str, Any]:
     """One factor for each frequency. `short_factor` is used up to the original length."""
     short, long = factors
     if attention == 1.0 and all(each == 1.0 for each in short + long):
