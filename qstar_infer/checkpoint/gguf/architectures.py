@@ -4,8 +4,8 @@ Each entry is held to llama.cpp's numbers by a test. All others are refused, alt
 reads some of them: it drops keys that it does not know.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,20 @@ class Architecture:
 
     model_type: str
     """transformers' name."""
-    settings: Callable[[KeyReader, Settings], Settings]
-    """Its own part of the config, given the part that all share."""
-    restore: Callable[[str, Weights, Settings], Weights] = lambda name, weights, settings: weights
-    """Undoes what llama.cpp's converter did to the values of a tensor, by its name in the file."""
+    epsilon: str = "rms_norm_eps"
+    """Field of the config for what the norms add to the variance."""
+    by_rms: bool = True
+    """Whether the norms divide by the root mean square, without subtracting the mean."""
+    biases: Mapping[str, str] = field(default_factory=dict)
+    """Field of the config -> tensor of a layer that is there if the field is true."""
     partial_rotary: bool = False
     """Whether fewer dimensions than a head's may rotate."""
+    rotates_pairs: bool = False
+    """Whether the file has the two halves of a rotated pair side by side in queries and keys."""
+    adds_one: bool = False
+    """Whether transformers adds 1 to the weights of norms; the file's have it already."""
+    more: Callable[[KeyReader, Settings], Settings] = lambda _keys, _common: {}
+    """Its own part of the config, given the part that all share."""
 
 
 def read_architecture(header: GgufHeader) -> Architecture:
@@ -48,8 +56,8 @@ def read_architecture(header: GgufHeader) -> Architecture:
     name = header.architecture
     if name not in ARCHITECTURES:
         raise CheckpointError(
-            f"{header.path} has the architecture {name!r}; GGUF files of {', '.join(ARCHITECTURES)} "
-            "can be loaded. Use the original checkpoint, in safetensors."
+            f"{header.path} has the architecture {name!r}, and only GGUF files of "
+            f"{', '.join(ARCHITECTURES)} can be loaded. Use the original checkpoint, in safetensors."
         )
     return ARCHITECTURES[name]
 
@@ -61,21 +69,45 @@ def read_config(keys: KeyReader, architecture: Architecture) -> PreTrainedConfig
         CheckpointError: a key is missing or cannot be honoured.
     """
     common = _common_settings(keys)
-    rotated = keys.get("rope.dimension_count", int, default=common["head_dim"])
-    if rotated != common["head_dim"] and not architecture.partial_rotary:
+    epsilon = "layer_norm_rms_epsilon" if architecture.by_rms else "layer_norm_epsilon"
+    common[architecture.epsilon] = keys.get(f"attention.{epsilon}", float)
+    for name, tensor in architecture.biases.items():
+        common[name] = f"blk.0.{tensor}" in keys.header.tensors
+    head_dim = common["head_dim"]
+    rotated = keys.get("rope.dimension_count", int, default=head_dim)
+    if rotated != head_dim and not architecture.partial_rotary:
         keys.refuse(
             keys.full_name("rope.dimension_count"),
-            f"is {rotated}, but the heads of this architecture rotate all "
-            f"{common['head_dim']} dimensions",
+            f"is {rotated}, but heads of this architecture rotate all their {head_dim} dimensions",
         )
-    rope = rope_parameters(
-        keys, num_dims=rotated, context_length=common["max_position_embeddings"]
-    )
+    rope = rope_parameters(keys, num_dims=rotated, context_length=common["max_position_embeddings"])
     if architecture.partial_rotary:
-        rope["partial_rotary_factor"] = rotated / common["head_dim"]
+        rope["partial_rotary_factor"] = rotated / head_dim
     common["rope_parameters"] = rope
-    settings = common | architecture.settings(keys, common)
+    settings = common | architecture.more(keys, common)
     return CONFIG_MAPPING[architecture.model_type](**settings)
+
+
+def restore(
+    architecture: Architecture, name: str, *, weights: Weights, config: PreTrainedConfig
+) -> Weights:
+    """Undo what llama.cpp's converter did to the values of a tensor.
+
+    Args:
+        architecture: of the file.
+        name: of the tensor in the file.
+        weights: its values.
+        config: of the model.
+    """
+    if architecture.adds_one and name.endswith("norm.weight"):
+        return weights - 1
+    if architecture.rotates_pairs:
+        heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+        count = heads.get(name.split(".")[-2])
+        if count is not None:
+            pairs = weights.reshape(count, -1, 2, *weights.shape[1:])
+            return pairs.swapaxes(1, 2).reshape(weights.shape)
+    return weights
 
 
 def _common_settings(keys: KeyReader) -> Settings:
@@ -106,76 +138,13 @@ def _common_settings(keys: KeyReader) -> Settings:
     }
 
 
-def _rms_eps(keys: KeyReader) -> float:
-    return keys.get("attention.layer_norm_rms_epsilon", float)
-
-
-def _eps(keys: KeyReader) -> float:
-    return keys.get("attention.layer_norm_epsilon", float)
-
-
-def _has(keys: KeyReader, tensor: str) -> bool:
-    return f"blk.0.{tensor}" in keys.header.tensors
-
-
-def _llama(keys: KeyReader, common: Settings) -> Settings:
-    return {
-        "rms_norm_eps": _rms_eps(keys),
-        "attention_bias": _has(keys, "attn_q.bias"),
-        "mlp_bias": _has(keys, "ffn_down.bias"),
-    }
-
-
-def _qwen(keys: KeyReader, common: Settings) -> Settings:
-    return {"rms_norm_eps": _rms_eps(keys), "attention_bias": _has(keys, "attn_q.bias")}
-
-
-def _smollm3(keys: KeyReader, common: Settings) -> Settings:
-    return _llama(keys, common) | {"no_rope_layer_interval": 4}
-
-
-def _olmo2(keys: KeyReader, common: Settings) -> Settings:
-    return {"rms_norm_eps": _rms_eps(keys)}
-
-
 def _phi3(keys: KeyReader, common: Settings) -> Settings:
+    """llama.cpp leaves the window out; within it both compute the same."""
     original = keys.get(
         "rope.scaling.original_context_length", int, default=common["max_position_embeddings"]
     )
     window = keys.get("attention.sliding_window", int, default=0)
-    return {
-        "rms_norm_eps": _rms_eps(keys),
-        "sliding_window": window or None,
-        "original_max_position_embeddings": original,
-    }
-
-
-def _starcoder2(keys: KeyReader, common: Settings) -> Settings:
-    return {"norm_epsilon": _eps(keys), "use_bias": _has(keys, "attn_q.bias")}
-
-
-def _stablelm(keys: KeyReader, common: Settings) -> Settings:
-    has_second_norm = _has(keys, "ffn_norm.weight")
-    name = "use_parallel_residual"
-    if keys.get(name, bool, default=not has_second_norm) == has_second_norm:
-        keys.refuse(keys.full_name(name), f"is {has_second_norm}, against the file's tensors")
-    return {
-        "layer_norm_eps": _eps(keys),
-        "use_qkv_bias": _has(keys, "attn_q.bias"),
-        "use_parallel_residual": not has_second_norm,
-    }
-
-
-def _nemotron(keys: KeyReader, common: Settings) -> Settings:
-    return {
-        "norm_eps": _eps(keys),
-        "attention_bias": _has(keys, "attn_q.bias"),
-        "mlp_bias": _has(keys, "ffn_down.bias"),
-    }
-
-
-def _gemma(keys: KeyReader, common: Settings) -> Settings:
-    return {"rms_norm_eps": _rms_eps(keys)}
+    return {"sliding_window": window or None, "original_max_position_embeddings": original}
 
 
 def _gemma3(keys: KeyReader, common: Settings) -> Settings:
@@ -183,20 +152,21 @@ def _gemma3(keys: KeyReader, common: Settings) -> Settings:
     layers = common["num_hidden_layers"]
     window = keys.get("attention.sliding_window", int, default=0)
     kinds = _layer_kinds(keys, layers, period=6) if window else ["full_attention"] * layers
-    # llama.cpp's default for a file without the key, as are all older ones.
-    local_base = keys.get("rope.freq_base_swa", float, default=10000.0)
     scale = common["head_dim"]
     if layers == _GEMMA3_27B_LAYERS:
         scale = common["hidden_size"] // common["num_attention_heads"]
+    local = {
+        "rope_type": "default",
+        "rope_theta": keys.get("rope.freq_base_swa", float, default=10000.0),
+    }
     return {
-        "rms_norm_eps": _rms_eps(keys),
         "sliding_window": window or common["max_position_embeddings"],
         "layer_types": kinds,
         "query_pre_attn_scalar": scale,
         "final_logit_softcapping": keys.get("final_logit_softcapping", float, default=0.0) or None,
         "rope_parameters": {
             "full_attention": common["rope_parameters"],
-            "sliding_attention": {"rope_type": "default", "rope_theta": local_base},
+            "sliding_attention": local,
         },
     }
 
@@ -215,34 +185,40 @@ def _layer_kinds(keys: KeyReader, layers: int, *, period: int) -> list[str]:
     return ["sliding_attention" if each else "full_attention" for each in windowed]
 
 
-def _unpaired_rotation(name: str, weights: Weights, settings: Settings) -> Weights:
-    """Llama's converter puts the two halves of a rotated pair side by side."""
-    heads = {".attn_q.": "num_attention_heads", ".attn_k.": "num_key_value_heads"}
-    for part, count in heads.items():
-        if part in name:
-            pairs = weights.reshape(settings[count], -1, 2, *weights.shape[1:])
-            return pairs.swapaxes(1, 2).reshape(weights.shape)
-    return weights
-
-
-def _norms_less_one(name: str, weights: Weights, settings: Settings) -> Weights:
-    """transformers adds 1 to these norms' weights; llama.cpp's converter has added it already."""
-    return weights - 1 if name.endswith("norm.weight") else weights
-
+_QKV_AND_MLP = {"attention_bias": "attn_q.bias", "mlp_bias": "ffn_down.bias"}
+_QKV = {"attention_bias": "attn_q.bias"}
 
 ARCHITECTURES = {
-    "llama": Architecture(model_type="llama", settings=_llama, restore=_unpaired_rotation),
-    "qwen2": Architecture(model_type="qwen2", settings=_qwen),
-    "qwen3": Architecture(model_type="qwen3", settings=_qwen),
-    "smollm3": Architecture(model_type="smollm3", settings=_smollm3, restore=_unpaired_rotation),
-    "phi3": Architecture(model_type="phi3", settings=_phi3, partial_rotary=True),
-    "olmo2": Architecture(model_type="olmo2", settings=_olmo2),
-    "gemma": Architecture(model_type="gemma", settings=_gemma, restore=_norms_less_one),
-    "gemma3": Architecture(model_type="gemma3_text", settings=_gemma3, restore=_norms_less_one),
-    "starcoder2": Architecture(model_type="starcoder2", settings=_starcoder2),
-    "stablelm": Architecture(model_type="stablelm", settings=_stablelm, partial_rotary=True),
+    "llama": Architecture(model_type="llama", biases=_QKV_AND_MLP, rotates_pairs=True),
+    "qwen2": Architecture(model_type="qwen2"),
+    "qwen3": Architecture(model_type="qwen3", biases=_QKV),
+    "smollm3": Architecture(
+        model_type="smollm3",
+        biases=_QKV_AND_MLP,
+        rotates_pairs=True,
+        more=lambda _keys, _common: {"no_rope_layer_interval": 4},
+    ),
+    "phi3": Architecture(model_type="phi3", partial_rotary=True, more=_phi3),
+    "olmo2": Architecture(model_type="olmo2", biases=_QKV),
+    "gemma": Architecture(
+        model_type="gemma",
+        adds_one=True,
+        more=lambda _keys, _common: {"tie_word_embeddings": True},
+    ),
+    "gemma3": Architecture(model_type="gemma3_text", adds_one=True, more=_gemma3),
+    "starcoder2": Architecture(
+        model_type="starcoder2",
+        epsilon="norm_epsilon",
+        by_rms=False,
+        biases={"use_bias": "attn_q.bias"},
+    ),
     "nemotron": Architecture(
-        model_type="nemotron", settings=_nemotron, restore=_norms_less_one, partial_rotary=True
+        model_type="nemotron",
+        epsilon="norm_eps",
+        by_rms=False,
+        biases=_QKV_AND_MLP,
+        partial_rotary=True,
+        adds_one=True,
     ),
 }
 """Name in the file -> how to load it."""

@@ -52,6 +52,4 @@ def read_values(path: Path, tensor: GgufTensor) -> NDArray[np.float32]:
 
 def raw_bytes(path: Path, tensor: GgufTensor) -> NDArray[np.uint8]:
     """The bytes of one tensor, mapped from the file."""
-    return np.memmap(
-        path, dtype=np.uint8, mode="r", offset=tensor.start, shape=(tensor.num_bytes,)
-    )
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=tensor.start, shape=(tensor.num_bytes,))

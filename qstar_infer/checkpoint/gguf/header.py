@@ -140,9 +140,9 @@ class _Reader:
             return self._scalar(_SCALARS[kind])
         if kind == _STRING:
             return self._string()
-        if kind == _ARRAY:
-            return self._array(int(self._scalar("I")), int(self._scalar("Q")), name)
-        self._damaged(f"holds the key {name} with a value of the unknown type {kind}")
+        if kind != _ARRAY:
+            self._damaged(f"holds the key {name} with a value of the unknown type {kind}")
+        return self._array(int(self._scalar("I")), int(self._scalar("Q")), name)
 
     def _array(self, kind: int, count: int, name: str) -> Value:
         if kind == _STRING:

@@ -1,6 +1,7 @@
 """Turns a GGUF file's rope keys and factors into transformers' `rope_parameters`."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ FREQ_FACTORS = "rope_freqs.weight"
 SHORT_FACTORS, LONG_FACTORS = "rope_factors_short.weight", "rope_factors_long.weight"
 FACTOR_TENSORS = frozenset({FREQ_FACTORS, SHORT_FACTORS, LONG_FACTORS})
 """Tensors that become part of the config. Llama 3.1 and Phi 3 have them."""
+
+Factors = list[list[float]]
+"""A divisor for each frequency: up to the original length, and after it."""
 
 _DEFAULT_BASE = 10000.0
 
@@ -31,64 +35,79 @@ def rope_parameters(keys: KeyReader, *, num_dims: int, context_length: int) -> d
         CheckpointError: the file asks for a rotation that transformers has no name for.
     """
     base = keys.get("rope.freq_base", float, default=_DEFAULT_BASE)
-    kind = keys.get("rope.scaling.type", str, default="linear")
     old_factor = keys.get("rope.scale_linear", float, default=0.0)
-    factor = keys.get("rope.scaling.factor", float, default=old_factor) or 1.0
-    original = keys.get("rope.scaling.original_context_length", int, default=context_length)
-    attention = keys.get("rope.scaling.attn_factor", float, default=1.0)
-    factors = _factors(keys.header, num_dims, wants_short=context_length <= original)
-    name = keys.full_name("rope.scaling.type")
-    if kind not in ("none", "linear", "yarn", "longrope"):
-        keys.refuse(name, f"is {kind!r}, which is not a known way to scale positions")
-    if factors is not None:
-        if kind == "yarn":
-            keys.refuse(name, "is 'yarn' in a file with factors for each frequency")
-        scaled = [[factor * each for each in one] for one in factors] if kind == "linear" else factors
-        scaling = _long_rope(scaled, original=original, attention=attention)
-    elif kind == "longrope":
-        keys.refuse(name, f"is 'longrope', and the file has no {SHORT_FACTORS}")
-    elif kind == "yarn":
-        # transformers' own default, times what the file adds.
-        attention *= 0.1 * math.log(max(factor, 1.0)) + 1.0
-        scaling = {
-            "rope_type": "yarn",
-            "factor": factor,
-            "original_max_position_embeddings": original,
-            "attention_factor": attention,
+    scaling = _Scaling(
+        kind=keys.get("rope.scaling.type", str, default="linear"),
+        factor=keys.get("rope.scaling.factor", float, default=old_factor) or 1.0,
+        original=keys.get("rope.scaling.original_context_length", int, default=context_length),
+        attention=keys.get("rope.scaling.attn_factor", float, default=1.0),
+    )
+    factors = _factors(keys.header, num_dims, is_long=context_length > scaling.original)
+    problem = scaling.problem(factors)
+    if problem:
+        keys.refuse(keys.full_name("rope.scaling.type"), problem)
+    return {"rope_theta": base} | scaling.parameters(factors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scaling:
+    """The keys `rope.scaling.*`."""
+
+    kind: str
+    factor: float
+    original: int
+    """Length before scaling."""
+    attention: float
+    """By how much the rotated vectors grow."""
+
+    def problem(self, factors: Factors | None) -> str:
+        """Why this has no counterpart in transformers; "" if it has."""
+        if self.kind not in ("none", "linear", "yarn", "longrope"):
+            return f"is {self.kind!r}, which is not a known way to scale positions"
+        if self.kind == "longrope" and factors is None:
+            return f"is 'longrope', and the file has no {SHORT_FACTORS} and {LONG_FACTORS}"
+        if self.kind == "yarn" and factors is not None:
+            return "is 'yarn' in a file with a factor for each frequency"
+        if self.kind in ("none", "linear") and factors is None and self.attention != 1.0:
+            return f"is {self.kind!r} in a file with rope.scaling.attn_factor = {self.attention}"
+        return ""
+
+    def parameters(self, factors: Factors | None) -> dict[str, Any]:
+        """transformers' name and values for this."""
+        factor = self.factor if self.kind in ("linear", "yarn") else 1.0
+        if factors is not None:
+            return self._long_rope([[factor * each for each in one] for one in factors])
+        if self.kind == "yarn":
+            # transformers replaces its own default by this one.
+            default = 0.1 * math.log(max(factor, 1.0)) + 1.0
+            return {
+                "rope_type": "yarn",
+                "factor": factor,
+                "original_max_position_embeddings": self.original,
+                "attention_factor": default * self.attention,
+            }
+        if factor == 1.0:
+            return {"rope_type": "default"}
+        return {"rope_type": "linear", "factor": factor}
+
+    def _long_rope(self, factors: Factors) -> dict[str, Any]:
+        short, long = factors
+        if self.attention == 1.0 and set(short + long) == {1.0}:
+            return {"rope_type": "default"}
+        return {
+            "rope_type": "longrope",
+            "short_factor": short,
+            "long_factor": long,
+            "factor": 1.0,
+            "attention_factor": self.attention,
+            "original_max_position_embeddings": self.original,
         }
-    else:
-        if attention != 1.0:
-            keys.refuse(
-                keys.full_name("rope.scaling.attn_factor"), f"is {attention} with {kind} scaling"
-            )
-        scaled_by = factor if kind == "linear" else 1.0
-        scaling = {"rope_type": "default"}
-        if scaled_by != 1.0:
-            scaling = {"rope_type": "linear", "factor": scaled_by}
-    return {"rope_theta": base} | scaling
 
 
-def _long_rope(
-    factors: list[list[float]], *, original: int, attention: float
-) -> dict[str, Any]:
-    """One factor for each frequency. `short_factor` is used up to the original length."""
-    short, long = factors
-    if attention == 1.0 and all(each == 1.0 for each in short + long):
-        return {"rope_type": "default"}
-    return {
-        "rope_type": "longrope",
-        "short_factor": short,
-        "long_factor": long,
-        "factor": 1.0,
-        "attention_factor": attention,
-        "original_max_position_embeddings": original,
-    }
+def _factors(header: GgufHeader, num_dims: int, *, is_long: bool) -> Factors | None:
+    """Divisors of the frequencies; None if the file has none.
 
-
-def _factors(header: GgufHeader, num_dims: int, *, wants_short: bool) -> list[list[float]] | None:
-    """Factors up to the original length, and after it; None if the file has none.
-
-    As in llama.cpp, the same ones serve both if the model's context is not longer than the original.
+    As in llama.cpp, the first ones serve every length if the context is not extended.
     """
     if FREQ_FACTORS in header.tensors:
         factors = _read_factors(header, FREQ_FACTORS, num_dims)
@@ -96,7 +115,7 @@ def _factors(header: GgufHeader, num_dims: int, *, wants_short: bool) -> list[li
     if SHORT_FACTORS not in header.tensors or LONG_FACTORS not in header.tensors:
         return None
     short, long = (_read_factors(header, name, num_dims) for name in (SHORT_FACTORS, LONG_FACTORS))
-    return [short, short if wants_short else long]
+    return [short, long if is_long else short]
 
 
 def _read_factors(header: GgufHeader, name: str, num_dims: int) -> list[float]:
