@@ -119,7 +119,7 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
     """
     check_supported_model(backbone)
     _check_finite_weights(backbone)
-    _check_eos_token_ids(backbone)
+    check_eos_token_ids(backbone)
     backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
@@ -165,7 +165,12 @@ def _check_finite_weights(backbone: PreTrainedModel) -> None:
             )
 
 
-def _check_eos_token_ids(backbone: PreTrainedModel) -> None:
+def check_eos_token_ids(backbone: PreTrainedModel) -> None:
+    """Check the ids that end a text.
+
+    Raises:
+        CheckpointError: `eos_token_id` of the generation config is not an integer or several.
+    """
     ids = None if backbone.generation_config is None else backbone.generation_config.eos_token_id
     each = ids if isinstance(ids, list) else [ids]
     if ids is not None and not all(type(token_id) is int for token_id in each):
