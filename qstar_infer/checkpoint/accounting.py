@@ -50,6 +50,8 @@ class _Loaded:
 
     headers: dict[str, TensorHeader]
     model: PreTrainedModel
+    prefix: str
+    """Comes before each name in the files."""
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
@@ -69,11 +71,12 @@ class _Loaded:
         return any(re.search(pattern, name) for pattern in patterns)
 
     def read(self, name: str) -> Tensor:
-        return read_tensors(self.headers[name].file, [name])[name]
+        stored = self.prefix + name
+        return read_tensors(self.headers[name].file, [stored])[stored]
 
 
 def account_for_tensors(
-    directory: Path, config: PreTrainedConfig, *, ignored: Collection[str] = ()
+    directory: Path, config: PreTrainedConfig, *, ignored: Collection[str] = (), prefix: str = ""
 ) -> Inventory:
     """What of the weights in a directory the model of this config uses. Reads only headers.
 
@@ -83,13 +86,18 @@ def account_for_tensors(
         directory: holds safetensors.
         config: of the model.
         ignored: names of tensors that are not the model's.
+        prefix: comes before the names of the model's tensors in the files.
 
     Raises:
         CheckpointError: no weights, a damaged file, or the model cannot be built.
     """
     inventory = Inventory(where=str(directory), kind="tensor")
     headers = tensor_headers(backbone_tensor_files(directory))
-    headers = {name: header for name, header in headers.items() if name not in set(ignored)}
+    headers = {
+        name.removeprefix(prefix): header
+        for name, header in headers.items()
+        if name not in set(ignored)
+    }
     config = copy.deepcopy(config)
     if getattr(config, "quantization_config", None) is not None:
         merge_quantised(headers, inventory)
@@ -99,7 +107,7 @@ def account_for_tensors(
     for name, held, wanted in report["mismatched_keys"]:
         inventory.unfit[name] = f"has shape {list(held)}, but config.json asks for {list(wanted)}"
     inventory.left_over |= {name: _meaning(name) for name in report["unexpected_keys"]}
-    loaded = _Loaded(headers=headers, model=model)
+    loaded = _Loaded(headers=headers, model=model, prefix=prefix)
     _explain_unused(inventory, loaded)
     _check_dtypes(inventory, loaded)
     _check_doubles(inventory, loaded)

@@ -54,7 +54,7 @@ def load_backbone(
     Raises:
         CheckpointError: incomplete, damaged, or of an architecture that cannot think.
     """
-    judge(account_for_tensors(directory, config, ignored=ignored_tensors))
+    judge(account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix))
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
