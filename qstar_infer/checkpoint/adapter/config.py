@@ -61,7 +61,7 @@ _NOT_MERGED = (
     "Only adapters that can be merged exactly are loaded. If peft can merge this one, merge it "
     "where it was trained and save the whole model."
 )
-KEEPS_BASE = (True, False, None, "gaussian", "eva", "orthogonal", "lora_ga")
+KEEPS_BASE = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
 """Values of `init_lora_weights` that leave the base model's weights as they are."""
 _CHANGES_BASE = ("pissa", "olora")
 """Those that change them, to values that peft computes again from the base model."""
