@@ -58,6 +58,36 @@ def test_an_adapter_of_some_layers_is_read_as_it_was_written(
     train_adapter(config, tmp_path / "further", lora=lora, model=str(adapter))
 
 
+EXPORTS: dict[str, dict[str, Any]] = {
+    "layers": {"target_modules": "all-linear"},
+    "tied head": {"target_modules": ["q_proj", "lm_head"]},
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_what_is_saved_is_what_was_trained(config: Path, tmp_path: Path, case: str) -> None:
+    """The adapter was rounded to bfloat16, and the adapter of a tied head reached the embedding.
+
+    The tolerance is that of float32: the adapter multiplies in another order than the merged layer.
+    """
+    source, ids = str(config.parent / "plain"), torch.randint(0, 256, (1, 9))
+    for run in ("first", "further"):
+        changes = {"model": source, "lora": LORA | EXPORTS[case], "steps": 2, "output": run}
+        settings = config_of(config, **changes | {"output": str(tmp_path / run)})
+        train(settings)
+        live = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+        load_weights(max((tmp_path / run / "states").iterdir()), live)
+        wanted = live.model.eval().think(ids)
+        start = load_model(source, dtype="float32", device="cpu").think(ids, num_thought_tokens=0)
+        assert (start.base_logits - wanted.base_logits).abs().max() > 1e-3, "nothing was trained"
+        for exported in ("model", "adapter"):
+            model = load_model(tmp_path / run / exported, dtype="float32", device="cpu")
+            got = model.think(ids)
+            torch.testing.assert_close(got.base_logits, wanted.base_logits, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(got.thought_logits, wanted.thought_logits, rtol=1e-4, atol=1e-4)
+        source = str(tmp_path / run / "adapter")
+
+
 @pytest.mark.parametrize("targets", ["all-linear", None, ["v_proj", "q_proj"]])
 def test_an_adapter_of_other_layers_is_not_trained_further(
     config: Path, tmp_path: Path, adapter: Path, targets: str | list[str] | None

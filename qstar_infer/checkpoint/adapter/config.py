@@ -91,6 +91,22 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
     return source, revision if isinstance(revision, str) and not is_local else None
 
 
+def check_adapter_is_one(directory: Path) -> None:
+    """Check that a directory without an adapter of its own holds none in folders.
+
+    peft writes adapters of other names than "default" to a folder each.
+
+    Raises:
+        CheckpointError: it holds some; they are named.
+    """
+    names = sorted(path.parent.name for path in directory.glob(f"*/{ADAPTER_CONFIG}"))
+    if names:
+        raise CheckpointError(
+            f"{directory} holds no adapter itself, but some in its folders {', '.join(names[:6])}. "
+            f"One is loaded at a time: give its path, as {directory / names[0]}."
+        )
+
+
 def read_lora_config(directory: Path) -> LoraConfig:
     """The configuration of a LoRA adapter, for inference.
 
