@@ -73,4 +73,5 @@ async def test_the_schema_describes_every_count(client: httpx.AsyncClient) -> No
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_count_is_documented(name: str) -> None:
     section = PAGE.split("## Usage")[1].split("\n## ")[0]
-    assert re.search(rf"^\| `(completion_tokens_details\.)?{name}` \| .{{10}}", section, re.MULTILINE)
+    row = rf"^\| `(completion_tokens_details\.)?{name}` \| .{{10}}"
+    assert re.search(row, section, re.MULTILINE)
