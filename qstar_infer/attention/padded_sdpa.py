@@ -111,7 +111,7 @@ class PaddedSdpaState:
         dtype = pool.keys[0].dtype
         self._groups = [_Group(rows, block_size, dtype) for rows in groups]
         self._written: list[Tensor] = []
-        """The keys and values of each layer, as computed. At most `max_rows` tokens and thoughts."""
+        """The keys and values of each layer, as computed: those of one step."""
 
     def attend(
         self,
@@ -138,7 +138,6 @@ class PaddedSdpaState:
             )
             first = last
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).unsqueeze(0)
-
 
     def broken_rows(self) -> list[int]:
         """See `StepAttentionState.broken_rows`."""
