@@ -58,7 +58,7 @@ def _logits(directory: Path, seed: int) -> Tensor:
             "base_model_name_or_path"
         ]
         model = PeftModel.from_pretrained(_read(directory / base), str(directory)).eval()
-        logits: Tensor = model(IDS).logits[0]
+        logits: Tensor = adapted(IDS).logits[0]
         return logits
     model = _read(directory)
     plain: Tensor = model(IDS).logits[0]
