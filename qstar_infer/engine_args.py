@@ -57,6 +57,7 @@ class EngineArgs:
     def __post_init__(self) -> None:
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
         _check_one_of("generation_config", self.generation_config, ("auto", "none"))
+        _check_name("served_model_name", self.served_model_name)
         if not isinstance(self.ignore_thought_parts, bool):
             raise ConfigError(
                 f"ignore_thought_parts must be true or false, got {self.ignore_thought_parts!r}"
@@ -138,6 +139,14 @@ def _parse(name: str, text: str, kind: Any) -> Any:
 def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _check_name(name: str, value: object) -> None:
+    """Check that requests can name a model so, and that the name breaks no line of a log."""
+    if value is None:
+        return
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ConfigError(f"{name} must be a text that can be printed, got {value!r}")
 
 
 _OWN = tuple(item.name for item in fields(EngineArgs) if item.name != "engine")

@@ -18,7 +18,6 @@ from transformers.models.auto.modeling_auto import (
 from qstar_infer.errors import CheckpointError
 
 SUPPORTED_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
-REFUSED_ROPE_TYPES = frozenset({"dynamic", "longrope"})
 
 # Fields that make the logits differ from `lm_head(hidden)`, with the value that has no effect.
 # Granite divides by `logits_scaling`, Cohere multiplies by `logit_scale`.
@@ -67,11 +66,11 @@ def check_supported_config(config: PreTrainedConfig) -> None:
             config, "is an encoder-decoder", "a thought continues the text it follows"
         )
     _check_known_layers(config)
-    for rope_type in _rope_types(config):
-        if rope_type in REFUSED_ROPE_TYPES:
+    for parameters in _rope_sets(config):
+        if _depends_on_length(parameters):
             _raise_unsupported(
                 config,
-                f"uses rope type {rope_type!r}",
+                f"uses rope type {parameters['rope_type']!r}",
                 "its rotation depends on the current length, so cached keys become wrong when the "
                 "text grows",
             )
@@ -166,14 +165,25 @@ def _check_attention(config: PreTrainedConfig) -> None:
         )
 
 
-def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
-    """Rope types of a config, which has one set of parameters or one per layer type."""
+def _rope_sets(config: PreTrainedConfig) -> Iterator[dict[str, Any]]:
+    """Rope parameters of a config, which has one set or one per layer type."""
     parameters = getattr(config, "rope_parameters", None) or {}
-    sets = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
-    for one in sets:
-        rope_type = one.get("rope_type")
-        if isinstance(rope_type, str):
-            yield rope_type
+    yield parameters
+    yield from (value for value in parameters.values() if isinstance(value, dict))
+
+
+def _depends_on_length(rope: dict[str, Any]) -> bool:
+    """Whether the angle of a position changes when the text grows.
+
+    LongRoPE has one set of factors up to the original length and another after it. If both are the
+    same, it rotates each frequency by a factor of its own, at any length.
+    """
+    rope_type = rope.get("rope_type")
+    if rope_type != "longrope":
+        return "dynamic" in str(rope_type)
+    return any(
+        rope.get(f"short_{what}") != rope.get(f"long_{what}") for what in ("factor", "mscale")
+    )
 
 
 def _raise_unsupported(config: PreTrainedConfig, what: str, why: str) -> None:

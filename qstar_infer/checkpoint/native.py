@@ -66,14 +66,23 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
         CheckpointError: a file is missing, malformed, or made for another backbone.
     """
     config, talk_head = read_native_config(directory)
+    check_width(talk_head, hidden, directory / QUIET_STAR_JSON)
+    path = directory / QUIET_STAR_TENSORS
+    return config, build_thought_parts(read_tensors(path), talk_head=talk_head, where=path)
+
+
+def check_width(talk_head: TalkHeadConfig, hidden: int, path: Path) -> None:
+    """Check that a talk head fits the backbone's width.
+
+    Raises:
+        CheckpointError: it does not.
+    """
     if talk_head.hidden_size != hidden:
         raise CheckpointError(
-            f"{directory / QUIET_STAR_JSON}: talk_head.hidden_size is {talk_head.hidden_size}, but "
+            f"{path}: talk_head.hidden_size is {talk_head.hidden_size}, but "
             f"the backbone is {hidden} wide. The thought parts belong to another model: use the "
             "checkpoint they were saved with."
         )
-    path = directory / QUIET_STAR_TENSORS
-    return config, build_thought_parts(read_tensors(path), talk_head=talk_head, where=path)
 
 
 def check_delimiters(

@@ -1,10 +1,9 @@
 """Name and one-sentence description of a model, for start-up lines and model cards."""
 
-from pathlib import PurePath
-
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.source_name import source_name
 
 
 def describe(model: QuietStarModel) -> str:
@@ -25,9 +24,9 @@ def describe(model: QuietStarModel) -> str:
 
 
 def model_name(model: QuietStarModel) -> str:
-    """The last part of the source it was loaded from. The default name of a served model."""
-    name = PurePath(model.backbone.name_or_path or "").name
-    return name.removesuffix(".gguf") or str(model.backbone.config.model_type)
+    """The name of the source it was loaded from. The default name of a served model."""
+    name = source_name(str(model.backbone.name_or_path or ""))
+    return name or str(model.backbone.config.model_type)
 
 
 def _count(parameters: int) -> str:

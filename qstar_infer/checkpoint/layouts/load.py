@@ -48,7 +48,7 @@ def load_with_layout(
     layout = describe_layout(directory)
     assert layout is not None, "the caller has recognised a layout"
     _check_literal(layout, overrides, directory)
-    length, notes = _length(layout, overrides.num_thought_tokens, directory)
+    length, notes = thought_length(layout, overrides.num_thought_tokens, directory)
     config = read_config(directory, ignored_keys=layout.own.keys)
     text = load_tokenizer(tokenizer or directory)
     ids = None
@@ -86,8 +86,14 @@ def _check_literal(layout: ThoughtLayout, overrides: Overrides, directory: Path)
         )
 
 
-def _length(layout: ThoughtLayout, asked: int | None, directory: Path) -> tuple[int, list[str]]:
-    """The thought length, and notes that say how it was found."""
+def thought_length(
+    layout: ThoughtLayout, asked: int | None, directory: Path
+) -> tuple[int, list[str]]:
+    """The thought length, and notes that say how it was found.
+
+    Raises:
+        CheckpointError: nobody says it.
+    """
     inferred = layout.num_thought_tokens
     if asked is not None:
         others = "no length" if inferred is None else f"{inferred}, which was not used"
