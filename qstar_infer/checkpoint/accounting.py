@@ -71,15 +71,12 @@ class _Loaded:
         return any(re.search(pattern, name) for pattern in patterns)
 
     def read(self, name: str) -> Tensor:
-        return read_tensors(self.headers[name].file, [self.prefix + name])[self.prefix + name]
+        stored = self.prefix + name
+        return read_tensors(self.headers[name].file, [stored])[stored]
 
 
 def account_for_tensors(
-    directory: Path,
-    config: PreTrainedConfig,
-    *,
-    ignored: Collection[str] = (),
-    prefix: str = "",
+    directory: Path, config: PreTrainedConfig, *, ignored: Collection[str] = (), prefix: str = ""
 ) -> Inventory:
     """What of the weights in a directory the model of this config uses. Reads only headers.
 
@@ -96,8 +93,9 @@ def account_for_tensors(
     """
     inventory = Inventory(where=str(directory), kind="tensor")
     stored = tensor_headers(backbone_tensor_files(directory))
-    theirs = stored.keys() - set(ignored)
-    headers = {name.removeprefix(prefix): stored[name] for name in stored if name in theirs}
+    rest = [name for name in stored if name not in set(ignored)]
+    inventory.left_over |= {name: "" for name in rest if not name.startswith(prefix)}
+    headers = {name.removeprefix(prefix): stored[name] for name in rest if name.startswith(prefix)}
     config = copy.deepcopy(config)
     if getattr(config, "quantization_config", None) is not None:
         merge_quantised(headers, inventory)
@@ -107,7 +105,6 @@ def account_for_tensors(
     for name, held, wanted in report["mismatched_keys"]:
         inventory.unfit[name] = f"has shape {list(held)}, but config.json asks for {list(wanted)}"
     inventory.left_over |= {name: _meaning(name) for name in report["unexpected_keys"]}
-    inventory.left_over |= {name: "" for name in theirs if not name.startswith(prefix)}
     loaded = _Loaded(headers=headers, model=model, prefix=prefix)
     _explain_unused(inventory, loaded)
     _check_dtypes(inventory, loaded)

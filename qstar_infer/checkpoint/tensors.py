@@ -11,9 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
+FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+"""The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 _SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
@@ -47,6 +50,29 @@ def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
                     file=path, dtype=str(part.get_dtype()), shape=tuple(part.get_shape())
                 )
     return headers
+
+
+def headers_of(path: Path) -> dict[str, TensorHeader]:
+    """Name -> header of each tensor in one safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return tensor_headers(dict.fromkeys(tensor_names(path), path))
+
+
+def check_float_headers(headers: dict[str, TensorHeader], where: Path) -> None:
+    """Check that tensors are stored in a usual floating dtype.
+
+    Raises:
+        CheckpointError: one is not; it is named.
+    """
+    unfit = {
+        name: f"has dtype {header.dtype}, which holds no plain weights"
+        for name, header in headers.items()
+        if header.dtype not in FLOAT_DTYPES
+    }
+    judge(Inventory(where=str(where), kind="tensor", unfit=unfit))
 
 
 def tensor_names(path: Path) -> list[str]:
