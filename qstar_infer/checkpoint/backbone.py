@@ -72,6 +72,8 @@ def load_backbone(
         # It would log at each call of each layer that it computes in float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
+    if prefix:
+        del backbone._weight_conversions  # or it would be saved with the prefix
     _check_report(report, directory)
     return finish(backbone)
 
