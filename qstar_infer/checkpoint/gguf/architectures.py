@@ -15,11 +15,22 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from qstar_infer.checkpoint.gguf.header import GgufHeader
 from qstar_infer.checkpoint.gguf.keys import KeyReader
-from qstar_infer.checkpoint.gguf.rope import rope_parameters
+from qstar_infer.checkpoint.gguf.rope import (
+    FREQ_FACTORS,
+    LONG_FACTORS,
+    SHORT_FACTORS,
+    rope_parameters,
+)
+from qstar_infer.checkpoint.inventory import Inventory, judge
+from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.errors import CheckpointError
 
 Weights = NDArray[np.float32]
 Settings = dict[str, Any]
+
+_EMBEDDING = "token_embd.weight"
+OUTPUT = "output.weight"
+"""The output embedding. Without it the input embedding serves as both, if llama.cpp allows that."""
 
 _GEMMA3_27B_LAYERS = 62
 """llama.cpp knows this model by its layers; it scales attention by hidden size over heads."""
@@ -43,6 +54,10 @@ class Architecture:
     """Whether the file has the two halves of a rotated pair side by side in queries and keys."""
     adds_one: bool = False
     """Whether transformers adds 1 to the weights of norms; the file's have it already."""
+    needs_output: bool = False
+    """Whether the file must have an output embedding of its own."""
+    factor_tensors: frozenset[str] = frozenset()
+    """Tensors with divisors of the rotation's frequencies, which it may have."""
     more: Callable[[KeyReader, Settings], Settings] = lambda _keys, _common: {}
     """Its own part of the config, given the part that all share."""
 
@@ -57,35 +72,63 @@ def read_architecture(header: GgufHeader) -> Architecture:
     if name not in ARCHITECTURES:
         raise CheckpointError(
             f"{header.path} has the architecture {name!r}, and only GGUF files of "
-            f"{', '.join(ARCHITECTURES)} can be loaded. Use the original checkpoint, in safetensors."
+            f"{', '.join(ARCHITECTURES)} can be loaded. Use the original safetensors checkpoint."
         )
     return ARCHITECTURES[name]
 
 
-def read_config(keys: KeyReader, architecture: Architecture) -> PreTrainedConfig:
+def embedding_rows(header: GgufHeader) -> int:
+    """Rows of the input embedding.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    embedding = header.tensors.get(_EMBEDDING)
+    if embedding is None:
+        judge(Inventory(where=str(header.path), kind="tensor", missing={_EMBEDDING}))
+        return 0
+    return embedding.shape[0]
+
+
+def read_config(
+    keys: KeyReader, architecture: Architecture, special_ids: Mapping[str, int]
+) -> PreTrainedConfig:
     """The transformers config of a file. Every value comes from the file or is llama.cpp's default.
+
+    Args:
+        keys: of the file.
+        architecture: of the file.
+        special_ids: "bos", "eos", "padding" -> id, for those that exist.
 
     Raises:
         CheckpointError: a key is missing or cannot be honoured.
     """
     common = _common_settings(keys)
+    common["tie_word_embeddings"] &= not architecture.needs_output
     epsilon = "layer_norm_rms_epsilon" if architecture.by_rms else "layer_norm_epsilon"
     common[architecture.epsilon] = keys.get(f"attention.{epsilon}", float)
     for name, tensor in architecture.biases.items():
         common[name] = f"blk.0.{tensor}" in keys.header.tensors
     head_dim = common["head_dim"]
-    rotated = keys.get("rope.dimension_count", int, default=head_dim)
-    if rotated != head_dim and not architecture.partial_rotary:
+    rotated = keys.get_count("rope.dimension_count", default=head_dim)
+    if (
+        rotated > head_dim
+        or rotated % 2
+        or (rotated < head_dim and not architecture.partial_rotary)
+    ):
         keys.refuse(
             keys.full_name("rope.dimension_count"),
-            f"is {rotated}, but heads of this architecture rotate all their {head_dim} dimensions",
+            f"is {rotated}, which does not fit heads of {head_dim} dimensions",
         )
     rope = rope_parameters(keys, num_dims=rotated, context_length=common["max_position_embeddings"])
     if architecture.partial_rotary:
         rope["partial_rotary_factor"] = rotated / head_dim
     common["rope_parameters"] = rope
+    for kind, name in (("bos", "bos"), ("eos", "eos"), ("padding", "pad")):
+        common[f"{name}_token_id"] = special_ids.get(kind)
     settings = common | architecture.more(keys, common)
-    return CONFIG_MAPPING[architecture.model_type](**settings)
+    with third_party(f"The keys of {keys.header.path}", "Use the original checkpoint."):
+        return CONFIG_MAPPING[architecture.model_type](**settings)
 
 
 def restore(
@@ -113,28 +156,25 @@ def restore(
 def _common_settings(keys: KeyReader) -> Settings:
     """What the configs of all these architectures have."""
     tensors = keys.header.tensors
-    hidden = keys.get("embedding_length", int)
-    heads = keys.get("attention.head_count", int)
-    if heads < 1 or hidden < 1:
-        keys.refuse(keys.full_name("attention.head_count"), f"is {heads} for {hidden} dimensions")
-    head_dim = keys.get("attention.key_length", int, default=hidden // heads)
-    keys.expect("attention.value_length", head_dim, "the length of a key")
-    embedding = tensors.get("token_embd.weight")
-    rows = 0 if embedding is None else embedding.shape[0]
+    rows = embedding_rows(keys.header)
     keys.expect("vocab_size", rows, "the number of rows in token_embd.weight")
+    hidden = keys.get_count("embedding_length")
+    heads = keys.get_count("attention.head_count")
+    layers = keys.get_count("block_count")
+    if layers > len(tensors):
+        keys.refuse(keys.full_name("block_count"), f"is {layers}, but has {len(tensors)} tensors")
+    head_dim = keys.get_count("attention.key_length", default=hidden // heads)
+    keys.expect("attention.value_length", head_dim, "the length of a key")
     return {
         "vocab_size": rows,
         "hidden_size": hidden,
-        "intermediate_size": keys.get("feed_forward_length", int),
-        "num_hidden_layers": keys.get("block_count", int),
+        "intermediate_size": keys.get_count("feed_forward_length"),
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
-        "num_key_value_heads": keys.get("attention.head_count_kv", int, default=heads),
+        "num_key_value_heads": keys.get_count("attention.head_count_kv", default=heads),
         "head_dim": head_dim,
-        "max_position_embeddings": keys.get("context_length", int),
-        "tie_word_embeddings": "output.weight" not in tensors,
-        "bos_token_id": keys.get("tokenizer.ggml.bos_token_id", int, default=None),
-        "eos_token_id": keys.get("tokenizer.ggml.eos_token_id", int, default=None),
-        "pad_token_id": keys.get("tokenizer.ggml.padding_token_id", int, default=None),
+        "max_position_embeddings": keys.get_count("context_length"),
+        "tie_word_embeddings": OUTPUT not in tensors,
     }
 
 
@@ -189,7 +229,12 @@ _QKV_AND_MLP = {"attention_bias": "attn_q.bias", "mlp_bias": "ffn_down.bias"}
 _QKV = {"attention_bias": "attn_q.bias"}
 
 ARCHITECTURES = {
-    "llama": Architecture(model_type="llama", biases=_QKV_AND_MLP, rotates_pairs=True),
+    "llama": Architecture(
+        model_type="llama",
+        biases=_QKV_AND_MLP,
+        rotates_pairs=True,
+        factor_tensors=frozenset({FREQ_FACTORS}),
+    ),
     "qwen2": Architecture(model_type="qwen2"),
     "qwen3": Architecture(model_type="qwen3", biases=_QKV),
     "smollm3": Architecture(
@@ -198,8 +243,13 @@ ARCHITECTURES = {
         rotates_pairs=True,
         more=lambda _keys, _common: {"no_rope_layer_interval": 4},
     ),
-    "phi3": Architecture(model_type="phi3", partial_rotary=True, more=_phi3),
-    "olmo2": Architecture(model_type="olmo2", biases=_QKV),
+    "phi3": Architecture(
+        model_type="phi3",
+        partial_rotary=True,
+        factor_tensors=frozenset({SHORT_FACTORS, LONG_FACTORS}),
+        more=_phi3,
+    ),
+    "olmo2": Architecture(model_type="olmo2", biases=_QKV, needs_output=True),
     "gemma": Architecture(
         model_type="gemma",
         adds_one=True,
@@ -219,6 +269,7 @@ ARCHITECTURES = {
         biases=_QKV_AND_MLP,
         partial_rotary=True,
         adds_one=True,
+        needs_output=True,
     ),
 }
 """Name in the file -> how to load it."""

@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig
 from qstar_infer.checkpoint.architecture import check_supported_config
 from qstar_infer.checkpoint.gguf.architectures import (
     Architecture,
+    embedding_rows,
     read_architecture,
     read_config,
 )
@@ -46,8 +47,8 @@ def check_header(header: GgufHeader) -> GgufFile:
     """
     architecture = read_architecture(header)
     keys = KeyReader(header)
-    config = read_config(keys, architecture)
-    vocabulary = read_vocabulary(keys, num_rows=config.vocab_size)
+    vocabulary = read_vocabulary(keys, num_rows=embedding_rows(header))
+    config = read_config(keys, architecture, vocabulary.special_ids)
     keys.account_for_the_rest()
     check_supported_config(config)
     return GgufFile(
@@ -55,5 +56,5 @@ def check_header(header: GgufHeader) -> GgufFile:
         architecture=architecture,
         config=config,
         vocabulary=vocabulary,
-        tensor_of=match_tensors(header, config),
+        tensor_of=match_tensors(header, architecture, config),
     )

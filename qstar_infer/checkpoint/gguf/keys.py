@@ -41,6 +41,8 @@ _WITHOUT_EFFECT = {
     "rope.scaling.finetuned": "it only records how the model was trained",
     "tensor_data_layout": "it only records how the file was written",
 }
+_MOST = 2**31 - 1
+"""The largest count that is taken seriously."""
 _UNKNOWN = (
     "It may change the numbers, and nothing here computes it: use the original checkpoint, or a "
     "file without it."
@@ -89,6 +91,13 @@ class KeyReader:
             self.refuse(full, f"is {_shown(value)}, where one {_KINDS[kind]} is expected")
         self.inventory.used.add(full)
         return value
+
+    def get_count(self, name: str, *, default: int | None = None) -> int:
+        """As `get`, for a number of things, of which there is at least one."""
+        count = self.get(name, int) if default is None else self.get(name, int, default=default)
+        if not 1 <= count <= _MOST:
+            self.refuse(self.full_name(name), f"is {count}, not between 1 and {_MOST}")
+        return count
 
     def get_list(self, name: str, kind: type[Scalar]) -> list[Scalar] | None:
         """The list that a key holds; None without the key.

@@ -10,12 +10,12 @@ from gguf import GGMLQuantizationType
 from qstar_infer.checkpoint.gguf.data import read_values
 from qstar_infer.checkpoint.gguf.header import GgufHeader
 from qstar_infer.checkpoint.gguf.keys import KeyReader
+from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.errors import CheckpointError
 
 FREQ_FACTORS = "rope_freqs.weight"
 SHORT_FACTORS, LONG_FACTORS = "rope_factors_short.weight", "rope_factors_long.weight"
-FACTOR_TENSORS = frozenset({FREQ_FACTORS, SHORT_FACTORS, LONG_FACTORS})
-"""Tensors that become part of the config. Llama 3.1 and Phi 3 have them."""
+"""Tensors that become part of the config; the first in Llama 3.1, the other two in Phi 3."""
 
 Factors = list[list[float]]
 """A divisor for each frequency: up to the original length, and after it."""
@@ -42,6 +42,8 @@ def rope_parameters(keys: KeyReader, *, num_dims: int, context_length: int) -> d
         original=keys.get("rope.scaling.original_context_length", int, default=context_length),
         attention=keys.get("rope.scaling.attn_factor", float, default=1.0),
     )
+    if base <= 0:
+        keys.refuse(keys.full_name("rope.freq_base"), f"is {base}, not above 0")
     factors = _factors(keys.header, num_dims, is_long=context_length > scaling.original)
     problem = scaling.problem(factors)
     if problem:
@@ -64,6 +66,8 @@ class _Scaling:
         """Why this has no counterpart in transformers; "" if it has."""
         if self.kind not in ("none", "linear", "yarn", "longrope"):
             return f"is {self.kind!r}, which is not a known way to scale positions"
+        if self.factor <= 0:
+            return f"comes with a factor of {self.factor}, not above 0"
         if self.kind == "longrope" and factors is None:
             return f"is 'longrope', and the file has no {SHORT_FACTORS} and {LONG_FACTORS}"
         if self.kind == "yarn" and factors is not None:
@@ -112,8 +116,10 @@ def _factors(header: GgufHeader, num_dims: int, *, is_long: bool) -> Factors | N
     if FREQ_FACTORS in header.tensors:
         factors = _read_factors(header, FREQ_FACTORS, num_dims)
         return [factors, factors]
-    if SHORT_FACTORS not in header.tensors or LONG_FACTORS not in header.tensors:
+    missing = {SHORT_FACTORS, LONG_FACTORS} - set(header.tensors)
+    if len(missing) == 2:
         return None
+    judge(Inventory(where=str(header.path), kind="tensor", missing=missing))
     short, long = (_read_factors(header, name, num_dims) for name in (SHORT_FACTORS, LONG_FACTORS))
     return [short, long if is_long else short]
 

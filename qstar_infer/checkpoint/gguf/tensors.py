@@ -1,14 +1,17 @@
 """Matches a GGUF file's tensors with the parameters of the model, by name and shape."""
 
+from collections.abc import Callable
+
 import torch
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
+from qstar_infer.checkpoint.gguf.architectures import Architecture
 from qstar_infer.checkpoint.gguf.data import READABLE_TYPES
 from qstar_infer.checkpoint.gguf.header import GgufHeader, GgufTensor
-from qstar_infer.checkpoint.gguf.rope import FACTOR_TENSORS
 from qstar_infer.checkpoint.inventory import Inventory, judge
+from qstar_infer.checkpoint.reading import third_party
 
 
 def model_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -17,7 +20,9 @@ def model_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     return found
 
 
-def match_tensors(header: GgufHeader, config: PreTrainedConfig) -> dict[str, str]:
+def match_tensors(
+    header: GgufHeader, architecture: Architecture, config: PreTrainedConfig
+) -> dict[str, str]:
     """Parameter name -> tensor name, for each parameter of the model.
 
     Raises:
@@ -25,9 +30,9 @@ def match_tensors(header: GgufHeader, config: PreTrainedConfig) -> dict[str, str
             over.
     """
     inventory = Inventory(where=str(header.path), kind="tensor")
-    names = _names_in_file(header.architecture, config)
     shapes = _parameter_shapes(config)
-    matched = {parameter: names.get(parameter, parameter) for parameter in shapes}
+    names = _names_in_file(header.architecture, config.num_hidden_layers)
+    matched = {parameter: names(parameter) for parameter in shapes}
     for parameter, name in matched.items():
         if name not in header.tensors:
             inventory.missing.add(name)
@@ -35,7 +40,7 @@ def match_tensors(header: GgufHeader, config: PreTrainedConfig) -> dict[str, str
             inventory.unfit[name] = problem
         else:
             inventory.used.add(name)
-    wanted = set(matched.values()) | FACTOR_TENSORS
+    wanted = set(matched.values()) | architecture.factor_tensors
     inventory.left_over = {name: "" for name in header.tensors if name not in wanted}
     judge(inventory)
     return matched
@@ -52,17 +57,21 @@ def _misfit(tensor: GgufTensor, shape: tuple[int, ...]) -> str:
 
 def _parameter_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the model's parameters, without those that are tied to another."""
-    with torch.device("meta"):
+    with (
+        third_party("The model that the keys describe", "Use the original safetensors checkpoint."),
+        torch.device("meta"),
+    ):
         model = model_class(config)._from_config(config)
     return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
-def _names_in_file(architecture: str, config: PreTrainedConfig) -> dict[str, str]:
+def _names_in_file(architecture: str, num_layers: int) -> Callable[[str], str]:
     """Parameter -> tensor, by the table of llama.cpp's converter."""
     number = next(key for key, name in MODEL_ARCH_NAMES.items() if name == architecture)
-    table = get_tensor_name_map(MODEL_ARCH(number), config.num_hidden_layers)
-    found = {
-        parameter: table.get_name(parameter, try_suffixes=(".weight", ".bias"))
-        for parameter in _parameter_shapes(config)
-    }
-    return {parameter: name for parameter, name in found.items() if name is not None}
+    table = get_tensor_name_map(MODEL_ARCH(number), num_layers)
+
+    def name(parameter: str) -> str:
+        found = table.get_name(parameter, try_suffixes=(".weight", ".bias"))
+        return parameter if found is None else str(found)
+
+    return name

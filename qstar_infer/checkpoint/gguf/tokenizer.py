@@ -7,8 +7,7 @@ from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from qstar_infer.checkpoint.gguf.header import read_header
-from qstar_infer.checkpoint.gguf.keys import KeyReader
+from qstar_infer.checkpoint.gguf.file import read_gguf
 from qstar_infer.checkpoint.gguf.splitting import PRE_TOKENIZERS
 from qstar_infer.checkpoint.gguf.vocabulary import (
     BYTE_LEVEL,
@@ -16,7 +15,6 @@ from qstar_infer.checkpoint.gguf.vocabulary import (
     UNKNOWN,
     USER_DEFINED,
     Vocabulary,
-    read_vocabulary,
 )
 from qstar_infer.checkpoint.reading import third_party
 
@@ -31,10 +29,7 @@ def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     Raises:
         CheckpointError: the file is damaged, or its tokenizer cannot be followed exactly.
     """
-    header = read_header(path)
-    embedding = header.tensors.get("token_embd.weight")
-    rows = 0 if embedding is None else embedding.shape[0]
-    return build_tokenizer(read_vocabulary(KeyReader(header), num_rows=rows), path)
+    return build_tokenizer(read_gguf(path).vocabulary, path)
 
 
 def build_tokenizer(vocabulary: Vocabulary, path: Path) -> PreTrainedTokenizerBase:

@@ -36,8 +36,8 @@ def _loaded(path: Path, *, vocab_only: bool = False):  # type: ignore[no-untyped
 
     return Llama(
         str(path),
-        n_ctx=128,
-        n_batch=128,
+        n_ctx=256,
+        n_batch=256,
         n_threads=1,
         logits_all=not vocab_only,
         vocab_only=vocab_only,

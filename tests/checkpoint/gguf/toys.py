@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tests.checkpoint.gguf.vocabularies import byte_level_vocabulary
 
-HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, LAYERS, CONTEXT = 32, 4, 2, 8, 48, 2, 128
+HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, LAYERS, CONTEXT = 32, 4, 2, 8, 48, 2, 256
 KV = KV_HEADS * HEAD_DIM
 
 Shape = tuple[int, ...]
