@@ -11,7 +11,7 @@ from pathlib import Path
 
 from huggingface_hub import list_repo_files, snapshot_download
 
-from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG
+from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, check_adapter_is_one
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
 from qstar_infer.checkpoint.layouts.find import own_names
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
@@ -202,6 +202,7 @@ def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
         kind = SourceKind.PUBLISHED if is_published else SourceKind.PLAIN
     else:
         check_not_only_pickles(directory)
+        check_adapter_is_one(directory)
         raise CheckpointError(
             f"{label} holds no model: it has neither {CONFIG_NAME}, nor {ADAPTER_CONFIG}, nor a "
             ".gguf file. Check the path."

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.adapter.attach import fill_adapter, read_adapter_tensors
 from qstar_infer.checkpoint.adapter.config import KEEPS_BASE, PEFT_PREFIX, read_lora_config
+from qstar_infer.checkpoint.adapter.quiet import quiet_peft
 from qstar_infer.errors import ConfigError
 from qstar_train.config import LoraConfig
 from qstar_train.config_file import differences
@@ -44,7 +45,7 @@ def add_adapters(backbone: PreTrainedModel, lora: LoraConfig, *, seed: int) -> N
     Raises:
         ConfigError: the backbone has no such layers, or they are embeddings.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet_peft():
         torch.manual_seed(seed)
         try:
             inject_adapter_in_model(peft_config(lora), backbone)

@@ -94,8 +94,10 @@ def fill_adapter(model: nn.Module, tensors: dict[str, Tensor], directory: Path) 
         with third_party(f"The adapter in {directory}", ADVICE), quiet_peft():
             report = set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER_NAME)
         inventory.missing = _unfilled(model, set(report.missing_keys))
-        inventory.left_over = {_name_in_file(name): ADVICE for name in report.unexpected_keys}
-        inventory.used = tensors.keys() - inventory.left_over.keys()
+        unused = {_name_in_file(name) for name in report.unexpected_keys}
+        inventory.used = tensors.keys() - unused
+        inventory.without_effect = _copies(tensors, unused)
+        inventory.left_over = dict.fromkeys(unused - inventory.without_effect.keys(), ADVICE)
     judge(inventory)
 
 
@@ -122,6 +124,21 @@ def _unfilled(model: nn.Module, missing: set[str]) -> set[str]:
         for name in missing
         if ADAPTER_NAME in name.split(".") and id(parameters.get(name)) not in filled
     }
+
+
+def _copies(tensors: dict[str, Tensor], unused: set[str]) -> dict[str, str]:
+    """Unused tensors that repeat a used one.
+
+    With a larger vocabulary peft writes what it trains of an embedding twice, under two names.
+    """
+    copies: dict[str, str] = {}
+    for name in unused & tensors.keys():
+        leaf = name.rpartition(".")[2]
+        for twin in tensors.keys() - unused:
+            same_kind = twin.endswith(f".{leaf}") and "lora_" not in name
+            if same_kind and torch.equal(tensors[twin], tensors[name]):
+                copies[name] = f"it equals {twin}"
+    return copies
 
 
 def _name_in_file(name: str) -> str:

@@ -61,7 +61,7 @@ _NOT_MERGED = (
     "Only adapters that can be merged exactly are loaded. If peft can merge this one, merge it "
     "where it was trained and save the whole model."
 )
-KEEPS_BASE = (True, False, None, "gaussian", "eva", "orthogonal", "lora_ga")
+KEEPS_BASE = (True, False, None, "gaussian", "eva", "orthogonal", "mica", "lora_ga")
 """Values of `init_lora_weights` that leave the base model's weights as they are."""
 _CHANGES_BASE = ("pissa", "olora")
 """Those that change them, to values that peft computes again from the base model."""
@@ -89,6 +89,22 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
     source = str(relative) if not Path(base).is_absolute() and os.path.exists(relative) else base
     is_local = os.path.exists(os.path.expanduser(source))
     return source, revision if isinstance(revision, str) and not is_local else None
+
+
+def check_adapter_is_one(directory: Path) -> None:
+    """Check that a directory without an adapter of its own holds none in folders.
+
+    peft writes adapters of other names than "default" to a folder each.
+
+    Raises:
+        CheckpointError: it holds some; they are named.
+    """
+    names = sorted(path.parent.name for path in directory.glob(f"*/{ADAPTER_CONFIG}"))
+    if names:
+        raise CheckpointError(
+            f"{directory} holds no adapter itself, but some in its folders {', '.join(names[:6])}. "
+            f"One is loaded at a time: give its path, as {directory / names[0]}."
+        )
 
 
 def read_lora_config(directory: Path) -> LoraConfig:

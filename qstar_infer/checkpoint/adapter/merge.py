@@ -1,6 +1,5 @@
 """Merges a PEFT adapter into its base model, so that the backbone is a stock model again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,29 +60,37 @@ def merge_layers(backbone: PreTrainedModel) -> None:
         CheckpointError: a merged layer does not compute what the unmerged one did.
         RuntimeError, ValueError: peft cannot merge a layer.
     """
-    for name, layer in list(_adapted_layers(backbone)):
-        parent, _, child = name.rpartition(".")
-        setattr(backbone.get_submodule(parent), child, _merged(name, layer))
+    _merge_inside(backbone)
     del backbone.peft_config
     head = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     if head is not None and head.weight is not embedding_table(backbone):
         backbone.config.tie_word_embeddings = False  # else a saved copy would tie them again
 
 
-def _adapted_layers(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """peft's layers by name; not those inside of others."""
-    for name, module in model.named_children():
-        if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper):
-            yield prefix + name, module
+def _merge_inside(parent: nn.Module, prefix: str = "") -> None:
+    for name, child in list(parent.named_children()):
+        if isinstance(child, BaseTunerLayer | AuxiliaryTrainingWrapper):
+            setattr(parent, name, _plain(prefix + name, child))
         else:
-            yield from _adapted_layers(module, f"{prefix}{name}.")
+            _merge_inside(child, f"{prefix}{name}.")
+
+
+def _plain(name: str, layer: Any) -> nn.Module:
+    if not isinstance(layer, ModulesToSaveWrapper):
+        return _merged(name, layer)
+    holder = nn.ModuleList([layer.original_module, layer.modules_to_save[ADAPTER_NAME]])
+    _merge_inside(holder, f"{name}.")  # a saved layer may have adapters inside
+    original, saved = holder
+    # The tensors move and not the module: its copy has a config of its own, which nothing updates.
+    for key, tensor in list(saved.named_parameters()):
+        parent, _, leaf = key.rpartition(".")
+        owner = original.get_submodule(parent)
+        tensor.data = tensor.data.to(getattr(owner, leaf).dtype)
+        setattr(owner, leaf, tensor)
+    return original
 
 
 def _merged(name: str, layer: Any) -> nn.Module:
-    if isinstance(layer, ModulesToSaveWrapper):
-        dtype = next(layer.original_module.parameters()).dtype
-        saved: nn.Module = layer.modules_to_save[ADAPTER_NAME]
-        return saved.to(dtype)
     inner = layer.token_adapter if isinstance(layer, AuxiliaryTrainingWrapper) else layer
     base: nn.Module = inner.get_base_layer()
     dtype = next(base.parameters()).dtype

@@ -1,20 +1,28 @@
 """Small base models and adapters of every mode, and peft's own reading of them."""
 
+import copy
 import dataclasses
+import functools
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from qstar_infer.checkpoint import load_model
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.quiet_star import QuietStarModel
 
+QV = {"target_modules": ["q_proj", "v_proj"]}
 IDS = torch.tensor([[1, *(i * 37 % 490 + 5 for i in range(20))]])
 LLAMA = {
     "hidden_size": 16,
@@ -84,6 +92,12 @@ def unwarned() -> Iterator[None]:
 
 
 def stock(base: Path) -> PreTrainedModel:
+    """The base model as transformers loads it; a copy, because peft changes it in place."""
+    return copy.deepcopy(_loaded(base))
+
+
+@functools.cache
+def _loaded(base: Path) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
     return model.eval()
 
@@ -97,15 +111,19 @@ def randomise(model: nn.Module) -> None:
                 parameter.add_(torch.randn_like(parameter) * 0.2)
 
 
-def peft_logits(adapter: Path, base: Path, *, rows: int | None = None) -> Tensor:
+def peft_logits(
+    adapter: Path, base: Path, *, rows: int | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """What peft's unmerged model computes, `[len, vocab]`, float32.
 
     Args:
         adapter: its directory.
         base: the base model's directory.
         rows: resize the embeddings first, as peft asks its users to.
+        dtype: to compute in; None: the base model's.
     """
     model = stock(base)
+    model.to(dtype or model.dtype)  # type: ignore[arg-type]  # wrapped method
     with unwarned():
         if rows is not None:
             model.resize_token_embeddings(rows)
@@ -119,6 +137,30 @@ def logits_of(model: nn.Module) -> Tensor:
     return logits
 
 
-def our_logits(path: Path, *, dtype: str = "float32") -> Tensor:
-    model = load_model(path, dtype=dtype, device="cpu")
+def our_logits(model: QuietStarModel) -> Tensor:
     return model.think(IDS, num_thought_tokens=0).base_logits[0]
+
+
+def read_config(adapter: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((adapter / "adapter_config.json").read_text())
+    return values
+
+
+def edit_config(adapter: Path, **changes: Any) -> None:
+    """Change keys of the adapter's config; the value `...` removes the key."""
+    values = {key: v for key, v in (read_config(adapter) | changes).items() if v is not ...}
+    (adapter / "adapter_config.json").write_text(json.dumps(values))
+
+
+def edit_tensors(adapter: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    path = adapter / "adapter_model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+def refused(adapter: Path, message: str) -> None:
+    """Check that loading ends in one line that matches the pattern."""
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_model(adapter, dtype="float32", device="cpu")
+    assert "\n" not in str(caught.value)
