@@ -1,5 +1,6 @@
 """Builds the backbone: a stock causal language model from safetensors."""
 
+import copy
 import logging
 import re
 from collections.abc import Collection
@@ -21,6 +22,7 @@ from qstar_infer.checkpoint.architecture import (
     config_class,
     embedding_table,
 )
+from qstar_infer.checkpoint.config_keys import account_for_keys, account_for_values
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.reading import read_json, third_party
@@ -84,13 +86,9 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
     Raises:
         CheckpointError: missing, malformed, or of an architecture that cannot think.
     """
-    path = directory / CONFIG_NAME
-    values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
-    check_quantization(values, path)
-    kind = config_class(values, str(path))
-    with third_party(str(path), "Correct the value that the message names."):
-        config: PreTrainedConfig = kind.from_dict(values)
+    config, keys = _read_config(directory, ignored_keys)
     check_supported_config(config)
+    judge(keys)
     return config
 
 
@@ -108,8 +106,9 @@ def account_for(
     Raises:
         CheckpointError: the config or a file cannot be read, or the architecture cannot think.
     """
-    config = read_config(directory, ignored_keys=ignored_keys)
-    return [account_for_tensors(directory, config, ignored=ignored_tensors)]
+    config, keys = _read_config(directory, ignored_keys)
+    check_supported_config(config)
+    return [keys, account_for_tensors(directory, config, ignored=ignored_tensors)]
 
 
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:
@@ -141,6 +140,20 @@ def input_embedding_row(backbone: PreTrainedModel, token_id: int) -> Tensor:
 def hidden_size(backbone: PreTrainedModel) -> int:
     """Width of the embedding, which is the width of the thought vectors."""
     return embedding_table(backbone).shape[1]
+
+
+def _read_config(
+    directory: Path, ignored_keys: Collection[str]
+) -> tuple[PreTrainedConfig, Inventory]:
+    """The config, and what of the file's keys it uses."""
+    path = directory / CONFIG_NAME
+    values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
+    check_quantization(values, path)
+    judge(account_for_values(values, str(path)))
+    kind = config_class(values, str(path))
+    with third_party(str(path), "Correct the value that the message names."):
+        config: PreTrainedConfig = kind.from_dict(copy.deepcopy(values))  # it changes inner objects
+    return config, account_for_keys(values, config, str(path))
 
 
 def _check_report(report: dict[str, Any], directory: Path) -> None:
