@@ -93,6 +93,15 @@ class Engine(Protocol):
         """Text of token ids."""
         ...
 
+    def offsets(
+        self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
+    ) -> list[int]:
+        """Where each token begins in `text`, which was encoded to these ids, or in their text.
+
+        Takes long for long prompts: do not call it on an event loop.
+        """
+        ...
+
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         """Check a request and fill in its defaults.
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from qstar_infer.errors import (
     EngineClosedError,
     EngineDeadError,
+    NotFiniteError,
     QStarError,
     QueueFullError,
     RequestError,
@@ -130,6 +131,11 @@ def to_api_error(error: Exception) -> ApiError:
     if isinstance(error, ValidationError | RequestValidationError):
         message, param = describe_validation_error(error)
         return ApiError(400, message, param=param)
+    if isinstance(error, NotFiniteError):  # the engine has logged it
+        headers = dict(NO_RETRY)  # the same request fails again
+        return ApiError(
+            500, str(error), type="server_error", code="numbers_not_finite", headers=headers
+        )
     return ApiError(
         500,
         "The server had an internal error. Its log has the details.",
@@ -144,7 +150,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def respond(_: Request, error: Exception) -> Response:
         api_error = to_api_error(error)
-        if api_error.status == 500:
+        if api_error.code == "internal_error":
             logger.error("internal error", exc_info=error)
         return api_error.response()
 

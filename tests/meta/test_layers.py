@@ -24,8 +24,6 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.ranking",
     "qstar_infer.sampling_defaults",
     "qstar_infer.sampling_params",
-    "qstar_infer.text.detokenizer",
-    "qstar_infer.text.prompt_offsets",
 }
 SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.cli.engine_options",
