@@ -95,7 +95,7 @@ def _rope_parameters(config: Any) -> dict[str, Any]:
 
 def _check_number(name: str, value: object, config: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and value > 0):  # type: ignore[arg-type]
+    if not is_number or not 0 < value < math.inf:  # type: ignore[operator]
         raise CheckpointError(
             f"This {config.model_type} model has {name} = {value!r} in its config; it must be a "
             "number above 0. Correct the config."

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 START_TOKEN = "<|startthought|>"
 END_TOKEN = "<|endthought|>"
 DELIMITER_TEXT = "---"
-"""Fresh thought vectors start as the embedding of this text's first token (paper, section 4.2)."""
+"""The paper's thought vectors start as the embedding of this text's first token (section 4.2)."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -134,7 +134,8 @@ def delimiter_text_id(tokenizer: PreTrainedTokenizerBase) -> int:
     ids = tokenizer(DELIMITER_TEXT, add_special_tokens=False)["input_ids"]
     if not ids:
         raise CheckpointError(
-            f"The tokenizer encodes {DELIMITER_TEXT!r} to no token at all, so fresh thought "
-            "vectors have no embedding to start from. Use another base model."
+            f"The tokenizer encodes {DELIMITER_TEXT!r} to no token at all, and the published "
+            "evaluation script takes both thought vectors from its first token. Keep the trained "
+            "vectors."
         )
     return int(ids[0])

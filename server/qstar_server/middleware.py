@@ -50,8 +50,9 @@ class HeadMiddleware:
             return
 
         async def send_without_body(message: Message) -> None:
-            is_body = message["type"] == "http.response.body"
-            await send(message | {"body": b""} if is_body else message)
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
 
         await self._app(dict(scope) | {"method": "GET"}, receive, send_without_body)
 
