@@ -6,7 +6,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.context_length import context_length
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import ConfigError
-from qstar_infer.model.description import describe, model_name
+from qstar_infer.model.description import changes_nothing, describe, model_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 
@@ -33,7 +33,7 @@ def model_info(
         vocab_size=model.vocab_size,
         num_thought_tokens=model.num_thought_tokens,
         max_thought_tokens=_max_thought_tokens(model, config),
-        is_trained=model.config is not None and model.config.training is not None,
+        is_trained=model.can_think and not changes_nothing(model.thinking_parts.talk_head),
         description=describe(model),
         created=int(time.time()),
         sampling_defaults=sampling_defaults,

@@ -69,7 +69,7 @@ class QuietStarConfig:
     """Where the backbone comes from; None when unknown."""
     base_revision: str | None = None
     training: dict[str, Any] | None = None
-    """How the thought parts were trained. None: freshly initialised, so thoughts change nothing."""
+    """How the thought parts were trained. None: not at all, or it is not noted."""
     notes: list[str] = field(default_factory=list)
     """What the loader inferred, in sentences for a person."""
 

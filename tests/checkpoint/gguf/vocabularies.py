@@ -48,3 +48,36 @@ def byte_level_vocabulary(pre: str | None = None, **keys: Any) -> dict[str, Any]
     if pre is not None:
         values["pre"] = pre
     return {f"tokenizer.ggml.{name}": value for name, value in (values | keys).items()}
+
+
+_PIECES = (
+    "▁t", "▁th", "▁the", "in", "ing", "er", "on", "▁o", "▁of", "an", "▁an", "▁and", "12", "00",
+    "000", "▁▁", "▁▁▁", "▁▁▁▁", "日本", "'s", "...", "==", "é", "▁m", "▁mi", "x",
+)  # fmt: skip
+
+
+def sentencepiece_vocabulary(**keys: Any) -> dict[str, Any]:
+    """BPE by scores: bytes, letters and pieces, some of which can be reached in two ways.
+
+    Args:
+        keys: more of `tokenizer.ggml.*`; None leaves one out.
+    """
+    letters = sorted(
+        {letter for piece in _PIECES for letter in piece} | set("abcdefghijklmnopqrstuvwxyz 1203.,")
+        - {" "}
+    )
+    pieces = [piece for piece in _PIECES if len(piece) > 1]
+    tokens = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *letters, "<think>"]
+    types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256]
+    types += [NORMAL] * (len(pieces) + len(letters)) + [USER_DEFINED]
+    values: dict[str, Any] = {
+        "model": "llama",
+        "tokens": tokens,
+        "token_type": types,
+        "scores": [0.0] * 259 + [-float(index) for index in range(len(tokens) - 259)],
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "unknown_token_id": 0,
+    }
+    held = {name: value for name, value in (values | keys).items() if value is not None}
+    return {f"tokenizer.ggml.{name}": value for name, value in held.items()}
