@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 START_TOKEN = "<|startthought|>"
 END_TOKEN = "<|endthought|>"
 DELIMITER_TEXT = "---"
-"""Fresh thought vectors start as the embedding of this text's first token (paper, section 4.2)."""
+"""The paper's thought vectors start as the embedding of this text's first token (section 4.2)."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -34,8 +34,9 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     """
     if not has_tokenizer(directory):
         raise CheckpointError(
-            f"{directory} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). "
-            "Copy the tokenizer files of the base model into it."
+            f"{directory} has no tokenizer (none of {', '.join(_TOKENIZER_FILES)}). Name the one "
+            "of its base model, a directory or a hub id, with tokenizer=... in Python, --tokenizer "
+            "or QSTAR_TOKENIZER, or copy its files there."
         )
     with third_party(f"The tokenizer in {directory}", "Fetch its files again."):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -94,21 +95,34 @@ def _needed_token(tokenizer: PreTrainedTokenizerBase, beyond: Mapping[int, str])
     )
 
 
-def delimiter_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int] | None:
+def delimiter_ids(
+    tokenizer: PreTrainedTokenizerBase, names: tuple[str, str] = (START_TOKEN, END_TOKEN)
+) -> tuple[int, int] | None:
     """Ids of the start and end delimiter by name; None if the vocabulary has neither.
 
     Raises:
         CheckpointError: the vocabulary has only one of them, which could then be sampled.
     """
     vocabulary = tokenizer.get_vocab()
-    known = [name for name in (START_TOKEN, END_TOKEN) if name in vocabulary]
+    known = [name for name in names if name in vocabulary]
     if len(known) == 1:
         raise CheckpointError(
             f"The tokenizer knows {known[0]} as {vocabulary[known[0]]} and lacks the other of the "
-            f"delimiters {START_TOKEN} and {END_TOKEN}. Use the tokenizer that the model was "
+            f"delimiters {names[0]} and {names[1]}. Use the tokenizer that the model was "
             "trained with, which has both or neither."
         )
-    return (vocabulary[START_TOKEN], vocabulary[END_TOKEN]) if known else None
+    return (vocabulary[names[0]], vocabulary[names[1]]) if known else None
+
+
+def add_delimiters(tokenizer: PreTrainedTokenizerBase, names: tuple[str, str]) -> tuple[int, int]:
+    """Add both delimiters as special tokens, in this order, behind the vocabulary.
+
+    Returns:
+        Their ids.
+    """
+    tokenizer.add_tokens(list(names), special_tokens=True)
+    vocabulary = tokenizer.get_vocab()
+    return vocabulary[names[0]], vocabulary[names[1]]
 
 
 def delimiter_text_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -120,7 +134,8 @@ def delimiter_text_id(tokenizer: PreTrainedTokenizerBase) -> int:
     ids = tokenizer(DELIMITER_TEXT, add_special_tokens=False)["input_ids"]
     if not ids:
         raise CheckpointError(
-            f"The tokenizer encodes {DELIMITER_TEXT!r} to no token at all, so fresh thought "
-            "vectors have no embedding to start from. Use another base model."
+            f"The tokenizer encodes {DELIMITER_TEXT!r} to no token at all, and the published "
+            "evaluation script takes both thought vectors from its first token. Keep the trained "
+            "vectors."
         )
     return int(ids[0])

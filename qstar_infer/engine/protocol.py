@@ -27,7 +27,7 @@ class ModelInfo:
     max_thought_tokens: int
     """Most thought tokens a request may ask for; 0 for a model that cannot think."""
     is_trained: bool
-    """False if the thought parts are untrained, so that thoughts change nothing."""
+    """False if thoughts change nothing: the talk head is fresh, or there is none."""
     description: str
     """One sentence, for start-up messages and model cards."""
     created: int

@@ -42,6 +42,7 @@ EVAL_MAY_IMPORT = {
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 PLAIN_DATA = {
     "config",
+    "context_length",
     "engine.protocol",
     "engine_args",
     "errors",
@@ -80,6 +81,7 @@ TORCH_FREE = {
     "qstar_infer.kv_cache.block_manager",
     "qstar_infer.kv_cache.layer_shape",
     "qstar_infer.model.config",
+    "qstar_infer.model.source_name",
     *(f"qstar_infer.{name}" for name in PLAIN_DATA),
 }
 """Besides all of `text/`, `wavefront/` and `cli/`."""
