@@ -89,30 +89,31 @@ def account_for_tensors(
     """
     inventory = Inventory(where=str(directory), kind="tensor")
     headers = tensor_headers(backbone_tensor_files(directory))
-    headers = {name: header for name, header in headers.items() if name not in set(ignored)}
+    for name in ignored:
+        headers.pop(name, None)
     config = copy.deepcopy(config)
     if getattr(config, "quantization_config", None) is not None:
         merge_quantised(headers, inventory)
         del config.quantization_config
-    model, report = _load_from_headers(headers, config, directory)
-    inventory.missing |= set(report["missing_keys"])
-    for name, held, wanted in report["mismatched_keys"]:
-        inventory.unfit[name] = f"has shape {list(held)}, but config.json asks for {list(wanted)}"
-    inventory.left_over |= {name: _meaning(name) for name in report["unexpected_keys"]}
-    loaded = _Loaded(headers=headers, model=model)
-    _explain_unused(inventory, loaded)
-    _check_dtypes(inventory, loaded)
-    _check_doubles(inventory, loaded)
-    _check_ties(inventory, loaded)
-    explained = (
-        inventory.unfit.keys() | inventory.left_over.keys() | inventory.without_effect.keys()
-    )
-    inventory.used |= headers.keys() - explained
+    advice = "If its files are complete, this version of transformers may be too old for it."
+    with third_party(f"The model in {directory}", advice):
+        model, report = _load_from_headers(headers, config)
+        inventory.missing |= set(report["missing_keys"])
+        for name, held, wanted in report["mismatched_keys"]:
+            inventory.unfit[name] = (
+                f"has shape {list(held)}, but config.json asks for {list(wanted)}"
+            )
+        inventory.left_over |= {name: _meaning(name) for name in report["unexpected_keys"]}
+        loaded = _Loaded(headers=headers, model=model)
+        for explain in (_explain_unused, _check_dtypes, _check_doubles, _check_ties):
+            explain(inventory, loaded)
+    not_used = {*inventory.unfit, *inventory.left_over, *inventory.without_effect}
+    inventory.used |= headers.keys() - not_used
     return inventory
 
 
 def _load_from_headers(
-    headers: dict[str, TensorHeader], config: PreTrainedConfig, directory: Path
+    headers: dict[str, TensorHeader], config: PreTrainedConfig
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model on the meta device, and transformers' report of loading it."""
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
@@ -122,16 +123,14 @@ def _load_from_headers(
         )
         for name, header in headers.items()
     }
-    advice = "If its files are complete, this version of transformers may be too old for it."
-    with third_party(f"The model in {directory}", advice):
-        model, report = kind.from_pretrained(
-            None,
-            config=config,
-            state_dict=weights,
-            device_map={"": "meta"},
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused
-        )
+    model, report = kind.from_pretrained(
+        None,
+        config=config,
+        state_dict=weights,
+        device_map={"": "meta"},
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # reported, and refused
+    )
     return model, report
 
 

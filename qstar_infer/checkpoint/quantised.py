@@ -6,12 +6,20 @@ the rest of the accounting sees an ordinary checkpoint.
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.inventory import Inventory
-from qstar_infer.checkpoint.tensors import TensorHeader, read_tensors
+from qstar_infer.checkpoint.inventory import FETCH_AGAIN, Inventory
+from qstar_infer.checkpoint.tensors import (
+    TensorHeader,
+    backbone_tensor_files,
+    read_tensors,
+    tensor_headers,
+)
+from qstar_infer.errors import CheckpointError
 
 _STATE = ".quant_state.bitsandbytes__"
 _STANDS_FOR = "F16"
@@ -24,15 +32,43 @@ Wanted = dict[str, tuple[str, tuple[int, ...]]]
 """Name -> dtype and shape."""
 
 
-def merge_quantised(headers: Headers, inventory: Inventory) -> set[str]:
+def check_quantised_layers(backbone: PreTrainedModel, directory: Path) -> None:
+    """Check that the layers which bitsandbytes computes are those whose weights it has quantised.
+
+    transformers takes the layers from config.json, and would compute with a weight of another kind
+    as if it were one.
+
+    Raises:
+        CheckpointError: they differ; the message names one.
+    """
+    names = tensor_headers(backbone_tensor_files(directory)).keys()
+    stored = {name.rpartition(_STATE)[0]: "4-bit" for name in names if _STATE in name}
+    stored |= {
+        f"{name.removesuffix('.SCB')}.weight": "int8" for name in names if name.endswith(".SCB")
+    }
+    prefix = f"{backbone.base_model_prefix}."
+    stored = {name.removeprefix(prefix): kind for name, kind in stored.items()}
+    kinds = {"Linear4bit": "4-bit", "Linear8bitLt": "int8"}
+    computed = {
+        f"{name.removeprefix(prefix)}.weight": kinds[type(layer).__name__]
+        for name, layer in backbone.named_modules()
+        if type(layer).__name__ in kinds
+    }
+    for name in sorted(stored.keys() | computed.keys()):
+        held, asked = stored.get(name, "not quantised"), computed.get(name, "not quantised")
+        if held != asked:
+            raise CheckpointError(
+                f"{name} in {directory} is {held}, and by quantization_config in config.json it is "
+                f"{asked}. {FETCH_AGAIN}"
+            )
+
+
+def merge_quantised(headers: Headers, inventory: Inventory) -> None:
     """Replace the parts of each quantised weight by the header of the weight that they stand for.
 
     Args:
         headers: name -> header; changed.
         inventory: gets the parts as used, missing or unfit.
-
-    Returns:
-        The names of the quantised weights.
     """
     four_bit = {name.rpartition(_STATE)[0] for name in headers if _STATE in name}
     four_bit |= {name.removesuffix(".absmax") for name in headers if name.endswith(".absmax")}
@@ -41,7 +77,6 @@ def merge_quantised(headers: Headers, inventory: Inventory) -> set[str]:
         _merge_four_bit(weight, headers, inventory)
     for weight in sorted(int8 - four_bit):
         _merge_int8(weight, headers, inventory)
-    return four_bit | int8
 
 
 def _merge_four_bit(weight: str, headers: Headers, inventory: Inventory) -> None:
