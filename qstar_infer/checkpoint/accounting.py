@@ -25,7 +25,7 @@ from qstar_infer.checkpoint.recomputed import difference_to_recomputed, is_recom
 from qstar_infer.checkpoint.tensors import (
     TensorHeader,
     backbone_tensor_files,
-    read_tensors,
+    read_tensor,
     tensor_headers,
 )
 
@@ -68,12 +68,9 @@ class _Loaded:
         patterns = self.model._keys_to_ignore_on_load_unexpected or ()
         return any(re.search(pattern, name) for pattern in patterns)
 
-    def read(self, name: str) -> Tensor:
-        return read_tensors(self.headers[name].file, [name])[name]
-
 
 def account_for_tensors(
-    directory: Path, config: PreTrainedConfig, *, ignored: Collection[str] = ()
+    directory: Path, config: PreTrainedConfig, *, ignored: Collection[str] = (), prefix: str = ""
 ) -> Inventory:
     """What of the weights in a directory the model of this config uses. Reads only headers.
 
@@ -83,14 +80,16 @@ def account_for_tensors(
         directory: holds safetensors.
         config: of the model.
         ignored: names of tensors that are not the model's.
+        prefix: comes before the names of the model's tensors in the files.
 
     Raises:
         CheckpointError: no weights, a damaged file, or the model cannot be built.
     """
     inventory = Inventory(where=str(directory), kind="tensor")
-    headers = tensor_headers(backbone_tensor_files(directory))
-    for name in ignored:
-        headers.pop(name, None)
+    stored = tensor_headers(backbone_tensor_files(directory))
+    rest = [name for name in stored if name not in set(ignored)]
+    inventory.left_over |= {name: _meaning(name) for name in rest if not name.startswith(prefix)}
+    headers = {name.removeprefix(prefix): stored[name] for name in rest if name.startswith(prefix)}
     config = copy.deepcopy(config)
     if getattr(config, "quantization_config", None) is not None:
         merge_quantised(headers, inventory)
@@ -153,7 +152,9 @@ def _explain_unused(inventory: Inventory, loaded: _Loaded) -> None:
             continue
         if is_recomputed(name, header.shape):
             inventory.left_over.pop(name, None)
-            difference = difference_to_recomputed(name, loaded.read(name), loaded.model)
+            difference = difference_to_recomputed(
+                name, read_tensor(loaded.headers[name]), loaded.model
+            )
             if difference is None:
                 inventory.without_effect[name] = "the model computes it by itself"
             else:
@@ -193,7 +194,8 @@ def _check_ties(inventory: Inventory, loaded: _Loaded) -> None:
         if target not in names or source not in names:
             continue
         copy_, original = names[target], names[source]
-        if torch.equal(loaded.read(copy_).float(), loaded.read(original).float()):
+        copied, first = (read_tensor(loaded.headers[name]) for name in (copy_, original))
+        if torch.equal(copied.float(), first.float()):
             inventory.without_effect[copy_] = f"it equals {original}, to which config.json ties it"
         else:
             inventory.unfit[copy_] = (

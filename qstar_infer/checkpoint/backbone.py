@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def load_backbone(
     options: LoadOptions,
     *,
     ignored_tensors: Collection[str] = (),
+    prefix: str = "",
 ) -> PreTrainedModel:
     """A stock model, in eval mode, without gradients.
 
@@ -50,11 +52,12 @@ def load_backbone(
         config: its `config.json`, from `read_config`.
         options: dtype, device, quantization.
         ignored_tensors: names of tensors that are not the backbone's.
+        prefix: comes before the names of the backbone's tensors in the files.
 
     Raises:
         CheckpointError: incomplete, damaged, or of an architecture that cannot think.
     """
-    judge(account_for_tensors(directory, config, ignored=ignored_tensors))
+    judge(account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix))
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -65,15 +68,18 @@ def load_backbone(
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and checked below
+            key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
             **options.from_pretrained_arguments(),
         )
     if options.quantization == "int8":
         # It would log at each call of each layer that it computes in float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
+    if prefix:
+        del backbone._weight_conversions  # or it would be saved with the prefix
     _check_report(report, directory)
     if getattr(config, "quantization_config", None) is not None and options.quantization == "none":
-        check_quantised_layers(backbone, directory)
+        check_quantised_layers(backbone, directory, prefix=prefix)
     return finish(backbone)
 
 
@@ -90,7 +96,11 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
 
 
 def account_for(
-    directory: Path, *, ignored_tensors: Collection[str] = (), ignored_keys: Collection[str] = ()
+    directory: Path,
+    *,
+    ignored_tensors: Collection[str] = (),
+    ignored_keys: Collection[str] = (),
+    prefix: str = "",
 ) -> list[Inventory]:
     """What of a directory's config and weights the backbone uses, without loading weights.
 
@@ -99,13 +109,15 @@ def account_for(
     Args:
         directory: holds `config.json` and safetensors.
         ignored_tensors, ignored_keys: names that are not the backbone's.
+        prefix: comes before the names of the backbone's tensors in the files.
 
     Raises:
         CheckpointError: the config or a file cannot be read, or the architecture cannot think.
     """
     config, keys = _read_config(directory, ignored_keys)
     check_supported_config(config)
-    return [keys, account_for_tensors(directory, config, ignored=ignored_tensors)]
+    tensors = account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix)
+    return [keys, tensors]
 
 
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:
@@ -117,7 +129,7 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
     """
     check_supported_model(backbone)
     _check_finite_weights(backbone)
-    _check_eos_token_ids(backbone)
+    check_eos_token_ids(backbone)
     backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
@@ -177,7 +189,12 @@ def _check_finite_weights(backbone: PreTrainedModel) -> None:
             )
 
 
-def _check_eos_token_ids(backbone: PreTrainedModel) -> None:
+def check_eos_token_ids(backbone: PreTrainedModel) -> None:
+    """Check the ids that end a text.
+
+    Raises:
+        CheckpointError: `eos_token_id` of the generation config is not an integer or several.
+    """
     ids = None if backbone.generation_config is None else backbone.generation_config.eos_token_id
     each = ids if isinstance(ids, list) else [ids]
     if ids is not None and not all(type(token_id) is int for token_id in each):

@@ -6,6 +6,7 @@ the rest of the accounting sees an ordinary checkpoint.
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from qstar_infer.checkpoint.inventory import FETCH_AGAIN, Inventory
 from qstar_infer.checkpoint.tensors import (
     TensorHeader,
     backbone_tensor_files,
-    read_tensors,
-    tensor_headers,
+    read_tensor,
 )
 from qstar_infer.errors import CheckpointError
 
@@ -32,25 +32,30 @@ Wanted = dict[str, tuple[str, tuple[int, ...]]]
 """Name -> dtype and shape."""
 
 
-def check_quantised_layers(backbone: PreTrainedModel, directory: Path) -> None:
+def check_quantised_layers(backbone: PreTrainedModel, directory: Path, *, prefix: str = "") -> None:
     """Check that the layers which bitsandbytes computes are those whose weights it has quantised.
 
     transformers takes the layers from config.json, and would compute with a weight of another kind
     as if it were one.
 
+    Args:
+        backbone: loaded, without `quantization` among its options.
+        directory: where from.
+        prefix: comes before the names of the backbone's tensors in the files.
+
     Raises:
         CheckpointError: they differ; the message names one.
     """
-    names = tensor_headers(backbone_tensor_files(directory)).keys()
+    names = [name.removeprefix(prefix) for name in backbone_tensor_files(directory)]
     stored = {name.rpartition(_STATE)[0]: "4-bit" for name in names if _STATE in name}
     stored |= {
         f"{name.removesuffix('.SCB')}.weight": "int8" for name in names if name.endswith(".SCB")
     }
-    prefix = f"{backbone.base_model_prefix}."
-    stored = {name.removeprefix(prefix): kind for name, kind in stored.items()}
+    base = f"{backbone.base_model_prefix}."
+    stored = {name.removeprefix(base): kind for name, kind in stored.items()}
     kinds = {"Linear4bit": "4-bit", "Linear8bitLt": "int8"}
     computed = {
-        f"{name.removeprefix(prefix)}.weight": kinds[type(layer).__name__]
+        f"{name.removeprefix(base)}.weight": kinds[type(layer).__name__]
         for name, layer in backbone.named_modules()
         if type(layer).__name__ in kinds
     }
@@ -87,7 +92,7 @@ def _merge_four_bit(weight: str, headers: Headers, inventory: Inventory) -> None
         return
     header = headers[state_name]
     try:
-        state = _read_state(header, state_name)
+        state = _read_state(header)
         wanted = _four_bit_parts(weight, state)
         shape = tuple(int(size) for size in state["shape"])
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -97,7 +102,7 @@ def _merge_four_bit(weight: str, headers: Headers, inventory: Inventory) -> None
     _check_packed(weight, math.ceil(math.prod(shape) / 2), headers, inventory)
     _check_parts(wanted, headers, inventory)
     _take([weight, state_name, *wanted], headers, inventory)
-    headers[weight] = TensorHeader(file=header.file, dtype=_STANDS_FOR, shape=shape)
+    headers[weight] = replace(header, dtype=_STANDS_FOR, shape=shape)
 
 
 def _merge_int8(weight: str, headers: Headers, inventory: Inventory) -> None:
@@ -113,11 +118,11 @@ def _merge_int8(weight: str, headers: Headers, inventory: Inventory) -> None:
     }
     _check_parts(wanted, headers, inventory)
     _take(list(wanted), headers, inventory)
-    headers[weight] = TensorHeader(file=stored.file, dtype=_STANDS_FOR, shape=stored.shape)
+    headers[weight] = replace(stored, dtype=_STANDS_FOR)
 
 
-def _read_state(header: TensorHeader, name: str) -> dict[str, Any]:
-    content = json.loads(bytes(read_tensors(header.file, [name])[name].tolist()))
+def _read_state(header: TensorHeader) -> dict[str, Any]:
+    content = json.loads(bytes(read_tensor(header).tolist()))
     if not isinstance(content, dict):
         raise TypeError(f"it holds {type(content).__name__}")
     return content
@@ -164,7 +169,7 @@ def _check_parts(wanted: Wanted, headers: Headers, inventory: Inventory) -> None
                 f"is {header.dtype} of shape {list(header.shape)}, where the quantised weight asks "
                 f"for {dtype} of shape {list(shape)}"
             )
-        elif dtype == "F32" and not torch.isfinite(read_tensors(header.file, [name])[name]).all():
+        elif dtype == "F32" and not torch.isfinite(read_tensor(header)).all():
             inventory.unfit[name] = "has values that are NaN or infinite"
 
 

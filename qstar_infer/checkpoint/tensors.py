@@ -11,9 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
+FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+"""The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 _SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
@@ -24,6 +27,8 @@ class TensorHeader:
     """What the header of a safetensors file says about a tensor."""
 
     file: Path
+    name: str
+    """In the file."""
     dtype: str
     """As safetensors spells it: "F32", "BF16", "I8", ..."""
     shape: tuple[int, ...]
@@ -44,9 +49,35 @@ def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
             for name in (name for name, where in files.items() if where == path):
                 part = file.get_slice(name)  # type: ignore[no-untyped-call]
                 headers[name] = TensorHeader(
-                    file=path, dtype=str(part.get_dtype()), shape=tuple(part.get_shape())
+                    file=path,
+                    name=name,
+                    dtype=str(part.get_dtype()),
+                    shape=tuple(part.get_shape()),
                 )
     return headers
+
+
+def headers_of(path: Path) -> dict[str, TensorHeader]:
+    """Name -> header of each tensor in one safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return tensor_headers(dict.fromkeys(tensor_names(path), path))
+
+
+def check_float_headers(headers: dict[str, TensorHeader], where: Path) -> None:
+    """Check that tensors are stored in a usual floating dtype.
+
+    Raises:
+        CheckpointError: one is not; it is named.
+    """
+    unfit = {
+        name: f"has dtype {header.dtype}, which holds no plain weights"
+        for name, header in headers.items()
+        if header.dtype not in FLOAT_DTYPES
+    }
+    judge(Inventory(where=str(where), kind="tensor", unfit=unfit))
 
 
 def tensor_names(path: Path) -> list[str]:
@@ -57,6 +88,15 @@ def tensor_names(path: Path) -> list[str]:
     """
     with _opened(path) as file:
         return _names(file)
+
+
+def read_tensor(header: TensorHeader) -> Tensor:
+    """The value of one tensor, on the CPU, in its stored dtype.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return read_tensors(header.file, [header.name])[header.name]
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
