@@ -14,6 +14,43 @@ from qstar_infer.errors import ConfigError
 if TYPE_CHECKING:
     from qstar_infer.model.quiet_star import QuietStarModel
 
+Base = Annotated[
+    str | None,
+    typer.Option(
+        help="For a Lightning .ckpt of expz/quiet-star only: a directory or hub id with the "
+        "config.json and the tokenizer of its base model.",
+    ),
+]
+NumThoughtTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Tokens per thought. By default the checkpoint's, inferred if it is a published "
+        "one, which does not store it.",
+    ),
+]
+IsLiteral = Annotated[
+    bool,
+    typer.Option(
+        "--literal",
+        help="Store the thought vectors that the published evaluation script feeds, "
+        "in place of the trained ones.",
+    ),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        help="Directory or hub id of a tokenizer to store, for a checkpoint that has none."
+    ),
+]
+IsPlain = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-thought-parts",
+        help="Convert only the language model of a checkpoint that thinks.",
+    ),
+]
+
 
 def convert(
     source: Annotated[
@@ -28,42 +65,11 @@ def convert(
         Path, typer.Argument(metavar="DST", help="A directory that does not exist or is empty.")
     ],
     *,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="For a Lightning .ckpt of expz/quiet-star only: a directory or hub id with the "
-            "config.json and the tokenizer of its base model.",
-        ),
-    ] = None,
-    num_thought_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Tokens per thought. By default the checkpoint's, inferred if it is a published "
-            "one, which does not store it.",
-        ),
-    ] = None,
-    is_literal: Annotated[
-        bool,
-        typer.Option(
-            "--literal",
-            help="Store the thought vectors that the published evaluation script feeds, "
-            "in place of the trained ones.",
-        ),
-    ] = False,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            help="Directory or hub id of a tokenizer to store, for a checkpoint that has none."
-        ),
-    ] = None,
-    is_plain: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-thought-parts",
-            help="Convert only the language model of a checkpoint that thinks.",
-        ),
-    ] = False,
+    base: Base = None,
+    num_thought_tokens: NumThoughtTokens = None,
+    is_literal: IsLiteral = False,
+    tokenizer: Tokenizer = None,
+    is_plain: IsPlain = False,
     dtype: options.StoredDtype = "stored",
 ) -> None:
     """Convert a checkpoint to the native format."""
