@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from qstar_infer.cli import options
 from qstar_infer.cli.saving import save_with_progress
+from qstar_infer.cli.terminal import safe_text
 
 if TYPE_CHECKING:
     from qstar_infer.model.quiet_star import QuietStarModel
@@ -64,5 +64,5 @@ def _load(
     )
     if model.config is not None:
         for note in model.config.notes:
-            Console(stderr=True).print(Text(f"note: {note}", style="dim"), soft_wrap=True)
+            Console(stderr=True).print(safe_text(f"note: {note}", "dim"), soft_wrap=True)
     return model
