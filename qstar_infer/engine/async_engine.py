@@ -64,6 +64,13 @@ class AsyncEngine:
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
 
+    def offsets(
+        self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
+    ) -> list[int]:
+        return self._engine.token_text.offsets(
+            token_ids, text=text, skip_special_tokens=skip_special_tokens
+        )
+
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         return self._engine.admission.admit(request)
 

@@ -21,6 +21,7 @@ from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.engine.sizing import num_pool_blocks, speculation_rows
 from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
@@ -69,6 +70,7 @@ class LLMEngine:
             delimiter_ids=model.delimiter_ids,
             eos_token_ids=eos_token_ids(model),
             num_positions=model.num_positions,
+            unusable_tokens=tokens_without_row(model.tokenizer, model.vocab_size),
         )
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)

@@ -166,6 +166,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     messages = {404: f"There is nothing at {where}.", 405: f"{where}: the method is not allowed."}
     message = messages.get(error.status_code, str(error.detail))
     headers: dict[str, Any] = dict(error.headers) if error.headers is not None else {}
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
     return ApiError(error.status_code, message, headers=headers).response()
 
 
