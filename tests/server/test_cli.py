@@ -85,6 +85,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "revision": "v1",
         "num_thought_tokens": 6,
         "thought_vectors": "literal",
+        "tokenizer": "elsewhere",
         "generation_config": "none",
         "served_model_name": "m",
         "speculation": 3,
