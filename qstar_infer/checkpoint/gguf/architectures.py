@@ -262,14 +262,5 @@ ARCHITECTURES = {
         by_rms=False,
         biases={"use_bias": "attn_q.bias"},
     ),
-    "nemotron": Architecture(
-        model_type="nemotron",
-        epsilon="norm_eps",
-        by_rms=False,
-        biases=_QKV_AND_MLP,
-        partial_rotary=True,
-        adds_one=True,
-        needs_output=True,
-    ),
 }
 """Name in the file -> how to load it."""

@@ -35,7 +35,6 @@ READABLE_TYPES = frozenset(_FLOATS) | {
     _Type.IQ4_XS,
     _Type.TQ1_0,
     _Type.TQ2_0,
-    _Type.MXFP4,
 }
 """Types whose values the tests have compared with llama.cpp's."""
 
