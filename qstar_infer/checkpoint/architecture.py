@@ -4,7 +4,6 @@ The engine replaces a model's attention with its own, and applies the output emb
 the mixed hidden state. Not every architecture allows that; each error says what is in the way.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from qstar_infer.checkpoint.rope import depends_on_length, rope_sets
 from qstar_infer.errors import CheckpointError
 
 SUPPORTED_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
@@ -66,8 +66,8 @@ def check_supported_config(config: PreTrainedConfig) -> None:
             config, "is an encoder-decoder", "a thought continues the text it follows"
         )
     _check_known_layers(config)
-    for parameters in _rope_sets(config):
-        if _depends_on_length(parameters):
+    for _, parameters in rope_sets(config):
+        if depends_on_length(parameters):
             _raise_unsupported(
                 config,
                 f"uses rope type {parameters['rope_type']!r}",
@@ -163,27 +163,6 @@ def _check_attention(config: PreTrainedConfig) -> None:
             "has attention that transformers cannot replace",
             "thoughts need attention of their own",
         )
-
-
-def _rope_sets(config: PreTrainedConfig) -> Iterator[dict[str, Any]]:
-    """Rope parameters of a config, which has one set or one per layer type."""
-    parameters = getattr(config, "rope_parameters", None) or {}
-    yield parameters
-    yield from (value for value in parameters.values() if isinstance(value, dict))
-
-
-def _depends_on_length(rope: dict[str, Any]) -> bool:
-    """Whether the angle of a position changes when the text grows.
-
-    LongRoPE has one set of factors up to the original length and another after it. If both are the
-    same, it rotates each frequency by a factor of its own, at any length.
-    """
-    rope_type = rope.get("rope_type")
-    if rope_type != "longrope":
-        return "dynamic" in str(rope_type)
-    return any(
-        rope.get(f"short_{what}") != rope.get(f"long_{what}") for what in ("factor", "mscale")
-    )
 
 
 def _raise_unsupported(config: PreTrainedConfig, what: str, why: str) -> None:

@@ -6,9 +6,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import torch
-
-from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, to_json
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.tensors import write_tensors
@@ -75,23 +72,13 @@ def _make_sibling(target: Path) -> Path:
         raise CheckpointError(f"{target} cannot be written: {error}.") from error
 
 
-def write_thought_parts(
-    model: QuietStarModel, directory: Path, *, dtype: torch.dtype | None = None
-) -> None:
-    """Write `quiet_star.json` and `quiet_star.safetensors` of a model that can think.
-
-    Args:
-        dtype: of the tensors; None: as they are.
-    """
+def write_thought_parts(model: QuietStarModel, directory: Path) -> None:
+    """Write `quiet_star.json` and `quiet_star.safetensors` of a model that can think."""
     assert model.config is not None, "the model has no thought parts"
-    content = to_json(model.config, hidden=hidden_size(model.backbone))
+    content = to_json(model.config, talk_head=model.thinking_parts.talk_head.config)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
-    tensors = model.thinking_parts.state_dict()
-    write_tensors(
-        directory / QUIET_STAR_TENSORS,
-        {name: tensor.to(dtype or tensor.dtype) for name, tensor in tensors.items()},
-    )
+    write_tensors(directory / QUIET_STAR_TENSORS, model.thinking_parts.state_dict())
 
 
 def _write(model: QuietStarModel, directory: Path, max_shard_size: str) -> None:

@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, ADAPTER_TENSORS, base_of_adapter
+from qstar_infer.checkpoint.adapter.merge import merge_layers
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.atomic_write import replacing
 from qstar_train.config import LoraConfig, TrainConfig
-from qstar_train.trainer.lora import adapter_tensors, merge_lora, peft_config, target_modules_of
+from qstar_train.trainer.lora import adapter_tensors, peft_config, target_modules_of
 from qstar_train.trainer.model_setup import adapter_source, model_to_train, unscale_vectors
 from qstar_train.trainer.quiet_star import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
@@ -54,7 +55,7 @@ def export_checkpoint(config: TrainConfig, directory: RunDirectory, state: Path)
         if base is not None:
             with replacing(directory.adapter) as new:
                 _write_adapter(model, config.lora, new, base=base)
-        merge_lora(model.backbone)
+        merge_layers(model.backbone)
     model.backbone.to(getattr(torch, config.dtype))
     with replacing(directory.model) as new:
         save_model(model, new)
@@ -86,7 +87,7 @@ def _plain_base_of(config: TrainConfig) -> str | None:
 
 
 def _write_adapter(model: QuietStarModel, lora: LoraConfig, directory: Path, *, base: str) -> None:
-    """Write only the trained parts, in bfloat16."""
+    """Write only the trained parts, in float32, as they are trained."""
     directory.mkdir(parents=True)
     values: dict[str, Any] = peft_config(lora).to_dict()  # type: ignore[no-untyped-call]
     values["base_model_name_or_path"] = base
@@ -95,5 +96,5 @@ def _write_adapter(model: QuietStarModel, lora: LoraConfig, directory: Path, *, 
     (directory / ADAPTER_CONFIG).write_text(text, encoding="utf-8")
     save_file(adapter_tensors(model.backbone), directory / ADAPTER_TENSORS)
     if model.can_think:
-        write_thought_parts(model, directory, dtype=torch.bfloat16)
+        write_thought_parts(model, directory)
     share_files(directory)

@@ -1,27 +1,22 @@
-"""LoRA adapters: add them to a backbone, load or save their weights, merge them."""
+"""LoRA adapters: add them to a backbone, load or save their weights."""
 
 import re
 from pathlib import Path
 
 import peft
 import torch
-from peft import (
-    get_peft_model_state_dict,
-    inject_adapter_in_model,
-    set_peft_model_state_dict,
-)
+from peft import get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.lora import Embedding, LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.adapter.config import ADAPTER_TENSORS, read_lora_config
-from qstar_infer.checkpoint.tensors import read_tensors
+from qstar_infer.checkpoint.adapter.attach import fill_adapter, read_adapter_tensors
+from qstar_infer.checkpoint.adapter.config import KEEPS_BASE, PEFT_PREFIX, read_lora_config
+from qstar_infer.checkpoint.adapter.quiet import quiet_peft
 from qstar_infer.errors import ConfigError
 from qstar_train.config import LoraConfig
 from qstar_train.config_file import differences
 
-PEFT_PREFIX = "base_model.model."
-"""PEFT's prefix of tensor names."""
 _PLAIN: dict[str, object] = {
     "use_rslora": False,
     "use_dora": False,
@@ -50,7 +45,7 @@ def add_adapters(backbone: PreTrainedModel, lora: LoraConfig, *, seed: int) -> N
     Raises:
         ConfigError: the backbone has no such layers, or they are embeddings.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet_peft():
         torch.manual_seed(seed)
         try:
             inject_adapter_in_model(peft_config(lora), backbone)
@@ -81,7 +76,13 @@ def read_adapters(backbone: PreTrainedModel, lora: LoraConfig, directory: Path) 
                 f"model = {directory} is an adapter with {name} = {getattr(config, name)!r}, which "
                 "cannot be trained further. Merge it first with `qstar convert`."
             )
-    tensors = read_tensors(directory / ADAPTER_TENSORS)
+    if config.init_lora_weights not in KEEPS_BASE:
+        raise ConfigError(
+            f"model = {directory} is an adapter with init_lora_weights = "
+            f"{config.init_lora_weights!r}, which changes its base model, so it cannot be trained "
+            "further. Merge it first with `qstar convert`."
+        )
+    tensors = read_adapter_tensors(directory)
     made_with = {"rank": config.r, "alpha": config.lora_alpha}
     differing = list(differences(made_with, {"rank": lora.rank, "alpha": lora.alpha}, "lora"))
     differing += [
@@ -93,17 +94,14 @@ def read_adapters(backbone: PreTrainedModel, lora: LoraConfig, directory: Path) 
             f"model = {directory} is an adapter, which would be trained further, but "
             f"{differing[0]}. Change lora to match it, or merge it first with `qstar convert`."
         )
-    set_peft_model_state_dict(
-        backbone, {name.removeprefix(PEFT_PREFIX): value for name, value in tensors.items()}
-    )
+    plain_names = {name.removeprefix(PEFT_PREFIX): value for name, value in tensors.items()}
+    fill_adapter(backbone, plain_names, directory)
 
 
 def adapter_tensors(backbone: PreTrainedModel) -> dict[str, Tensor]:
-    """The LoRA layers' weights under PEFT's names, in bfloat16."""
-    return {
-        PEFT_PREFIX + name: tensor.to(torch.bfloat16).contiguous()
-        for name, tensor in get_peft_model_state_dict(backbone).items()
-    }
+    """The LoRA layers' weights under PEFT's names, in float32, as they are trained."""
+    tensors = get_peft_model_state_dict(backbone, save_embedding_layers=False)
+    return {PEFT_PREFIX + name: tensor.float().contiguous() for name, tensor in tensors.items()}
 
 
 def target_modules_of(backbone: PreTrainedModel) -> list[str]:
@@ -119,14 +117,3 @@ def target_modules_of(backbone: PreTrainedModel) -> list[str]:
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-def merge_lora(backbone: PreTrainedModel) -> None:
-    """Add each adapter to its layer's weights, in float32, and restore the plain layers."""
-    backbone.to(torch.float32)  # type: ignore[arg-type]  # wrapped method
-    for name, layer in list(backbone.named_modules()):
-        if isinstance(layer, LoraLayer):
-            layer.merge(safe_merge=True)
-            parent, _, child = name.rpartition(".")
-            setattr(backbone.get_submodule(parent), child, layer.get_base_layer())
-    del backbone.peft_config

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.trainer.model_setup import model_to_train
+from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.state import load_weights, saved_states
 from qstar_train.trainer.train import train
 
 from .trainer_toys import config_of, write_config
@@ -54,8 +57,37 @@ def test_an_adapter_of_some_layers_is_read_as_it_was_written(
     ids = torch.randint(0, 256, (1, 9), generator=torch.Generator().manual_seed(1))
     merged = load_model(tmp_path / "run" / "model", dtype="float32", device="cpu").think(ids)
     got = load_model(adapter, dtype="float32", device="cpu").think(ids)
-    torch.testing.assert_close(got.base_logits, merged.base_logits, rtol=0.02, atol=0.02)
+    assert_close(got.base_logits, merged.base_logits, rtol=0.02, atol=0.02)
     train_adapter(config, tmp_path / "further", lora=lora, model=str(adapter))
+
+
+EXPORTS: dict[str, dict[str, Any]] = {
+    "layers": {"target_modules": "all-linear"},
+    "tied head": {"target_modules": ["q_proj", "lm_head"]},
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_what_is_saved_is_what_was_trained(config: Path, tmp_path: Path, case: str) -> None:
+    """The adapter was rounded to bfloat16, and that of a tied head reached the embedding.
+
+    The tolerance is float32's: an adapter multiplies in another order than a merged layer.
+    """
+    source, ids = config.parent / "plain", torch.arange(40, 52).unsqueeze(0)
+    for run in (tmp_path / "first", tmp_path / "further"):
+        lora = LORA | EXPORTS[case]
+        settings = config_of(config, model=str(source), lora=lora, steps=2, output=str(run))
+        train(settings)
+        live = ObjectiveModule(model_to_train(settings, device="cpu"), settings.objective)
+        before = live.model.eval().think(ids).base_logits
+        load_weights(saved_states(run / "states")[-1], live)
+        wanted = live.model.think(ids)
+        assert (wanted.base_logits - before).abs().max() > 1e-3, "nothing was trained"
+        for exported in (run / "model", run / "adapter"):
+            got = load_model(exported, dtype="float32", device="cpu").think(ids)
+            assert_close(got.base_logits, wanted.base_logits, rtol=1e-4, atol=1e-4)
+            assert_close(got.logits, wanted.logits, rtol=1e-4, atol=1e-4)
+        source = run / "adapter"
 
 
 @pytest.mark.parametrize("targets", ["all-linear", None, ["v_proj", "q_proj"]])

@@ -15,6 +15,7 @@ class GgufFacts:
     """What a GGUF file is, and whether it can be loaded."""
 
     path: Path
+    header: GgufHeader
     name: str
     """`general.name`; "" if the file has none."""
     architecture: str
@@ -44,6 +45,7 @@ def read_gguf_facts(path: Path) -> GgufFacts:
     types = Counter(tensor.type.name for tensor in header.tensors.values())
     return GgufFacts(
         path=path,
+        header=header,
         name=_text(header, "general.name"),
         architecture=header.architecture,
         num_parameters=sum(math.prod(tensor.shape) for tensor in header.tensors.values()),

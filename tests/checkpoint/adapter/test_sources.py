@@ -1,19 +1,25 @@
-"""LoRA adapters with a named base are merged exactly, or rejected."""
+"""Adapters name a base model, which is found, checked and merged with them."""
 
+import copy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from torch import Tensor
 
 from qstar_infer.checkpoint import load_model, load_source, save_model
-from qstar_infer.checkpoint.load import load_tokenizer_of
+from qstar_infer.checkpoint.load import load_from_args, load_tokenizer_of
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
+from qstar_infer.cli.main import main
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import CheckpointError, ConfigError
+
+from .toys import QV, Workshop, our_logits, peft_logits, randomise, refused, stock, unwarned
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
@@ -98,7 +104,7 @@ def test_the_default_models_base_comes_from_its_package(
         ({"peft_type": "PROMPT_TUNING"}, "peft_type 'PROMPT_TUNING'; only LORA"),
         ({"auto_map": {}}, "the key 'auto_map'"),
         ({"r": 8}, "could not be loaded"),
-        ({"target_modules": ["k_proj"]}, "does not fit its base model"),
+        ({"target_modules": ["k_proj"]}, r"lacks 4 tensors .*k_proj\.lora_A"),
     ],
 )
 def test_wrong_adapter_config(
@@ -115,7 +121,7 @@ def test_adapter_with_a_missing_tensor(adapted: Path, edit_tensors: TensorEditor
             del tensors[name]
 
     edit_tensors(adapted / "adapter_model.safetensors", halve)
-    with pytest.raises(CheckpointError, match=r"4 tensors have no counterpart.*layers\.1"):
+    with pytest.raises(CheckpointError, match=r"lacks 4 tensors .*layers\.1"):
         load_model(adapted)
 
 
@@ -140,3 +146,53 @@ def test_quantised_adapter_is_sent_to_convert(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     with pytest.raises(ConfigError, match="qstar convert"):
         load_model(adapted, quantization="nf4")
+
+
+def test_of_several_adapters_the_root_is_loaded(workshop: Workshop, tmp_path: Path) -> None:
+    """So does peft; without one in the root there is none to prefer."""
+    path = workshop.base("llama")
+    with unwarned():
+        wrapped = get_peft_model(stock(path), LoraConfig(r=4, **QV))
+        wrapped.add_adapter("other", LoraConfig(r=2, target_modules=["up_proj"]))
+        randomise(wrapped)
+        for config in wrapped.peft_config.values():
+            config.base_model_name_or_path = str(path)
+        wrapped.save_pretrained(str(tmp_path / "both"))
+    for adapter in (tmp_path / "both", tmp_path / "both" / "other"):
+        got = our_logits(load_model(adapter, dtype="float32", device="cpu"))
+        torch.testing.assert_close(got, peft_logits(adapter, path), rtol=1e-4, atol=1e-4)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / "both" / name).unlink()
+    refused(tmp_path / "both", r"some in its folders other\. One is loaded at a time: .*both/other")
+
+
+def test_an_adapter_with_its_own_tokenizer_is_loaded_with_it(workshop: Workshop) -> None:
+    adapter = workshop.adapter("tokenizer", workshop.base("llama"), **QV)
+    tokenizer = copy.deepcopy(workshop.tokenizer)
+    tokenizer.add_tokens(["another"])
+    tokenizer.save_pretrained(adapter)
+    model = load_model(adapter, dtype="float32", device="cpu")
+    assert model.tokenizer.get_vocab()["another"] == 500
+    wanted = peft_logits(adapter, workshop.base("llama"))
+    torch.testing.assert_close(our_logits(model), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("entry", ["convert", "init", "engine"])
+def test_each_way_of_loading_merges_alike(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    """Over tied embeddings, whose copies must stay apart in what is written."""
+    base = workshop.base("tied")
+    targets = ["q_proj", "embed_tokens", "lm_head"]
+    adapter = workshop.adapter(f"entry {entry}", base, target_modules=targets)
+    if entry == "engine":
+        model = load_from_args(EngineArgs(model=str(adapter), dtype="float32"))
+    else:
+        monkeypatch.setattr(sys, "argv", ["qstar", entry, str(adapter), str(tmp_path / "saved")])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+        model = load_model(tmp_path / "saved", dtype="float32", device="cpu")
+    assert model.can_think == (entry == "init")
+    wanted = peft_logits(adapter, base)
+    torch.testing.assert_close(our_logits(model), wanted, rtol=1e-4, atol=1e-4)
