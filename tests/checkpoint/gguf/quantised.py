@@ -20,7 +20,7 @@ _NUM_ROWS = 4
 
 _Type = gguf.GGMLQuantizationType
 TYPES = [
-    _Type[name]
+    getattr(_Type, name)
     for name in [
         "F16",
         "BF16",

@@ -25,7 +25,9 @@ def log_probs(path: Path, ids: list[int]) -> NDArray[np.float64]:
     model.eval(ids)
     logits = np.array(model.scores[: len(ids)], dtype=np.float64)
     top = logits.max(axis=-1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
+    total = np.exp(logits - top).sum(axis=-1, keepdims=True)
+    result: NDArray[np.float64] = logits - top - np.log(total)
+    return result
 
 
 def token_ids(path: Path, text: str) -> list[int]:

@@ -18,23 +18,24 @@ HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, LAYERS, CONTEXT = 32, 4, 2, 8, 48, 2, 25
 Q, KV = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
 
 Shape = tuple[int, ...]
+Shapes = dict[str, Shape]
 Keys = Mapping[str, Any]
 
 H = -1
 """In the shapes below: as wide as the hidden states."""
-_ATTENTION = {
+_ATTENTION: Shapes = {
     "attn_q": (Q, H),
     "attn_k": (KV, H),
     "attn_v": (KV, H),
     "attn_output": (H, Q),
 }
-_GATED = {"ffn_gate": (FFN, H), "ffn_up": (FFN, H), "ffn_down": (H, FFN)}
-_PLAIN = {"ffn_up": (FFN, H), "ffn_down": (H, FFN)}
-_NORMS = {"attn_norm": (H,), "ffn_norm": (H,)}
-_HEAD_NORMS = {"attn_q_norm": (HEAD_DIM,), "attn_k_norm": (HEAD_DIM,)}
-_POST_NORMS = {"post_attention_norm": (H,), "post_ffw_norm": (H,)}
+_GATED: Shapes = {"ffn_gate": (FFN, H), "ffn_up": (FFN, H), "ffn_down": (H, FFN)}
+_PLAIN: Shapes = {"ffn_up": (FFN, H), "ffn_down": (H, FFN)}
+_NORMS: Shapes = {"attn_norm": (H,), "ffn_norm": (H,)}
+_HEAD_NORMS: Shapes = {"attn_q_norm": (HEAD_DIM,), "attn_k_norm": (HEAD_DIM,)}
+_POST_NORMS: Shapes = {"post_attention_norm": (H,), "post_ffw_norm": (H,)}
 
-_TENSORS: dict[str, dict[str, Shape]] = {
+_TENSORS: dict[str, Shapes] = {
     "llama": _NORMS | _ATTENTION | _GATED,
     "qwen2": _NORMS | _ATTENTION | _GATED,
     "qwen3": _NORMS | _ATTENTION | _GATED | _HEAD_NORMS,
@@ -126,7 +127,7 @@ def write_toy(
     *,
     keys: Keys | None = None,
     without: Collection[str] = (),
-    tensors: Mapping[str, NDArray[np.float32]] | None = None,
+    tensors: Mapping[str, NDArray[Any]] | None = None,
     vocabulary: Mapping[str, Any] | None = None,
     types: Mapping[str, gguf.GGMLQuantizationType] | None = None,
     tied: bool = False,
