@@ -150,9 +150,9 @@ def write_toy(
     """
     words = dict(byte_level_vocabulary() if vocabulary is None else vocabulary)
     count = len(words["tokenizer.ggml.tokens"])
-    writer = gguf.GGUFWriter(path, architecture)
-    settings = toy_keys(architecture, layers=layers, hidden=hidden) | words
-    for name, value in (settings | dict(keys or {})).items():
+    held_keys = toy_keys(architecture, layers=layers, hidden=hidden) | words | dict(keys or {})
+    writer = gguf.GGUFWriter(path, held_keys.pop("general.architecture", architecture))
+    for name, value in held_keys.items():
         own = name.split(".")[0] not in ("tokenizer", "general", "split", "other")
         if name not in without and value is not None:
             _add_key(writer, f"{architecture}.{name}" if own else name, value)
