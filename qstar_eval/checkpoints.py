@@ -13,6 +13,7 @@ from qstar_infer.checkpoint import describe
 from qstar_infer.checkpoint.packaged_base import base_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.source_name import source_name
 from qstar_train.fingerprint import fingerprint_of
 
 DEFAULT = "default"
@@ -151,9 +152,8 @@ def _labels(pairs: Sequence[tuple[str | None, str]]) -> list[str]:
 
 
 def _file_name(source: str) -> str:
-    """The last part of a path or hub id, without characters that file names should not have."""
-    name = Path(source).expanduser().resolve().name.removesuffix(".gguf")
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")
+    """The name of a path or hub id, without characters that file names should not have."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", source_name(source)).lstrip("._-")
     return cleaned or "checkpoint"
 
 

@@ -20,6 +20,7 @@ from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.sources import explained, local_files, progress_bars
+from qstar_train.data.text_files import read_text_file
 
 ANSWER_MARKER = "\nA:"
 _STEP_BY_STEP = " Let's think step by step."
@@ -86,10 +87,7 @@ def read_questions(config: QuestionSetConfig) -> list[Question]:
 def _local_rows(path: str, files: list[Path]) -> Iterator[dict[str, Any]]:
     if len(files) != 1 or files[0].suffix != ".jsonl":
         raise ConfigError(f"{path}: questions are read from one .jsonl file. Give that file.")
-    try:
-        lines = files[0].read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. Give a jsonl file.") from error
+    lines = read_text_file(files[0]).split("\n")
     if not lines[-1].strip():
         lines.pop()
     for number, line in enumerate(lines, start=1):

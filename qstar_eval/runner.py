@@ -20,6 +20,7 @@ from qstar_eval.results import Result
 from qstar_eval.task import EvalTarget, RecordFile, Task
 from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.load import load_tokenizer_of
+from qstar_infer.context_length import context_length
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -232,12 +233,13 @@ def open_engine(model: QuietStarModel, config: EvalConfig) -> LLM:
     """An engine for the run's generated answers; for one sequence if there are none."""
     questions = [item for item in config.questions if set(item.measures) - {"probability"}]
     longest = max((item.max_new_tokens for item in questions), default=0) + _PROMPT_TOKENS
-    limit = getattr(model.backbone.config.get_text_config(), "max_position_embeddings", longest)
+    context = context_length(model.backbone.config)
+    limit = context.num_tokens if context.is_stated else longest
     most = _CPU_SEQUENCES if model.device.type == "cpu" else _GPU_SEQUENCES
     lengths = [length for length in config.thought_lengths if length is not None]
     return LLM(
         model=model,
-        max_model_len=min(longest, int(limit)),
+        max_model_len=min(longest, limit),
         max_num_seqs=most if questions else 1,
         max_thought_tokens=max([model.num_thought_tokens, *lengths]),
     )

@@ -12,6 +12,7 @@ from qstar_infer.config import EngineConfig, parse_speculation, setting
 from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
+_FLAGS = {"1": True, "true": True, "0": False, "false": False}
 ThoughtVectors = Literal["kept", "literal"]
 """Which vectors delimit the thoughts of a published checkpoint: the trained ones ("kept"), or those
 that its evaluation script really uses ("literal")."""
@@ -38,6 +39,12 @@ class EngineArgs:
     thought_vectors: ThoughtVectors = setting(
         "kept", "kept or literal: which vectors of a published checkpoint delimit thoughts."
     )
+    tokenizer: str | None = setting(
+        None, "Directory or hub id of a tokenizer; default: the checkpoint's own."
+    )
+    ignore_thought_parts: bool = setting(
+        False, "Load only the language model of a checkpoint that thinks."
+    )
     generation_config: Literal["auto", "none"] = setting(
         "auto", "auto: use the checkpoint's sampling defaults; none: ignore them."
     )
@@ -50,6 +57,11 @@ class EngineArgs:
     def __post_init__(self) -> None:
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
         _check_one_of("generation_config", self.generation_config, ("auto", "none"))
+        _check_name("served_model_name", self.served_model_name)
+        if not isinstance(self.ignore_thought_parts, bool):
+            raise ConfigError(
+                f"ignore_thought_parts must be true or false, got {self.ignore_thought_parts!r}"
+            )
 
     @classmethod
     def of(cls, **settings: Any) -> "EngineArgs":
@@ -111,18 +123,30 @@ def setting_help(name: str) -> str:
 def _parse(name: str, text: str, kind: Any) -> Any:
     if name == "speculation":
         return parse_speculation(text)
+    variable = ENVIRONMENT_PREFIX + name.upper()
+    if kind is bool:
+        if text.lower() not in _FLAGS:
+            raise ConfigError(f"{variable} must be one of {', '.join(_FLAGS)}, got {text!r}")
+        return _FLAGS[text.lower()]
     if kind not in (int, int | None):
         return text
     try:
         return int(text)
     except ValueError:
-        variable = ENVIRONMENT_PREFIX + name.upper()
         raise ConfigError(f"{variable} must be an integer, got {text!r}") from None
 
 
 def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _check_name(name: str, value: object) -> None:
+    """Check that requests can name a model so, and that the name breaks no line of a log."""
+    if value is None:
+        return
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ConfigError(f"{name} must be a text that can be printed, got {value!r}")
 
 
 _OWN = tuple(item.name for item in fields(EngineArgs) if item.name != "engine")

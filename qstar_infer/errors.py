@@ -7,6 +7,7 @@
     |   +-- ContextLengthError  the prompt and the requested tokens exceed the context
     +-- QueueFullError      the engine holds as many sequences as it may; try again later
     +-- RequestFailedError  an internal error ended one request; other requests continue
+    |   +-- NotFiniteError      the model computed NaN or infinity for it
     +-- EngineDeadError     the engine stopped; requests fail until a restart
         +-- EngineClosedError   the engine was closed deliberately
 
@@ -61,6 +62,30 @@ class QueueFullError(QStarError):
 
 class RequestFailedError(QStarError):
     """An internal engine error ended this request; `__cause__` is the original error."""
+
+
+class NotFiniteError(RequestFailedError):
+    """The model computed a number that is NaN or infinite, which the request depends on."""
+
+    def __init__(self, what: str, *, dtype: str) -> None:
+        """
+        Args:
+            what: what is not finite, with its verb: "the logits are".
+            dtype: the type that it was computed in, such as "float16".
+        """
+        super().__init__(
+            f"{what} not finite (NaN or infinite) in {dtype}; {_WAYS_TO_FINITE.get(dtype, _BROKEN)}"
+        )
+
+
+_BROKEN = (
+    "the weights or the model's settings are probably damaged: load the checkpoint again from its "
+    "source"
+)
+_WAYS_TO_FINITE = {
+    "float16": "float16 ends at 65504: load the model with --dtype bfloat16 or float32",
+    "bfloat16": f"load the model with --dtype float32. If that does not help, {_BROKEN}",
+}
 
 
 class EngineDeadError(QStarError):

@@ -12,11 +12,15 @@ if it belongs to a lane, to the first `lane_len` slots of that lane's block tabl
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 START = -1
 END = -2
 """Used as token ids by rows that embed the start vector and the end vector."""
 NO_LANE = -1
+
+Fault = Literal["model", "talk_head"]
+"""What computed a number that is NaN or infinite."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +84,9 @@ class SampledToken:
     """The most likely tokens of the mixed distribution, best first, as many as requested."""
     top_logprob: float = math.nan
     """Log-probability of the most likely token."""
+    fault: Fault | None = None
+    """Set if some logit, the mixing weight or a log-probability is not finite. The token and all
+    numbers are then meaningless."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,3 +140,6 @@ class StepResult:
     base_tokens: list[SampledToken]
     thought_token_ids: list[int]
     target_tokens: list[SampledToken]
+    broken_rows: list[int] = field(default_factory=list)
+    """Rows whose keys, values or thought logits are not finite, ascending. What attends to such a
+    row, now or later, is meaningless."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
+from qstar_infer.context_length import context_length
 from qstar_infer.errors import CheckpointError
 from qstar_infer.kv_cache.layer_shape import LayerShape
 
@@ -176,9 +177,14 @@ def _window_in_use(config: PreTrainedConfig) -> int | None:
     is_used = (
         getattr(config, "use_sliding_window", True)
         and (not layer_types or "sliding_attention" in layer_types)
-        and window < getattr(config, "max_position_embeddings", math.inf)
+        and window < _most_tokens(config)
     )
     return window if is_used else None
+
+
+def _most_tokens(config: PreTrainedConfig) -> float:
+    context = context_length(config)
+    return context.num_tokens if context.is_stated else math.inf
 
 
 def _unsupported(backbone: PreTrainedModel, detail: str) -> CheckpointError:

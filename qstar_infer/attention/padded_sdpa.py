@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qstar_infer.attention.interface import AttentionState
+from qstar_infer.attention.backend import StepAttentionState
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.step import SequenceRows, StepBatch
 
@@ -29,7 +29,7 @@ class PaddedSdpaBackend:
     def __init__(self, pool: KVPool) -> None:
         self._pool = pool
 
-    def prepare(self, batch: StepBatch) -> AttentionState:
+    def prepare(self, batch: StepBatch) -> StepAttentionState:
         """See `AttentionBackend.prepare`."""
         device = self._pool.keys[0].device
         slots = torch.tensor(batch.slots, dtype=torch.int64, device=device)
@@ -110,6 +110,8 @@ class PaddedSdpaState:
         self._slots = slots
         dtype = pool.keys[0].dtype
         self._groups = [_Group(rows, block_size, dtype) for rows in groups]
+        self._written: list[Tensor] = []
+        """The keys and values of each layer, as computed: those of one step."""
 
     def attend(
         self,
@@ -123,9 +125,9 @@ class PaddedSdpaState:
     ) -> Tensor:
         """See `AttentionState.attend`; the batch size is 1."""
         keys, values = self._pool.keys[layer], self._pool.values[layer]
-        # A NaN in a freed slot would reach other sequences even where it is masked (0 * NaN).
-        keys.index_copy_(0, self._slots, key[0].transpose(0, 1).nan_to_num())
-        values.index_copy_(0, self._slots, value[0].transpose(0, 1).nan_to_num())
+        self._written += [key, value]
+        keys.index_copy_(0, self._slots, _finite(key))
+        values.index_copy_(0, self._slots, _finite(value))
 
         outputs = []
         first = 0
@@ -136,6 +138,28 @@ class PaddedSdpaState:
             )
             first = last
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).unsqueeze(0)
+
+    def broken_rows(self) -> list[int]:
+        """See `StepAttentionState.broken_rows`."""
+        by_shape: dict[torch.Size, list[Tensor]] = {}
+        for each in self._written:
+            by_shape.setdefault(each.shape, []).append(each)
+        self._written.clear()
+        # One sum for all layers: it costs a fraction of a test in each layer.
+        sums = [
+            torch.stack(same).sum(dim=(0, 1, 2, 4), dtype=torch.float32)
+            for same in by_shape.values()
+        ]
+        broken: list[int] = (~torch.stack(sums).isfinite().all(dim=0)).nonzero().flatten().tolist()
+        return broken
+
+
+def _finite(states: Tensor) -> Tensor:
+    """Keys or values to store, `[rows, kv_heads, head_dim]`: 0 for a number that is not finite.
+
+    A NaN in the pool would reach other sequences even where it is masked (0 * NaN).
+    """
+    return states[0].transpose(0, 1).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _attend_group(

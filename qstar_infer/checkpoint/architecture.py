@@ -4,7 +4,6 @@ The engine replaces a model's attention with its own, and applies the output emb
 the mixed hidden state. Not every architecture allows that; each error says what is in the way.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,10 +14,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from qstar_infer.checkpoint.rope import depends_on_length, rope_sets
 from qstar_infer.errors import CheckpointError
 
 SUPPORTED_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
-REFUSED_ROPE_TYPES = frozenset({"dynamic", "longrope"})
 
 # Fields that make the logits differ from `lm_head(hidden)`, with the value that has no effect.
 # Granite divides by `logits_scaling`, Cohere multiplies by `logit_scale`.
@@ -67,11 +66,11 @@ def check_supported_config(config: PreTrainedConfig) -> None:
             config, "is an encoder-decoder", "a thought continues the text it follows"
         )
     _check_known_layers(config)
-    for rope_type in _rope_types(config):
-        if rope_type in REFUSED_ROPE_TYPES:
+    for _, parameters in rope_sets(config):
+        if depends_on_length(parameters):
             _raise_unsupported(
                 config,
-                f"uses rope type {rope_type!r}",
+                f"uses rope type {parameters['rope_type']!r}",
                 "its rotation depends on the current length, so cached keys become wrong when the "
                 "text grows",
             )
@@ -164,16 +163,6 @@ def _check_attention(config: PreTrainedConfig) -> None:
             "has attention that transformers cannot replace",
             "thoughts need attention of their own",
         )
-
-
-def _rope_types(config: PreTrainedConfig) -> Iterator[str]:
-    """Rope types of a config, which has one set of parameters or one per layer type."""
-    parameters = getattr(config, "rope_parameters", None) or {}
-    sets = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
-    for one in sets:
-        rope_type = one.get("rope_type")
-        if isinstance(rope_type, str):
-            yield rope_type
 
 
 def _raise_unsupported(config: PreTrainedConfig, what: str, why: str) -> None:

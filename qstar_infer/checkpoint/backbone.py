@@ -1,6 +1,8 @@
 """Builds the backbone: a stock causal language model from safetensors."""
 
+import copy
 import logging
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,20 @@ from transformers import (
     PreTrainedModel,
 )
 
+from qstar_infer.checkpoint.accounting import account_for_tensors
 from qstar_infer.checkpoint.architecture import (
     check_supported_config,
     check_supported_model,
     config_class,
     embedding_table,
 )
+from qstar_infer.checkpoint.config_keys import account_for_keys, account_for_values
+from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import (
     check_quantization,
 )
-from qstar_infer.checkpoint.tensors import backbone_tensor_files
 from qstar_infer.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,7 @@ def load_backbone(
     options: LoadOptions,
     *,
     ignored_tensors: Collection[str] = (),
+    prefix: str = "",
 ) -> PreTrainedModel:
     """A stock model, in eval mode, without gradients.
 
@@ -46,11 +51,12 @@ def load_backbone(
         config: its `config.json`, from `read_config`.
         options: dtype, device, quantization.
         ignored_tensors: names of tensors that are not the backbone's.
+        prefix: comes before the names of the backbone's tensors in the files.
 
     Raises:
         CheckpointError: incomplete, damaged, or of an architecture that cannot think.
     """
-    backbone_tensor_files(directory)
+    judge(account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix))
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -61,13 +67,16 @@ def load_backbone(
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and checked below
+            key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
             **options.from_pretrained_arguments(),
         )
     if options.quantization == "int8":
         # It would log at each call of each layer that it computes in float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     backbone, report = loaded
-    _check_report(report, directory, ignored_tensors)
+    if prefix:
+        del backbone._weight_conversions  # or it would be saved with the prefix
+    _check_report(report, directory)
     return finish(backbone)
 
 
@@ -77,14 +86,35 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
     Raises:
         CheckpointError: missing, malformed, or of an architecture that cannot think.
     """
-    path = directory / CONFIG_NAME
-    values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
-    check_quantization(values, path)
-    kind = config_class(values, str(path))
-    with third_party(str(path), "Correct the value that the message names."):
-        config: PreTrainedConfig = kind.from_dict(values)
+    config, keys = _read_config(directory, ignored_keys)
     check_supported_config(config)
+    judge(keys)
     return config
+
+
+def account_for(
+    directory: Path,
+    *,
+    ignored_tensors: Collection[str] = (),
+    ignored_keys: Collection[str] = (),
+    prefix: str = "",
+) -> list[Inventory]:
+    """What of a directory's config and weights the backbone uses, without loading weights.
+
+    `judge` refuses each inventory that `load_backbone` would refuse.
+
+    Args:
+        directory: holds `config.json` and safetensors.
+        ignored_tensors, ignored_keys: names that are not the backbone's.
+        prefix: comes before the names of the backbone's tensors in the files.
+
+    Raises:
+        CheckpointError: the config or a file cannot be read, or the architecture cannot think.
+    """
+    config, keys = _read_config(directory, ignored_keys)
+    check_supported_config(config)
+    tensors = account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix)
+    return [keys, tensors]
 
 
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:
@@ -96,7 +126,7 @@ def finish(backbone: PreTrainedModel) -> PreTrainedModel:
     """
     check_supported_model(backbone)
     _check_finite_weights(backbone)
-    _check_eos_token_ids(backbone)
+    check_eos_token_ids(backbone)
     backbone.eval()  # type: ignore[no-untyped-call]
     backbone.requires_grad_(False)
     return backbone
@@ -118,45 +148,27 @@ def hidden_size(backbone: PreTrainedModel) -> int:
     return embedding_table(backbone).shape[1]
 
 
-def _check_report(
-    report: dict[str, Any], directory: Path, ignored_tensors: Collection[str]
-) -> None:
-    """Raise for missing and misshapen tensors, which transformers would initialise randomly."""
-    _check_shapes(report, directory)
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"The weights in {directory} lack {len(missing)} tensors that its config.json asks "
-            f"for, the first being {', '.join(missing[:3])}. The weights and the config belong to "
-            "different models, or a file is missing: fetch or save the checkpoint again."
-        )
-    unexpected = sorted(set(report["unexpected_keys"]) - set(ignored_tensors))
-    if "lm_head.bias" in unexpected:
-        raise CheckpointError(
-            f"The weights in {directory} hold lm_head.bias, and the model of its config.json has "
-            "an output embedding without bias. Dropping it would change the text, and mixing "
-            "hidden states equals mixing logits only without one: use another base model."
-        )
-    if unexpected:
-        logger.warning(
-            "%s holds %d tensors that the model does not use, the first being %s.",
-            directory,
-            len(unexpected),
-            ", ".join(unexpected[:3]),
-        )
+def _read_config(
+    directory: Path, ignored_keys: Collection[str]
+) -> tuple[PreTrainedConfig, Inventory]:
+    """The config, and what of the file's keys it uses."""
+    path = directory / CONFIG_NAME
+    values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
+    check_quantization(values, path)
+    judge(account_for_values(values, str(path)))
+    kind = config_class(values, str(path))
+    with third_party(str(path), "Correct the value that the message names."):
+        config: PreTrainedConfig = kind.from_dict(copy.deepcopy(values))  # it changes inner objects
+    return config, account_for_keys(values, config, str(path))
 
 
-def _check_shapes(report: dict[str, Any], directory: Path) -> None:
-    misshapen = sorted(report["mismatched_keys"])
-    if not misshapen:
-        return
-    name, held, wanted = misshapen[0]
-    more = f" ({len(misshapen)} tensors do not fit)" if len(misshapen) > 1 else ""
-    raise CheckpointError(
-        f"{name} in the weights of {directory} has shape {list(held)}, but its config.json asks "
-        f"for {list(wanted)}{more}. The weights and the config belong to different models, or the "
-        "config was changed: fetch or save the checkpoint again."
-    )
+def _check_report(report: dict[str, Any], directory: Path) -> None:
+    """Check that the real load found what the headers promised."""
+    inventory = Inventory(where=str(directory), kind="tensor")
+    inventory.missing |= set(report["missing_keys"])
+    for name, held, wanted in report["mismatched_keys"]:
+        inventory.unfit[name] = f"has shape {list(held)}, but config.json asks for {list(wanted)}"
+    judge(inventory)
 
 
 def _check_finite_weights(backbone: PreTrainedModel) -> None:
@@ -174,7 +186,12 @@ def _check_finite_weights(backbone: PreTrainedModel) -> None:
             )
 
 
-def _check_eos_token_ids(backbone: PreTrainedModel) -> None:
+def check_eos_token_ids(backbone: PreTrainedModel) -> None:
+    """Check the ids that end a text.
+
+    Raises:
+        CheckpointError: `eos_token_id` of the generation config is not an integer or several.
+    """
     ids = None if backbone.generation_config is None else backbone.generation_config.eos_token_id
     each = ids if isinstance(ids, list) else [ids]
     if ids is not None and not all(type(token_id) is int for token_id in each):

@@ -52,10 +52,10 @@ def default_model_directory() -> Path:
         CheckpointError: a trained part or the base model is missing, or the cache cannot be
             written.
     """
-    _check_parts()
-    target = cache_directory() / f"{_BUILD_PREFIX}{_version_key()}"
-    if (target / QUIET_STAR_JSON).exists():
-        return target
+    built = built_default_model()
+    if built is not None:
+        return built
+    target = _target()
     logger.info("Building the default model in %s.", target)
     # On stderr, which keeps a command's output clean. Without it, 15 s of silence look like a hang.
     # Not through rich, which would write into the line of a spinner that a command is showing.
@@ -72,6 +72,20 @@ def default_model_directory() -> Path:
         logger.info("Another process built the default model first; using its result.")
     _remove_other_builds(target)
     return target
+
+
+def built_default_model() -> Path | None:
+    """The default model as a native checkpoint; None if it is not built yet.
+
+    Raises:
+        CheckpointError: a trained part is missing.
+    """
+    _check_parts()
+    return _target() if (_target() / QUIET_STAR_JSON).exists() else None
+
+
+def _target() -> Path:
+    return cache_directory() / f"{_BUILD_PREFIX}{_version_key()}"
 
 
 def _remove_other_builds(kept: Path) -> None:

@@ -1,17 +1,20 @@
 """`init_model`: fresh thought parts for a causal language model, ready for training."""
 
+import logging
 from pathlib import Path
 
 import torch
 
-from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.load import load_model
 from qstar_infer.checkpoint.options import check_thought_length
-from qstar_infer.checkpoint.tokenizer import delimiter_ids, delimiter_text_id
+from qstar_infer.checkpoint.start_row import start_row
+from qstar_infer.checkpoint.tokenizer import delimiter_ids
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
+
+logger = logging.getLogger(__name__)
 
 
 def init_model(
@@ -66,8 +69,14 @@ def add_fresh_parts(
     base_model: str | None,
     base_revision: str | None,
 ) -> QuietStarModel:
-    """The same backbone and tokenizer with untrained thought parts."""
-    row = input_embedding_row(model.backbone, delimiter_text_id(model.tokenizer))
+    """The same backbone and tokenizer with untrained thought parts.
+
+    Raises:
+        CheckpointError: the vocabulary has one delimiter without the other, or no tokens.
+    """
+    row, note = start_row(model.backbone, model.tokenizer)
+    if note is not None:
+        logger.warning(note)
     start_id, end_id = delimiter_ids(model.tokenizer) or (None, None)
     config = QuietStarConfig(
         num_thought_tokens=num_thought_tokens,
@@ -75,6 +84,7 @@ def add_fresh_parts(
         end_thought_token_id=end_id,
         base_model=base_model,
         base_revision=base_revision,
+        notes=[] if note is None else [note],
     )
     parts = ThoughtParts.fresh(row, seed=seed).to(model.backbone.device)
     return QuietStarModel(

@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 _NAMED = 3
 """How many names a message lists."""
+_FETCH_AGAIN = (
+    "The files belong to different models, or one was changed: fetch or save the checkpoint again."
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class Inventory:
     """Name -> why the model computes the same without it. A clause."""
     left_over: dict[str, str] = field(default_factory=dict)
     """Name -> what it may mean; "" if unknown. A sentence. The model does not use it."""
+    advice: str = ""
+    """What to do if a name is unfit; "" to fetch or save the checkpoint again. A sentence."""
 
 
 def judge(inventory: Inventory) -> None:
@@ -43,11 +48,14 @@ def judge(inventory: Inventory) -> None:
     """
     for name, why in sorted(inventory.without_effect.items()):
         logger.debug("%s: %s is not used: %s.", inventory.where, name, why)
+    meanings = sorted({meaning for meaning in inventory.left_over.values() if meaning})
+    if meanings:  # before the rest, which may follow from it
+        raise _left_over(inventory, meanings)
     if inventory.unfit:
         name, why = sorted(inventory.unfit.items())[0]
         raise CheckpointError(
-            f"{name} in {inventory.where} {why}{_and_more(inventory.unfit)}. The files belong to "
-            "different models, or one was changed: fetch or save the checkpoint again."
+            f"{name} in {inventory.where} {why}{_and_more(inventory.unfit)}. "
+            f"{inventory.advice or _FETCH_AGAIN}"
         )
     if inventory.missing:
         raise CheckpointError(
@@ -56,12 +64,16 @@ def judge(inventory: Inventory) -> None:
             "checkpoint again."
         )
     if inventory.left_over:
-        meanings = {meaning for meaning in inventory.left_over.values() if meaning}
-        raise CheckpointError(
-            f"{inventory.where} holds {_named(set(inventory.left_over), inventory.kind)} that the "
-            "model does not use, so it would compute something else than the checkpoint's author "
-            f"intended. {' '.join(sorted(meanings))}".rstrip()
-        )
+        raise _left_over(inventory, [])
+
+
+def _left_over(inventory: Inventory, meanings: list[str]) -> CheckpointError:
+    names = {name for name, meaning in inventory.left_over.items() if meaning or not meanings}
+    return CheckpointError(
+        f"{inventory.where} holds {_named(names, inventory.kind)} that the model does not use, so "
+        "it would compute something else than the checkpoint's author intended. "
+        f"{' '.join(meanings)}".rstrip()
+    )
 
 
 def _named(names: set[str], kind: str) -> str:

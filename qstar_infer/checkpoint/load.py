@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.default import default_model_directory
 from qstar_infer.checkpoint.load_source import load_source, load_source_tokenizer, name_model
-from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.options import LoadOptions, Overrides
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.reading import is_out_of_memory
 from qstar_infer.engine_args import EngineArgs, ThoughtVectors
@@ -23,6 +23,8 @@ def load_model(
     quantization: str = "none",
     num_thought_tokens: int | None = None,
     thought_vectors: ThoughtVectors = "kept",
+    tokenizer: str | Path | None = None,
+    ignore_thought_parts: bool = False,
     revision: str | None = None,
 ) -> QuietStarModel:
     """Load a model that thinks, or a plain language model; the kind is read from its files.
@@ -38,6 +40,9 @@ def load_model(
         num_thought_tokens: overrides the checkpoint's thought length.
         thought_vectors: "kept", or "literal" to feed what the published evaluation script feeds;
             published checkpoints only.
+        tokenizer: a directory or a hub id, whose tokenizer is used instead of the checkpoint's own;
+            for checkpoints that are published without one.
+        ignore_thought_parts: load the plain language model that the checkpoint thinks with.
         revision: a branch, tag or commit; hub repositories only.
 
     Returns:
@@ -48,20 +53,20 @@ def load_model(
         ConfigError: an argument is wrong or does not apply to this checkpoint.
     """
     options = LoadOptions.resolve(dtype=dtype, device=device, quantization=quantization)
+    overrides = Overrides(
+        num_thought_tokens=num_thought_tokens,
+        thought_vectors=thought_vectors,
+        tokenizer=tokenizer,
+        ignore_thought_parts=ignore_thought_parts,
+    )
     if source is None:
         if revision is not None:
             raise ConfigError(
                 f"revision={revision!r} was given without a model, but the default model is part "
                 "of this package. Leave it out, or name a hub repository."
             )
-        return _load_default(options, num_thought_tokens, thought_vectors)
-    return load_source(
-        source,
-        options,
-        num_thought_tokens=num_thought_tokens,
-        thought_vectors=thought_vectors,
-        revision=revision,
-    )
+        return _load_default(options, overrides)
+    return load_source(source, options, overrides=overrides, revision=revision)
 
 
 def load_from_args(args: EngineArgs) -> QuietStarModel:
@@ -77,6 +82,8 @@ def load_from_args(args: EngineArgs) -> QuietStarModel:
         quantization=args.quantization,
         num_thought_tokens=args.num_thought_tokens,
         thought_vectors=args.thought_vectors,
+        tokenizer=args.tokenizer,
+        ignore_thought_parts=args.ignore_thought_parts,
         revision=args.revision,
     )
 
@@ -90,17 +97,10 @@ def load_tokenizer_of(source: str | Path | None) -> PreTrainedTokenizerBase:
     return load_source_tokenizer(default_model_directory() if source is None else source)
 
 
-def _load_default(
-    options: LoadOptions, num_thought_tokens: int | None, thought_vectors: ThoughtVectors
-) -> QuietStarModel:
+def _load_default(options: LoadOptions, overrides: Overrides) -> QuietStarModel:
     directory = default_model_directory()
     try:
-        model = load_source(
-            directory,
-            options,
-            num_thought_tokens=num_thought_tokens,
-            thought_vectors=thought_vectors,
-        )
+        model = load_source(directory, options, overrides=overrides)
     except CheckpointError as error:
         if is_out_of_memory(error.__cause__):
             raise  # deleting the files would not help

@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import get_args
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -15,21 +14,23 @@ from qstar_infer.checkpoint.backbone import (
 )
 from qstar_infer.checkpoint.gguf.backbone import load_gguf_backbone
 from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
-from qstar_infer.checkpoint.layouts.reference import load_published
+from qstar_infer.checkpoint.layouts.find import own_names
+from qstar_infer.checkpoint.layouts.layout import OwnNames
+from qstar_infer.checkpoint.layouts.load import load_with_layout
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, check_delimiters, read_native
-from qstar_infer.checkpoint.options import LoadOptions, check_thought_length
+from qstar_infer.checkpoint.options import NO_OVERRIDES, LoadOptions, Overrides
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
 from qstar_infer.checkpoint.source import (
     Source,
     SourceKind,
     find_source,
+    find_tokenizer,
 )
 from qstar_infer.checkpoint.tokenizer import (
     check_tokenizer_fits,
     has_tokenizer,
     load_tokenizer,
 )
-from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -39,8 +40,7 @@ def load_source(
     source: str | Path,
     options: LoadOptions,
     *,
-    num_thought_tokens: int | None = None,
-    thought_vectors: ThoughtVectors = "kept",
+    overrides: Overrides = NO_OVERRIDES,
     revision: str | None = None,
 ) -> QuietStarModel:
     """Load a model by name; `load_model` also loads the default model.
@@ -48,29 +48,19 @@ def load_source(
     Args:
         source: a directory, a `.gguf` file or a hub id.
         options: dtype, device, quantization.
-        num_thought_tokens, thought_vectors, revision: as for `load_model`.
+        overrides: what is used in place of what the checkpoint says.
+        revision: as for `load_model`.
 
     Raises:
         CheckpointError, ConfigError: as `load_model`.
     """
-    if thought_vectors not in get_args(ThoughtVectors):
-        raise ConfigError(
-            f"thought_vectors={thought_vectors!r} is unknown; use one of "
-            f"{', '.join(get_args(ThoughtVectors))}."
-        )
-    if num_thought_tokens is not None:
-        check_thought_length(num_thought_tokens)
     found = find_source(source, revision=revision)
-    _check_applicable(found, num_thought_tokens, thought_vectors)
-    if found.kind is SourceKind.PUBLISHED:
-        model = load_published(
-            found.directory,
-            options,
-            num_thought_tokens=num_thought_tokens,
-            thought_vectors=thought_vectors,
-        )
+    _check_applicable(found, overrides)
+    tokenizer = None if overrides.tokenizer is None else find_tokenizer(overrides.tokenizer)
+    if found.kind is SourceKind.PUBLISHED and not overrides.ignore_thought_parts:
+        model = load_with_layout(found.directory, options, overrides=overrides, tokenizer=tokenizer)
     else:
-        model = _load_ours_or_plain(found, options, num_thought_tokens)
+        model = _load_ours_or_plain(found, options, overrides=overrides, tokenizer=tokenizer)
     name_model(model, found.label)
     if found.revision is not None:
         model.backbone.config._commit_hash = found.revision
@@ -120,39 +110,55 @@ def name_model(model: QuietStarModel, label: str) -> None:
 
 
 def _load_ours_or_plain(
-    found: Source, options: LoadOptions, num_thought_tokens: int | None
+    found: Source, options: LoadOptions, *, overrides: Overrides, tokenizer: Path | None
 ) -> QuietStarModel:
-    backbone, tokenizer = _load_backbone_and_tokenizer(found, options)
-    check_tokenizer_fits(tokenizer, backbone, found.label)
-    if found.kind is not SourceKind.NATIVE:
-        return QuietStarModel(backbone, tokenizer)
+    backbone, text = _load_backbone_and_tokenizer(found, options, tokenizer=tokenizer)
+    check_tokenizer_fits(text, backbone, found.label)
+    if found.kind is not SourceKind.NATIVE or overrides.ignore_thought_parts:
+        return QuietStarModel(backbone, text)
     config, parts = read_native(found.directory, hidden=hidden_size(backbone))
-    config = _overridden(config, num_thought_tokens)
-    check_delimiters(config, backbone, tokenizer, found.directory / QUIET_STAR_JSON)
-    return QuietStarModel(backbone, tokenizer, thought_parts=parts, config=config)
+    config = _overridden(config, overrides.num_thought_tokens)
+    check_delimiters(config, backbone, text, found.directory / QUIET_STAR_JSON)
+    return QuietStarModel(backbone, text, thought_parts=parts, config=config)
 
 
 def _load_backbone_and_tokenizer(
-    found: Source, options: LoadOptions
+    found: Source, options: LoadOptions, *, tokenizer: Path | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The language model of a source, without its thought parts.
+
+    Args:
+        tokenizer: the directory of the tokenizer; None: the source's own.
+    """
     if found.gguf_file is not None:
-        path = found.directory / found.gguf_file
-        tokenizer = load_gguf_tokenizer(path)
-        backbone = load_gguf_backbone(path, options)
-        # Older versions of transformers set the file's end-of-sequence id on the model only.
-        eos_token_id = backbone.config.eos_token_id
-        if isinstance(eos_token_id, int):
-            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_token_id)
-        return backbone, tokenizer
+        return _load_gguf(found.directory / found.gguf_file, options, tokenizer=tokenizer)
     if found.is_adapter:
-        return _load_adapted(found, options)
-    config = read_config(found.directory)  # its checks come before the tokenizer's loader reads it
-    tokenizer = load_tokenizer(found.directory)
-    return load_backbone(found.directory, config, options), tokenizer
+        return _load_adapted(found, options, tokenizer=tokenizer)
+    own = own_names(found.directory) if found.kind is SourceKind.PUBLISHED else None
+    own = own or OwnNames()
+    # Its checks come before the tokenizer's loader reads the file.
+    config = read_config(found.directory, ignored_keys=own.keys)
+    text = load_tokenizer(tokenizer or found.directory)
+    backbone = load_backbone(
+        found.directory, config, options, ignored_tensors=own.tensors, prefix=own.prefix
+    )
+    return backbone, text
+
+
+def _load_gguf(
+    path: Path, options: LoadOptions, *, tokenizer: Path | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    text = load_gguf_tokenizer(path) if tokenizer is None else load_tokenizer(tokenizer)
+    backbone = load_gguf_backbone(path, options)
+    # Older versions of transformers set the file's end-of-sequence id on the model only.
+    eos_token_id = backbone.config.eos_token_id
+    if isinstance(eos_token_id, int) and tokenizer is None:
+        text.eos_token = text.convert_ids_to_tokens(eos_token_id)
+    return backbone, text
 
 
 def _load_adapted(
-    found: Source, options: LoadOptions
+    found: Source, options: LoadOptions, *, tokenizer: Path | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model with the adapter merged into it."""
     if options.quantization != "none":
@@ -160,10 +166,10 @@ def _load_adapted(
             f"quantization={options.quantization!r} would merge the adapter into rounded "
             f"weights. Run `qstar convert {found.label} DST` first and load DST quantised."
         )
-    backbone, tokenizer = _load_backbone_and_tokenizer(find_base(found), options)
-    if has_tokenizer(found.directory):
-        tokenizer = load_tokenizer(found.directory)
-    return merge_adapter(backbone, found.directory), tokenizer
+    if tokenizer is None and has_tokenizer(found.directory):
+        tokenizer = found.directory
+    backbone, text = _load_backbone_and_tokenizer(find_base(found), options, tokenizer=tokenizer)
+    return merge_adapter(backbone, found.directory), text
 
 
 def _overridden(config: QuietStarConfig, num_thought_tokens: int | None) -> QuietStarConfig:
@@ -178,14 +184,15 @@ def _overridden(config: QuietStarConfig, num_thought_tokens: int | None) -> Quie
     )
 
 
-def _check_applicable(found: Source, num_thought_tokens: int | None, thought_vectors: str) -> None:
-    if thought_vectors == "literal" and found.kind is not SourceKind.PUBLISHED:
+def _check_applicable(found: Source, overrides: Overrides) -> None:
+    if overrides.thought_vectors == "literal" and found.kind is not SourceKind.PUBLISHED:
         raise ConfigError(
             "thought_vectors='literal' applies only to published checkpoints, and "
             f"{found.label} is {found.kind.value}. Leave it out."
         )
-    if num_thought_tokens is not None and found.kind in (SourceKind.PLAIN, SourceKind.GGUF):
+    length = overrides.num_thought_tokens
+    if length is not None and found.kind in (SourceKind.PLAIN, SourceKind.GGUF):
         raise ConfigError(
-            f"num_thought_tokens={num_thought_tokens} was given, but {found.label} has no thought "
+            f"num_thought_tokens={length} was given, but {found.label} has no thought "
             "parts and cannot think. Add them with `qstar init`, or leave the option out."
         )

@@ -1,6 +1,7 @@
 """Reads `quiet_star.json` and `quiet_star.safetensors`, the thinking part of a checkpoint."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.reading import read_json
+from qstar_infer.checkpoint.talk_head import head_to_json, read_head
 from qstar_infer.checkpoint.tensors import check_finite, read_tensors
 from qstar_infer.checkpoint.tokenizer import END_TOKEN, START_TOKEN, delimiter_ids
 from qstar_infer.errors import CheckpointError, RequestError
-from qstar_infer.model.config import FORMAT_VERSION, QuietStarConfig
+from qstar_infer.model.config import (
+    ANY_HEAD_FORMAT_VERSION,
+    FORMAT_VERSION,
+    QuietStarConfig,
+    TalkHeadConfig,
+)
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.sampling_params import SamplingParams
 
@@ -41,10 +48,11 @@ _MINIMA: dict[str, int] = {
 }
 
 
-def to_json(config: QuietStarConfig, *, hidden: int) -> dict[str, Any]:
+def to_json(config: QuietStarConfig, *, talk_head: TalkHeadConfig) -> dict[str, Any]:
     """The content of `quiet_star.json`."""
-    head = {"hidden_size": hidden, "layers": [[hidden, 2 * hidden], [hidden, hidden], [1, hidden]]}
-    return {"format_version": FORMAT_VERSION, **dataclasses.asdict(config), "talk_head": head}
+    version = FORMAT_VERSION if talk_head.is_standard else ANY_HEAD_FORMAT_VERSION
+    head = head_to_json(talk_head)
+    return {"format_version": version, **dataclasses.asdict(config), "talk_head": head}
 
 
 def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, ThoughtParts]:
@@ -57,9 +65,24 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
     Raises:
         CheckpointError: a file is missing, malformed, or made for another backbone.
     """
-    config = _read_config(directory / QUIET_STAR_JSON, hidden=hidden)
+    config, talk_head = read_native_config(directory)
+    check_width(talk_head, hidden, directory / QUIET_STAR_JSON)
     path = directory / QUIET_STAR_TENSORS
-    return config, build_thought_parts(read_tensors(path), hidden=hidden, where=path)
+    return config, build_thought_parts(read_tensors(path), talk_head=talk_head, where=path)
+
+
+def check_width(talk_head: TalkHeadConfig, hidden: int, path: Path) -> None:
+    """Check that a talk head fits the backbone's width.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    if talk_head.hidden_size != hidden:
+        raise CheckpointError(
+            f"{path}: talk_head.hidden_size is {talk_head.hidden_size}, but "
+            f"the backbone is {hidden} wide. The thought parts belong to another model: use the "
+            "checkpoint they were saved with."
+        )
 
 
 def check_delimiters(
@@ -112,77 +135,91 @@ def check_delimiters(
             )
 
 
-def thought_part_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of each tensor of the thought parts, for a hidden size."""
+def thought_part_shapes(talk_head: TalkHeadConfig) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of each tensor of the thought parts."""
     with torch.device("meta"):
-        parts = ThoughtParts(hidden)
+        parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head)
     return {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
 
 
-def check_shapes(
-    tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], where: Path
+def check_names_and_shapes(
+    found: Mapping[str, tuple[int, ...]], needed: Mapping[str, tuple[int, ...]], where: Path
 ) -> None:
-    """Check that these are the tensors, with these shapes, floating point and finite.
+    """Check that the tensors found are those needed, with their shapes.
 
     Raises:
-        CheckpointError: a tensor is missing, unknown, misshapen or not finite; it is named.
+        CheckpointError: a tensor is missing, unknown or misshapen; it is named.
     """
-    missing = sorted(set(shapes) - set(tensors))
+    missing = sorted(set(needed) - set(found))
     if missing:
         raise CheckpointError(
             f"{where} lacks the thought parts {', '.join(missing)}. "
             "Save or fetch the checkpoint again."
         )
-    unknown = sorted(set(tensors) - set(shapes))
+    unknown = sorted(set(found) - set(needed))
     if unknown:
         raise CheckpointError(
             f"{where} holds unknown tensors: {', '.join(unknown)}. "
             "It was written by another version or another program."
         )
-    for name, shape in shapes.items():
-        if tuple(tensors[name].shape) != shape or not tensors[name].is_floating_point():
+    for name, shape in needed.items():
+        if found[name] != shape:
             raise CheckpointError(
-                f"{name} in {where} is {tensors[name].dtype} of shape "
-                f"{list(tensors[name].shape)}; this backbone needs floating point of shape "
+                f"{name} in {where} has shape {list(found[name])}; this backbone needs "
                 f"{list(shape)}. The thought parts belong to another model."
             )
-    check_finite(tensors, where)
 
 
-def build_thought_parts(tensors: dict[str, Tensor], *, hidden: int, where: Path) -> ThoughtParts:
+def check_values(tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Check that tensors of thought parts are floating point and finite.
+
+    Raises:
+        CheckpointError: one is not; it is named.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{name} in {where} is {tensor.dtype}; this backbone needs floating point. "
+                "The thought parts belong to another model."
+            )
+    check_finite(dict(tensors), where)
+
+
+def build_thought_parts(
+    tensors: dict[str, Tensor], *, talk_head: TalkHeadConfig, where: Path
+) -> ThoughtParts:
     """Thought parts in float32 from tensors named as in `quiet_star.safetensors`.
 
     Args:
         tensors: `talk_head.*`, `start_thought` and `end_thought`, in any float dtype.
-        hidden: the backbone's width.
+        talk_head: its shape; its hidden size is the backbone's width.
         where: the file they come from, for messages.
 
     Raises:
         CheckpointError: a tensor is missing, unknown, misshapen, or not finite.
     """
-    check_shapes(tensors, thought_part_shapes(hidden), where)
-    parts = ThoughtParts(hidden)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_names_and_shapes(shapes, thought_part_shapes(talk_head), where)
+    check_values(tensors, where)
+    parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head)
     parts.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return parts
 
 
-def _read_config(path: Path, *, hidden: int) -> QuietStarConfig:
+def read_native_config(directory: Path) -> tuple[QuietStarConfig, TalkHeadConfig]:
     """Read and check `quiet_star.json`.
-
-    Args:
-        path: the file.
-        hidden: the backbone's width, which the talk head must have.
 
     Raises:
         CheckpointError: malformed, of an unknown version, with unknown fields or wrong values.
     """
+    path = directory / QUIET_STAR_JSON
     values = read_json(path)
-    _check_version(values.pop("format_version", None), path)
+    version = _known_version(values.pop("format_version", None), path)
     head = values.pop("talk_head", None)
     unknown = sorted(set(values) - set(_FIELD_TYPES))
     if unknown:
         raise CheckpointError(
-            f"{path} has unknown fields: {', '.join(unknown)}. Format version {FORMAT_VERSION} "
+            f"{path} has unknown fields: {', '.join(unknown)}. Format version {version} "
             f"knows {', '.join(_FIELD_TYPES)} and talk_head. Correct or remove them."
         )
     if "num_thought_tokens" not in values:
@@ -192,21 +229,29 @@ def _read_config(path: Path, *, hidden: int) -> QuietStarConfig:
         )
     for name, value in values.items():
         _check_value(name, value, path)
-    _check_head(head, hidden, path)
-    return QuietStarConfig(**values)
+    talk_head = read_head(head, path)
+    if version == FORMAT_VERSION and not talk_head.is_standard:
+        raise CheckpointError(
+            f"{path} has format_version {version}, which has only the talk head of the paper, but "
+            "its talk_head has another shape. Correct it, or save the checkpoint again."
+        )
+    return QuietStarConfig(**values), talk_head
 
 
-def _check_version(version: Any, path: Path) -> None:
+def _known_version(version: Any, path: Path) -> int:
     if version is None:
         raise CheckpointError(
-            f"{path} has no format_version. This program writes and reads version "
-            f"{FORMAT_VERSION}: save the checkpoint again, or add it if you wrote the file."
+            f"{path} has no format_version. This program reads the versions {FORMAT_VERSION} and "
+            f"{ANY_HEAD_FORMAT_VERSION}: save the checkpoint again, or add it if you wrote the "
+            "file."
         )
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version not in (FORMAT_VERSION, ANY_HEAD_FORMAT_VERSION):
         raise CheckpointError(
             f"{path} has format_version {version!r}, and this program reads only "
-            f"{FORMAT_VERSION}. Update qstar, or save the checkpoint with a matching version."
+            f"{FORMAT_VERSION} and {ANY_HEAD_FORMAT_VERSION}. Update qstar, or save the checkpoint "
+            "with a matching version."
         )
+    return version
 
 
 def _check_value(name: str, value: Any, path: Path) -> None:
@@ -228,12 +273,3 @@ def _check_value(name: str, value: Any, path: Path) -> None:
             raise CheckpointError(f"{path}: {error}. Correct it.") from error
     if name == "notes" and not all(isinstance(note, str) for note in value):
         raise CheckpointError(f"{path}: notes must be a list of strings. Correct it.")
-
-
-def _check_head(head: Any, hidden: int, path: Path) -> None:
-    width = head.get("hidden_size") if isinstance(head, dict) else None
-    if width != hidden:
-        raise CheckpointError(
-            f"{path}: talk_head.hidden_size is {width!r}, but the backbone is {hidden} wide. "
-            "The thought parts belong to another model: use the checkpoint they were saved with."
-        )

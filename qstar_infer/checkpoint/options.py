@@ -1,11 +1,13 @@
-"""Load options: dtype, device and quantization, checked once."""
+"""Options of a load, checked once: dtype, device, quantization, and what the caller overrides."""
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 
+from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import ConfigError
 from qstar_infer.hardware import has_fast_bfloat16
 
@@ -72,6 +74,42 @@ class LoadOptions:
             bnb_4bit_compute_dtype=torch.bfloat16 if self.dtype is None else self.dtype,
             llm_int8_skip_modules=skipped,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What is used in place of what a checkpoint says.
+
+    Raises:
+        ConfigError: a value is invalid, or two contradict each other.
+    """
+
+    num_thought_tokens: int | None = None
+    """The thought length; None: the checkpoint's."""
+    thought_vectors: ThoughtVectors = "kept"
+    tokenizer: str | Path | None = None
+    """A directory or a hub id; None: the checkpoint's own tokenizer."""
+    ignore_thought_parts: bool = False
+    """Whether to load only the language model."""
+
+    def __post_init__(self) -> None:
+        if self.thought_vectors not in get_args(ThoughtVectors):
+            raise ConfigError(
+                f"thought_vectors={self.thought_vectors!r} is unknown; use one of "
+                f"{', '.join(get_args(ThoughtVectors))}."
+            )
+        if self.num_thought_tokens is not None:
+            check_thought_length(self.num_thought_tokens)
+        if self.ignore_thought_parts and (
+            self.num_thought_tokens is not None or self.thought_vectors != "kept"
+        ):
+            raise ConfigError(
+                "ignore_thought_parts loads a language model that cannot think, so "
+                "num_thought_tokens and thought_vectors have no meaning with it. Leave out either."
+            )
+
+
+NO_OVERRIDES = Overrides()
 
 
 def check_thought_length(num_thought_tokens: int) -> None:

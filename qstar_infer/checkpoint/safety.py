@@ -35,12 +35,31 @@ def check_no_code(directory: Path) -> None:
     Raises:
         CheckpointError: one does; the message names the file and the key.
     """
+    for path, key in keys_of_code(directory):
+        raise CheckpointError(code_message(path, key))
+
+
+def keys_of_code(directory: Path) -> Iterator[tuple[Path, str]]:
+    """File and key of each JSON key in a directory that names code to run."""
     for name in _CHECKED_FILES:
         content = read_json_if_present(directory / name)
-        if content is None:
-            continue
         for key in _keys(content):
-            _check_key(directory / name, key)
+            if key in _CODE_KEYS or _IMPLEMENTATION_KEY.match(key):
+                yield directory / name, key
+
+
+def code_message(path: Path, key: str) -> str:
+    """Why a key that names code is refused."""
+    if key in _CODE_KEYS:
+        return (
+            f"{path} has the key {key!r}, which points at Python code shipped with the checkpoint. "
+            "Such code is never run here. Use a checkpoint of an architecture that transformers "
+            f"itself knows; if this one is such, remove {key!r} from the file."
+        )
+    return (
+        f"{path} has the key {key!r}, which can make a loader fetch and run foreign attention "
+        "code. The attention is chosen here, never by a checkpoint: remove the key."
+    )
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -52,20 +71,6 @@ def _keys(value: Any) -> Iterator[str]:
             waiting.extend(inner.values())
         elif isinstance(inner, list):
             waiting.extend(inner)
-
-
-def _check_key(path: Path, key: str) -> None:
-    if key in _CODE_KEYS:
-        raise CheckpointError(
-            f"{path} has the key {key!r}, which points at Python code shipped with the checkpoint. "
-            "Such code is never run here. Use a checkpoint of an architecture that transformers "
-            f"itself knows; if this one is such, remove {key!r} from the file."
-        )
-    if _IMPLEMENTATION_KEY.match(key):
-        raise CheckpointError(
-            f"{path} has the key {key!r}, which can make a loader fetch and run foreign attention "
-            "code. The attention is chosen here, never by a checkpoint: remove the key."
-        )
 
 
 def check_quantization(config: dict[str, Any], path: Path) -> None:
@@ -124,5 +129,6 @@ def _pickle_message(what: str) -> str:
     return (
         f"{what} holds pickled weights. Loading a pickle runs the code that its author put in it, "
         "so only safetensors and GGUF are read. If you trust the author, convert it: load it with "
-        "transformers and call save_pretrained(), which writes safetensors."
+        "transformers and call save_pretrained(), which writes safetensors. For a Lightning .ckpt "
+        "of a Quiet-STaR model: `qstar convert FILE.ckpt DST --base BASE`."
     )

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, to_json
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.tensors import write_tensors
@@ -76,7 +75,7 @@ def _make_sibling(target: Path) -> Path:
 def write_thought_parts(model: QuietStarModel, directory: Path) -> None:
     """Write `quiet_star.json` and `quiet_star.safetensors` of a model that can think."""
     assert model.config is not None, "the model has no thought parts"
-    content = to_json(model.config, hidden=hidden_size(model.backbone))
+    content = to_json(model.config, talk_head=model.thinking_parts.talk_head.config)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     (directory / QUIET_STAR_JSON).write_text(text, encoding="utf-8")
     write_tensors(directory / QUIET_STAR_TENSORS, model.thinking_parts.state_dict())

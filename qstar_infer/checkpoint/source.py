@@ -13,9 +13,8 @@ from huggingface_hub import list_repo_files, snapshot_download
 
 from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, check_adapter_is_one
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
-from qstar_infer.checkpoint.layouts.reference import looks_published
+from qstar_infer.checkpoint.layouts.find import own_names
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
-from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.safety import (
     check_no_code,
     check_no_pickles,
@@ -38,6 +37,7 @@ ALLOWED_PATTERNS = (
 )
 IGNORED_PATTERNS = ("consolidated*",)
 """A second copy of the weights, in the author's own layout."""
+TOKENIZER_PATTERNS = tuple(pattern for pattern in ALLOWED_PATTERNS if pattern != "*.safetensors")
 
 
 class SourceKind(Enum):
@@ -45,6 +45,7 @@ class SourceKind(Enum):
 
     NATIVE = "native"
     PUBLISHED = "published"
+    """In the layout of another code base; see `layouts`."""
     PLAIN = "a language model without thought parts"
     GGUF = "gguf"
 
@@ -99,6 +100,32 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
     )
 
 
+def find_tokenizer(source: str | Path) -> Path:
+    """Find a tokenizer by itself.
+
+    Args:
+        source: a directory, or a hub id `org/name`, of which only small files are fetched.
+
+    Returns:
+        The directory that holds it.
+
+    Raises:
+        CheckpointError: there is no such directory or repository, or it names code to run.
+    """
+    path = Path(os.path.expanduser(source))
+    if str(source) and path.is_dir():
+        directory = path
+    elif isinstance(source, str) and _HUB_ID.match(source) and not path.exists():
+        directory = _snapshot(source, patterns=TOKENIZER_PATTERNS)
+    else:
+        raise CheckpointError(
+            f"tokenizer={str(source)!r} is neither a directory nor a hub id like 'org/name'. Give "
+            "the directory that holds tokenizer.json or tokenizer.model."
+        )
+    check_no_code(directory)
+    return directory
+
+
 def _download(repository: str, *, revision: str | None = None) -> Path:
     """Fetch the safe files of a hub repository, or find them in the local hub cache.
 
@@ -107,12 +134,19 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
     Raises:
         CheckpointError: not found, not allowed, only pickles, or the hub cannot be reached.
     """
+    directory = _snapshot(repository, revision=revision, patterns=ALLOWED_PATTERNS)
+    if not any(directory.glob("*.safetensors")):
+        check_no_pickles(repository, _names_on_hub(repository, directory.name))
+    return directory
+
+
+def _snapshot(repository: str, *, revision: str | None = None, patterns: tuple[str, ...]) -> Path:
     try:
-        directory = Path(
+        return Path(
             snapshot_download(
                 repository,
                 revision=revision,
-                allow_patterns=list(ALLOWED_PATTERNS),
+                allow_patterns=list(patterns),
                 ignore_patterns=list(IGNORED_PATTERNS),
             )
         )
@@ -124,9 +158,6 @@ def _download(repository: str, *, revision: str | None = None) -> Path:
             f"could not be fetched: {type(error).__name__}: {reason} "
             "Check the name, the network and HF_HUB_OFFLINE, or give a local directory."
         ) from error
-    if not any(directory.glob("*.safetensors")):
-        check_no_pickles(repository, _names_on_hub(repository, directory.name))
-    return directory
 
 
 def _names_on_hub(repository: str, commit: str) -> list[str]:
@@ -167,7 +198,7 @@ def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
         return _gguf(_only_gguf(directory), label)
     elif (directory / CONFIG_NAME).exists():
         check_not_only_pickles(directory)
-        is_published = looks_published(directory, read_json(directory / CONFIG_NAME))
+        is_published = own_names(directory) is not None
         kind = SourceKind.PUBLISHED if is_published else SourceKind.PLAIN
     else:
         check_not_only_pickles(directory)

@@ -1,7 +1,9 @@
 """Lists, reads and writes the tensors of safetensors files."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,11 +11,68 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
+FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
+"""The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+_SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorHeader:
+    """What the header of a safetensors file says about a tensor."""
+
+    file: Path
+    dtype: str
+    """As safetensors spells it: "F32", "BF16", "I8", ..."""
+    shape: tuple[int, ...]
+
+
+def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
+    """Name -> header, without reading any weight.
+
+    Args:
+        files: name -> file, as `backbone_tensor_files` gives it.
+
+    Raises:
+        CheckpointError: a file is missing, truncated or not safetensors.
+    """
+    headers: dict[str, TensorHeader] = {}
+    for path in sorted(set(files.values())):
+        with _opened(path) as file:
+            for name in (name for name, where in files.items() if where == path):
+                part = file.get_slice(name)  # type: ignore[no-untyped-call]
+                headers[name] = TensorHeader(
+                    file=path, dtype=str(part.get_dtype()), shape=tuple(part.get_shape())
+                )
+    return headers
+
+
+def headers_of(path: Path) -> dict[str, TensorHeader]:
+    """Name -> header of each tensor in one safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return tensor_headers(dict.fromkeys(tensor_names(path), path))
+
+
+def check_float_headers(headers: dict[str, TensorHeader], where: Path) -> None:
+    """Check that tensors are stored in a usual floating dtype.
+
+    Raises:
+        CheckpointError: one is not; it is named.
+    """
+    unfit = {
+        name: f"has dtype {header.dtype}, which holds no plain weights"
+        for name, header in headers.items()
+        if header.dtype not in FLOAT_DTYPES
+    }
+    judge(Inventory(where=str(where), kind="tensor", unfit=unfit))
 
 
 def tensor_names(path: Path) -> list[str]:
@@ -56,11 +115,18 @@ def backbone_tensor_files(directory: Path) -> dict[str, Path]:
     Opens each file, so that a missing or truncated shard is found before the long load.
 
     Raises:
-        CheckpointError: no weights, a missing or truncated shard, or an index that disagrees with
-            its shards.
+        CheckpointError: no weights, a missing or truncated shard, an index that disagrees with
+            its shards, or both a single file and shards.
     """
     single = directory / SINGLE_NAME
+    shards = sorted(p.name for p in directory.iterdir() if _SHARD_NAME.fullmatch(p.name))
     if single.exists():
+        others = [name for name in (INDEX_NAME, *shards) if (directory / name).exists()]
+        if others:
+            raise CheckpointError(
+                f"{directory} states its weights twice: in {SINGLE_NAME} and in {_listed(others)}. "
+                "They may differ, and only one is read: delete the files that are not meant."
+            )
         return dict.fromkeys(tensor_names(single), single)
     if not (directory / INDEX_NAME).exists():
         raise CheckpointError(
@@ -94,13 +160,37 @@ def _indexed(directory: Path) -> dict[str, Path]:
             "Fetch or save the checkpoint again."
         )
     held = {shard: _shard_names(directory, shard) for shard in sorted(set(weight_map.values()))}
+    _check_index(index, weight_map, held)
+    unnamed = {p.name for p in directory.iterdir() if _SHARD_NAME.fullmatch(p.name)} - set(held)
+    if unnamed:
+        raise CheckpointError(
+            f"{directory} holds {_listed(sorted(unnamed))}, which {INDEX_NAME} does not name, so "
+            "its weights would be left out. The files belong to different checkpoints, or the "
+            "index is incomplete: fetch or save the checkpoint again."
+        )
+    return {name: directory / shard for name, shard in weight_map.items()}
+
+
+def _check_index(index: Path, weight_map: dict[str, str], held: dict[str, set[str]]) -> None:
+    """Check that each tensor of the shards is named once, and named where it is."""
     for name, shard in weight_map.items():
         if name not in held[shard]:
             raise CheckpointError(
                 f"{index} says that {shard} holds {name}, but it does not. "
                 "The shards are of different checkpoints: fetch or save the checkpoint again."
             )
-    return {name: directory / shard for name, shard in weight_map.items()}
+    for shard, names in held.items():
+        for name in sorted(names):
+            if weight_map.get(name) != shard:
+                there = f"names {weight_map[name]}" if name in weight_map else "names no file"
+                raise CheckpointError(
+                    f"{shard} holds {name}, for which {index} {there}. "
+                    "The shards are of different checkpoints: fetch or save the checkpoint again."
+                )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _shard_names(directory: Path, shard: str) -> set[str]:

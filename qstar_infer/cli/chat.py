@@ -74,6 +74,7 @@ class Conversation:
         self._messages = list(self._opening)
         self._console = Console(highlight=False)
         self._show_thoughts = self._console.is_terminal if show_thoughts is None else show_thoughts
+        self._is_first_line = True
 
     def run(self) -> None:
         """Answer each line until /quit or the end of the input."""
@@ -93,6 +94,9 @@ class Conversation:
         try:
             if not sys.stdin.isatty():
                 line = sys.stdin.readline()
+                if self._is_first_line:
+                    line = line.removeprefix("\ufeff")  # a file's byte order mark is no text
+                self._is_first_line = False
                 return line.strip() if line else None
             return input("you> ").strip()
         except EOFError:

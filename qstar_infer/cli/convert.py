@@ -9,6 +9,7 @@ from rich.text import Text
 
 from qstar_infer.cli import options
 from qstar_infer.cli.saving import save_with_progress
+from qstar_infer.errors import ConfigError
 
 if TYPE_CHECKING:
     from qstar_infer.model.quiet_star import QuietStarModel
@@ -19,13 +20,21 @@ def convert(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A checkpoint directory (published, adapter, plain), a .gguf file, or a hub id.",
+            help="A checkpoint directory (published, adapter, plain), a .gguf file, a hub id, or a "
+            "Lightning .ckpt with --base.",
         ),
     ],
     destination: Annotated[
         Path, typer.Argument(metavar="DST", help="A directory that does not exist or is empty.")
     ],
     *,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="For a Lightning .ckpt of expz/quiet-star only: a directory or hub id with the "
+            "config.json and the tokenizer of its base model.",
+        ),
+    ] = None,
     num_thought_tokens: Annotated[
         int | None,
         typer.Option(
@@ -45,9 +54,16 @@ def convert(
     dtype: options.StoredDtype = "stored",
 ) -> None:
     """Convert a checkpoint to the native format."""
-    save_with_progress(
-        lambda: _load(source, num_thought_tokens, is_literal, dtype), source, destination
-    )
+
+    def load() -> "QuietStarModel":
+        if base is None:
+            model = _load(source, num_thought_tokens, is_literal, dtype)
+        else:
+            model = _load_lightning(source, base, num_thought_tokens, is_literal, dtype)
+        _print_notes(model)
+        return model
+
+    save_with_progress(load, source, destination)
 
 
 def _load(
@@ -55,14 +71,29 @@ def _load(
 ) -> "QuietStarModel":
     from qstar_infer.checkpoint import load_model  # imports torch, so only after parsing
 
-    model = load_model(
+    return load_model(
         source,
         dtype=dtype,
         device="cpu",
         num_thought_tokens=num_thought_tokens,
         thought_vectors="literal" if is_literal else "kept",
     )
+
+
+def _load_lightning(
+    source: str, base: str, num_thought_tokens: int | None, is_literal: bool, dtype: str
+) -> "QuietStarModel":
+    from qstar_infer.checkpoint.layouts.lightning import convert_lightning  # imports torch
+
+    if is_literal:
+        raise ConfigError(
+            "--literal applies only to published checkpoints, and --base only to Lightning files. "
+            "Leave one of them out."
+        )
+    return convert_lightning(source, base, dtype=dtype, num_thought_tokens=num_thought_tokens)
+
+
+def _print_notes(model: "QuietStarModel") -> None:
     if model.config is not None:
         for note in model.config.notes:
             Console(stderr=True).print(Text(f"note: {note}", style="dim"), soft_wrap=True)
-    return model

@@ -12,6 +12,8 @@ from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
 
 PANEL = "Engine options (each also by environment, such as QSTAR_DTYPE)"
 _KEYWORD = "engine_args"
+_OPTION_TYPES: dict[Any, Any] = {int: int | None, int | None: int | None, bool: bool | None}
+"""Types of settings that are not parsed as text."""
 
 
 def with_engine_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -44,12 +46,13 @@ def with_engine_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _option(name: str) -> inspect.Parameter:
     default = _default(name)
-    is_number = setting_types()[name] in (int, int | None)
+    kind = setting_types()[name]
+    flag = name.replace("_", "-")
     option = typer.Option(
-        f"--{name.replace('_', '-')}",
+        f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
         *(["-m"] if name == "model" else []),
         help=setting_help(name),
-        show_default=False if default is None else str(default),
+        show_default=False if default is None or kind is bool else str(default),
         rich_help_panel=PANEL,
     )
     return inspect.Parameter(
@@ -57,7 +60,7 @@ def _option(name: str) -> inspect.Parameter:
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         # None means that the user did not give it. Words are checked by `EngineArgs`.
-        annotation=Annotated[int | None if is_number else str | None, option],
+        annotation=Annotated[_OPTION_TYPES.get(kind, str | None), option],
     )
 
 

@@ -89,7 +89,7 @@ def _piped_prompt() -> str:
     if sys.stdin.isatty():
         raise typer.BadParameter("give a prompt, or pipe one in", param_hint="PROMPT")
     try:
-        text = sys.stdin.buffer.read().decode()
+        text = sys.stdin.buffer.read().decode("utf-8-sig")  # a byte order mark is no text
     except UnicodeDecodeError:
         raise typer.BadParameter("the piped prompt is not UTF-8", param_hint="PROMPT") from None
     if not text.strip():

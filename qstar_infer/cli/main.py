@@ -20,6 +20,7 @@ COMMANDS = {
     "chat": "qstar_infer.cli.chat:chat",
     "init": "qstar_infer.cli.init:init",
     "convert": "qstar_infer.cli.convert:convert",
+    "inspect": "qstar_infer.cli.inspect:inspect",
     "bench": "qstar_infer.cli.bench:app",
 }
 USER_ERROR_EXIT_CODE = 2

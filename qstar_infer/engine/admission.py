@@ -1,6 +1,6 @@
 """Checks whether this model and pool can serve a request. No other module checks requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
@@ -21,13 +21,16 @@ class Admission:
         delimiter_ids: tuple[int, ...],
         eos_token_ids: frozenset[int],
         num_positions: int | None,
+        unusable_tokens: Mapping[int, str],
     ) -> None:
         """
         Args:
             num_positions: rows of a learned position table, which thoughts use too. None if
                 positions are computed, so that a thought may reach past the context.
+            unusable_tokens: tokens of the tokenizer that the model has no embedding for, by id.
         """
         self._num_positions = num_positions
+        self._unusable_tokens = unusable_tokens
         self._model = model
         self._config = config
         self._num_blocks = num_blocks
@@ -92,13 +95,8 @@ class Admission:
                 "the prompt has no tokens; give at least one (this tokenizer does not add any)",
                 param="prompt",
             )
-        vocab_size = self._model.vocab_size
         for extreme in (min(token_ids), max(token_ids)):
-            if not 0 <= extreme < vocab_size:
-                raise RequestError(
-                    f"token id {shown(extreme)} is out of vocabulary; ids are 0..{vocab_size - 1}",
-                    param="prompt",
-                )
+            self._check_token_id(extreme, "prompt")
         for delimiter in self._delimiter_ids:
             if delimiter in token_ids:
                 raise RequestError(
@@ -108,17 +106,29 @@ class Admission:
                 )
 
     def _check_token_ids(self, params: SamplingParams) -> None:
-        vocab_size = self._model.vocab_size
         for name, token_ids in (
             ("logit_bias", params.logit_bias or ()),
             ("stop_token_ids", params.stop_token_ids),
         ):
             for token_id in token_ids:
-                if token_id >= vocab_size:
-                    raise RequestError(
-                        f"{name} contains token id {token_id}; ids are 0..{vocab_size - 1}",
-                        param=name,
-                    )
+                self._check_token_id(token_id, name)
+
+    def _check_token_id(self, token_id: int, param: str) -> None:
+        vocab_size = self._model.vocab_size
+        if 0 <= token_id < vocab_size:
+            return
+        token = self._unusable_tokens.get(token_id)
+        if token is not None:
+            raise RequestError(
+                f"{param} contains the token {token!r} (id {token_id}), which this model has no "
+                f"embedding for; ids are 0..{vocab_size - 1}. Remove it",
+                param=param,
+            )
+        raise RequestError(
+            f"{param} contains token id {shown(token_id)}, which is out of vocabulary; ids are "
+            f"0..{vocab_size - 1}",
+            param=param,
+        )
 
     def _check_thinking(self, params: SamplingParams) -> None:
         length = params.num_thought_tokens

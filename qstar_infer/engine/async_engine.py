@@ -17,7 +17,14 @@ from qstar_infer.engine.protocol import (
     ModelInfo,
     OutputListener,
 )
-from qstar_infer.errors import EngineClosedError, EngineDeadError, QueueFullError, RequestError
+from qstar_infer.errors import (
+    EngineClosedError,
+    EngineDeadError,
+    NotFiniteError,
+    QueueFullError,
+    RequestError,
+    RequestFailedError,
+)
 from qstar_infer.outputs import EngineStats, RequestOutput
 
 _log = logging.getLogger(__name__)
@@ -36,6 +43,8 @@ class AsyncEngine:
         """Open requests: the listener and the number of sequences of each."""
         self._changed = threading.Condition()
         self._inbox: list[Callable[[], None]] = []
+        self._told: set[str] = set()
+        """Messages that are logged once, because every request may fail with them."""
         self._is_closing = False
         self._is_alive = True
         self._thread = threading.Thread(target=self._run, name="qstar-engine", daemon=True)
@@ -54,6 +63,13 @@ class AsyncEngine:
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def offsets(
+        self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
+    ) -> list[int]:
+        return self._engine.token_text.offsets(
+            token_ids, text=text, skip_special_tokens=skip_special_tokens
+        )
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         return self._engine.admission.admit(request)
@@ -142,9 +158,16 @@ class AsyncEngine:
     def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
         failures = [item for item in news if isinstance(item, RequestFailure)]
         for error in dict.fromkeys(failure.error for failure in failures):
-            _log.error("an error ended requests; the others continue", exc_info=error)
+            self._log_failure(error)
         for item in news:
             self._deliver(item)
+
+    def _log_failure(self, error: RequestFailedError) -> None:
+        if not isinstance(error, NotFiniteError):
+            _log.error("an error ended requests; the others continue", exc_info=error)
+        elif str(error) not in self._told:
+            self._told.add(str(error))
+            _log.error("a request ended with an error that is logged only once: %s", error)
 
     def _deliver(self, news: RequestOutput | RequestFailure) -> None:
         with self._changed:

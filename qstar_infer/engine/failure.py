@@ -5,7 +5,8 @@ from traceback import clear_frames
 
 import torch
 
-from qstar_infer.errors import RequestFailedError
+from qstar_infer.errors import NotFiniteError, RequestFailedError
+from qstar_infer.step import SampledToken
 
 _DEVICE_WORDS = ("CUDA error", "HIP error")
 """Text in the plain RuntimeErrors that torch raises when the device fails."""
@@ -20,14 +21,35 @@ class RequestFailure:
 
 
 def request_failed(cause: Exception) -> RequestFailedError:
-    """The error to report to the client of a request; `__cause__` is the original error."""
+    """The error to report to the client of a request.
+
+    A NotFiniteError is for clients as it is. Of another error, `__cause__` is the original.
+    """
     clear_frames(cause.__traceback__)  # the traceback would keep the tensors of the pass alive
+    if isinstance(cause, NotFiniteError):
+        return cause
     error = RequestFailedError(
         f"internal engine error ({type(cause).__name__}); the request was dropped. Retry, or check "
         "the log"
     )
     error.__cause__ = cause
     return error
+
+
+def check_finite(token: SampledToken | None, *, dtype: str) -> None:
+    """Check a decision that becomes part of an output.
+
+    Args:
+        dtype: of the model.
+
+    Raises:
+        NotFiniteError: it has a fault.
+    """
+    if token is None or token.fault is None:
+        return
+    if token.fault == "talk_head":
+        raise NotFiniteError("the talk head's mixing weights are", dtype="float32")
+    raise NotFiniteError("the numbers that the model computes are", dtype=dtype)
 
 
 def is_device_lost(error: Exception) -> bool:

@@ -6,7 +6,12 @@ from dataclasses import replace
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.admission import Admission
-from qstar_infer.engine.failure import RequestFailure, is_device_lost, request_failed
+from qstar_infer.engine.failure import (
+    RequestFailure,
+    check_finite,
+    is_device_lost,
+    request_failed,
+)
 from qstar_infer.engine.model_info import eos_token_ids, model_info
 from qstar_infer.engine.model_runner import ModelRunner
 from qstar_infer.engine.open_request import OpenRequest
@@ -14,7 +19,9 @@ from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.engine.sizing import num_pool_blocks, speculation_rows
+from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
@@ -63,6 +70,7 @@ class LLMEngine:
             delimiter_ids=model.delimiter_ids,
             eos_token_ids=eos_token_ids(model),
             num_positions=model.num_positions,
+            unusable_tokens=tokens_without_row(model.tokenizer, model.vocab_size),
         )
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
@@ -78,6 +86,7 @@ class LLMEngine:
             block_size=self.config.block_size,
             num_lanes=self._scheduler.lane_slots.num_slots,
         )
+        self._dtype = str(model.dtype).removeprefix("torch.")
         self._requests: dict[str, OpenRequest] = {}
         self._failures: list[RequestFailure] = []
         self.num_failed_steps = 0
@@ -164,6 +173,7 @@ class LLMEngine:
         self._scheduler.release_lanes(record_result(step, result))
         if seq.scoring is not None:
             for lane in seq.scoring.settle():
+                check_finite(lane.decision, dtype=self._dtype)
                 self._num_thought_tokens += len(lane.thought)
         if seq.is_prompt_scored:  # or the output could end before the scores are complete
             self._record_verified(seq)
@@ -171,6 +181,7 @@ class LLMEngine:
     def _record_verified(self, seq: Sequence) -> None:
         output = self._output(seq)
         while (verified := self._scheduler.verify_next(seq)) is not None:
+            check_finite(verified.decision, dtype=self._dtype)
             self._num_tokens += 1
             self._num_thought_tokens += len(verified.lane.thought)
             if output.add(verified.lane, verified.decision):
@@ -214,6 +225,8 @@ class LLMEngine:
         except Exception as cause:
             if is_device_lost(cause):
                 raise
+            if isinstance(cause, NotFiniteError):
+                self.num_failed_steps = 0  # the pass did its work; its model is at fault
             error = request_failed(cause)
             for request_id in dict.fromkeys(request_ids):
                 self.abort(request_id)

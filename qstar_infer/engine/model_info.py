@@ -3,9 +3,10 @@
 import time
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.context_length import context_length
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import ConfigError
-from qstar_infer.model.description import describe, model_name
+from qstar_infer.model.description import changes_nothing, describe, model_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 
@@ -23,6 +24,7 @@ def model_info(
         name: the name to serve the model under; None: derived from where the model was loaded.
 
     Raises:
+        CheckpointError: the model's config has an invalid number of positions.
         ConfigError: `max_model_len` exceeds the model's number of positions.
     """
     return ModelInfo(
@@ -31,7 +33,7 @@ def model_info(
         vocab_size=model.vocab_size,
         num_thought_tokens=model.num_thought_tokens,
         max_thought_tokens=_max_thought_tokens(model, config),
-        is_trained=model.config is not None and model.config.training is not None,
+        is_trained=model.can_think and not changes_nothing(model.thinking_parts.talk_head),
         description=describe(model),
         created=int(time.time()),
         sampling_defaults=sampling_defaults,
@@ -52,13 +54,13 @@ def eos_token_ids(model: QuietStarModel) -> frozenset[int]:
 
 
 def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:
-    limit = getattr(model.backbone.config.get_text_config(), "max_position_embeddings", None)
+    context = context_length(model.backbone.config)
     if config.max_model_len is None:
-        return 2048 if limit is None else int(limit)
-    if limit is not None and config.max_model_len > limit:
+        return context.num_tokens
+    if context.is_stated and config.max_model_len > context.num_tokens:
         raise ConfigError(
-            f"max_model_len is {config.max_model_len}, but the model has only {limit} positions; "
-            "lower max_model_len"
+            f"max_model_len is {config.max_model_len}, but the model has only "
+            f"{context.num_tokens} positions ({context.origin}); lower max_model_len"
         )
     return config.max_model_len
 

@@ -1,5 +1,6 @@
 """Runs one forward pass over a step's rows, and samples from its logits."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -51,9 +52,11 @@ class ModelRunner:
         base_rows = [pick.row for pick in batch.base_picks]
         thought_rows = [pick.row for pick in batch.thought_picks]
         target_rows = [pick.row for pick in batch.target_picks]
-        hidden = self._forward(batch, self._attention.prepare(batch))
+        attention = self._attention.prepare(batch)
+        hidden = self._forward(batch, attention)
         hidden = hidden[base_rows + thought_rows + target_rows]
         logits = self._model.logits(hidden)
+        is_finite: list[bool] = logits.sum(dim=-1).isfinite().tolist()
         self._mask_delimiters_(logits)
 
         thoughts_begin = len(base_rows)
@@ -69,13 +72,16 @@ class ModelRunner:
             base_logits=mixed_from,
             mixing_weights=weights,
         )
-        return StepResult(
+        result = StepResult(
             base_tokens=tokens[:thoughts_begin],
             thought_token_ids=sample_thoughts(
                 logits[thoughts_begin:targets_begin], batch.thought_picks
             ),
             target_tokens=tokens[thoughts_begin:],
+            broken_rows=attention.broken_rows(),
         )
+        _mark_faults(batch, result, is_finite)
+        return result
 
     def release_unused_memory(self) -> None:
         """Release cached GPU memory, for example after a pass ran out of memory."""
@@ -119,3 +125,24 @@ class ModelRunner:
     def _mask_delimiters_(self, logits: Tensor) -> None:
         if self._model.delimiter_ids:
             logits[:, list(self._model.delimiter_ids)] = float("-inf")
+
+
+def _mark_faults(batch: StepBatch, result: StepResult, is_finite: list[bool]) -> None:
+    """Mark the picks whose numbers are not finite.
+
+    Args:
+        is_finite: whether the row of logits is: of the base picks, the thought picks, the target
+            picks.
+    """
+    of_pick = iter(is_finite)
+    for token in result.base_tokens:
+        token.fault = None if next(of_pick) else "model"
+    broken = [pick.row for pick in batch.thought_picks if not next(of_pick)]
+    if broken:
+        result.broken_rows = sorted({*result.broken_rows, *broken})
+    for token in result.target_tokens:
+        numbers = (token.mixing_weight, token.logprob, token.base_logprob)
+        if not next(of_pick):
+            token.fault = "model"
+        elif not all(map(math.isfinite, numbers)):
+            token.fault = "talk_head"

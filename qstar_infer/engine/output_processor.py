@@ -1,10 +1,7 @@
 """Turns verified tokens into output: text, offsets, thoughts, log-probabilities."""
 
-from functools import partial
-
 from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
 from qstar_infer.step import SampledToken
-from qstar_infer.text.detokenizer import IncrementalDetokenizer
 from qstar_infer.text.stop_strings import StopStrings
 from qstar_infer.text.token_text import TokenText
 from qstar_infer.wavefront.lane import Lane
@@ -19,9 +16,8 @@ class OutputProcessor:
         self.seq = seq
         self._token_text = token_text
         self._show_thoughts = show_thoughts
-        self._detokenizer = IncrementalDetokenizer(
-            partial(token_text.decode, skip_special_tokens=params.skip_special_tokens),
-            seq.wavefront.token_ids,
+        self._detokenizer = token_text.detokenizer(
+            seq.wavefront.token_ids, skip_special_tokens=params.skip_special_tokens
         )
         self._num_characters = 0
         """Length of the text so far, including stop strings that are cut off."""

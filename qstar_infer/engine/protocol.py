@@ -27,7 +27,7 @@ class ModelInfo:
     max_thought_tokens: int
     """Most thought tokens a request may ask for; 0 for a model that cannot think."""
     is_trained: bool
-    """False if the thought parts are untrained, so that thoughts change nothing."""
+    """False if thoughts change nothing: the talk head is fresh, or there is none."""
     description: str
     """One sentence, for start-up messages and model cards."""
     created: int
@@ -91,6 +91,15 @@ class Engine(Protocol):
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
+        ...
+
+    def offsets(
+        self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
+    ) -> list[int]:
+        """Where each token begins in `text`, which was encoded to these ids, or in their text.
+
+        Takes long for long prompts: do not call it on an event loop.
+        """
         ...
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:

@@ -1,10 +1,12 @@
 """Name and one-sentence description of a model, for start-up lines and model cards."""
 
-from pathlib import PurePath
-
+from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
+from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.source_name import source_name
+from qstar_infer.model.thought_parts import TalkHead, ThoughtParts
 
 
 def describe(model: QuietStarModel) -> str:
@@ -17,17 +19,30 @@ def describe(model: QuietStarModel) -> str:
     length = model.config.num_thought_tokens
     tokens = "token" if length == 1 else "tokens"
     thinking = f"{head}, thinks {length} {tokens} before each token"
-    if model.config.training is None:
-        return (
-            f"{thinking}; thought parts freshly initialised, so thoughts do not change the text yet"
-        )
-    return f"{thinking}; thought parts trained"
+    return f"{thinking}; {_training(model.thought_parts, model.config)}"
+
+
+def changes_nothing(talk_head: TalkHead) -> bool:
+    """Whether the mixing weight is 0 everywhere, as that of a fresh talk head.
+
+    Read from the weights: a checkpoint may have been saved without notes about its training.
+    """
+    last = talk_head[-1]  # a sigmoid would make a half of 0
+    return isinstance(last, nn.Linear) and not any(bool(each.any()) for each in last.parameters())
+
+
+def _training(parts: ThoughtParts, config: QuietStarConfig) -> str:
+    if changes_nothing(parts.talk_head):
+        if config.training is None:
+            return "thought parts freshly initialised, so thoughts do not change the text yet"
+        return "its talk head is zero even after training, so thoughts do not change the text"
+    return "thought parts trained" + ("" if config.training else ", it is not noted how")
 
 
 def model_name(model: QuietStarModel) -> str:
-    """The last part of the source it was loaded from. The default name of a served model."""
-    name = PurePath(model.backbone.name_or_path or "").name
-    return name.removesuffix(".gguf") or str(model.backbone.config.model_type)
+    """The name of the source it was loaded from. The default name of a served model."""
+    name = source_name(str(model.backbone.name_or_path or ""))
+    return name or str(model.backbone.config.model_type)
 
 
 def _count(parameters: int) -> str:

@@ -3,22 +3,33 @@
 import torch
 from torch import Tensor, nn
 
+from qstar_infer.model.config import TalkHeadConfig
+
 
 class TalkHead(nn.Sequential):
     """Computes the mixing weight of a thought (paper, section 4.3).
 
-    `w = W4 relu(W2 relu(W0 [hidden_base ; hidden_thought] + b0) + b2)`: no sigmoid, not clamped.
-    Always computed in float32.
+    The paper's is `w = W4 relu(W2 relu(W0 [hidden_base ; hidden_thought] + b0) + b2)`: no sigmoid,
+    not clamped. Layer `i` of `config` is module `2 * i`. Always computed in float32.
+
+    Attributes:
+        config: its shape.
     """
 
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__(
-            nn.Linear(2 * hidden_size, hidden_size),
-            nn.ReLU(),
-            nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(),
-            nn.Linear(hidden_size, 1, bias=False),
-        )
+    def __init__(self, config: TalkHeadConfig) -> None:
+        modules: list[nn.Module] = []
+        for (rows, columns), has_bias in zip(config.layers, config.biases, strict=True):
+            modules += [nn.Linear(columns, rows, bias=has_bias), nn.ReLU()]
+        modules[-1:] = [nn.Sigmoid()] if config.sigmoid else []
+        super().__init__(*modules)
+        self.config = config
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The layer whose output is the mixing weight, or its logit."""
+        layer = self[2 * len(self.config.layers) - 2]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def mixing_weight(self, hidden_base: Tensor, hidden_thought: Tensor) -> Tensor:
         """The share of the thought.
@@ -40,7 +51,7 @@ class ConstantTalkHead(TalkHead):
     """A talk head with the same weight everywhere, for measurements."""
 
     def __init__(self, hidden_size: int, weight: float) -> None:
-        super().__init__(hidden_size)
+        super().__init__(TalkHeadConfig.standard(hidden_size))
         self._weight = weight
 
     def mixing_weight(self, hidden_base: Tensor, hidden_thought: Tensor) -> Tensor:
@@ -58,9 +69,15 @@ class ThoughtParts(nn.Module):
         start_thought, end_thought: `[hidden]`, fed unscaled in place of an embedding row.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, *, talk_head: TalkHeadConfig | None = None) -> None:
+        """Untrained parts.
+
+        Args:
+            hidden_size: the backbone's width.
+            talk_head: its shape; None: the paper's.
+        """
         super().__init__()
-        self.talk_head = TalkHead(hidden_size)
+        self.talk_head = TalkHead(talk_head or TalkHeadConfig.standard(hidden_size))
         self.start_thought = nn.Parameter(torch.zeros(hidden_size))
         self.end_thought = nn.Parameter(torch.zeros(hidden_size))
 
@@ -81,7 +98,5 @@ class ThoughtParts(nn.Module):
         with torch.no_grad():
             parts.start_thought.copy_(delimiter_embedding)
             parts.end_thought.copy_(delimiter_embedding)
-            last_layer = parts.talk_head[4]
-            assert isinstance(last_layer, nn.Linear)
-            last_layer.weight.zero_()
+            parts.talk_head.last_layer.weight.zero_()
         return parts

@@ -1,100 +1,94 @@
 """Turns tokens into text one by one, where a token may be only part of a character."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-Decode = Callable[[Sequence[int]], str]
-"""Text of token ids."""
-
-HALF_CHARACTER = "\ufffd"
-"""What a decoder emits for bytes that are no complete character."""
-_CHARACTER_TOKENS = 4
-"""Most tokens of one character: a character has at most 4 bytes, a token at least 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The text that one token adds."""
-
-    begin: int
-    """Where the token begins, in characters from the end of the text of the earlier pieces."""
-    text: str
-    """The characters that this token completes; empty while a character is incomplete."""
+from qstar_infer.text.utf8 import Piece, Utf8Stream
+from qstar_infer.text.vocabulary import Vocabulary
 
 
 class IncrementalDetokenizer:
     """Decodes a growing output and never emits half a character. The joined pieces are the text.
 
-    Text that ends in U+FFFD may be the first bytes of a character, so it is held back until the
-    next token. In a longer run of such tokens, only the last few can still become a character. All
-    tokens of one character have the offset of that character.
+    The text is the tokenizer's own decoding, with one exception: where bytes of byte fallback are
+    no character, complete characters beside them are kept, which `tokenizers` would drop.
     """
 
-    def __init__(self, decode: Decode, context: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        context: Sequence[int] = (),
+        *,
+        skip_special_tokens: bool,
+    ) -> None:
         """
         Args:
-            context: token ids before the output. Some tokenizers drop the space at the start of
-                a text, so the output must not be decoded as the start of one.
+            context: token ids before the output, which is decoded as their continuation: some
+                decoders drop the space at the start of a text, or put one between tokens. An
+                incomplete character at their end is not continued.
         """
-        self._decode = decode
-        self._token_ids = list(context[-_CHARACTER_TOKENS:])
-        if decode(self._token_ids).endswith(HALF_CHARACTER):
-            self._token_ids = []  # it could not be told apart from the output's own bytes
-        self._emitted = len(self._token_ids)
-        """Tokens `[0, emitted)` are context: their text has been emitted. They are kept because a
-        decoder without context would drop the space at the start of the next piece."""
+        self._vocabulary = vocabulary
+        self._skips = skip_special_tokens
+        self._bytes = Utf8Stream(vocabulary.replacement)
+        shown = next((each for each in reversed(context) if not self._is_hidden(each)), None)
+        self._before: tuple[int, ...] = ()
+        """The tokens that the next one's text may depend on; none at the start of a text. Else an
+        ordinary one, the last token with text, and the tokens without text after it."""
+        self._is_silent = False
+        """Whether the last token had no text: white space that the decoder drops at an end."""
+        if shown is not None:
+            self._go_on_after(shown)
 
     @property
     def waiting(self) -> str:
         """The text of the tokens at the end that do not yet complete a character."""
-        is_waiting = self._emitted < len(self._token_ids)
-        return self._text_of(len(self._token_ids)) if is_waiting else ""
+        return self._bytes.waiting
 
     def push(self, token_id: int) -> Piece:
         """Add the next token."""
-        is_first = self._emitted == len(self._token_ids) or not self.waiting
-        text = self._complete(token_id)
-        begin = 0 if is_first else self._begin(token_id, text + self.waiting)
-        return Piece(begin, text)
+        if self._is_hidden(token_id):
+            return Piece(0, "")
+        raw = self._raw(token_id)
+        if raw is None:
+            waiting = self._bytes.flush()
+            return Piece(len(waiting), waiting + self._text(token_id))
+        space = self._text(token_id).rstrip("\ufffd") if self._is_silent else ""
+        self._go_on_after(token_id)
+        piece = self._bytes.push(raw)
+        return Piece(len(space) + piece.begin, space + piece.text)
 
     def flush(self) -> str:
         """End the output and return the text that was held back."""
-        return self._emit(self._text_of(len(self._token_ids)), len(self._token_ids))
+        return self._bytes.flush()
 
-    def _complete(self, token_id: int) -> str:
-        """The text that this token completes."""
-        self._token_ids.append(token_id)
-        piece = self._text_of(len(self._token_ids))
-        if not piece.endswith(HALF_CHARACTER):
-            return self._emit(piece, len(self._token_ids))
-        if len(self._token_ids) - self._emitted <= 2 * _CHARACTER_TOKENS:
-            return ""
-        for end in range(len(self._token_ids) - _CHARACTER_TOKENS, len(self._token_ids)):
-            head = self._text_of(end)
-            if head + self._decode(self._token_ids[end:]) == piece:
-                return self._emit(head, end)
-        return ""
+    def _is_hidden(self, token_id: int) -> bool:
+        token = self._vocabulary.token(token_id)
+        return token.raw == b"" or (self._skips and token.is_special)
 
-    def _begin(self, token_id: int, new: str) -> int:
-        """Where a token begins in `new`, the text held back so far plus the text of this token.
+    def _raw(self, token_id: int) -> bytes | None:
+        return self._vocabulary.token(token_id).raw
 
-        Counted from the end, because the bytes before this token may not form a character.
-        """
-        alone = self._decode([token_id])
-        whole_characters = alone.lstrip(HALF_CHARACTER)
-        begins_inside_a_character = len(whole_characters) < len(alone)
-        return max(0, len(new) - len(whole_characters) - begins_inside_a_character)
+    def _text(self, token_id: int) -> str:
+        text = self._vocabulary.text_after(self._before, token_id)
+        if text:
+            self._go_on_after(token_id)
+        else:
+            self._before = (*self._before, token_id)
+            self._is_silent = True
+        return text
 
-    def _emit(self, piece: str, end: int) -> str:
-        """Return the text up to token `end`, and drop the tokens that are no longer needed."""
-        if not piece and self._decode(self._token_ids[: self._emitted]):
-            del self._token_ids[self._emitted : end]  # a special token, which the text omits
-            return piece
-        del self._token_ids[: self._emitted]
-        self._emitted = end - self._emitted
-        return piece
+    def _go_on_after(self, token_id: int) -> None:
+        self._is_silent = False
+        is_text = self._raw(token_id) is None
+        self._before = (*self._vocabulary.anchor, token_id) if is_text else self._vocabulary.anchor
 
-    def _text_of(self, end: int) -> str:
-        """The text that the tokens up to `end` add to the text already emitted."""
-        before = self._decode(self._token_ids[: self._emitted])
-        return self._decode(self._token_ids[:end])[len(before) :]
+
+def offsets_of(pieces: Sequence[Piece]) -> list[int]:
+    """Where each piece begins in the text of all; never decreasing."""
+    offsets: list[int] = []
+    length = newest = 0
+    for piece in pieces:
+        # Bytes that looked like one character may be several broken ones.
+        newest = max(newest, length + piece.begin)
+        offsets.append(newest)
+        length += len(piece.text)
+    return offsets

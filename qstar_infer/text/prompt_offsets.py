@@ -1,29 +1,54 @@
-"""Finds where each token of a prompt begins in the text that the client sent."""
+"""Finds where each token of a prompt begins in the text that the client sent.
 
+The text may differ from what the tokens decode to: a tokenizer may normalise characters and drop
+white space, and it adds tokens that are not in the text. Each character belongs to one token. What
+a tokenizer dropped belongs to the token after it, or to the last one at the end; a mark that it
+joined with the character before belongs to the token of that character.
+"""
+
+import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 
-from qstar_infer.text.detokenizer import Decode, IncrementalDetokenizer, Piece
+from qstar_infer.text.detokenizer import offsets_of
+from qstar_infer.text.utf8 import Piece
+
+Span = tuple[int, int]
+"""The characters of the text that a token was made from, `[start, end)`."""
 
 _MISSED_CHARACTERS = 4
 """Most characters of the original text for one normalised character (a letter with accents)."""
 
 
-def prompt_offsets(decode: Decode, text: str, token_ids: Sequence[int]) -> list[int]:
-    """The offset of each token in `text`, in characters; never decreasing.
-
-    The text may differ from what the tokens decode to: special tokens that the tokenizer adds are
-    not in it, a leading space may be missing, and a tokenizer may normalise characters. After a
-    piece that is not found, the search for the next one reaches a few characters further.
+def prompt_offsets(text: str, pieces: Sequence[Piece], spans: Sequence[Span] | None) -> list[int]:
+    """The offset of each token in `text`, in characters; from 0, never decreasing.
 
     Args:
-        decode: must keep special tokens.
+        pieces: the tokens as decoded.
+        spans: as the tokenizer gives them; None if it does not. Not used where the decoded tokens
+            are the text, because some tokenizers leave spaces out of them.
     """
-    detokenizer = IncrementalDetokenizer(decode)
-    return _align(text, [detokenizer.push(token_id) for token_id in token_ids])
+    decoded = "".join(piece.text for piece in pieces)
+    if decoded in (text, f" {text}"):  # many tokenizers put a space before a text
+        num_extra = len(decoded) - len(text)
+        return [max(0, offset - num_extra) for offset in offsets_of(pieces)]
+    return _aligned(text, pieces) if spans is None else _cut_at(text, spans)
 
 
-def _align(text: str, pieces: Sequence[Piece]) -> list[int]:
+def _cut_at(text: str, spans: Sequence[Span]) -> list[int]:
+    offsets: list[int] = []
+    newest = reached = 0
+    for start, end in spans:
+        while offsets and reached < start and unicodedata.category(text[reached])[0] not in "ZC":
+            reached += 1  # a mark that was joined with the character before it
+        newest = max(newest, min(start, reached))
+        offsets.append(newest)
+        reached = max(reached, end)
+    return offsets
+
+
+def _aligned(text: str, pieces: Sequence[Piece]) -> list[int]:
+    """Search for each piece. After one that is not found, the search reaches further."""
     offsets: list[int] = []
     begins: list[int] = []
     position = num_missed = 0
@@ -37,7 +62,7 @@ def _align(text: str, pieces: Sequence[Piece]) -> list[int]:
         position = start + length
         num_missed = 0 if length else num_missed + len(piece.text)
     offsets += [position + begin for begin in begins]
-    return list(accumulate(offsets, max))
+    return list(accumulate((min(offset, len(text)) for offset in offsets), max))
 
 
 def _find(text: str, piece: str, position: int, reach: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ The rows at depth n and n + 1 share a pass, because each layer writes keys befor
 from dataclasses import dataclass, field
 
 from qstar_infer.kv_cache.block_manager import BlockTable
-from qstar_infer.step import SampledToken
+from qstar_infer.step import Fault, SampledToken
 
 
 def num_lane_slots(num_thought_tokens: int) -> int:
@@ -42,6 +42,8 @@ class Lane:
     """The token after the anchor; None until it is decided."""
     is_draft_fed: bool = False
     """Whether the draft after the anchor was fed before this lane decided."""
+    fault: Fault | None = None
+    """Set if a number that the thought depends on is not finite."""
 
     @property
     def is_at_end(self) -> bool:

@@ -1,14 +1,18 @@
 """Applies a step's result to one sequence's lanes and drafts."""
 
 import math
+from collections.abc import Iterable
 
 from qstar_infer.step import SampledToken, StepResult
 from qstar_infer.wavefront.lane import Lane
-from qstar_infer.wavefront.rows import SequenceStep
+from qstar_infer.wavefront.rows import SequenceStep, owners_of_rows
 
 
 def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
     """Append thought tokens and decisions to the lanes, and the new draft to the frontier.
+
+    A decision that depends on a number that is not finite has a `fault`. It matters only when it
+    is verified: a dropped draft has no effect on the output, whatever the model computed for it.
 
     Args:
         result: this sequence's share, from `split_result`.
@@ -17,6 +21,8 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
         The lanes that have decided, so that their blocks and slots can be released.
     """
     seq = step.seq
+    if result.broken_rows:
+        _mark_broken(step, result.broken_rows)
     for lane, token_id in zip(step.thinking, result.thought_token_ids, strict=True):
         lane.thought.append(token_id)
     decided = []
@@ -25,12 +31,34 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
             seq.wavefront.add_draft(lane.anchor, token.token_id)
         if lane.table is None or _is_confident(token, seq.params.think_threshold):
             lane.thought.clear()
-            lane.decision = token
-            decided.append(lane)
+            lane.fault = None  # of a thought that does not count
+            decided.append(_decide(step, lane, token))
+        else:
+            lane.fault = lane.fault or token.fault
     for lane, token in zip(step.ending, result.target_tokens, strict=True):
-        lane.decision = token
-        decided.append(lane)
+        decided.append(_decide(step, lane, token))
     return decided
+
+
+def _decide(step: SequenceStep, lane: Lane, token: SampledToken) -> Lane:
+    """Give a lane its decision; the lane's faults, and those of its prefix, are the token's."""
+    if step.seq.wavefront.is_broken(lane.anchor):
+        lane.fault = "model"
+    token.fault = lane.fault or token.fault
+    lane.decision = token
+    return lane
+
+
+def _mark_broken(step: SequenceStep, broken_rows: Iterable[int]) -> None:
+    """Mark the lanes and tokens whose rows are broken."""
+    broken = set(broken_rows)
+    for row, owner in enumerate(owners_of_rows(step)):
+        if row not in broken:
+            continue
+        if isinstance(owner, Lane):
+            owner.fault = "model"
+        else:
+            step.seq.wavefront.mark_broken(owner)
 
 
 def _is_confident(token: SampledToken, threshold: float | None) -> bool:

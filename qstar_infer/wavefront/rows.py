@@ -50,19 +50,37 @@ def build_plan(steps: Iterable[SequenceStep], *, block_size: int) -> StepPlan:
 
 
 def split_result(plan: StepPlan, result: StepResult) -> Iterator[tuple[SequenceStep, StepResult]]:
-    """Split a step's result by sequence: an entry for each of its lanes that open, think or end."""
+    """Split a step's result by sequence: an entry for each of its lanes that open, think or end.
+
+    The broken rows of a share count from the sequence's first row.
+    """
+    first = 0
     base = iter(result.base_tokens)
     thoughts = iter(result.thought_token_ids)
     targets = iter(result.target_tokens)
     for step in plan.sequences:
+        last = first + step.num_rows  # before the caller records the step
         yield (
             step,
             StepResult(
                 base_tokens=[next(base) for _ in step.opening],
                 thought_token_ids=[next(thoughts) for _ in step.thinking],
                 target_tokens=[next(targets) for _ in step.ending],
+                broken_rows=[row - first for row in result.broken_rows if first <= row < last],
             ),
         )
+        first = last
+
+
+def owners_of_rows(step: SequenceStep) -> Iterator[Lane | int]:
+    """For each row of a step that is not recorded yet: its lane, or the index of its token."""
+    for lane in step.advancing:
+        yield from [lane] * lane.num_next_rows
+    for index in step.fed:
+        yield index
+        lane_here = step.opening.get(index)
+        if lane_here is not None and lane_here.table is not None:
+            yield lane_here
 
 
 def _shape(step: SequenceStep) -> tuple[int, int]:

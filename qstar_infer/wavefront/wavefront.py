@@ -38,6 +38,8 @@ class Wavefront:
         self.drafts: deque[int] = deque()
         self.lanes: deque[Lane] = deque()
         self.num_computed = 0
+        self._first_broken: int | None = None
+        """Index of the first computed token whose keys or values are not finite."""
 
     @property
     def num_verified(self) -> int:
@@ -75,6 +77,15 @@ class Wavefront:
             self.lanes[index].is_draft_fed = True
         return self.num_drafts_fed - num_fed_before
 
+    def mark_broken(self, index: int) -> None:
+        """Note that the keys or values of a computed token are not finite."""
+        if not self.is_broken(index):
+            self._first_broken = index
+
+    def is_broken(self, anchor: int) -> bool:
+        """Whether this token attends to a broken one, or is one."""
+        return self._first_broken is not None and self._first_broken <= anchor
+
     def add_draft(self, anchor: int, token_id: int) -> None:
         """Append the draft that follows an anchor, which must be the newest token."""
         assert anchor == self.num_known - 1, "a draft must follow the newest token"
@@ -104,7 +115,7 @@ class Wavefront:
             The lanes that were dropped.
         """
         dropped = self._roll_back()
-        self.num_computed = 0
+        self._forget_from(0)
         return dropped
 
     def _roll_back(self) -> list[Lane]:
@@ -112,5 +123,11 @@ class Wavefront:
         dropped = list(self.lanes)
         self.lanes.clear()
         self.drafts.clear()
-        self.num_computed = min(self.num_computed, self.num_verified)
+        self._forget_from(self.num_verified)
         return dropped
+
+    def _forget_from(self, index: int) -> None:
+        """Forget the keys and values of the tokens from this index on."""
+        self.num_computed = min(self.num_computed, index)
+        if self._first_broken is not None and self._first_broken >= self.num_computed:
+            self._first_broken = None

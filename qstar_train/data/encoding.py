@@ -34,11 +34,12 @@ class PlainEncoder:
 
     Args:
         tokenizer: one of the `tokenizers` library ("fast").
-        excluded_ids: ids that text must not encode to: the thought delimiters. Their names are
-            encoded as plain text even if the tokenizer does not mark them as special.
+        excluded_ids: ids that text must not encode to: the thought delimiters, and tokens without
+            an embedding. Their names are encoded as plain text even if the tokenizer does not mark
+            them as special.
 
     Raises:
-        ConfigError: the tokenizer is not a fast one.
+        ConfigError: the tokenizer is not a fast one, or its end of sequence is excluded.
     """
 
     def __init__(
@@ -58,6 +59,12 @@ class PlainEncoder:
         self._can_cut = state["model"]["type"] != "Unigram" or state["pre_tokenizer"] is not None
         self._excluded_ids = np.array(sorted(set(excluded_ids)), dtype=np.int32)
         eos = tokenizer.eos_token_id
+        if eos in excluded_ids:
+            raise ConfigError(
+                f"every document ends in {tokenizer.eos_token!r} (token {eos}), which the model "
+                "has no embedding for, or which is a thought delimiter. Use the tokenizer that the "
+                "model was trained with."
+            )
         self._end: list[int] = [] if eos is None else [int(eos)]
         key = json.dumps([text, self._end, self._excluded_ids.tolist()])
         self.fingerprint = hashlib.sha256(key.encode()).hexdigest()

@@ -23,6 +23,7 @@ from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
+from qstar_train.data.text_files import BYTE_ORDER_MARK, check_encoding
 
 BUILDERS = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parquet"}
 """From a file's suffix to the builder of `datasets` that reads it."""
@@ -72,11 +73,19 @@ def _load(source: SourceConfig) -> Any:
                 **arguments, split=source.split, streaming=source.streaming
             )
             _check_text(dataset, source)
-            return dataset.select_columns([source.text_field])
+            dataset = dataset.select_columns([source.text_field])
+            # `datasets` drops the mark from JSON. From text it does so for some files only.
+            is_text = bool(files) and arguments["path"] == "text"
+            return dataset.map(_without_mark) if is_text else dataset
         except DatasetGenerationError:
             if not is_divisible:
                 raise
     return _one_by_one(source, files)
+
+
+def _without_mark(row: dict[str, str]) -> dict[str, str]:
+    """A document that is a whole file, without the byte order mark at its start."""
+    return {name: text.removeprefix(BYTE_ORDER_MARK) for name, text in row.items()}
 
 
 def _one_by_one(source: SourceConfig, files: list[Path]) -> Any:
@@ -191,6 +200,9 @@ def _arguments(source: SourceConfig) -> dict[str, Any]:
         files = [file for file in files if parquet.read_metadata(file).num_rows]
         if not files:
             raise _empty(source)
+    else:
+        for file in files:
+            check_encoding(file)
     names = [glob.escape(str(file)) for file in files]  # it takes names as patterns
     return {"path": builder, "data_files": {"train": names}} | whole
 

@@ -47,7 +47,8 @@ class WindowStream:
             as plain text.
         window: tokens in a window, at least 1.
         seed: at least 0.
-        excluded_ids: ids that must not occur: the thought delimiters.
+        excluded_ids: ids that must not occur: the thought delimiters, and tokens without an
+            embedding.
 
     Raises:
         ConfigError: a source cannot be read, contains an excluded id, or has fewer tokens than one

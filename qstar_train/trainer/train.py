@@ -9,6 +9,7 @@ from accelerate.utils import parse_flag_from_env
 
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.token_rows import tokens_without_row
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
 from qstar_train.trainer.export import export_checkpoint
@@ -83,7 +84,10 @@ def _quiet_star(
                     model.tokenizer,
                     window=config.data.window,
                     seed=config.seed,
-                    excluded_ids=model.delimiter_ids,
+                    excluded_ids=(
+                        *model.delimiter_ids,
+                        *tokens_without_row(model.tokenizer, model.vocab_size),
+                    ),
                 )
     teacher = teacher_of(config, model)
     return QuietStar(config, model, teacher=teacher, stream=stream, plan=plan)

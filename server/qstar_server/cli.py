@@ -29,6 +29,14 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="TCP port.", show_default="QSTAR_PORT or 8000")
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Web page that may use the API from a browser, such as http://localhost:3000; "
+            "* is all. Can be given several times.",
+            show_default="QSTAR_ALLOW_ORIGINS or none",
+        ),
+    ] = None,
     allow_thoughts: Annotated[
         bool | None,
         typer.Option(
@@ -40,7 +48,14 @@ def serve(
     """Serve a model over an OpenAI-style HTTP API."""
     del model  # part of engine_args
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    config = _server_config({"host": host, "port": port, "allow_thoughts": allow_thoughts})
+    config = _server_config(
+        {
+            "host": host,
+            "port": port,
+            "allow_origins": allow_origin,
+            "allow_thoughts": allow_thoughts,
+        }
+    )
 
     def load() -> Engine:
         # Not at the top: it imports torch, and `qstar serve --help` must not wait for that.
@@ -51,7 +66,7 @@ def serve(
     _exit_on_failure(run_server(load, config, announce=typer.echo))
 
 
-def _server_config(given: dict[str, str | int | None]) -> ServerConfig:
+def _server_config(given: dict[str, object]) -> ServerConfig:
     try:
         return ServerConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

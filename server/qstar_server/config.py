@@ -1,7 +1,11 @@
 """Settings of the HTTP server, from `QSTAR_*` environment variables or `qstar serve` options."""
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from qstar_server.origins import parse_origins
 
 
 class ServerConfig(BaseSettings):
@@ -20,6 +24,9 @@ class ServerConfig(BaseSettings):
     authentication in front."""
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port; 0 lets the system choose a free one."""
+    allow_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Web pages that may use the API from a browser, as `https://host:port`; `*` is all of them.
+    In the environment separated by commas."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
     max_prompts: int = Field(default=128, ge=1)
@@ -36,3 +43,13 @@ class ServerConfig(BaseSettings):
     """Time for open requests to finish after SIGTERM; then the engine is closed."""
     shutdown_grace_s: float = Field(default=5.0, ge=0)
     """Time after that for the last bytes to reach the clients."""
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("allow_origins", mode="before")
+    @classmethod
+    def _parsed_origins(cls, value: Any) -> Any:
+        return parse_origins([value] if isinstance(value, str) else value)

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from qstar_infer.errors import (
     EngineClosedError,
     EngineDeadError,
+    NotFiniteError,
     QStarError,
     QueueFullError,
     RequestError,
@@ -130,6 +131,11 @@ def to_api_error(error: Exception) -> ApiError:
     if isinstance(error, ValidationError | RequestValidationError):
         message, param = describe_validation_error(error)
         return ApiError(400, message, param=param)
+    if isinstance(error, NotFiniteError):  # the engine has logged it
+        headers = dict(NO_RETRY)  # the same request fails again
+        return ApiError(
+            500, str(error), type="server_error", code="numbers_not_finite", headers=headers
+        )
     return ApiError(
         500,
         "The server had an internal error. Its log has the details.",
@@ -144,7 +150,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def respond(_: Request, error: Exception) -> Response:
         api_error = to_api_error(error)
-        if api_error.status == 500:
+        if api_error.code == "internal_error":
             logger.error("internal error", exc_info=error)
         return api_error.response()
 
@@ -160,6 +166,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     messages = {404: f"There is nothing at {where}.", 405: f"{where}: the method is not allowed."}
     message = messages.get(error.status_code, str(error.detail))
     headers: dict[str, Any] = dict(error.headers) if error.headers is not None else {}
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
     return ApiError(error.status_code, message, headers=headers).response()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import math
 import signal
@@ -41,8 +42,26 @@ def run_server(
 
 
 def ready_line(model: ModelInfo, *, host: str, port: int) -> str:
-    """The line that says that the server is ready."""
-    return f"Serving {model.name} at http://{host}:{port}/v1 - {model.description}."
+    """The line that says that the server is ready, with a URL that can be opened."""
+    url = f"http://{url_host(host)}:{port}/v1"
+    return f"Serving {model.name} at {url} - {model.description}."
+
+
+def url_host(host: str) -> str:
+    """How a URL names the address that a server listens on.
+
+    IPv6 addresses have brackets. A server that listens on all addresses of this machine is reached
+    at the loopback address.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    if address.version == 4:
+        return str(address)
+    return f"[{str(address).replace('%', '%25')}]"  # RFC 6874: the zone's percent sign
 
 
 class DrainingServer(uvicorn.Server):
@@ -92,8 +111,11 @@ class DrainingServer(uvicorn.Server):
         if engine is not None and not self._is_ready:
             self._is_ready = True
             # The socket's own port: for port 0 the system has chosen one.
-            port = self.servers[0].sockets[0].getsockname()[1]
-            self._announce(ready_line(engine.model, host=self.config.host, port=port))
+            address, port = self.servers[0].sockets[0].getsockname()[:2]
+            # An empty host, and the short forms of addresses, are known to the socket only.
+            is_name = self.config.host.strip("0123456789.") != ""
+            host = self.config.host if is_name else address
+            self._announce(ready_line(engine.model, host=host, port=port))
         if await super().on_tick(counter):
             return True
         self._has_lost_engine = self._slot.has_died

@@ -1,4 +1,4 @@
-"""ASGI middleware: request ids, and a response to unexpected exceptions."""
+"""ASGI middleware: request ids, HEAD, and a response to unexpected exceptions."""
 
 import logging
 import uuid
@@ -35,6 +35,26 @@ class RequestIdMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class HeadMiddleware:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        await self._app(dict(scope) | {"method": "GET"}, receive, send_without_body)
 
 
 class ErrorBoundaryMiddleware:

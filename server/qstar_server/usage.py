@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from qstar_infer.outputs import RequestOutput
 
@@ -28,17 +28,25 @@ class TokenCounts:
 class CompletionTokensDetails(BaseModel):
     """Tokens that were generated in addition to the visible ones."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     reasoning_tokens: int
-    """Thought tokens. Not part of `completion_tokens`: `max_tokens` does not limit them."""
+    """Thought tokens, without the two delimiters. Not part of `completion_tokens`, which they may
+    exceed, nor of `total_tokens`: `max_tokens` does not limit them."""
 
 
 class Usage(BaseModel):
     """OpenAI's usage object."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     prompt_tokens: int
+    """Each prompt counts once, however many completions it has."""
     completion_tokens: int
-    """Visible tokens, including those of `best_of` candidates that are not returned."""
+    """Visible tokens, which `max_tokens` limits, including those of `best_of` candidates that are
+    not returned."""
     total_tokens: int
+    """`prompt_tokens` plus `completion_tokens`."""
     completion_tokens_details: CompletionTokensDetails
 
     @classmethod

@@ -52,20 +52,6 @@ def test_config_is_rejected_with_a_reason(
         check_supported_config(config)
 
 
-def test_longrope_in_a_checkpoint(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
-    directory = make_plain()
-    rope = {
-        **_ROPE,
-        "rope_type": "longrope",
-        "short_factor": [1.0] * 4,
-        "long_factor": [2.0] * 4,
-        "original_max_position_embeddings": 128,
-    }
-    edit_json(directory / "config.json", rope_parameters=rope)
-    with pytest.raises(CheckpointError, match="rope type 'longrope'.*current length"):
-        load_model(directory)
-
-
 def test_output_embedding_with_a_bias(toy_backbone: Callable[..., PreTrainedModel]) -> None:
     backbone = toy_backbone()
     backbone.lm_head = nn.Linear(32, 512)

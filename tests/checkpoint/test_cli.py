@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.cli.init import init
 from qstar_infer.cli.main import main
 from qstar_infer.errors import QStarError
+
+from .layouts.makers.lightning import make_base, make_lightning
 
 ToyMaker = Callable[..., Path]
 Runner = Callable[..., tuple[int, str]]
@@ -52,6 +56,32 @@ def test_convert_with_options(run: Runner, golden: Path, tmp_path: Path) -> None
     assert str(model.backbone.dtype) == "torch.bfloat16"
     parts = model.thinking_parts
     assert parts.start_thought.equal(parts.end_thought)
+
+
+def test_convert_lightning(
+    run: Runner, plain_tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    model = make_base(tmp_path / "base", plain_tokenizer)
+    torch.save(make_lightning(model, thought_length=8), tmp_path / "x.ckpt")
+    code, text = run("convert", tmp_path / "x.ckpt", tmp_path / "dst", "--base", tmp_path / "base")
+    assert code == 0
+    assert "note: num_thought_tokens = 8 is hyper_parameters.config.thought_length" in text
+    assert "thinks 8 tokens before each token" in text
+    assert load_model(tmp_path / "dst").num_thought_tokens == 8
+
+
+def test_convert_lightning_without_base(run: Runner, tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
+    code, text = run("convert", tmp_path / "x.ckpt", tmp_path / "dst")
+    assert code == 2
+    assert "qstar convert FILE.ckpt DST --base BASE" in text
+
+
+def test_literal_vectors_of_a_lightning_file(run: Runner, tmp_path: Path) -> None:
+    options = ("--base", tmp_path, "--literal")
+    code, text = run("convert", tmp_path / "x.ckpt", tmp_path / "dst", *options)
+    assert code == 2
+    assert "Leave one of them out" in text
 
 
 def test_init(run: Runner, make_plain: ToyMaker, tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """`init_model` adds fresh thought parts; `describe` describes a model in a sentence."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel
 
+from qstar_eval.checkpoints import ModelFacts
+from qstar_infer import LLM
 from qstar_infer.checkpoint import describe, init_model, load_model, save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.thought_parts import ThoughtParts
 
 ToyMaker = Callable[..., Path]
 
@@ -86,7 +90,7 @@ def test_descriptions_of_fresh_trained_and_plain_models(
     )
     config = dataclasses.replace(fresh.config, training={"steps": 1}, num_thought_tokens=1)
     trained = QuietStarModel(
-        fresh.backbone, fresh.tokenizer, thought_parts=fresh.thought_parts, config=config
+        fresh.backbone, fresh.tokenizer, thought_parts=moved(fresh), config=config
     )
     assert describe(trained).endswith("thinks 1 token before each token; thought parts trained")
     save_model(trained, tmp_path / "saved")
@@ -95,10 +99,42 @@ def test_descriptions_of_fresh_trained_and_plain_models(
     assert describe(plain).endswith("without thought parts; it cannot think")
 
 
-def test_tokenizer_that_drops_the_dashes(
-    make_plain: ToyMaker, plain_tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory = make_plain()
-    monkeypatch.setattr(type(plain_tokenizer), "__call__", lambda *_, **__: {"input_ids": []})
-    with pytest.raises(CheckpointError, match="encodes '---' to no token"):
-        init_model(directory)
+def moved(model: QuietStarModel) -> ThoughtParts:
+    """The model's thought parts after a step of training."""
+    parts = copy.deepcopy(model.thinking_parts)
+    with torch.no_grad():
+        parts.talk_head.get_parameter("4.weight")[0, -1] = -0.1
+    return parts
+
+
+def test_whether_parts_are_fresh_is_read_from_the_weights(native: Path, tmp_path: Path) -> None:
+    """A checkpoint without notes about its training was called fresh, whatever it computed."""
+    fresh = load_model(native, device="cpu")
+    assert fresh.config is not None
+    assert fresh.config.training is None
+    trained = QuietStarModel(
+        fresh.backbone, fresh.tokenizer, thought_parts=moved(fresh), config=fresh.config
+    )
+    save_model(trained, tmp_path / "trained")
+    loaded = load_model(tmp_path / "trained", device="cpu")
+    input_ids = torch.tensor([[5, 6, 7, 8]])
+    assert not torch.any(fresh.think(input_ids).mixing_weight)
+    assert torch.any(loaded.think(input_ids).mixing_weight)
+    for model, is_trained in ((fresh, False), (loaded, True)):
+        assert ("freshly initialised" in describe(model)) == (not is_trained)
+        assert ModelFacts.of(model).description == describe(model)
+        llm = LLM(model=model)
+        assert llm.model_info.is_trained == is_trained
+        assert llm.model_info.description == describe(model)
+        llm.close()
+    assert describe(loaded).endswith("thought parts trained, it is not noted how")
+
+
+def test_parts_that_training_left_at_zero_do_not_pass_for_trained(native: Path) -> None:
+    model = load_model(native, device="cpu")
+    assert model.config is not None
+    noted = dataclasses.replace(model.config, training={"steps": 1})
+    model = QuietStarModel(
+        model.backbone, model.tokenizer, thought_parts=model.thought_parts, config=noted
+    )
+    assert describe(model).endswith("zero even after training, so thoughts do not change the text")

@@ -22,7 +22,7 @@ TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
     ("change", "message"),
     [
         ({"format_version": ...}, "has no format_version"),
-        ({"format_version": 2}, "format_version 2, and this program reads only 1"),
+        ({"format_version": 3}, "format_version 3, and this program reads only 1 and 2"),
         ({"format_version": "1"}, "format_version '1'"),
         ({"format_version": True}, "format_version True"),
         ({"colour": "red", "num_thougt_tokens": 3}, "unknown fields: colour, num_thougt_tokens"),

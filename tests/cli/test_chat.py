@@ -46,6 +46,12 @@ def test_checkpoints_sampling_defaults_are_used_for_missing_options(fake_llm: An
     assert (fake_llm.params.temperature, fake_llm.params.top_k) == (0.3, 9)
 
 
+def test_a_byte_order_mark_of_a_piped_file_is_no_text(fake_llm: Any) -> None:
+    runner.invoke(app, ["chat"], input="\ufeffa\n\ufeffb\n".encode())
+    asked = [each["content"] for each in fake_llm.tokenizer.messages if each["role"] == "user"]
+    assert asked == ["a", "\ufeffb"]
+
+
 @pytest.mark.usefixtures("fake_llm")
 def test_thoughts_toggle() -> None:
     result = runner.invoke(app, ["chat"], input="a\n/thoughts\nb\n")

@@ -50,6 +50,11 @@ def test_prompt_comes_from_a_pipe(fake_llm: Any) -> None:
     assert fake_llm.prompt == "Where?"
 
 
+def test_a_byte_order_mark_of_a_piped_file_is_no_text(fake_llm: Any) -> None:
+    runner.invoke(app, ["generate"], input="\ufeffWhere \ufeff?\n".encode())
+    assert fake_llm.prompt == "Where \ufeff?"
+
+
 @pytest.mark.usefixtures("fake_llm")
 def test_empty_pipe_is_an_error() -> None:
     result = runner.invoke(app, ["generate"], input="")

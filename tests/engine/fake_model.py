@@ -56,6 +56,8 @@ class Expected:
     token_ids: list[int] = field(default_factory=list)
     thoughts: list[Tokens] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    is_faulty: bool = False
+    """Ended by a decision or score that a broken token affects."""
 
 
 def by_definition(
@@ -66,15 +68,26 @@ def by_definition(
     max_tokens: int,
     stop_ids: frozenset[int] = frozenset(),
     scores_prompt: bool = False,
+    broken_ids: frozenset[int] = frozenset(),
 ) -> Expected:
-    """Compute the expected output without drafts, one token after the other."""
+    """Compute the expected output without drafts, one token after the other.
+
+    Args:
+        broken_ids: tokens whose keys and values are not finite.
+    """
     text = tuple(prompt)
     expected = Expected()
     for end in range(1, len(text) if scores_prompt else 0):
         thought = think(text[:end], num_thought_tokens, seed)
+        if broken_ids & {*text[:end], *thought}:
+            expected.is_faulty = True
+            return expected
         expected.scores.append(score(text[:end], thought, text[end]).logprob)
     while len(expected.token_ids) < max_tokens:
         thought = think(text, num_thought_tokens, seed)
+        if broken_ids & {*text, *thought}:
+            expected.is_faulty = True
+            break
         decision = target(text, thought, seed) if thought else draft(text, seed)
         expected.token_ids.append(decision.token_id)
         expected.thoughts.append(thought)
@@ -94,7 +107,8 @@ def think(text: Tokens, num_thought_tokens: int, seed: int) -> Tokens:
 class FakeModel:
     """Runs steps on a memory of slots."""
 
-    def __init__(self) -> None:
+    def __init__(self, broken_ids: frozenset[int] = frozenset()) -> None:
+        self._broken_ids = broken_ids
         self._memory: dict[int, tuple[int, int]] = {}
         """Token and position in each slot."""
         self._buffers: dict[int, Tokens] = {}
@@ -116,6 +130,9 @@ class FakeModel:
             base_tokens=base_tokens,
             thought_token_ids=thoughts,
             target_tokens=[self._target(pick, *seen[pick.row]) for pick in batch.target_picks],
+            broken_rows=[
+                row for row, token_id in enumerate(batch.token_ids) if token_id in self._broken_ids
+            ],
         )
 
     def _base(self, pick: VisiblePick, text: Tokens, lane: Tokens) -> SampledToken:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.scheduler import Scheduler
@@ -41,7 +42,7 @@ def make_sequence(
     )
 
 
-def definition_of(seq: Sequence) -> Expected:
+def definition_of(seq: Sequence, broken_ids: frozenset[int] = frozenset()) -> Expected:
     """The expected output of a sequence that has no sampling parameters."""
     return by_definition(
         seq.wavefront.token_ids[: seq.num_prompt_tokens],
@@ -50,6 +51,7 @@ def definition_of(seq: Sequence) -> Expected:
         max_tokens=seq.max_tokens,
         stop_ids=seq.end_token_ids,
         scores_prompt=seq.scoring is not None,
+        broken_ids=broken_ids,
     )
 
 
@@ -60,13 +62,15 @@ class Driver:
     config: EngineConfig
     num_blocks: int = 100
     speculation_rows: int = 64
+    broken_ids: frozenset[int] = frozenset()
+    """Tokens whose keys and values are not finite."""
     got: dict[Sequence, Expected] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(
             self.config, num_blocks=self.num_blocks, speculation_rows=self.speculation_rows
         )
-        self.model = FakeModel()
+        self.model = FakeModel(self.broken_ids)
 
     def add(self, *sequences: Sequence) -> None:
         for seq in sequences:
@@ -100,13 +104,23 @@ class Driver:
         got = self.got[seq]
         if seq.scoring is not None:
             self.scheduler.release_lanes(seq.scoring.settle())
-            got.scores = [token.logprob for token in seq.scoring.scores]
+            scores = list(takewhile(lambda token: token.fault is None, seq.scoring.scores))
+            got.scores = [token.logprob for token in scores]
+            if len(scores) < len(seq.scoring.scores):
+                self._fail(seq)
         while seq.is_prompt_scored and seq.status is SequenceStatus.RUNNING:
             verified = self.scheduler.verify_next(seq)
             if verified is None:
+                return
+            if verified.decision.fault is not None:
+                self._fail(seq)
                 return
             got.token_ids.append(verified.decision.token_id)
             got.thoughts.append(tuple(verified.lane.thought))
             is_end = verified.decision.token_id in seq.end_token_ids
             if is_end or seq.num_output_tokens >= seq.max_tokens:
                 self.scheduler.finish(seq)
+
+    def _fail(self, seq: Sequence) -> None:
+        self.got[seq].is_faulty = True
+        self.scheduler.finish(seq)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from qstar_infer import LLM, EngineDeadError, RequestFailedError, RequestOutput, SamplingParams
+from qstar_infer import LLM, EngineDeadError, RequestFailedError, RequestOutput
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.async_engine import MAX_FAILED_STEPS, AsyncEngine
-from qstar_infer.engine.failure import RequestFailure, request_failed
+from qstar_infer.engine.failure import request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.model_runner import ModelRunner
 from qstar_infer.engine.output_processor import OutputProcessor
@@ -22,21 +22,12 @@ from qstar_infer.wavefront.rows import StepPlan
 from qstar_infer.wavefront.sequence import Sequence
 
 from ..parity.toy import make_toy
+from .run_requests import Texts, request, run_requests
 
-Texts = dict[tuple[str, int], list[int]]
 News = queue.Queue[RequestOutput | Exception]
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory.")
 DEVICE_LOST = torch.AcceleratorError("CUDA error: device-side assert triggered")
-
-
-def request(name: str, length: int = 3, **fields: object) -> EngineRequest:
-    settings: dict[str, Any] = {"max_tokens": 5, "seed": length, "ignore_eos": True, **fields}
-    return EngineRequest(
-        request_id=name,
-        prompt_token_ids=list(range(1, length + 1)),
-        params=SamplingParams(**settings),
-    )
 
 
 class FailingPasses:
@@ -83,21 +74,8 @@ def thread() -> Iterator[AsyncEngine]:
 
 def run(requests: Iterable[EngineRequest], **config: Any) -> tuple[Texts, set[str]]:
     """The tokens of the requests that finished, and the names of those that failed."""
-    engine = LLMEngine(make_toy().model, EngineConfig(**config))
-    for one in requests:
-        engine.add_request(engine.admission.admit(one))
-    texts: Texts = {}
-    failed: list[str] = []
-    while engine.has_work:
-        for news in engine.step():
-            if isinstance(news, RequestFailure):
-                failed.append(news.request_id)
-                continue
-            for output in news.outputs:
-                texts.setdefault((news.request_id, output.index), []).extend(output.token_ids)
-    engine.check_idle()
-    assert len(set(failed)) == len(failed), "a request failed twice"
-    return {key: text for key, text in texts.items() if key[0] not in failed}, set(failed)
+    outcome = run_requests(make_toy().model, requests, **config)
+    return outcome.finished, set(outcome.errors)
 
 
 def submit(thread: AsyncEngine, names: str) -> dict[str, News]:

@@ -10,7 +10,7 @@ import torch
 
 from qstar_infer import LLM, ContextLengthError, RequestError, SamplingParams
 from qstar_infer.config import Speculation
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import ConfigError, NotFiniteError
 
 from ..parity.toy import END_ID, EOS, START_ID, make_toy
 
@@ -249,7 +249,8 @@ def test_nan_of_one_request_does_not_reach_later_users_of_its_blocks() -> None:
     with torch.no_grad():
         row = embeddings.weight[99].clone()
         embeddings.weight[99] = float("nan")
-        llm.generate([[99] * 30], greedy(max_tokens=2))
+        with pytest.raises(NotFiniteError):
+            llm.generate([[99] * 30], greedy(max_tokens=2))
         embeddings.weight[99] = row
     assert llm.generate([PROMPT], greedy())[0].outputs[0].token_ids == before
 

@@ -24,8 +24,6 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.ranking",
     "qstar_infer.sampling_defaults",
     "qstar_infer.sampling_params",
-    "qstar_infer.text.detokenizer",
-    "qstar_infer.text.prompt_offsets",
 }
 SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.cli.engine_options",
@@ -44,6 +42,7 @@ EVAL_MAY_IMPORT = {
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 PLAIN_DATA = {
     "config",
+    "context_length",
     "engine.protocol",
     "engine_args",
     "errors",
@@ -82,6 +81,7 @@ TORCH_FREE = {
     "qstar_infer.kv_cache.block_manager",
     "qstar_infer.kv_cache.layer_shape",
     "qstar_infer.model.config",
+    "qstar_infer.model.source_name",
     *(f"qstar_infer.{name}" for name in PLAIN_DATA),
 }
 """Besides all of `text/`, `wavefront/` and `cli/`."""

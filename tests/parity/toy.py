@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from qstar_infer.model.config import QuietStarConfig
+from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
 
@@ -56,6 +56,7 @@ def make_toy(
     num_thought_tokens: int = 3,
     seed: int = 0,
     ties_embeddings: bool = False,
+    talk_head: TalkHeadConfig | None = None,
 ) -> Toy:
     """A two-layer model whose mixing weights are far from 0, so that thoughts have an effect."""
     config = AutoConfig.for_model(
@@ -76,7 +77,7 @@ def make_toy(
     )
     torch.manual_seed(seed)
     stock = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
-    parts = ThoughtParts(32)
+    parts = ThoughtParts(32, talk_head=talk_head)
     with torch.no_grad():
         parts.start_thought.normal_(std=0.3)
         parts.end_thought.normal_(std=0.3)

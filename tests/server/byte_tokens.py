@@ -1,6 +1,5 @@
 """One token for each byte, and the special tokens of the toy model of `tests/parity/toy.py`."""
 
-import itertools
 from collections.abc import Sequence
 
 EOS, START_THOUGHT, END_THOUGHT, BOS = 256, 257, 258, 259
@@ -17,13 +16,26 @@ def token_ids_of(text: str) -> list[int]:
 
 
 def text_of(token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-    parts: list[str] = []
-    for is_byte, group in itertools.groupby(token_ids, lambda token_id: token_id < 256):
-        if is_byte:
-            parts.append(bytes(group).decode(errors="replace"))
-        elif not skip_special_tokens:
-            parts += [SPECIAL_TEXT[token_id] for token_id in group]
-    return "".join(parts)
+    return bytes_of(token_ids, skip_special_tokens=skip_special_tokens).decode(errors="replace")
+
+
+def bytes_of(token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> bytes:
+    special = {} if skip_special_tokens else SPECIAL_TEXT
+    return b"".join(
+        bytes([each]) if each < 256 else special.get(each, "").encode() for each in token_ids
+    )
+
+
+def offsets_of(token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> list[int]:
+    """The index of the character that each token belongs to; for valid UTF-8."""
+    offsets: list[int] = []
+    length = 0
+    for token_id in token_ids:
+        data = bytes_of([token_id], skip_special_tokens=skip_special_tokens)
+        is_inside_a_character = token_id in range(0x80, 0xC0)
+        offsets.append(length - is_inside_a_character)
+        length += sum(byte not in range(0x80, 0xC0) for byte in data)
+    return offsets
 
 
 def token_text(token_id: int) -> str:

@@ -22,8 +22,10 @@ from tests.server.byte_tokens import (
     BOS,
     END_THOUGHT,
     EOS,
+    SPECIAL_TEXT,
     START_THOUGHT,
     VOCAB_SIZE,
+    offsets_of,
     text_of,
     token_ids_of,
 )
@@ -99,6 +101,12 @@ class FakeEngine:
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return text_of(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def offsets(
+        self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
+    ) -> list[int]:
+        skips = skip_special_tokens if text is None else text not in SPECIAL_TEXT.values()
+        return offsets_of(token_ids, skip_special_tokens=skips)
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         self.admitted.append(request)

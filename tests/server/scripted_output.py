@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
-from qstar_infer.text.detokenizer import IncrementalDetokenizer
-from tests.server.byte_tokens import text_of, token_text
+from qstar_infer.text.utf8 import Utf8Stream
+from tests.server.byte_tokens import bytes_of, token_text
 
 THOUGHT_TEXT = "zq"
 """What every thought says; appears in no script, so that a leak is easy to find."""
@@ -35,7 +35,7 @@ class ScriptedOutput:
         self._admitted = admitted
         self._index = index
         self._script = script
-        self._detokenizer = IncrementalDetokenizer(text_of)
+        self._characters = Utf8Stream("replace")
         self._num_tokens = 0
         self._num_characters = 0
         self.is_finished = False
@@ -46,11 +46,11 @@ class ScriptedOutput:
             return self._finish("length", CompletionOutput(index=self._index))
         token_id = self._script[self._num_tokens % len(self._script)]
         self._num_tokens += 1
-        piece = self._detokenizer.push(token_id)
+        piece = self._characters.push(bytes_of([token_id]))
         delta = self._delta(token_id, offset=self._num_characters + piece.begin)
         is_eos = token_id in self._admitted.eos_token_ids
         is_last = is_eos or self._num_tokens == self._admitted.max_tokens
-        delta.text = piece.text + (self._detokenizer.flush() if is_last else "")
+        delta.text = piece.text + (self._characters.flush() if is_last else "")
         self._num_characters += len(delta.text)
         return self._finish("stop" if is_eos else "length", delta) if is_last else delta
 

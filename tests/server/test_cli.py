@@ -2,20 +2,25 @@
 
 import dataclasses
 import sys
+import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import qstar_server.cli as cli
 import typer
+from pydantic import ValidationError
+from qstar_server.app import create_app
 from qstar_server.config import ServerConfig
-from qstar_server.lifecycle import ready_line
+from qstar_server.lifecycle import DrainingServer, ready_line, url_host
 from typer.testing import CliRunner
 
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs, setting_types
 from tests.server.fake_engine import FakeEngine
+from tests.server.live_server import wait_until
 from tests.server.real_engine import save_toy
 
 
@@ -154,3 +159,87 @@ def test_the_ready_line_names_and_describes_the_model(engine: FakeEngine) -> Non
     assert ready_line(model, host="127.0.0.1", port=8000) == (
         "Serving fake/thinker at http://127.0.0.1:8000/v1 - Toy, thinks."
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("my-host.lan", "my-host.lan"),
+        ("::1", "[::1]"),
+        ("2001:db8::2", "[2001:db8::2]"),
+        ("fe80::1%eth0", "[fe80::1%25eth0]"),
+        ("::ffff:127.0.0.1", "[::ffff:7f00:1]"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("0:0:0:0:0:0:0:0", "[::1]"),
+    ],
+)
+def test_the_url_of_an_address_can_be_opened(host: str, shown: str) -> None:
+    assert url_host(host) == shown
+    url = httpx.URL(f"http://{shown}:8000/v1")
+    assert url.port == 8000
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "::", "0.0.0.0", "0", "", "localhost"])
+def test_the_announced_url_answers(engine: FakeEngine, host: str) -> None:
+    """`--host ::1` printed a URL without brackets, which no client can parse."""
+    config = ServerConfig(host=host, port=0, drain_grace_s=0.2, shutdown_grace_s=1)
+    lines: list[str] = []
+    server = DrainingServer(create_app(lambda: engine, config), config, announce=lines.append)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: bool(lines))
+    url = lines[0].split()[3]
+    try:
+        assert httpx.get(f"{url}/models").status_code == 200, url
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        (["http://localhost:3000"], ("http://localhost:3000",)),
+        (["https://A.example/, http://[::1]:80"], ("https://a.example", "http://[::1]")),
+        (["https://a.example:443", "https://a.example"], ("https://a.example",)),
+        (["tauri://localhost", "null", "*"], ("tauri://localhost", "null", "*")),
+        ([""], ()),
+    ],
+)
+def test_origins_are_given_one_by_one_or_with_commas(
+    runs: Runs,
+    created: list[EngineArgs],
+    monkeypatch: pytest.MonkeyPatch,
+    given: list[str],
+    origins: tuple[str, ...],
+) -> None:
+    runs.run(*(word for each in given for word in ("--allow-origin", each)))
+    assert runs.config is not None
+    assert runs.config.allow_origins == origins
+    monkeypatch.setenv("QSTAR_ALLOW_ORIGINS", ",".join(given))
+    runs.run()
+    assert runs.config.allow_origins == origins
+    assert created == [EngineArgs()] * 2
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "localhost:3000",
+        "localhost",
+        "http://",
+        "http://a/path",
+        "http://a?b",
+        "http://user@a",
+        "http://a:port",
+        "http://*.example",
+        "http://a b",
+        "http://bücher.example",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError, match="is not an origin; give scheme://host"):
+        ServerConfig(allow_origins=(origin,))

@@ -5,9 +5,13 @@ import logging
 
 import httpx
 import pytest
+from qstar_server.app import create_app
+from qstar_server.config import ServerConfig
 
 from qstar_infer.errors import EngineDeadError, RequestFailedError
 from tests.server.fake_engine import FakeEngine
+from tests.server.in_process import client_of
+from tests.server.live_server import LiveServer
 from tests.server.wire import body, error_of, refused
 
 
@@ -25,9 +29,10 @@ async def test_unknown_path_is_404(client: httpx.AsyncClient) -> None:
         ("GET", "/v1/completions", "POST"),
         ("PUT", "/v1/completions", "POST"),
         ("OPTIONS", "/v1/completions", "POST"),
-        ("DELETE", "/v1/models", "GET"),
-        ("OPTIONS", "/health", "GET"),
-        ("POST", "/health", "GET"),
+        ("HEAD", "/v1/completions", "POST"),
+        ("DELETE", "/v1/models", "GET, HEAD"),
+        ("OPTIONS", "/health", "GET, HEAD"),
+        ("POST", "/health", "GET, HEAD"),
     ],
 )
 async def test_wrong_method_is_405(
@@ -36,12 +41,36 @@ async def test_wrong_method_is_405(
     response = await client.request(method, path)
     assert response.status_code == 405
     assert response.headers["allow"] == allowed
-    error_of(response)
+    if method != "HEAD":
+        error_of(response)
 
 
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/models", "/health"])
-async def test_head_is_405(client: httpx.AsyncClient, path: str) -> None:
-    assert (await client.head(path)).status_code == 405
+@pytest.mark.parametrize(
+    "path",
+    ["/health", "/v1/models", "/v1/models/fake/thinker", "/v1/models/x", "/openapi.json", "/x"],
+)
+async def test_head_is_get_without_the_body(client: httpx.AsyncClient, path: str) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert get.content
+    assert head.content == b""
+    for response in (head, get):
+        del response.headers["x-request-id"]
+    assert (head.status_code, head.headers) == (get.status_code, get.headers)
+
+
+def test_head_keeps_a_connection_usable(live: LiveServer) -> None:
+    """A body after the answer to a HEAD would be read as the next answer."""
+    with httpx.Client(base_url=live.url) as client:
+        for _ in range(2):
+            head = client.head("/v1/models")
+            assert (head.status_code, head.content) == (200, b"")
+            assert int(head.headers["content-length"]) == len(client.get("/v1/models").content)
+
+
+def test_head_is_503_while_the_model_loads(engine: FakeEngine, config: ServerConfig) -> None:
+    app = create_app(lambda: engine, config)
+    response = asyncio.run(client_of(app).head("/health"))
+    assert (response.status_code, response.content) == (503, b"")
 
 
 @pytest.mark.parametrize(

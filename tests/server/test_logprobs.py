@@ -149,9 +149,14 @@ def test_scores_are_counted_where_choices_repeat_them() -> None:
         check_repeated_scores(2049, n=128)
 
 
-@pytest.mark.parametrize("value", [float("-inf"), float("nan"), -10_000.0])
+@pytest.mark.parametrize("value", [float("-inf"), -10_000.0])
 def test_a_logprob_that_json_cannot_carry_is_the_lowest(value: float) -> None:
     assert finite_logprob(value) == -9999.0
+
+
+def test_a_nan_is_never_written_as_a_number() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        finite_logprob(float("nan"))
 
 
 def test_any_other_logprob_is_itself() -> None:

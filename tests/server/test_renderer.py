@@ -30,7 +30,8 @@ def prompt_of(engine: FakeEngine, request: CompletionRequest) -> Prompt:
             params=request.to_sampling_params(SamplingDefaults()),
         )
     )
-    return Prompt(admitted=admitted, echoed_text="AB" if request.echo else "")
+    text, offsets = ("AB", [0, 1]) if request.echo else ("", [])
+    return Prompt(admitted=admitted, echoed_text=text, echoed_offsets=offsets)
 
 
 def request_of(**fields: Any) -> CompletionRequest:

@@ -388,7 +388,7 @@ def test_what_is_wrong_with_a_source(
         ("a.parquet.gz", b"", "has an unknown suffix"),
         ("a.jsonl", b'{"text": "a"}\n{oops\n', "cannot be read: JSON parse error"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud800"}\n', "surrogate pair"),
-        ("a.txt", b"\xff\xfe\x00", "cannot be read: 'utf-8' codec can't decode"),
+        ("a.txt", b"\xffa", "cannot be read: 'utf-8' codec can't decode"),
         ("a.parquet", b"not parquet", "cannot be read"),
     ],
 )

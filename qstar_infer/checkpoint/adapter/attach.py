@@ -14,14 +14,24 @@ from qstar_infer.checkpoint.adapter.quiet import quiet_peft
 from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import third_party
-from qstar_infer.checkpoint.tensors import check_finite, read_tensors
+from qstar_infer.checkpoint.tensors import (
+    check_finite,
+    check_float_headers,
+    headers_of,
+    read_tensors,
+)
 from qstar_infer.errors import CheckpointError
 
 ADVICE = "Check that the adapter was made for this base model."
-_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-def attach_adapter(backbone: PreTrainedModel, directory: Path, config: LoraConfig) -> None:
+def attach_adapter(
+    backbone: PreTrainedModel,
+    directory: Path,
+    config: LoraConfig,
+    *,
+    tensors: dict[str, Tensor] | None = None,
+) -> None:
     """Replace layers of the backbone by peft's, with the adapter's weights in them.
 
     The backbone then computes what peft's unmerged model computes.
@@ -30,12 +40,15 @@ def attach_adapter(backbone: PreTrainedModel, directory: Path, config: LoraConfi
         backbone: the base model; changed in place.
         directory: holds the adapter.
         config: of the adapter, from `read_lora_config`.
+        tensors: of the adapter, from `read_adapter_headers` for a backbone on the meta device;
+            None: read them.
 
     Raises:
         CheckpointError: a tensor is missing, left over, or does not fit.
     """
-    tensors = read_adapter_tensors(directory)
-    _resize_vocabulary(backbone, tensors, directory)
+    if tensors is None:
+        tensors = read_adapter_tensors(directory)
+    resize_vocabulary(backbone, tensors, directory)
     with third_party(f"The adapter in {directory}", ADVICE), quiet_peft():
         wrapped = PeftModel(backbone, config, adapter_name=ADAPTER_NAME).eval()
     fill_adapter(wrapped, tensors, directory)
@@ -49,14 +62,21 @@ def read_adapter_tensors(directory: Path) -> dict[str, Tensor]:
     """
     path = directory / ADAPTER_TENSORS
     tensors = read_tensors(path)
-    unfit = {
-        name: f"has dtype {str(tensor.dtype).removeprefix('torch.')}, which holds no plain weights"
-        for name, tensor in tensors.items()
-        if tensor.dtype not in _DTYPES
-    }
-    judge(Inventory(where=str(path), kind="tensor", unfit=unfit))
+    check_float_headers(headers_of(path), path)
     check_finite(tensors, path)
     return tensors
+
+
+def read_adapter_headers(directory: Path) -> dict[str, Tensor]:
+    """Names and shapes of an adapter's tensors, as tensors on the meta device, of float32.
+
+    Raises:
+        CheckpointError: as `read_adapter_tensors`, but for values.
+    """
+    path = directory / ADAPTER_TENSORS
+    headers = headers_of(path)
+    check_float_headers(headers, path)
+    return {name: torch.empty(each.shape, device="meta") for name, each in headers.items()}
 
 
 def fill_adapter(model: nn.Module, tensors: dict[str, Tensor], directory: Path) -> None:
@@ -131,7 +151,7 @@ def _name_in_file(name: str) -> str:
     return name.replace(f".{ADAPTER_NAME}", "", 1)
 
 
-def _resize_vocabulary(
+def resize_vocabulary(
     backbone: PreTrainedModel, tensors: dict[str, Tensor], directory: Path
 ) -> None:
     """Give the embeddings as many rows as those that the adapter brings along.

@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from qstar_infer.errors import RequestError
 from qstar_infer.outputs import Logprob
-from qstar_infer.text.detokenizer import Decode
-from qstar_infer.text.prompt_offsets import prompt_offsets
-from qstar_server.completions.prompts import Prompt
+from qstar_server.completions.prompts import Decode, Prompt
 from qstar_server.completions.protocol import Logprobs
 from qstar_server.logprobs import finite_logprob
 
@@ -36,9 +34,8 @@ def prompt_logprobs(
     Args:
         decode: keeps special tokens.
     """
-    offsets = prompt_offsets(decode, prompt.echoed_text, prompt.token_ids)
     first = decode(prompt.token_ids[:1])
-    return legacy_logprobs(prompt.token_ids, entries, offsets, text_of_unscored=first)
+    return legacy_logprobs(prompt.token_ids, entries, prompt.echoed_offsets, text_of_unscored=first)
 
 
 def legacy_logprobs(

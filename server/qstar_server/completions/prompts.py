@@ -1,6 +1,6 @@
 """The accepted forms of `prompt`, and how they become token ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qstar_infer.engine.protocol import AdmittedRequest, Engine
@@ -8,6 +8,9 @@ from qstar_infer.errors import ContextLengthError, RequestError
 
 PromptInput = str | list[int]
 """One prompt as the client sent it: a text or token ids."""
+
+Decode = Callable[[Sequence[int]], str]
+"""Text of token ids."""
 
 # Ordinary text has fewer characters per token with every common tokenizer. A longer text cannot fit
 # the context, and tokenising it would only cost time.
@@ -22,6 +25,8 @@ class Prompt:
     admitted: AdmittedRequest
     echoed_text: str
     """The client's text, or the text of its token ids; "" unless the request has `echo`."""
+    echoed_offsets: list[int]
+    """Where each token begins in that text; empty unless the request has `logprobs` too."""
 
     @property
     def request_id(self) -> str:
@@ -78,11 +83,16 @@ def encode_prompts(
     ]
 
 
-def prompt_text(engine: Engine, item: PromptInput, *, skip_special_tokens: bool) -> str:
-    """The client's text, or the text of its token ids, which must be in the vocabulary."""
-    if isinstance(item, str):
-        return item
-    return engine.decode(item, skip_special_tokens=skip_special_tokens)
+def echo_of(engine: Engine, item: PromptInput, admitted: AdmittedRequest) -> tuple[str, list[int]]:
+    """The text to echo, and the offsets of its tokens if they are scored."""
+    params = admitted.request.params
+    token_ids = admitted.request.prompt_token_ids
+    given = item if isinstance(item, str) else None
+    skips = params.skip_special_tokens
+    text = engine.decode(token_ids, skip_special_tokens=skips) if given is None else given
+    if params.prompt_logprobs is None:
+        return text, []
+    return text, engine.offsets(token_ids, text=given, skip_special_tokens=skips)
 
 
 def check_prompt_count(num_prompts: int, *, limit: int) -> None:

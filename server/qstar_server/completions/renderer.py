@@ -4,9 +4,8 @@ import time
 from collections.abc import Sequence
 
 from qstar_infer.outputs import CompletionOutput, RequestOutput
-from qstar_infer.text.detokenizer import Decode
 from qstar_server.completions.logprobs import legacy_logprobs, prompt_logprobs
-from qstar_server.completions.prompts import Prompt
+from qstar_server.completions.prompts import Decode, Prompt
 from qstar_server.completions.protocol import (
     CompletionChoice,
     CompletionRequest,

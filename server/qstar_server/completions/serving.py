@@ -9,7 +9,7 @@ from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_params import SamplingParams
 from qstar_server.completions.logprobs import check_repeated_scores
-from qstar_server.completions.prompts import Prompt, check_prompt_count, encode_prompts, prompt_text
+from qstar_server.completions.prompts import Prompt, check_prompt_count, echo_of, encode_prompts
 from qstar_server.completions.protocol import CompletionRequest
 from qstar_server.completions.renderer import CompletionRenderer
 from qstar_server.config import ServerConfig
@@ -88,9 +88,6 @@ def _admit(
                 show_thoughts=bool(request.show_thoughts),
             )
         )
-        text = ""
-        if request.echo:
-            # After `admit`: a tokenizer may fail on ids that are not in its vocabulary.
-            text = prompt_text(engine, item, skip_special_tokens=params.skip_special_tokens)
-        prompts.append(Prompt(admitted=admitted, echoed_text=text))
+        text, offsets = echo_of(engine, item, admitted) if request.echo else ("", [])
+        prompts.append(Prompt(admitted=admitted, echoed_text=text, echoed_offsets=offsets))
     return prompts

@@ -68,7 +68,7 @@ class CompletionTokensDetails(_Answer):
     """Tokens computed in addition to the visible tokens."""
 
     reasoning_tokens: int = 0
-    """Thought tokens; not part of `completion_tokens`."""
+    """Thought tokens; not part of `completion_tokens`, which they may exceed."""
 
 
 class Usage(_Answer):
@@ -78,6 +78,7 @@ class Usage(_Answer):
     completion_tokens: int
     """Visible tokens, which `max_tokens` limits."""
     total_tokens: int
+    """`prompt_tokens` plus `completion_tokens`; thought tokens are in neither."""
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 

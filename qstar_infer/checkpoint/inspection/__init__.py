@@ -1,0 +1,1 @@
+"""Describes checkpoints without loading weights."""

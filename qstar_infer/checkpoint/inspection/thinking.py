@@ -1,0 +1,59 @@
+"""Describes how a checkpoint thinks."""
+
+from qstar_infer.checkpoint.inspection.facts import DelimiterFacts, ThinkingFacts
+from qstar_infer.checkpoint.inspection.skeleton import Skeleton
+from qstar_infer.checkpoint.layouts.layout import ThoughtVector
+from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
+
+
+def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
+    """How a checkpoint thinks; None if it cannot, or if that is not known."""
+    head, thinking, layout = skeleton.talk_head, skeleton.thinking, skeleton.layout
+    if head is None or (thinking is None and layout is None):
+        return None
+    start, end = _delimiters(skeleton)
+    lengths = layout if thinking is None else thinking
+    assert lengths is not None
+    return ThinkingFacts(
+        num_thought_tokens=lengths.num_thought_tokens,
+        num_talk_tokens=lengths.num_talk_tokens,
+        thought_temperature=lengths.thought_temperature,
+        is_trained=thinking is None or thinking.training is not None,
+        head_layers=[list(shape) for shape in head.layers],
+        head_biases=list(head.biases),
+        head_sigmoid=head.sigmoid,
+        stored_weight_is_share_of_base=layout is not None and layout.head.weighs_base,
+        start=start,
+        end=end,
+    )
+
+
+def _delimiters(skeleton: Skeleton) -> tuple[DelimiterFacts, DelimiterFacts]:
+    thinking, layout = skeleton.thinking, skeleton.layout
+    start_id = None if thinking is None else thinking.start_thought_token_id
+    end_id = None if thinking is None else thinking.end_thought_token_id
+    if layout is not None:
+        start, end = layout.delimiters
+        return (
+            DelimiterFacts(token=start, token_id=start_id, vector=_vector(layout.start)),
+            DelimiterFacts(token=end, token_id=end_id, vector=_vector(layout.end)),
+        )
+    return (
+        _native_delimiter(skeleton, start_id, "start_thought"),
+        _native_delimiter(skeleton, end_id, "end_thought"),
+    )
+
+
+def _native_delimiter(skeleton: Skeleton, token_id: int | None, tensor: str) -> DelimiterFacts:
+    name = None
+    if token_id is not None and skeleton.tokenizer is not None:
+        name = str(skeleton.tokenizer.convert_ids_to_tokens(token_id))
+    return DelimiterFacts(token=name, token_id=token_id, vector=f"{tensor} in {QUIET_STAR_TENSORS}")
+
+
+def _vector(vector: ThoughtVector) -> str:
+    if vector.tensor is None:
+        return "its row of the input embedding"
+    row = "" if vector.row is None else f"row {vector.row} of "
+    scale = "" if vector.scale == 1 else f", times {vector.scale:g}"
+    return f"{row}{vector.tensor}{scale}"

@@ -1,0 +1,54 @@
+"""llama.cpp as the judge of a GGUF file, in a process that may die."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .reference import Unreadable
+
+IS_INSTALLED = importlib.util.find_spec("llama_cpp") is not None
+
+
+class LlamaCpp:
+    """Starts a worker when it needs one."""
+
+    def __init__(self) -> None:
+        self._worker: subprocess.Popen[str] | None = None
+
+    def logits(self, path: Path, ids: list[int]) -> Tensor:
+        """`[seq, vocab]`, float32.
+
+        Raises:
+            Unreadable: llama.cpp refuses the file, or crashes.
+        """
+        if self._worker is None or self._worker.poll() is not None:
+            self._worker = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("llama_cpp_worker.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        assert self._worker.stdin is not None
+        assert self._worker.stdout is not None
+        self._worker.stdin.write(json.dumps([str(path), ids]) + "\n")
+        self._worker.stdin.flush()
+        line = self._worker.stdout.readline()
+        if not line:
+            self._worker.wait()
+            self._worker = None
+            raise Unreadable("llama.cpp crashed")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Unreadable(answer["error"])
+        return torch.tensor(answer["logits"])
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker.wait()

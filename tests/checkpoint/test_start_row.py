@@ -1,0 +1,171 @@
+"""Fresh thought vectors never start from the row of an unknown token."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from qstar_infer.checkpoint import init_model, load_model, save_model
+from qstar_infer.checkpoint.start_row import start_row
+from qstar_infer.errors import CheckpointError
+
+Backbone = Callable[..., PreTrainedModel]
+WORDS = ["the", "a"]
+
+
+def fast(backend: Tokenizer, **names: str) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+
+
+def words(*tokens: str, unk_token: str = "<unk>", **names: str) -> PreTrainedTokenizerFast:
+    """A token for each of these words and runs of punctuation; its backend knows `<unk>`."""
+    vocab = {token: index for index, token in enumerate([unk_token, *WORDS, *tokens])}
+    backend = Tokenizer(models.WordLevel(vocab, unk_token=unk_token))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return fast(backend, **names)
+
+
+def wordpiece(*tokens: str) -> PreTrainedTokenizerFast:
+    vocab = {token: index for index, token in enumerate(["[UNK]", *WORDS, *tokens])}
+    backend = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return fast(backend, unk_token="[UNK]")
+
+
+def unigram(*tokens: str, byte_fallback: bool = False) -> PreTrainedTokenizerFast:
+    pieces = [("<unk>", 0.0), ("▁", -3.0), *((token, -1.0) for token in tokens)]
+    if byte_fallback:
+        pieces += [(f"<0x{byte:02X}>", -9.0) for byte in range(256)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=byte_fallback))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    return fast(backend)
+
+
+def sentencepiece_bpe(*tokens: str, byte_fallback: bool = False) -> PreTrainedTokenizerFast:
+    """As converted Llama tokenizers: a space is put in front of every text."""
+    listed = ["<unk>", "<s>", "▁", *tokens]
+    if byte_fallback:
+        listed += [f"<0x{byte:02X}>" for byte in range(256)]
+    vocab = {token: index for index, token in enumerate(listed)}
+    backend = Tokenizer(
+        models.BPE(vocab, [], unk_token="<unk>", fuse_unk=True, byte_fallback=byte_fallback)
+    )
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(Regex(" "), "▁")]
+    )
+    return fast(backend, unk_token="<unk>", bos_token="<s>")
+
+
+def starting_with_bos() -> PreTrainedTokenizerFast:
+    """Its normaliser puts the token in front of every text, without a template."""
+    tokenizer = words("---", "<s>", bos_token="<s>")
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend("<s> ")
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return tokenizer
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({token: index for index, token in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    return fast(backend)
+
+
+KNOWN = {
+    "whole": (words("---", "-"), "---"),
+    "wordpiece": (wordpiece("-"), "-"),
+    "unigram": (unigram("-", "▁---"), "▁---"),
+    "unigram with a bare prefix": (unigram("---"), "---"),
+    "unigram by bytes": (unigram(byte_fallback=True), "<0x2D>"),
+    "sentencepiece": (sentencepiece_bpe("-"), "-"),
+    "sentencepiece by bytes": (sentencepiece_bpe(byte_fallback=True), "<0x2D>"),
+    "prefix space in bytes": (byte_level(), "-"),
+    "begin of sequence": (starting_with_bos(), "---"),
+}
+UNKNOWN = {
+    "two dashes": (words("--", "."), "--", "--"),
+    "one dash": (words("-"), "-", "-"),
+    "a dash of print": (words("\u2014", "."), "\u2014", "\u2014"),
+    "dots": (words("...", "."), "...", "..."),
+    "a full stop": (words("."), ".", "."),
+    "dots of full stops": (wordpiece("."), "...", "."),
+    "sentencepiece": (sentencepiece_bpe("."), "...", "."),
+    "unigram": (unigram("."), "...", "."),
+}
+"""For tokenizers that do not know `---`: the text that is used, and its first token."""
+
+
+def rows_of(backbone: PreTrainedModel) -> Tensor:
+    return backbone.get_input_embeddings().get_parameter("weight").detach()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_row_is_that_of_the_dashes(toy_backbone: Backbone, name: str) -> None:
+    """A space in front is no part of the text, and its token came first."""
+    tokenizer, token = KNOWN[name]
+    backbone = toy_backbone()
+    row, note = start_row(backbone, tokenizer)
+    assert torch.equal(row, rows_of(backbone)[tokenizer.get_vocab()[token]])
+    assert note is None
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_tokenizer_without_dashes_gives_the_next_mark_and_says_so(
+    toy_backbone: Backbone, name: str
+) -> None:
+    tokenizer, text, token = UNKNOWN[name]
+    backbone = toy_backbone()
+    row, note = start_row(backbone, tokenizer)
+    assert torch.equal(row, rows_of(backbone)[tokenizer.get_vocab()[token]])
+    assert note is not None
+    assert f"it is that of {text!r}: the tokenizer does not know '---'" in note
+
+
+@pytest.mark.parametrize("names", [{}, {"unk_token": "<unk>"}])
+def test_a_tokenizer_without_marks_gives_the_mean_of_its_words(
+    toy_backbone: Backbone, names: dict[str, str]
+) -> None:
+    backbone = toy_backbone()
+    row, note = start_row(backbone, words(**names))
+    # The mean of two float32 numbers is exact up to the rounding of their sum.
+    assert torch.allclose(row, rows_of(backbone)[[1, 2]].mean(dim=0), rtol=2**-23, atol=0)
+    assert note is not None
+    assert "the mean of all tokens" in note
+
+
+def test_a_tokenizer_of_special_tokens_only_is_refused(toy_backbone: Backbone) -> None:
+    backend = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
+    with pytest.raises(CheckpointError, match="no tokens but special ones"):
+        start_row(toy_backbone(), fast(backend))
+
+
+def test_an_architecture_that_scales_its_embedding_scales_the_start(toy_backbone: Backbone) -> None:
+    backbone = toy_backbone("gemma")
+    row, _ = start_row(backbone, words("---"))
+    assert torch.equal(row, backbone.get_input_embeddings()(torch.tensor([3]))[0].detach())
+    assert not torch.equal(row, rows_of(backbone)[3])
+
+
+def test_what_was_used_is_logged_and_stays_with_the_checkpoint(
+    tmp_path: Path, toy_backbone: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy_backbone().save_pretrained(tmp_path / "plain")
+    words("-", unk_token="<unk>").save_pretrained(tmp_path / "plain")
+    with caplog.at_level(logging.WARNING):
+        model = init_model(tmp_path / "plain", device="cpu")
+    assert "it is that of '-'" in caplog.text
+    save_model(model, tmp_path / "saved")
+    (note,) = json.loads((tmp_path / "saved" / "quiet_star.json").read_text())["notes"]
+    assert note in caplog.text
+    parts = load_model(tmp_path / "saved", device="cpu").thinking_parts
+    assert torch.equal(parts.start_thought.data, rows_of(model.backbone)[3])
+    assert torch.equal(parts.end_thought.data, rows_of(model.backbone)[3])
