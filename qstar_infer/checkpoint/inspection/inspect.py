@@ -111,7 +111,7 @@ def _inspect(
         revision=found.revision,
         layout=None if skeleton.layout is None else skeleton.layout.name,
         model=_model_facts(skeleton, problems),
-        thinking=thinking_facts(skeleton),
+        thinking=thinking_facts(skeleton, found.directory),
         tokenizer=_tokenizer_facts(skeleton),
         weights=problems.attempt(lambda: _stored(found, skeleton)),
         adapter=_adapter_facts(found, skeleton),

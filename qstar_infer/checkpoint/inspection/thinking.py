@@ -1,13 +1,18 @@
 """Describes how a checkpoint thinks."""
 
+from pathlib import Path
+
 from qstar_infer.checkpoint.inspection.facts import DelimiterFacts, ThinkingFacts
 from qstar_infer.checkpoint.inspection.skeleton import Skeleton
 from qstar_infer.checkpoint.layouts.layout import ThoughtVector
 from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
+from qstar_infer.checkpoint.tensors import headers_of, read_tensors
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.config import TalkHeadConfig
 
 
-def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
-    """How a checkpoint thinks; None if it cannot, or if that is not known."""
+def thinking_facts(skeleton: Skeleton, directory: Path) -> ThinkingFacts | None:
+    """How the checkpoint in a directory thinks; None if it cannot, or if that is not known."""
     head, thinking, layout = skeleton.talk_head, skeleton.thinking, skeleton.layout
     if head is None or (thinking is None and layout is None):
         return None
@@ -18,7 +23,7 @@ def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
         num_thought_tokens=lengths.num_thought_tokens,
         num_talk_tokens=lengths.num_talk_tokens,
         thought_temperature=lengths.thought_temperature,
-        is_trained=thinking is None or thinking.training is not None,
+        is_trained=layout is not None or not _has_zero_weight(head, directory),
         head_layers=[list(shape) for shape in head.layers],
         head_biases=list(head.biases),
         head_sigmoid=head.sigmoid,
@@ -26,6 +31,20 @@ def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
         start=start,
         end=end,
     )
+
+
+def _has_zero_weight(head: TalkHeadConfig, directory: Path) -> bool:
+    """Whether the last layer of a native talk head is zero, as that of a fresh one.
+
+    Read from the weights, as `describe` does: the notes about training may be missing.
+    """
+    path, layer = directory / QUIET_STAR_TENSORS, f"talk_head.{2 * len(head.layers) - 2}."
+    try:
+        names = [name for name in headers_of(path) if name.startswith(layer)]
+        tensors = read_tensors(path, names).values()
+    except CheckpointError:
+        return False  # why it cannot be read is among the problems
+    return not head.sigmoid and not any(bool(tensor.any()) for tensor in tensors)
 
 
 def _delimiters(skeleton: Skeleton) -> tuple[DelimiterFacts, DelimiterFacts]:
