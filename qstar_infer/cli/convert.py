@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from qstar_infer.cli import options
 from qstar_infer.cli.saving import save_with_progress
+from qstar_infer.cli.terminal import safe_text
 from qstar_infer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -125,4 +125,4 @@ def _load_lightning(
 def _print_notes(model: "QuietStarModel") -> None:
     if model.config is not None:
         for note in model.config.notes:
-            Console(stderr=True).print(Text(f"note: {note}", style="dim"), soft_wrap=True)
+            Console(stderr=True).print(safe_text(f"note: {note}", "dim"), soft_wrap=True)

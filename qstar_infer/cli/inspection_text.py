@@ -11,7 +11,7 @@ from qstar_infer.checkpoint.inspection.facts import (
     ThinkingFacts,
     TokenizerFacts,
 )
-from qstar_infer.cli.render import one_line
+from qstar_infer.cli.terminal import one_line
 
 Row = tuple[str, str]
 """A label and its text. Without a label, the text continues the row before."""
