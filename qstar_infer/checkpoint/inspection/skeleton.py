@@ -241,7 +241,7 @@ def _add_native_thoughts(skeleton: Skeleton, directory: Path, problems: Problems
         return
     thinking, talk_head = both
     skeleton.thinking, skeleton.talk_head = both
-    problems.attempt(lambda: _check_native_tensors(directory / QUIET_STAR_TENSORS, talk_head))
+    _check_native_tensors(directory / QUIET_STAR_TENSORS, talk_head, problems)
     backbone, text = skeleton.backbone, skeleton.tokenizer
     if backbone is not None:
         problems.attempt(lambda: check_width(talk_head, hidden_size(backbone), path))
@@ -249,11 +249,13 @@ def _add_native_thoughts(skeleton: Skeleton, directory: Path, problems: Problems
         problems.attempt(lambda: check_delimiters(thinking, backbone, text, path))
 
 
-def _check_native_tensors(path: Path, talk_head: TalkHeadConfig) -> None:
-    headers = headers_of(path)
-    shapes = {name: header.shape for name, header in headers.items()}
-    check_names_and_shapes(shapes, thought_part_shapes(talk_head), path)
-    check_float_headers(headers, path)
+def _check_native_tensors(path: Path, talk_head: TalkHeadConfig, problems: Problems) -> None:
+    headers = problems.attempt(lambda: headers_of(path))
+    if headers is not None:
+        shapes = {name: header.shape for name, header in headers.items()}
+        needed = thought_part_shapes(talk_head)
+        problems.attempt(lambda: check_names_and_shapes(shapes, needed, path))
+        problems.attempt(lambda: check_float_headers(headers, path))
 
 
 def _add_layout_thoughts(
