@@ -92,12 +92,10 @@ def account_for_tensors(
         CheckpointError: no weights, a damaged file, or the model cannot be built.
     """
     inventory = Inventory(where=str(directory), kind="tensor")
-    headers = tensor_headers(backbone_tensor_files(directory))
-    headers = {
-        name.removeprefix(prefix): header
-        for name, header in headers.items()
-        if name not in set(ignored)
-    }
+    stored = tensor_headers(backbone_tensor_files(directory))
+    rest = [name for name in stored if name not in set(ignored)]
+    inventory.left_over |= {name: "" for name in rest if not name.startswith(prefix)}
+    headers = {name.removeprefix(prefix): stored[name] for name in rest if name.startswith(prefix)}
     config = copy.deepcopy(config)
     if getattr(config, "quantization_config", None) is not None:
         merge_quantised(headers, inventory)

@@ -93,7 +93,11 @@ def read_config(directory: Path, *, ignored_keys: Collection[str] = ()) -> PreTr
 
 
 def account_for(
-    directory: Path, *, ignored_tensors: Collection[str] = (), ignored_keys: Collection[str] = ()
+    directory: Path,
+    *,
+    ignored_tensors: Collection[str] = (),
+    ignored_keys: Collection[str] = (),
+    prefix: str = "",
 ) -> list[Inventory]:
     """What of a directory's config and weights the backbone uses, without loading weights.
 
@@ -102,13 +106,15 @@ def account_for(
     Args:
         directory: holds `config.json` and safetensors.
         ignored_tensors, ignored_keys: names that are not the backbone's.
+        prefix: comes before the names of the backbone's tensors in the files.
 
     Raises:
         CheckpointError: the config or a file cannot be read, or the architecture cannot think.
     """
     config, keys = _read_config(directory, ignored_keys)
     check_supported_config(config)
-    return [keys, account_for_tensors(directory, config, ignored=ignored_tensors)]
+    tensors = account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix)
+    return [keys, tensors]
 
 
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:

@@ -2,9 +2,11 @@
 
 The text may differ from what the tokens decode to: a tokenizer may normalise characters and drop
 white space, and it adds tokens that are not in the text. Each character belongs to one token. What
-a tokenizer dropped belongs to the token after it, or to the last one at the end.
+a tokenizer dropped belongs to the token after it, or to the last one at the end; a mark that it
+joined with the character before belongs to the token of that character.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -30,13 +32,15 @@ def prompt_offsets(text: str, pieces: Sequence[Piece], spans: Sequence[Span] | N
     if decoded in (text, f" {text}"):  # many tokenizers put a space before a text
         num_extra = len(decoded) - len(text)
         return [max(0, offset - num_extra) for offset in offsets_of(pieces)]
-    return _aligned(text, pieces) if spans is None else _cut_at(spans)
+    return _aligned(text, pieces) if spans is None else _cut_at(text, spans)
 
 
-def _cut_at(spans: Sequence[Span]) -> list[int]:
+def _cut_at(text: str, spans: Sequence[Span]) -> list[int]:
     offsets: list[int] = []
     newest = reached = 0
     for start, end in spans:
+        while offsets and reached < start and unicodedata.category(text[reached])[0] not in "ZC":
+            reached += 1  # a mark that was joined with the character before it
         newest = max(newest, min(start, reached))
         offsets.append(newest)
         reached = max(reached, end)

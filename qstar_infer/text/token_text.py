@@ -92,7 +92,7 @@ class TokenText:
             num_after = len(token_ids) - num_before - len(plain)
             inner = prompt_offsets(text, self._pieces(plain), found.get("offset_mapping"))
             offsets = [*[0] * num_before, *inner, *[len(text)] * num_after]
-        return [0, *offsets[1:]]
+        return [0, *offsets[1:]][: len(token_ids)]
 
     def _pieces(
         self, token_ids: Sequence[int], *, skip_special_tokens: bool = False

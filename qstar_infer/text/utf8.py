@@ -46,11 +46,8 @@ class Utf8Stream:
 
     def _begin(self, data: bytes) -> int:
         """0 if the bytes continue the character that is held back; else they begin after it."""
-        try:
-            codecs.utf_8_decode(self._held + data[:1], "strict", False)
-        except UnicodeDecodeError:
-            return len(self.waiting)
-        return 0
+        is_one_character = len((self._held + data[:1]).decode(errors="replace")) == 1
+        return 0 if is_one_character else len(self.waiting)
 
 
 def _replace_bytes(error: UnicodeError) -> tuple[str, int]:

@@ -1,10 +1,9 @@
-"""Offsets of a prompt's tokens in the client's text."""
-
-from collections.abc import Sequence
+"""Offsets of a prompt's tokens in the client's text, if the tokenizer gives no spans."""
 
 import pytest
 
 from qstar_infer.text.prompt_offsets import prompt_offsets
+from qstar_infer.text.utf8 import Piece
 
 
 @pytest.mark.parametrize(
@@ -25,18 +24,4 @@ def test_tokens_are_found_in_the_clients_text(
     text: str, words: list[str], offsets: list[int]
 ) -> None:
     """With a normalising tokenizer, all offsets after the first change used to be equal."""
-
-    def decode(token_ids: Sequence[int]) -> str:
-        return "".join(words[token_id] for token_id in token_ids)
-
-    assert prompt_offsets(decode, text, range(len(words))) == offsets
-
-
-@pytest.mark.parametrize("text", ["né😀b", "é", "😀é😀"])
-def test_all_tokens_of_a_character_have_the_same_offset(text: str) -> None:
-    def decode(token_ids: Sequence[int]) -> str:
-        return bytes(token_ids).decode(errors="replace")
-
-    sizes = [len(character.encode()) for character in text]
-    wanted = [index for index, size in enumerate(sizes) for _ in range(size)]
-    assert prompt_offsets(decode, text, text.encode()) == wanted
+    assert prompt_offsets(text, [Piece(0, word) for word in words], None) == offsets

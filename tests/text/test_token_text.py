@@ -1,11 +1,11 @@
 """The pieces of an output join to its text, and never contain half a character."""
 
 import random
-from functools import partial
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from qstar_infer.errors import RequestError
 from qstar_infer.text.detokenizer import IncrementalDetokenizer
@@ -19,7 +19,14 @@ TEXT = "na\u00efve \u65e5\u672c\u8a9e \U0001f9e0 fin\n"
 def detokenizer(
     token_text: TokenText, prompt: list[int], *, skip: bool = True
 ) -> IncrementalDetokenizer:
-    return IncrementalDetokenizer(partial(token_text.decode, skip_special_tokens=skip), prompt)
+    return token_text.detokenizer(prompt, skip_special_tokens=skip)
+
+
+def byte_ids(data: bytes) -> list[int]:
+    """The token of each byte, with the tokenizer of the toy."""
+    vocab = byte_tokenizer().get_vocab()
+    characters = bytes_to_unicode()  # type: ignore[no-untyped-call]
+    return [vocab[characters[byte]] for byte in data]
 
 
 def metaspace_tokenizer() -> PreTrainedTokenizerFast:
@@ -67,13 +74,31 @@ def test_the_space_before_the_first_word_is_kept() -> None:
     assert [growing.push(token_id).text for token_id in (2, 3)] == [" world", "!"]
 
 
-def test_half_a_character_at_the_end_of_the_prompt_is_ignored() -> None:
-    token_text = TokenText(byte_tokenizer())
-    first, second = token_text.encode("\u00e9")
-    growing = detokenizer(token_text, [first])
-    assert growing.push(token_text.encode("a")[0]).text == "a"
-    growing = detokenizer(token_text, [first])
-    assert growing.push(second).text + growing.flush() == "\ufffd"
+@pytest.mark.parametrize(
+    ("prompt", "output"),
+    [
+        (b"\xe2\x82", b"\xacbcd"),
+        (b"\xe2\x82", b"\x82\xacb"),
+        (b"\xc3", b"\xa9bcd"),
+        (b"ab\xc3", b"\xff\xa9b"),
+        (b"a", b"b" + b"\xff" * 7 + b"\xe2\x82\xacc\xff\xffd"),
+        (b"a", b"\x82" * 23 + b"b"),
+    ],
+)
+def test_an_output_after_half_a_character_is_decoded_on_its_own(
+    prompt: bytes, output: bytes
+) -> None:
+    """Half a character at the end of the prompt used to be joined with the output's first bytes."""
+    growing = detokenizer(TokenText(byte_tokenizer()), byte_ids(prompt))
+    text, begins = "", []
+    for token_id in byte_ids(output):
+        piece = growing.push(token_id)
+        begins.append(len(text) + piece.begin)
+        text += piece.text
+    assert text + growing.flush() == output.decode(errors="replace")
+    for byte, begin in zip(output, begins, strict=True):
+        if byte < 128:
+            assert text[begin] == chr(byte)
 
 
 @pytest.mark.parametrize(("skip", "text"), [(True, "a"), (False, "a<eos>")])
@@ -104,9 +129,7 @@ def test_replacement_characters_in_the_text_do_not_hold_it_back() -> None:
     token_text = TokenText(byte_tokenizer())
     growing = detokenizer(token_text, [])
     token_ids = token_text.encode("\ufffd" * 20)
-    pieces = [growing.push(token_id).text for token_id in token_ids]
-    assert len("".join(pieces)) >= 17
-    assert "".join(pieces) + growing.flush() == "\ufffd" * 20
+    assert "".join(growing.push(token_id).text for token_id in token_ids) == "\ufffd" * 20
 
 
 def test_a_thought_keeps_its_first_space_with_a_metaspace_tokenizer() -> None:

@@ -1,5 +1,6 @@
 """Small tokenizers of every kind that language models use, trained on a few lines."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -19,14 +20,14 @@ from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 CORPUS = [
     "the cat sat on the mat, and the hat. Don't you see the cat?",
-    "A man said hello to the world; hello world! The world said: na\u00efve caf\u00e9.",
+    "A man said hello to the world; hello world! The world said: naïve café.",
     "  def f(x):\n        return x + 12345\n\n\ttabs and  double  spaces  ",
-    "\u65e5\u672c\u306e\u732b\u306f the cat. \u043a\u043e\u0448\u043a\u0430 \u0438 \u043f\u0451\u0441",
-    "office fine flat \u682a\u5f0f\u4f1a\u793e 12 34 56 7890 hello hello cats hats mats",
+    "日本の猫は the cat. кошка и пёс",
+    "office fine flat 株式会社 12 34 56 7890 hello hello cats hats mats",
 ]
 SPECIAL = ["<unk>", "<s>", "</s>"]
 FALLBACK = [f"<0x{byte:02X}>" for byte in range(256)]
-METASPACE = "\u2581"
+METASPACE = "▁"
 
 
 def wrapped(tokenizer: Tokenizer, **extra: Any) -> PreTrainedTokenizerFast:
@@ -79,25 +80,22 @@ def byte_level(
     return wrapped(tokenizer)
 
 
-def llama(*, prefix: bool, legacy: bool = True, unk: bool = True) -> PreTrainedTokenizerFast:
+def llama(*, prefix: bool, legacy: bool = True) -> PreTrainedTokenizerFast:
     """SentencePiece BPE with byte fallback: Llama 2, and without a prefix Gemma."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
         prepend_scheme="first" if prefix else "never", split=True
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=700,
-        special_tokens=[*SPECIAL, *FALLBACK],
-        limit_alphabet=60,
-        show_progress=False,
+        vocab_size=700, special_tokens=[*SPECIAL, *FALLBACK], show_progress=False
     )
-    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.train_from_iterator([line for line in CORPUS if "日" not in line], trainer)
     trained = _state(tokenizer)["model"]
     tokenizer = Tokenizer(
         models.BPE(
             vocab=trained["vocab"],
             merges=[tuple(merge) for merge in trained["merges"]],
-            unk_token="<unk>" if unk else None,
+            unk_token="<unk>",
             byte_fallback=True,
             fuse_unk=True,
         )
@@ -192,12 +190,14 @@ def word_ends() -> PreTrainedTokenizerFast:
     return wrapped(tokenizer)
 
 
-def characters() -> PreTrainedTokenizerFast:
+def characters(normalizer: normalizers.Normalizer | None = None) -> PreTrainedTokenizerFast:
     """One token for each character, and nothing between them."""
     letters = sorted(set("".join(CORPUS)))
     vocab = {letter: index for index, letter in enumerate([*SPECIAL, *letters])}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token="<unk>"))
     tokenizer.decoder = decoders.Fuse()
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
     return wrapped(tokenizer)
 
 
@@ -209,8 +209,8 @@ def with_added(make: Callable[[], PreTrainedTokenizerFast]) -> PreTrainedTokeniz
             AddedToken("<|left|>", lstrip=True, special=True),
             AddedToken("<|right|>", rstrip=True, special=True),
             AddedToken("word", single_word=True),
-            AddedToken("Caf\u00e9", normalized=True),
-            AddedToken("\u732b\u306f", normalized=False),
+            AddedToken("Café", normalized=True),
+            AddedToken("猫は", normalized=False),
             AddedToken("two words"),
         ]
     )
@@ -260,10 +260,14 @@ class SlowTokenizer(PreTrainedTokenizer):
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
+        assert token_ids_1 is None
         return [1, *token_ids_0]
 
 
-LLAMA3_SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LLAMA3_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 KINDS: dict[str, Callable[[], Any]] = {
     "gpt2": byte_level,
@@ -296,6 +300,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "word-level": word_level,
     "clip": word_ends,
     "characters": characters,
+    "characters-nfc": lambda: characters(normalizers.NFC()),
     "slow": SlowTokenizer,
 }
 
@@ -306,7 +311,5 @@ def tokenizer_of(kind: str) -> Any:
 
 
 def _state(tokenizer: Tokenizer) -> dict[str, Any]:
-    import json
-
     state: dict[str, Any] = json.loads(tokenizer.to_str())
     return state

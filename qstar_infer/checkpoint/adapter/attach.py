@@ -1,6 +1,7 @@
 """Puts an adapter into its base model as peft does, and accounts for each of its tensors."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.adapter.config import ADAPTER_NAME, ADAPTER_TENSORS, PEFT_PREFIX
 from qstar_infer.checkpoint.adapter.quiet import quiet_peft
+from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.tensors import (
@@ -92,7 +94,7 @@ def fill_adapter(model: nn.Module, tensors: dict[str, Tensor], directory: Path) 
     inventory.missing = _names_of_saved_modules(model) - tensors.keys()
     if not inventory.missing:  # else peft raises a KeyError
         with third_party(f"The adapter in {directory}", ADVICE), quiet_peft():
-            report = set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER_NAME)
+            report: Any = set_peft_model_state_dict(model, tensors, adapter_name=ADAPTER_NAME)
         inventory.missing = _unfilled(model, set(report.missing_keys))
         unused = {_name_in_file(name) for name in report.unexpected_keys}
         inventory.used = tensors.keys() - unused
@@ -103,10 +105,14 @@ def fill_adapter(model: nn.Module, tensors: dict[str, Tensor], directory: Path) 
 
 def _names_of_saved_modules(model: nn.Module) -> set[str]:
     """The tensors of `modules_to_save` and `trainable_token_indices`."""
-    return {
-        f"{name}.{key}"
+    modules: list[tuple[str, Any]] = [
+        (name, module)
         for name, module in model.named_modules()
         if isinstance(module, AuxiliaryTrainingWrapper)
+    ]
+    return {
+        f"{name}.{key}"
+        for name, module in modules
         for key in module.adapter_state_dict_load_map(ADAPTER_NAME)
     }
 
@@ -157,17 +163,19 @@ def resize_vocabulary(
     Raises:
         CheckpointError: it holds one of two untied embeddings, so rows of the other are unknown.
     """
-    table, head = backbone.get_input_embeddings(), backbone.get_output_embeddings()
+    table = embedding_table(backbone)
+    head: Any = backbone.get_output_embeddings()  # type: ignore[no-untyped-call]
     rows = {
         name: sizes
         for name, module in backbone.named_modules()
-        if module in (table, head) and (sizes := _rows_of(name, tensors))
+        if module in (backbone.get_input_embeddings(), head)
+        if (sizes := _rows_of(name, tensors))
     }
-    old = table.weight.shape[0]
+    old = table.shape[0]
     wanted = {size for sizes in rows.values() for size in sizes} - {old}
     if not wanted:
         return
-    if len(wanted) > 1 or (len(rows) < 2 and head.weight is not table.weight):
+    if len(wanted) > 1 or (len(rows) < 2 and head.weight is not table):
         raise CheckpointError(
             f"The adapter in {directory} holds embeddings of {sorted(wanted)} rows, and its base "
             f"model has {old}; {' and '.join(rows)} alone do not say what all rows are. Save the "
@@ -182,6 +190,6 @@ def _rows_of(name: str, tensors: dict[str, Tensor]) -> set[int]:
     return {
         tensor.shape[0]
         for key, tensor in tensors.items()
-        if key.startswith(f"{PEFT_PREFIX}{name}.") and key.endswith((".weight",))
+        if key.startswith(f"{PEFT_PREFIX}{name}.") and key.endswith(".weight")
         if "lora_" not in key and tensor.dim() == 2
     }

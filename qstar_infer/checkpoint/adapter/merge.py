@@ -116,13 +116,12 @@ def _merge(layer: Any) -> None:
 
 def _probe(layer: Any) -> Tensor | None:
     """A small input for a layer; None for a kind whose input is unknown."""
-    device = next(layer.parameters()).device
-    if isinstance(layer, Linear):
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(4, layer.in_features, generator=generator).to(device)
+    if not isinstance(layer, Linear | Embedding):
+        return None
+    device, size = next(layer.parameters()).device, layer.in_features
     if isinstance(layer, Embedding):
-        return torch.arange(min(64, layer.in_features), device=device)
-    return None
+        return torch.arange(min(64, size or 0), device=device)
+    return torch.randn(4, size or 0, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _check_equal(name: str, got: Tensor, wanted: Tensor, *, scale: float) -> None:

@@ -73,8 +73,8 @@ TYING: dict[str, dict[str, Any]] = {
     "tokens": TOKENS | TIE,
     "dora": EMBED | TIE | {"use_dora": True},
 }
-C_ATTN = {"target_modules": ["c_attn"]}
-EXPERTS = {
+C_ATTN: dict[str, Any] = {"target_modules": ["c_attn"]}
+EXPERTS: dict[str, Any] = {
     "target_modules": [],
     "target_parameters": ["experts.gate_up_proj", "experts.down_proj"],
 }

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint import load_model, save_model
 
@@ -21,11 +20,11 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-def _enlarge(model: PreTrainedModel) -> None:
+@torch.no_grad()
+def _enlarge(model: Any) -> None:
     model.resize_token_embeddings(ROWS)
-    with torch.no_grad():
-        model.get_output_embeddings().weight[BASE_ROWS:] = 0.1
-        model.get_input_embeddings().weight[BASE_ROWS:] = 0.1
+    model.get_input_embeddings().weight[BASE_ROWS:] = 0.1
+    model.get_output_embeddings().weight[BASE_ROWS:] = 0.1
 
 
 @pytest.mark.parametrize("mode", MODES)

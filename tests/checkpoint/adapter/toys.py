@@ -22,7 +22,7 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
-QV = {"target_modules": ["q_proj", "v_proj"]}
+QV: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]}
 IDS = torch.tensor([[1, *(i * 37 % 490 + 5 for i in range(20))]])
 LLAMA = {
     "hidden_size": 16,
@@ -74,7 +74,7 @@ class Workshop:
         model = stock(base)
         if change is not None:
             change(model)
-        common = {"r": 4, "lora_alpha": 6, "task_type": "CAUSAL_LM"}
+        common: dict[str, Any] = {"r": 4, "lora_alpha": 6, "task_type": "CAUSAL_LM"}
         with unwarned():
             wrapped = get_peft_model(model, LoraConfig(**(common | settings)))
             randomise(wrapped)
@@ -93,13 +93,15 @@ def unwarned() -> Iterator[None]:
 
 def stock(base: Path) -> PreTrainedModel:
     """The base model as transformers loads it; a copy, because peft changes it in place."""
-    return copy.deepcopy(_loaded(base))
+    model: PreTrainedModel = copy.deepcopy(_loaded(base))
+    return model
 
 
 @functools.cache
 def _loaded(base: Path) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
-    return model.eval()
+    model.eval()
+    return model
 
 
 def randomise(model: nn.Module) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -113,6 +114,8 @@ def write(content: Content, path: Path) -> None:
 def _add_key(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
     if isinstance(value, bool):
         writer.add_bool(key, value)
+    elif key.startswith("split."):
+        writer.add_uint16(key, value)
     elif isinstance(value, int):
         (writer.add_uint32 if 0 <= value < 2**32 else writer.add_int64)(key, value)
     elif isinstance(value, float):
@@ -166,6 +169,34 @@ ADDED_KEYS: dict[str, tuple[Any, ...]] = {
 }
 
 
+TENSOR_CHANGES = (
+    "drop",
+    "add",
+    "add",
+    "rename",
+    "transpose",
+    "cut",
+    "retype",
+    "retype",
+    "not finite",
+)
+ADDED_TENSORS: tuple[tuple[str, NDArray[Any]], ...] = (
+    ("rope_freqs.weight", np.array([1, 4], dtype=np.float32)),
+    ("rope_freqs.weight", np.array([1, 1], dtype=np.float32)),
+    ("rope_freqs.weight", np.array([1, 4, 8], dtype=np.float32)),
+    ("rope_factors_long.weight", np.array([1, 4], dtype=np.float32)),
+    ("blk.0.attn_q.bias", np.ones(HEADS * HEAD_DIM, dtype=np.float32)),
+    ("blk.0.attn_output.bias", np.ones(HIDDEN, dtype=np.float32)),
+    ("blk.0.ffn_up.bias", np.ones(INNER, dtype=np.float32)),
+    ("blk.0.ffn_down.scale", np.ones(1, dtype=np.float32) * 2),
+    ("blk.0.attn_q_norm.weight", np.ones(HEAD_DIM, dtype=np.float32)),
+    ("blk.2.attn_norm.weight", np.ones(HIDDEN, dtype=np.float32)),
+    ("output.bias", np.ones(VOCAB, dtype=np.float32)),
+    ("token_types.weight", np.ones((2, HIDDEN), dtype=np.float32)),
+    ("x", np.ones(3, dtype=np.float32)),
+)
+
+
 def change(content: Content, random: Random) -> str:
     """Change one thing, and say what."""
     way = random.choice([_change_tensor] * 3 + [_change_key] * 3 + [_change_file])
@@ -214,23 +245,7 @@ def _change_tensor(content: Content, random: Random) -> str:
     if way == "drop":
         del tensors[name]
     elif way == "add":
-        name, tensor = random.choice(
-            [
-                ("rope_freqs.weight", np.array([1, 4], dtype=np.float32)),
-                ("rope_freqs.weight", np.array([1, 1], dtype=np.float32)),
-                ("rope_freqs.weight", np.array([1, 4, 8], dtype=np.float32)),
-                ("rope_factors_long.weight", np.array([1, 4], dtype=np.float32)),
-                ("blk.0.attn_q.bias", np.ones(HEADS * HEAD_DIM, dtype=np.float32)),
-                ("blk.0.attn_output.bias", np.ones(HIDDEN, dtype=np.float32)),
-                ("blk.0.ffn_up.bias", np.ones(INNER, dtype=np.float32)),
-                ("blk.0.ffn_down.scale", np.ones(1, dtype=np.float32) * 2),
-                ("blk.0.attn_q_norm.weight", np.ones(HEAD_DIM, dtype=np.float32)),
-                ("blk.2.attn_norm.weight", np.ones(HIDDEN, dtype=np.float32)),
-                ("output.bias", np.ones(VOCAB, dtype=np.float32)),
-                ("token_types.weight", np.ones((2, HIDDEN), dtype=np.float32)),
-                ("x", np.ones(3, dtype=np.float32)),
-            ]
-        )
+        name, tensor = random.choice(ADDED_TENSORS)
         tensors[name] = tensor
         return f"{name} {tensor.tolist()[:4]} added"
     elif way == "rename":
@@ -259,7 +274,7 @@ def logits(content: Content, ids: Tensor) -> Tensor:
     rotate = _rotation(content, ids.shape[0], tensors.get("rope_freqs.weight"))
     states = tensors["token_embd.weight"][ids]
     for layer in range(keys["llama.block_count"]):
-        part: Callable[[str], Tensor] = lambda name, at=layer: tensors[f"blk.{at}.{name}.weight"]  # noqa: E731
+        part = partial(_part, tensors, layer)
         normed = _norm(states, part("attn_norm"), eps)
         q, k, v = (
             (normed @ part(f"attn_{name}").T).view(len(ids), count, -1)
@@ -275,6 +290,10 @@ def logits(content: Content, ids: Tensor) -> Tensor:
         states = states + (gate * (normed @ part("ffn_up").T)) @ part("ffn_down").T
     head = tensors.get("output.weight", tensors["token_embd.weight"])
     return _norm(states, tensors["output_norm.weight"], eps) @ head.T
+
+
+def _part(tensors: dict[str, Tensor], layer: int, name: str) -> Tensor:
+    return tensors[f"blk.{layer}.{name}.weight"]
 
 
 def _norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -6,6 +6,7 @@ Thoughts are computed here from the description of the format, without code of t
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -17,7 +18,12 @@ from transformers.utils import logging as transformers_logging
 IDS = torch.tensor([[1] + [(37 * i) % 490 + 5 for i in range(23)]])
 """Longer than the sliding windows of the seeds."""
 
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+KNOWN_LENGTHS = {25: 13, 17: 9, 13: 5, 11: 5}
+"""`max_thoughts` of the published training scripts, and the thought tokens of each."""
+PLAIN_MAX_THOUGHTS = 3
+"""The stage that predicts the next token without a thought."""
+
+transformers_logging.set_verbosity_error()
 logging.getLogger("peft").setLevel(logging.ERROR)
 
 
@@ -52,7 +58,7 @@ def _logits(directory: Path, seed: int) -> Tensor:
             "base_model_name_or_path"
         ]
         model = PeftModel.from_pretrained(_read(directory / base), str(directory)).eval()
-        logits: Tensor = model(IDS).logits[0]
+        logits: Tensor = adapted(IDS).logits[0]
         return logits
     model = _read(directory)
     plain: Tensor = model(IDS).logits[0]
@@ -61,7 +67,7 @@ def _logits(directory: Path, seed: int) -> Tensor:
         parts = load_file(directory / "quiet_star.safetensors")
         return _mixed(model, plain, content["num_thought_tokens"], parts, delimiters=[])
     config = json.loads((directory / "config.json").read_text())
-    if "max_thoughts" in config:
+    if "max_thoughts" in config and config["max_thoughts"] != PLAIN_MAX_THOUGHTS:
         tensors = load_file(directory / "model.safetensors")
         parts = {
             name.replace("talk_head.0.", "talk_head."): tensor
@@ -77,9 +83,10 @@ def _logits(directory: Path, seed: int) -> Tensor:
 
 
 def _read(directory: Path) -> PreTrainedModel:
-    model, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         directory, dtype=torch.float32, output_loading_info=True, attn_implementation="eager"
     )
+    model, report = loaded
     if report["missing_keys"] or report.get("mismatched_keys"):
         raise Unreadable(f"missing or misshapen: {report}")
     read: PreTrainedModel = model.eval()
