@@ -86,7 +86,7 @@ def _model(inspection: Inspection) -> list[Row]:
     if inspection.weights is not None:
         files = _count(inspection.weights.num_files, "file")
         stored = [
-            f"{_number(each.num_values)} values as {dtype} in {_count(each.num_tensors, 'tensor')}, "
+            f"{each.num_values:,} values as {dtype} in {_count(each.num_tensors, 'tensor')}, "
             f"{_bytes(each.num_bytes)}"
             for dtype, each in inspection.weights.by_dtype.items()
         ]
@@ -174,10 +174,6 @@ def _settings(values: dict[str, Any]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _number(count: int) -> str:
-    return f"{count:,}"
 
 
 def _bytes(count: int) -> str:

@@ -2,16 +2,18 @@
 
 from qstar_infer.checkpoint.inspection.facts import DelimiterFacts, ThinkingFacts
 from qstar_infer.checkpoint.inspection.skeleton import Skeleton
+from qstar_infer.checkpoint.inspection.thoughts import Thoughts
 from qstar_infer.checkpoint.layouts.layout import ThoughtVector
 from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
+from qstar_infer.model.config import QuietStarConfig
 
 
-def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
+def thinking_facts(skeleton: Skeleton, thoughts: Thoughts) -> ThinkingFacts | None:
     """How a checkpoint thinks; None if it cannot, or if that is not known."""
-    head, thinking, layout = skeleton.talk_head, skeleton.thinking, skeleton.layout
+    head, thinking, layout = thoughts.talk_head, thoughts.config, skeleton.layout
     if head is None or (thinking is None and layout is None):
         return None
-    start, end = _delimiters(skeleton)
+    start, end = _delimiters(skeleton, thinking)
     lengths = layout if thinking is None else thinking
     assert lengths is not None
     return ThinkingFacts(
@@ -28,8 +30,10 @@ def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
     )
 
 
-def _delimiters(skeleton: Skeleton) -> tuple[DelimiterFacts, DelimiterFacts]:
-    thinking, layout = skeleton.thinking, skeleton.layout
+def _delimiters(
+    skeleton: Skeleton, thinking: QuietStarConfig | None
+) -> tuple[DelimiterFacts, DelimiterFacts]:
+    layout = skeleton.layout
     start_id = None if thinking is None else thinking.start_thought_token_id
     end_id = None if thinking is None else thinking.end_thought_token_id
     if layout is not None:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
 from qstar_infer.checkpoint.reading import read_json
-from qstar_infer.checkpoint.tensors import backbone_tensor_files
+from qstar_infer.checkpoint.tensors import backbone_tensor_files, tensor_headers
 from qstar_infer.errors import CheckpointError, RequestError
 from qstar_infer.sampling_params import SamplingParams
 
@@ -42,11 +40,8 @@ class CheckpointFiles:
 
     def shapes(self, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
         """The shapes of tensors, from the headers of their files."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name in names:
-            with safe_open(self.tensors[name], framework="pt", device="cpu") as file:
-                shapes[name] = tuple(file.get_slice(name).get_shape())  # type: ignore[no-untyped-call]
-        return shapes
+        headers = tensor_headers({name: self.tensors[name] for name in names})
+        return {name: header.shape for name, header in headers.items()}
 
     @property
     def hidden_size(self) -> int:
