@@ -22,6 +22,15 @@ MAX_TEMPERATURE = torch.finfo(torch.float32).max
 """The highest `temperature` of `think`, which is held in float32."""
 
 
+def check_attention(backbone: PreTrainedModel) -> None:
+    """Check that the attention of a backbone can be ours; a `QuietStarModel` checks it too.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    install_attention(backbone)
+
+
 def num_positions(backbone: PreTrainedModel) -> int | None:
     """Rows of a learned position table; None for rotary positions."""
     if hasattr(backbone.base_model, "rotary_emb"):

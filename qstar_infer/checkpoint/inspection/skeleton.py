@@ -20,7 +20,6 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from qstar_infer.attention.interface import install_attention
 from qstar_infer.checkpoint.accounting import account_for_tensors
 from qstar_infer.checkpoint.adapter.attach import (
     attach_adapter,
@@ -41,6 +40,7 @@ from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.source import Source, SourceKind
 from qstar_infer.checkpoint.tokenizer import has_tokenizer, load_tokenizer
 from qstar_infer.errors import CheckpointError
+from qstar_infer.model.quiet_star import check_attention
 
 
 @dataclass(slots=True, kw_only=True)
@@ -191,7 +191,7 @@ def _probe(backbone: PreTrainedModel) -> None:
     """
     backbone.config.pad_token_id = None  # some models look for it in the numbers of their input
     try:
-        install_attention(backbone)
+        check_attention(backbone)
     except CheckpointError as error:
         # A pass that depends on its numbers, for example on how many tokens each expert gets.
         if not isinstance(error.__cause__, NotImplementedError):
