@@ -108,7 +108,7 @@ def _sort(
 ) -> None:
     code = _code(type(config))
     for key, value in values.items():
-        part = getattr(config, key, None)
+        part = vars(config).get(key)
         if isinstance(part, PreTrainedConfig) and isinstance(value, dict):
             _sort(value, part, inventory, prefix=f"{prefix}{key}.")
         elif _is_taken(key, config, code):

@@ -30,6 +30,8 @@ class TensorHeader:
     """What the header of a safetensors file says about a tensor."""
 
     file: Path
+    name: str
+    """In the file."""
     dtype: str
     """As safetensors spells it: "F32", "BF16", "I8", ..."""
     shape: tuple[int, ...]
@@ -50,7 +52,10 @@ def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
             for name in (name for name, where in files.items() if where == path):
                 part = file.get_slice(name)  # type: ignore[no-untyped-call]
                 headers[name] = TensorHeader(
-                    file=path, dtype=str(part.get_dtype()), shape=tuple(part.get_shape())
+                    file=path,
+                    name=name,
+                    dtype=str(part.get_dtype()),
+                    shape=tuple(part.get_shape()),
                 )
     return headers
 
@@ -86,6 +91,15 @@ def tensor_names(path: Path) -> list[str]:
     """
     with _opened(path, framework=_HEADER_ONLY) as file:
         return _names(file)
+
+
+def read_tensor(header: TensorHeader) -> Tensor:
+    """The value of one tensor, on the CPU, in its stored dtype.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return read_tensors(header.file, [header.name])[header.name]
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:

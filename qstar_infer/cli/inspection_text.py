@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qstar_infer.cli.render import one_line
+from qstar_infer.cli.terminal import one_line
 
 if TYPE_CHECKING:
     from qstar_infer.checkpoint.inspection.facts import (

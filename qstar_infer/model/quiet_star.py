@@ -192,6 +192,9 @@ class QuietStarModel(nn.Module):
     ) -> ThoughtTrace:
         """Think at every position of a batch: the thought at `a` helps predict token `a + 1`.
 
+        A number that is NaN or infinite stays in the tensors for you to see; nothing is raised. It
+        may spread to every position of its row of the batch, also to earlier ones.
+
         Args:
             input_ids: `[batch, seq]`, int64, right padded.
             attention_mask: `[batch, seq]`, 0 where a token is padding. None: no padding.

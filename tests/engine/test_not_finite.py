@@ -98,7 +98,8 @@ def test_the_error_says_which_dtypes_to_try(
 ) -> None:
     """A number that overflows the output layer's dtype."""
     model = make_toy().model
-    model.backbone.to(dtype)
+    model.to(dtype)
+    model.thinking_parts.float()
     weight(model, "backbone.lm_head.weight").sign_().mul_(largest)
     with pytest.raises(NotFiniteError, match=f"in {str(dtype).removeprefix('torch.')}; .*{advice}"):
         generate(model, [1, 2, 3])

@@ -85,6 +85,8 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "revision": "v1",
         "num_thought_tokens": 6,
         "thought_vectors": "literal",
+        "tokenizer": "elsewhere",
+        "ignore_thought_parts": True,
         "generation_config": "none",
         "served_model_name": "m",
         "speculation": 3,
@@ -99,7 +101,10 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "max_thought_tokens": 10,
     }
     assert set(settings) | {"model"} == set(setting_types())
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    options = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in settings.items()
+    ]
     runs.run("path", *options)
     assert created == [EngineArgs.of(model="path", **settings)]
 

@@ -248,7 +248,7 @@ class SlowTokenizer(PreTrainedTokenizer):
         return self._vocab.get(token, 0)
 
     def _convert_id_to_token(self, index: int) -> str:
-        return self._pieces[index]
+        return str(self._pieces[index])
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         data = b"".join(

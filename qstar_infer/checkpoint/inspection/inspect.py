@@ -118,7 +118,7 @@ def _inspect(
         revision=found.revision,
         layout=None if skeleton.layout is None else skeleton.layout.name,
         model=_model_facts(skeleton, problems),
-        thinking=thinking_facts(skeleton, thoughts),
+        thinking=thinking_facts(skeleton, thoughts, found.directory),
         tokenizer=_tokenizer_facts(skeleton),
         weights=problems.attempt(lambda: _stored(found, skeleton)),
         adapter=_adapter_facts(found, skeleton),

@@ -19,12 +19,7 @@ from qstar_infer.checkpoint.native import (
     thought_part_shapes,
 )
 from qstar_infer.checkpoint.source import Source, SourceKind
-from qstar_infer.checkpoint.tensors import (
-    backbone_tensor_files,
-    check_float_headers,
-    headers_of,
-    tensor_headers,
-)
+from qstar_infer.checkpoint.tensors import check_float_headers, headers_of
 from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 
 
@@ -90,9 +85,6 @@ def _of_layout(
     ids: tuple[int | None, int | None] = (None, None)
     if skeleton.tokenizer is not None:
         ids = _delimiters(layout, skeleton, directory, problems, may_add) or ids
-    files = backbone_tensor_files(directory)
-    headers = tensor_headers({name: files[name] for name in layout.shapes})
-    problems.attempt(lambda: check_float_headers(headers, directory))
     config = QuietStarConfig(
         num_thought_tokens=length,
         num_talk_tokens=layout.num_talk_tokens,

@@ -17,7 +17,6 @@ from qstar_infer.checkpoint.layouts.layout import (
     ThoughtLayout,
     ThoughtVector,
 )
-from qstar_infer.checkpoint.native import check_names_and_shapes
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import TalkHeadConfig
 
@@ -76,7 +75,7 @@ def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
         for name in own.tensors
         if name.startswith(_CONFIDENCE)
     }
-    check_names_and_shapes(files.shapes(own.tensors - unused.keys()), shapes, files.directory)
+    files.check_thought_tensors(own.tensors - unused.keys(), shapes)
     start, end = (ThoughtVector(tensor=name if hosts else None) for name in _VECTORS)
     length = files.integer(_LENGTH, least=1)
     return ThoughtLayout(

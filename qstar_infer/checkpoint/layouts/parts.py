@@ -9,12 +9,7 @@ from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.layouts.heads import inverted, joined
 from qstar_infer.checkpoint.layouts.layout import StoredHead, ThoughtLayout, ThoughtVector
 from qstar_infer.checkpoint.native import build_thought_parts, check_values
-from qstar_infer.checkpoint.tensors import (
-    backbone_tensor_files,
-    check_float_headers,
-    read_tensors,
-    tensor_headers,
-)
+from qstar_infer.checkpoint.tensors import backbone_tensor_files, read_tensors
 from qstar_infer.model.config import TalkHeadConfig
 from qstar_infer.model.thought_parts import ThoughtParts
 
@@ -44,7 +39,6 @@ def read_thought_parts(
 
 def _read(directory: Path, names: list[str]) -> dict[str, Tensor]:
     files = backbone_tensor_files(directory)
-    check_float_headers(tensor_headers({name: files[name] for name in names}), directory)
     tensors: dict[str, Tensor] = {}
     for path in {files[name] for name in names}:
         tensors |= read_tensors(path, [name for name in names if files[name] == path])

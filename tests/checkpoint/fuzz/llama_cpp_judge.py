@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .reference import Unreadable
 
+MARK = "answer: "
 IS_INSTALLED = importlib.util.find_spec("llama_cpp") is not None
 
 
@@ -38,12 +39,13 @@ class LlamaCpp:
         assert self._worker.stdout is not None
         self._worker.stdin.write(json.dumps([str(path), ids]) + "\n")
         self._worker.stdin.flush()
-        line = self._worker.stdout.readline()
-        if not line:
+        lines = iter(self._worker.stdout.readline, "")
+        text = next((line for line in lines if line.startswith(MARK)), None)
+        if text is None:
             self._worker.wait()
             self._worker = None
             raise Unreadable("llama.cpp crashed")
-        answer = json.loads(line)
+        answer = json.loads(text.removeprefix(MARK))
         if "error" in answer:
             raise Unreadable(answer["error"])
         return torch.tensor(answer["logits"])

@@ -54,10 +54,9 @@ def reference_logits(directory: Path) -> Tensor:
 def _logits(directory: Path, seed: int) -> Tensor:
     torch.manual_seed(seed)
     if (directory / "adapter_config.json").exists():
-        base = json.loads((directory / "adapter_config.json").read_text())[
-            "base_model_name_or_path"
-        ]
-        model = PeftModel.from_pretrained(_read(directory / base), str(directory)).eval()
+        content = json.loads((directory / "adapter_config.json").read_text())
+        base = _read(directory / content["base_model_name_or_path"])
+        adapted = PeftModel.from_pretrained(base, str(directory)).eval()
         logits: Tensor = adapted(IDS).logits[0]
         return logits
     model = _read(directory)

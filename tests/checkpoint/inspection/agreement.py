@@ -9,6 +9,7 @@ from qstar_infer.checkpoint.inspection.facts import Inspection
 from qstar_infer.checkpoint.inspection.inspect import inspect_checkpoint
 from qstar_infer.context_length import context_length
 from qstar_infer.errors import CheckpointError
+from qstar_infer.model.description import changes_nothing
 from qstar_infer.model.generation_defaults import sampling_defaults
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -79,7 +80,7 @@ def assert_same_thinking(inspection: Inspection, model: QuietStarModel) -> None:
     assert thinking.num_thought_tokens == model.config.num_thought_tokens
     assert thinking.num_talk_tokens == model.config.num_talk_tokens
     assert thinking.thought_temperature == model.config.thought_temperature
-    assert thinking.is_trained == (model.config.training is not None)
+    assert thinking.is_trained == (not changes_nothing(model.thinking_parts.talk_head))
     assert thinking.head_layers == [list(shape) for shape in head.layers]
     assert thinking.head_biases == list(head.biases)
     assert thinking.head_sigmoid == head.sigmoid
