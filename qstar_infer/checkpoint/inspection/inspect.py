@@ -35,6 +35,7 @@ from qstar_infer.checkpoint.source import Source, SourceKind, find_source, find_
 from qstar_infer.checkpoint.tensors import backbone_tensor_files, headers_of, tensor_headers
 from qstar_infer.checkpoint.tokenizer import check_tokenizer_fits
 from qstar_infer.context_length import context_length
+from qstar_infer.errors import ConfigError
 from qstar_infer.model.generation_defaults import checkpoint_defaults
 from qstar_infer.model.quiet_star import num_positions
 
@@ -64,6 +65,11 @@ def inspect_checkpoint(
         ConfigError: an argument does not apply to the source.
     """
     if source is None:
+        if revision is not None:
+            raise ConfigError(
+                f"revision={revision!r} was given without a checkpoint, but the default model is "
+                "part of this package. Leave it out, or name a hub repository."
+            )
         return _inspect_default(tokenizer)
     if _is_pickle(source):
         problems = Problems()
@@ -124,7 +130,7 @@ def _inspect(
         adapter=_adapter_facts(found, skeleton),
         gguf=_gguf_facts(skeleton),
         sampling_defaults=_sampling_defaults(skeleton, thoughts, problems),
-        safety=SafetyFacts(pickles=_pickles(found.directory)),
+        safety=SafetyFacts(pickles=_pickles(where)),
         notes=_notes(skeleton, thoughts),
         problems=problems.messages,
     )
@@ -154,9 +160,12 @@ def _refused_at_once(source: str | Path, problems: Problems) -> Inspection:
     return inspection
 
 
-def _pickles(directory: Path) -> list[str]:
+def _pickles(checkpoint: Path) -> list[str]:
+    """The pickles in a directory; those beside a `.gguf` file are not the checkpoint's."""
+    if not checkpoint.is_dir():
+        return []
     return sorted(
-        path.name for path in directory.iterdir() if path.suffix.lower() in PICKLE_SUFFIXES
+        path.name for path in checkpoint.iterdir() if path.suffix.lower() in PICKLE_SUFFIXES
     )
 
 
