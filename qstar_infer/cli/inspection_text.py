@@ -60,6 +60,7 @@ def _wrapped(label: str, text: str, width: int | None) -> list[str]:
         initial_indent=head,
         subsequent_indent=" " * _LABEL_WIDTH + hanging,
         break_on_hyphens=False,
+        break_long_words=False,  # paths stay whole, so that they can be copied
     )
 
 
@@ -154,10 +155,10 @@ def _delimiter(delimiter: "DelimiterFacts") -> str:
 
 
 def _other(inspection: "Inspection") -> list[Row]:
-    defaults = _settings(inspection.sampling_defaults) or "none of its own"
     pickles, keys = inspection.safety.pickles, inspection.safety.code_keys
+    defaults = _settings(inspection.sampling_defaults) or "none of its own"
     return [
-        ("sampling", defaults),
+        *([] if inspection.model is None else [("sampling", defaults)]),
         ("pickles", f"{', '.join(pickles)} (never opened)" if pickles else "none"),
         ("code", ", ".join(keys) if keys else "none named"),
     ]

@@ -119,7 +119,7 @@ def _inspect(
     where = found.directory / (found.gguf_file or "")
     return Inspection(
         source=found.label,
-        kind=_KINDS[found.kind] + (", an adapter over a base model" if found.is_adapter else ""),
+        kind=_kind(found),
         location=str(where),
         revision=found.revision,
         layout=None if skeleton.layout is None else skeleton.layout.name,
@@ -134,6 +134,14 @@ def _inspect(
         notes=_notes(skeleton, thoughts),
         problems=problems.messages,
     )
+
+
+def _kind(found: Source) -> str:
+    if not found.is_adapter:
+        return _KINDS[found.kind]
+    if found.kind is SourceKind.PLAIN:
+        return "adapter over a language model, without thought parts"
+    return f"{_KINDS[found.kind]}, an adapter over a language model"
 
 
 def _check_tokenizer(found: Source, skeleton: Skeleton, problems: Problems) -> None:

@@ -31,7 +31,7 @@ def toy_default(adapted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_default_model_before_it_is_built(toy_default: Path) -> None:
     inspection = inspect_checkpoint()
     assert inspection.problems == []
-    assert inspection.kind == ("default model: native checkpoint, an adapter over a base model")
+    assert inspection.kind == ("default model: native checkpoint, an adapter over a language model")
     assert "not built yet" in inspection.notes[-1]
     assert not toy_default.exists(), "an inspection builds nothing"
 
