@@ -15,6 +15,10 @@ MARK = "answer: "
 IS_INSTALLED = importlib.util.find_spec("llama_cpp") is not None
 
 
+class Crashed(Unreadable):
+    """llama.cpp ended its process."""
+
+
 class LlamaCpp:
     """Starts a worker when it needs one."""
 
@@ -25,7 +29,8 @@ class LlamaCpp:
         """`[seq, vocab]`, float32.
 
         Raises:
-            Unreadable: llama.cpp refuses the file, or crashes.
+            Unreadable: llama.cpp refuses the file.
+            Crashed: it ends its process.
         """
         if self._worker is None or self._worker.poll() is not None:
             self._worker = subprocess.Popen(
@@ -44,7 +49,7 @@ class LlamaCpp:
         if text is None:
             self._worker.wait()
             self._worker = None
-            raise Unreadable("llama.cpp crashed")
+            raise Crashed("llama.cpp crashed")
         answer = json.loads(text.removeprefix(MARK))
         if "error" in answer:
             raise Unreadable(answer["error"])
