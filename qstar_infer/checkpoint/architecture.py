@@ -145,7 +145,14 @@ def embedding_table(backbone: PreTrainedModel) -> Tensor:
 
 
 def _check_known_layers(config: PreTrainedConfig) -> None:
-    unknown = set(getattr(config, "layer_types", None) or ()) - SUPPORTED_LAYER_TYPES
+    layer_types = set(getattr(config, "layer_types", None) or ())
+    if "sliding_attention" in layer_types and getattr(config, "sliding_window", None) is None:
+        _raise_unsupported(
+            config,
+            "has layers with a sliding window and sliding_window = None",
+            "the length of the window is not known",
+        )
+    unknown = layer_types - SUPPORTED_LAYER_TYPES
     if unknown:
         _raise_unsupported(
             config,

@@ -33,6 +33,7 @@ _SIZES = frozenset(
         "num_key_value_heads",
         "head_dim",
         "max_position_embeddings",
+        "sliding_window",
     }
 )
 

@@ -19,6 +19,13 @@ FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 """The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+"""The formats of unquantised weights, as safetensors and torch spell them."""
 _SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
@@ -151,12 +158,17 @@ def backbone_tensor_files(directory: Path) -> dict[str, Path]:
 
 
 def check_finite(tensors: dict[str, Tensor], where: Path) -> None:
-    """Check that no value is NaN or infinite.
+    """Check that tensors are stored as numbers that need no scale, none NaN or infinite.
 
     Raises:
-        CheckpointError: one is; the message names the first such tensor.
+        CheckpointError: one is not; the message names the first such tensor.
     """
     for name, tensor in tensors.items():
+        if tensor.dtype not in FLOATS.values():
+            raise CheckpointError(
+                f"{name} in {where} is stored as {str(tensor.dtype).removeprefix('torch.')}, which "
+                "is no format of unquantised weights. Fetch or save the checkpoint again."
+            )
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise CheckpointError(

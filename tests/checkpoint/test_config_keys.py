@@ -147,6 +147,7 @@ def test_keys_that_change_nothing(
         ("rms_norm_eps", None, "rms_norm_eps"),
         ("hidden_size", -32, "hidden_size in .* is -32; it must be at least 1"),
         ("max_position_embeddings", 0, "is 0; it must be at least 1"),
+        ("sliding_window", -1, "is -1; it must be at least 1"),
         ("vocab_size", "512", "vocab_size"),
         ("num_hidden_layers", 3, "lacks 9 tensors .*layers.2"),
         ("num_hidden_layers", 1, r"holds 9 tensors \(model.layers.1"),
@@ -167,6 +168,14 @@ def test_values_with_which_no_model_can_be_built(
     with pytest.raises(CheckpointError, match=message) as error:
         load_model(directory)
     assert "\n" not in str(error.value)
+
+
+def test_window_without_a_length(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    """transformers loads it and fails at the first token."""
+    directory = make_plain("gemma3_text", sliding_window=4)
+    edit_json(directory / "config.json", sliding_window=None)
+    with pytest.raises(CheckpointError, match="sliding window and sliding_window = None"):
+        load_model(directory)
 
 
 @pytest.mark.parametrize(
