@@ -15,8 +15,6 @@ from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
-FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-"""The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 FLOATS = {
@@ -26,6 +24,9 @@ FLOATS = {
     "BF16": torch.bfloat16,
 }
 """The formats of unquantised weights, as safetensors and torch spell them."""
+_HEADER_ONLY = "np"
+"""The framework that a file is opened for if no tensor is read. With "pt", the system must be able
+to give as much memory as the file is long."""
 _SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
@@ -52,7 +53,7 @@ def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
     """
     headers: dict[str, TensorHeader] = {}
     for path in sorted(set(files.values())):
-        with _opened(path) as file:
+        with _opened(path, framework=_HEADER_ONLY) as file:
             for name in (name for name, where in files.items() if where == path):
                 part = file.get_slice(name)  # type: ignore[no-untyped-call]
                 headers[name] = TensorHeader(
@@ -82,7 +83,7 @@ def check_float_headers(headers: dict[str, TensorHeader], where: Path) -> None:
     unfit = {
         name: f"has dtype {header.dtype}, which holds no plain weights"
         for name, header in headers.items()
-        if header.dtype not in FLOAT_DTYPES
+        if header.dtype not in FLOATS
     }
     judge(Inventory(where=str(where), kind="tensor", unfit=unfit))
 
@@ -93,7 +94,7 @@ def tensor_names(path: Path) -> list[str]:
     Raises:
         CheckpointError: the file is missing, truncated or not safetensors.
     """
-    with _opened(path) as file:
+    with _opened(path, framework=_HEADER_ONLY) as file:
         return _names(file)
 
 
@@ -239,9 +240,9 @@ def _names(file: safe_open) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
+def _opened(path: Path, *, framework: str = "pt") -> Iterator[safe_open]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with safe_open(path, framework=framework, device="cpu") as file:
             yield file
     except FileNotFoundError as error:
         raise CheckpointError(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from qstar_infer.cli.chat import catch_interrupt
 from qstar_infer.cli.main import app
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.errors import ConfigError, RequestError
+from qstar_infer.errors import ConfigError, QStarError, RequestError, RequestFailedError
 from qstar_infer.sampling_defaults import SamplingDefaults
 
 from ..text.tokenizer_kinds import tokenizer_of
@@ -97,14 +97,19 @@ def test_second_interrupt_ends_the_program() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_rejected_turn_is_removed_from_the_conversation(fake_llm: Any) -> None:
+@pytest.mark.parametrize(
+    "error", [RequestError("too long \x1b[2J"), RequestFailedError("too long \x1b[2J")]
+)
+def test_turn_without_an_answer_is_removed_from_the_conversation(
+    fake_llm: Any, error: QStarError
+) -> None:
     def refuse(_: int) -> None:
-        raise RequestError("too long")
+        raise error
 
     fake_llm.on_token = refuse
     result = runner.invoke(app, ["chat"], input="a\nb\n")
     assert result.exit_code == 0
-    assert "error: too long" in result.stdout
+    assert "error: too long ␛[2J" in result.stdout
     assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
 
 

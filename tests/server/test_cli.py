@@ -1,6 +1,7 @@
 """`qstar serve`: its options, and the engine and server that they make."""
 
 import dataclasses
+import logging
 import sys
 import threading
 import types
@@ -248,3 +249,23 @@ def test_origins_are_given_one_by_one_or_with_commas(
 def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
     with pytest.raises(ValidationError, match="is not an origin; give scheme://host"):
         ServerConfig(allow_origins=(origin,))
+
+
+def test_lines_of_the_server_control_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model's name, or a field's, could hold an escape sequence."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+
+    def serve_at_once(*_: object, announce: Callable[[str], None]) -> None:
+        announce("Serving a\x1b]0;title\x07")
+        logging.getLogger("qstar_server").warning("unknown field %s", "b\x1b[2J\nERROR forged")
+
+    monkeypatch.setattr(cli, "run_server", serve_at_once)
+    app = typer.Typer()
+    app.command()(cli.serve)
+    app([], standalone_mode=False)
+    written = capsys.readouterr()
+    assert written.out == "Serving a␛]0;title␇\n"
+    assert written.err == "WARNING qstar_server: unknown field b␛[2J↵ERROR forged\n"
