@@ -23,18 +23,13 @@ from qstar_infer.checkpoint.quantised import merge_quantised
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.recomputed import difference_to_recomputed, is_recomputed
 from qstar_infer.checkpoint.tensors import (
+    FLOATS,
     TensorHeader,
     backbone_tensor_files,
     read_tensor,
     tensor_headers,
 )
 
-_FLOATS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-}
 _SCALE = re.compile(
     r"(scale|scales|scale_inv|scale_2|SCB|qweight|qzeros|g_idx|zero_point|absmax|amax|codebook)$"
 )
@@ -118,7 +113,7 @@ def _load_from_headers(
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     weights = {
         name: torch.empty(
-            header.shape, dtype=_FLOATS.get(header.dtype, torch.float32), device="meta"
+            header.shape, dtype=FLOATS.get(header.dtype, torch.float32), device="meta"
         )
         for name, header in headers.items()
     }
@@ -167,7 +162,7 @@ def _explain_unused(inventory: Inventory, loaded: _Loaded) -> None:
 
 def _check_dtypes(inventory: Inventory, loaded: _Loaded) -> None:
     for name, header in loaded.headers.items():
-        if header.dtype in _FLOATS or name in {*inventory.left_over, *inventory.without_effect}:
+        if header.dtype in FLOATS or name in {*inventory.left_over, *inventory.without_effect}:
             continue
         parameter = loaded.parameter(name)
         wanted = loaded.state[parameter].dtype if parameter is not None else torch.float32

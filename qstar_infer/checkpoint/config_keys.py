@@ -23,6 +23,7 @@ from qstar_infer.checkpoint.rope import account_for_rope
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _ACTIVATION = re.compile(r"(^|_)(hidden_act|hidden_activation|activation_function)$")
+_FACTOR = re.compile(r"(multiplier|scalar|_scaling|_scale)$")
 _SIZES = frozenset(
     {
         "vocab_size",
@@ -36,8 +37,8 @@ _SIZES = frozenset(
     }
 )
 
-_ALWAYS_TAKEN = frozenset({"model_type", "architectures", "quantization_config"})
-"""`quantization_config` is read by `check_quantization` and by transformers' loader."""
+_ALWAYS_TAKEN = frozenset({"model_type", "architectures", "quantization_config", "is_causal"})
+"""transformers reads these for every architecture, and checks of ours refuse what they must."""
 
 _QUANTISATION = re.compile(r"quant|compress|gptq|awq|hqq|aqlm|fp8|fp4|int8|int4|nf4|(^|_)bits($|_)")
 
@@ -83,6 +84,10 @@ def account_for_values(values: dict[str, Any], where: str) -> Inventory:
             inventory.unfit[key] = f"is {value!r}; it must be one of {', '.join(_DTYPES)}"
         elif _ACTIVATION.search(key) and isinstance(value, str) and value not in ACT2FN:
             inventory.unfit[key] = f"is {value!r}, which transformers does not know"
+        elif _FACTOR.search(key) and _is_number(value) and value <= 0:
+            inventory.unfit[key] = f"is {value}; it must be a positive number"
+        elif key == "sliding_window" and type(value) is int and value < 0:
+            inventory.unfit[key] = f"is {value}; it must be positive, or null for no window"
         elif key in _SIZES and type(value) is int and value < 1:
             inventory.unfit[key] = f"is {value}; it must be at least 1"
     return inventory
@@ -158,6 +163,10 @@ def _names_quantisation(value: Any) -> bool:
     return any(name.rpartition(".")[2] == "quant_method" for name, _ in _leaves(value))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
     """Dotted names and values of everything in nested JSON that is not itself a container."""
     found: list[tuple[str, Any]] = []
@@ -173,10 +182,14 @@ def _leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-@lru_cache
 def _code(kind: type[PreTrainedConfig]) -> str:
     """The source code of an architecture: of its config, and of its model."""
     modules = {kind.__module__}
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING:
         modules.add(MODEL_FOR_CAUSAL_LM_MAPPING[kind].__module__)
-    return "\n".join(inspect.getsource(sys.modules[name]) for name in sorted(modules))
+    return "\n".join(_source(name) for name in sorted(modules))
+
+
+@lru_cache
+def _source(module: str) -> str:
+    return inspect.getsource(sys.modules[module])

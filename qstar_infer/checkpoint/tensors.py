@@ -15,10 +15,15 @@ from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
-FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-"""The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+"""The formats of unquantised weights, as safetensors and torch spell them."""
 _HEADER_ONLY = "np"
 """The framework that a file is opened for if no tensor is read. With "pt", the system must be able
 to give as much memory as the file is long."""
@@ -78,7 +83,7 @@ def check_float_headers(headers: dict[str, TensorHeader], where: Path) -> None:
     unfit = {
         name: f"has dtype {header.dtype}, which holds no plain weights"
         for name, header in headers.items()
-        if header.dtype not in FLOAT_DTYPES
+        if header.dtype not in FLOATS
     }
     judge(Inventory(where=str(where), kind="tensor", unfit=unfit))
 
@@ -154,12 +159,17 @@ def backbone_tensor_files(directory: Path) -> dict[str, Path]:
 
 
 def check_finite(tensors: dict[str, Tensor], where: Path) -> None:
-    """Check that no value is NaN or infinite.
+    """Check that tensors are stored as numbers that need no scale, none NaN or infinite.
 
     Raises:
-        CheckpointError: one is; the message names the first such tensor.
+        CheckpointError: one is not; the message names the first such tensor.
     """
     for name, tensor in tensors.items():
+        if tensor.dtype not in FLOATS.values():
+            raise CheckpointError(
+                f"{name} in {where} is stored as {str(tensor.dtype).removeprefix('torch.')}, which "
+                "is no format of unquantised weights. Fetch or save the checkpoint again."
+            )
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise CheckpointError(

@@ -106,6 +106,9 @@ def test_keys_that_speak_of_what_no_tensor_shows(
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("is_causal", True),
+        ("return_dict", False),
+        ("output_hidden_states", True),
         ("unsloth_version", "2025.1"),
         ("is_llama_config", True),
         ("transformers.js_config", {"kv_cache_dtype": {"fp16": "float16"}}),
@@ -147,6 +150,8 @@ def test_keys_that_change_nothing(
         ("rms_norm_eps", None, "rms_norm_eps"),
         ("hidden_size", -32, "hidden_size in .* is -32; it must be at least 1"),
         ("max_position_embeddings", 0, "is 0; it must be at least 1"),
+        ("sliding_window", -1, "is -1; it must be positive, or null"),
+        ("is_causal", False, "has is_causal = False"),
         ("vocab_size", "512", "vocab_size"),
         ("num_hidden_layers", 3, "lacks 9 tensors .*layers.2"),
         ("num_hidden_layers", 1, r"holds 9 tensors \(model.layers.1"),
@@ -167,6 +172,43 @@ def test_values_with_which_no_model_can_be_built(
     with pytest.raises(CheckpointError, match=message) as error:
         load_model(directory)
     assert "\n" not in str(error.value)
+
+
+def test_window_of_no_tokens(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    """transformers loads it and fails at the first token."""
+    directory = make_plain("mistral", sliding_window=4)
+    edit_json(directory / "config.json", sliding_window=0)
+    with pytest.raises(CheckpointError, match="a sliding window of 0 tokens"):
+        load_model(directory)
+
+
+def test_attention_that_sees_later_tokens(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    """It used to load, and each token saw only those before it."""
+    directory = make_plain("gemma3_text")
+    edit_json(directory / "config.json", use_bidirectional_attention=True)
+    with pytest.raises(CheckpointError, match="has attention that is not causal"):
+        load_model(directory)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"),
+    [("gemma3_text", "query_pre_attn_scalar"), ("granite", "embedding_multiplier")],
+)
+def test_factor_that_is_not_positive(
+    make_plain: ToyMaker, edit_json: JsonEditor, model_type: str, key: str
+) -> None:
+    directory = make_plain(model_type, logits_scaling=1.0)
+    edit_json(directory / "config.json", **{key: -1})
+    with pytest.raises(CheckpointError, match=rf"{key} in .* is -1; it must be a positive"):
+        load_model(directory)
+
+
+def test_window_without_a_length(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    """transformers loads it and fails at the first token."""
+    directory = make_plain("gemma3_text", sliding_window=4)
+    edit_json(directory / "config.json", sliding_window=None)
+    with pytest.raises(CheckpointError, match="sliding window and sliding_window = None"):
+        load_model(directory)
 
 
 @pytest.mark.parametrize(

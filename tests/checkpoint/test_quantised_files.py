@@ -60,7 +60,7 @@ def quantised(
         model = AutoModelForCausalLM.from_pretrained(
             plain,
             dtype=torch.float32,
-            quantization_config=BitsAndBytesConfig(**_KINDS[kind]),  # type: ignore[no-untyped-call]
+            quantization_config=BitsAndBytesConfig(**_KINDS[kind]),
         )
         directory = tmp_path / "quantised"
         model.save_pretrained(directory)
