@@ -84,7 +84,7 @@ class Vocabulary:
         """None for an id without a token, such as a padding row of the embedding."""
         if token_id >= self._size:
             return None
-        (name,) = self._tokenizer.convert_ids_to_tokens([token_id])
+        name: str | None = self._tokenizer.convert_ids_to_tokens([token_id])[0]
         return name
 
     def _raw(self, name: str) -> bytes | None:

@@ -4,19 +4,20 @@ from pathlib import Path
 
 from qstar_infer.checkpoint.inspection.facts import DelimiterFacts, ThinkingFacts
 from qstar_infer.checkpoint.inspection.skeleton import Skeleton
+from qstar_infer.checkpoint.inspection.thoughts import Thoughts
 from qstar_infer.checkpoint.layouts.layout import ThoughtVector
 from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
-from qstar_infer.checkpoint.tensors import headers_of, read_tensors
+from qstar_infer.checkpoint.tensors import check_float_headers, headers_of, read_tensors
 from qstar_infer.errors import CheckpointError
-from qstar_infer.model.config import TalkHeadConfig
+from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 
 
-def thinking_facts(skeleton: Skeleton, directory: Path) -> ThinkingFacts | None:
+def thinking_facts(skeleton: Skeleton, thoughts: Thoughts, directory: Path) -> ThinkingFacts | None:
     """How the checkpoint in a directory thinks; None if it cannot, or if that is not known."""
-    head, thinking, layout = skeleton.talk_head, skeleton.thinking, skeleton.layout
+    head, thinking, layout = thoughts.talk_head, thoughts.config, skeleton.layout
     if head is None or (thinking is None and layout is None):
         return None
-    start, end = _delimiters(skeleton)
+    start, end = _delimiters(skeleton, thinking)
     lengths = layout if thinking is None else thinking
     assert lengths is not None
     return ThinkingFacts(
@@ -40,15 +41,19 @@ def _has_zero_weight(head: TalkHeadConfig, directory: Path) -> bool:
     """
     path, layer = directory / QUIET_STAR_TENSORS, f"talk_head.{2 * len(head.layers) - 2}."
     try:
-        names = [name for name in headers_of(path) if name.startswith(layer)]
+        headers = headers_of(path)
+        names = [name for name in headers if name.startswith(layer)]
+        check_float_headers({name: headers[name] for name in names}, path)
         tensors = read_tensors(path, names).values()
     except CheckpointError:
         return False  # why it cannot be read is among the problems
     return not head.sigmoid and not any(bool(tensor.any()) for tensor in tensors)
 
 
-def _delimiters(skeleton: Skeleton) -> tuple[DelimiterFacts, DelimiterFacts]:
-    thinking, layout = skeleton.thinking, skeleton.layout
+def _delimiters(
+    skeleton: Skeleton, thinking: QuietStarConfig | None
+) -> tuple[DelimiterFacts, DelimiterFacts]:
+    layout = skeleton.layout
     start_id = None if thinking is None else thinking.start_thought_token_id
     end_id = None if thinking is None else thinking.end_thought_token_id
     if layout is not None:

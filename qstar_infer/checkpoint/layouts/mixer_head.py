@@ -147,9 +147,9 @@ def _check_merged(files: CheckpointFiles) -> None:
         )
 
 
-def _delimiter_ids(files: CheckpointFiles) -> tuple[int, int] | None:
-    present = [key for key in _DELIMITERS if files.config.get(key) is not None]
-    if len(present) < len(_DELIMITERS):
-        return None
-    start, end = (files.integer(key, least=0) for key in _DELIMITERS)
+def _delimiter_ids(files: CheckpointFiles) -> tuple[int | None, int | None]:
+    start, end = (
+        None if files.config.get(key) is None else files.integer(key, least=0)
+        for key in _DELIMITERS
+    )
     return start, end

@@ -63,8 +63,8 @@ def sentencepiece_vocabulary(**keys: Any) -> dict[str, Any]:
         keys: more of `tokenizer.ggml.*`; None leaves one out.
     """
     letters = sorted(
-        {letter for piece in _PIECES for letter in piece}
-        | set("abcdefghijklmnopqrstuvwxyz 1203.,") - {" "}
+        {letter for piece in _PIECES for letter in piece} | set("abcdefghijklmnopqrstuvwxyz 1203.,")
+        - {" "}
     )
     pieces = [piece for piece in _PIECES if len(piece) > 1]
     tokens = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *letters, "<think>"]

@@ -50,8 +50,8 @@ def make_backbone(
     )
     torch.manual_seed(seed)
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    model.float()
-    return model.eval()
+    model.float().eval()
+    return model
 
 
 def make_tokenizer(*, with_delimiters: bool) -> PreTrainedTokenizerFast:
