@@ -265,7 +265,11 @@ def test_lines_of_the_server_control_no_terminal(
     monkeypatch.setattr(cli, "run_server", serve_at_once)
     app = typer.Typer()
     app.command()(cli.serve)
-    app([], standalone_mode=False)
+    level = root.level
+    try:
+        app([], standalone_mode=False)
+    finally:
+        root.setLevel(level)
     written = capsys.readouterr()
     assert written.out == "Serving a␛]0;title␇\n"
     assert written.err == "WARNING qstar_server: unknown field b␛[2J↵ERROR forged\n"
