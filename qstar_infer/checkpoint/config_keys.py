@@ -86,6 +86,8 @@ def account_for_values(values: dict[str, Any], where: str) -> Inventory:
             inventory.unfit[key] = f"is {value!r}, which transformers does not know"
         elif _FACTOR.search(key) and _is_number(value) and value <= 0:
             inventory.unfit[key] = f"is {value}; it must be a positive number"
+        elif key == "return_dict" and value is False:
+            inventory.unfit[key] = "is false, and then the model's own forward pass fails"
         elif key == "sliding_window" and type(value) is int and value < 0:
             inventory.unfit[key] = f"is {value}; it must be positive, or null for no window"
         elif key in _SIZES and type(value) is int and value < 1:
