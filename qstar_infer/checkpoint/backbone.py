@@ -162,7 +162,6 @@ def _read_config(
     kind = config_class(values, str(path))
     with third_party(str(path), "Correct the value that the message names."):
         config: PreTrainedConfig = kind.from_dict(copy.deepcopy(values))  # it changes inner objects
-        config.return_dict = True  # a tuple would hold the same numbers
         return config, account_for_keys(values, config, str(path))
 
 

@@ -80,17 +80,27 @@ def account_for_values(values: dict[str, Any], where: str) -> Inventory:
         if isinstance(value, float) and not math.isfinite(value):
             inventory.unfit[name] = f"is {value}; numbers must be finite"
     for key, value in values.items():
-        if key in ("dtype", "torch_dtype") and value is not None and value not in _DTYPES:
-            inventory.unfit[key] = f"is {value!r}; it must be one of {', '.join(_DTYPES)}"
-        elif _ACTIVATION.search(key) and isinstance(value, str) and value not in ACT2FN:
-            inventory.unfit[key] = f"is {value!r}, which transformers does not know"
-        elif _FACTOR.search(key) and _is_number(value) and value <= 0:
-            inventory.unfit[key] = f"is {value}; it must be a positive number"
-        elif key == "sliding_window" and type(value) is int and value < 0:
-            inventory.unfit[key] = f"is {value}; it must be positive, or null for no window"
-        elif key in _SIZES and type(value) is int and value < 1:
-            inventory.unfit[key] = f"is {value}; it must be at least 1"
+        why = _wrong_value(key, value)
+        if why is not None:
+            inventory.unfit[key] = why
     return inventory
+
+
+def _wrong_value(key: str, value: Any) -> str | None:
+    """Why a value cannot be right; None if it can."""
+    if key in ("dtype", "torch_dtype") and value is not None and value not in _DTYPES:
+        return f"is {value!r}; it must be one of {', '.join(_DTYPES)}"
+    if _ACTIVATION.search(key) and isinstance(value, str) and value not in ACT2FN:
+        return f"is {value!r}, which transformers does not know"
+    if _FACTOR.search(key) and _is_number(value) and value <= 0:
+        return f"is {value}; it must be a positive number"
+    if key == "return_dict" and value is False:
+        return "is false, and then the model's own forward pass fails"
+    if key == "sliding_window" and type(value) is int and value < 0:
+        return f"is {value}; it must be positive, or null for no window"
+    if key in _SIZES and type(value) is int and value < 1:
+        return f"is {value}; it must be at least 1"
+    return None
 
 
 def account_for_keys(values: dict[str, Any], config: PreTrainedConfig, where: str) -> Inventory:

@@ -107,7 +107,6 @@ def test_keys_that_speak_of_what_no_tensor_shows(
     ("key", "value"),
     [
         ("is_causal", True),
-        ("return_dict", False),
         ("output_hidden_states", True),
         ("unsloth_version", "2025.1"),
         ("is_llama_config", True),
@@ -151,6 +150,7 @@ def test_keys_that_change_nothing(
         ("hidden_size", -32, "hidden_size in .* is -32; it must be at least 1"),
         ("max_position_embeddings", 0, "is 0; it must be at least 1"),
         ("sliding_window", -1, "is -1; it must be positive, or null"),
+        ("return_dict", False, "is false, and then the model's own forward pass fails"),
         ("is_causal", False, "has is_causal = False"),
         ("vocab_size", "512", "vocab_size"),
         ("num_hidden_layers", 3, "lacks 9 tensors .*layers.2"),
