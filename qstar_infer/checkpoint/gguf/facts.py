@@ -47,7 +47,7 @@ def read_gguf_facts(path: Path) -> GgufFacts:
         path=path,
         header=header,
         name=_text(header, "general.name"),
-        architecture=header.architecture,
+        architecture=_text(header, "general.architecture"),
         num_parameters=sum(math.prod(tensor.shape) for tensor in header.tensors.values()),
         types=dict(types.most_common()),
         tokenizer=", ".join(
@@ -59,5 +59,7 @@ def read_gguf_facts(path: Path) -> GgufFacts:
 
 
 def _text(header: GgufHeader, key: str) -> str:
+    """A key's text, fit for a terminal."""
     value = header.keys.get(key)
-    return value if isinstance(value, str) else ""
+    text = value if isinstance(value, str) else ""
+    return text if text.isprintable() else ascii(text)

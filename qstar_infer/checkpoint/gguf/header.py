@@ -97,7 +97,7 @@ class _Reader:
         self._check_count(num_keys, _SMALLEST_KEY, "keys")
         keys: dict[str, Value] = {}
         for _ in range(num_keys):
-            name = self._string()
+            name = self._name()
             if name in keys:
                 self._damaged(f"holds the key {name} twice")
             keys[name] = self._value(self._integer("I"), name)
@@ -138,6 +138,13 @@ class _Reader:
         except UnicodeDecodeError:
             self._damaged(f"holds text that is not UTF-8, {text[:40]!r}")
 
+    def _name(self) -> str:
+        """A name that messages can show."""
+        name = self._string()
+        if not name or not name.isprintable():
+            self._damaged(f"holds the name {name[:40]!r}")
+        return name
+
     def _value(self, kind: int, name: str) -> Value:
         if kind in _SCALARS:
             return self._scalar(_SCALARS[kind])
@@ -160,7 +167,7 @@ class _Reader:
 
     def _tensor(self) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
         """Name, shape, type, and offset from the beginning of the data."""
-        name = self._string()
+        name = self._name()
         num_dims = self._integer("I")
         if not 1 <= num_dims <= _MAX_DIMS:
             self._damaged(f"holds the tensor {name} with {num_dims} dimensions")

@@ -96,7 +96,7 @@ def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
         tokens=tokens,
         types=_one_for_each(keys, "token_type", int, len(tokens)),
         scores=_scores(keys, model, len(tokens)),
-        merges=_merges(keys, model),
+        merges=_merges(keys, model, tokens),
         special_ids=special,
         end_ids=_end_ids(keys, special, len(tokens)),
         add_bos=add_bos,
@@ -173,18 +173,20 @@ def _scores(keys: KeyReader, model: str, count: int) -> list[float]:
     return scores
 
 
-def _merges(keys: KeyReader, model: str) -> list[tuple[str, str]]:
+def _merges(keys: KeyReader, model: str, tokens: list[str]) -> list[tuple[str, str]]:
     name = f"{_PREFIX}merges"
     merges = keys.get_list(name, str)
     if model == SENTENCEPIECE:
         return []
     if merges is None:
         keys.report_missing(name)
-    pairs = [tuple(merge.split(" ")) for merge in merges]
-    for pair, merge in zip(pairs, merges, strict=True):
-        if len(pair) != 2:
-            keys.refuse(name, f"has {merge!r}, which is not a pair")
-    return [(left, right) for left, right in pairs]
+    known, pairs = set(tokens), []
+    for merge in merges:
+        left, _, right = merge.partition(" ")
+        if not {left, right, left + right} <= known:
+            keys.refuse(name, f"has {merge!r}, which is not a pair of tokens that make a token")
+        pairs.append((left, right))
+    return pairs
 
 
 def _sort_out_the_rest(keys: KeyReader) -> None:
