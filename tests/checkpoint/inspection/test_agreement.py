@@ -3,6 +3,7 @@
 The checkpoints are those of the other tests: each format and layout, whole and damaged.
 """
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from qstar_infer.checkpoint import save_model
 from qstar_infer.checkpoint.layouts.lightning import convert_lightning
 
 from ..adapter.toys import QV, Workshop
+from ..fuzz.gguf_files import change, make_content, write
 from ..fuzz.mutations import mutate
 from ..fuzz.seeds import SEEDS
 from ..gguf.toys import ARCHITECTURES, write_toy
@@ -28,6 +30,13 @@ from .agreement import check_agreement
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft and transformers warn about mutations
 
+MAKERS: dict[str, Callable[[Path], object]] = {
+    **SEEDS,
+    "HansPolo113": mix_head.make_mix_head,
+    "dimitriye98": lambda path: mixer_head.make_mixer_head(
+        path, hidden_layers=0, has_tokenizer=True
+    ),
+}
 CASES_PER_TEST = 10
 TESTS = 60
 FAST = 4
@@ -36,7 +45,7 @@ FAST = 4
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
-    for index, (name, make) in enumerate(SEEDS.items()):
+    for index, (name, make) in enumerate(MAKERS.items()):
         made[name] = tmp_path_factory.mktemp(f"seed{index}") / "checkpoint"
         make(made[name])
     return made
@@ -49,7 +58,7 @@ def workshop(
     return Workshop(tmp_path_factory.mktemp("adapters"), plain_tokenizer)
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", MAKERS)
 def test_formats(name: str, seeds: dict[str, Path]) -> None:
     assert check_agreement(seeds[name]) == "loaded"
 
@@ -129,6 +138,22 @@ def test_gguf(architecture: str, tmp_path: Path) -> None:
 )
 def test_changed_gguf(change: dict[str, Any], tmp_path: Path) -> None:
     check_agreement(write_toy(tmp_path / "x.gguf", "llama", **change))
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(n, marks=[pytest.mark.slow] * (n >= FAST)) for n in range(TESTS)]
+)
+def test_randomly_changed_gguf(number: int, tmp_path: Path) -> None:
+    outcomes = set()
+    for case in range(number * CASES_PER_TEST, (number + 1) * CASES_PER_TEST):
+        content = copy.deepcopy(make_content())
+        what = change(content, Random(case))
+        write(content, tmp_path / f"{case}.gguf")
+        try:
+            outcomes.add(check_agreement(tmp_path / f"{case}.gguf"))
+        except AssertionError as failure:
+            raise AssertionError(f"case {case}, {what}: {failure}") from failure
+    assert "refused" in outcomes
 
 
 def test_gguf_that_was_cut_off(tmp_path: Path) -> None:
