@@ -18,7 +18,7 @@ from qstar_infer.checkpoint.layouts.find import own_names
 from qstar_infer.checkpoint.layouts.layout import OwnNames
 from qstar_infer.checkpoint.layouts.load import load_with_layout
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, check_delimiters, read_native
-from qstar_infer.checkpoint.options import NO_OVERRIDES, LoadOptions, Overrides
+from qstar_infer.checkpoint.options import NO_OVERRIDES, LoadOptions, Overrides, check_length_fits
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
 from qstar_infer.checkpoint.source import (
     Source,
@@ -61,6 +61,9 @@ def load_source(
         model = load_with_layout(found.directory, options, overrides=overrides, tokenizer=tokenizer)
     else:
         model = _load_ours_or_plain(found, options, overrides=overrides, tokenizer=tokenizer)
+    if model.config is not None:
+        length = model.config.num_thought_tokens
+        check_length_fits(length, model.backbone.config, found.label)
     name_model(model, found.label)
     if found.revision is not None:
         model.backbone.config._commit_hash = found.revision

@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from qstar_infer.context_length import context_length
 from qstar_infer.engine_args import ThoughtVectors
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.hardware import has_fast_bfloat16
 
 Quantization = Literal["none", "int8", "nf4"]
@@ -127,6 +128,26 @@ def check_thought_length(num_thought_tokens: int) -> None:
         raise ConfigError(
             f"num_thought_tokens={num_thought_tokens!r} must be an integer, at least 1. To serve "
             "without thinking, ask for 0 in a request instead."
+        )
+
+
+def check_length_fits(num_thought_tokens: int, backbone_config: Any, where: str) -> None:
+    """Check that a thought of this length fits into the model's context behind one token.
+
+    Args:
+        num_thought_tokens: without the two delimiters.
+        backbone_config: the `PreTrainedConfig` of the language model.
+        where: the checkpoint, for the message.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    context = context_length(backbone_config)
+    if context.is_stated and num_thought_tokens + 3 > context.num_tokens:
+        raise CheckpointError(
+            f"{where} thinks {num_thought_tokens} tokens at a time, which with two delimiters and "
+            f"one token of text is more than its context of {context.num_tokens} "
+            f"({context.origin}). Correct num_thought_tokens."
         )
 
 

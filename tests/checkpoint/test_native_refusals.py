@@ -190,3 +190,15 @@ def test_wrong_and_inapplicable_arguments_are_rejected(native: Path, make_plain:
         load_model(native, thought_vectors="both")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="has no thought parts and cannot think"):
         load_model(make_plain(name="other"), num_thought_tokens=4)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(253, True), (254, False), (2 * 10**9, False)])
+def test_a_thought_fits_into_the_context(
+    length: int, fits: bool, native: Path, edit_json: JsonEditor
+) -> None:
+    edit_json(native / "quiet_star.json", num_thought_tokens=length)
+    if fits:
+        assert load_model(native, device="cpu").num_thought_tokens == length
+    else:
+        with pytest.raises(CheckpointError, match=f"thinks {length} tokens .* context of 256"):
+            load_model(native, device="cpu")

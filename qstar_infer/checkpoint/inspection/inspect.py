@@ -29,6 +29,7 @@ from qstar_infer.checkpoint.inspection.stored import count_gguf, count_safetenso
 from qstar_infer.checkpoint.inspection.thinking import thinking_facts
 from qstar_infer.checkpoint.inspection.thoughts import Thoughts, find_thoughts
 from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
+from qstar_infer.checkpoint.options import check_length_fits
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.safety import PICKLE_SUFFIXES, code_message, keys_of_code
 from qstar_infer.checkpoint.source import Source, SourceKind, find_source, find_tokenizer
@@ -116,6 +117,7 @@ def _inspect(
     skeleton = build_skeleton(found, problems, tokenizer=directory)
     thoughts = find_thoughts(found, skeleton, problems, may_add_delimiters=directory is not None)
     _check_tokenizer(found, skeleton, problems)
+    _check_length(found, skeleton, thoughts, problems)
     where = found.directory / (found.gguf_file or "")
     return Inspection(
         source=found.label,
@@ -150,6 +152,15 @@ def _check_tokenizer(found: Source, skeleton: Skeleton, problems: Problems) -> N
         is_published = found.kind is SourceKind.PUBLISHED
         where = str(found.directory) if is_published else found.label
         problems.attempt(lambda: check_tokenizer_fits(text, backbone, where))
+
+
+def _check_length(
+    found: Source, skeleton: Skeleton, thoughts: Thoughts, problems: Problems
+) -> None:
+    backbone, thinking = skeleton.backbone, thoughts.config
+    if backbone is not None and thinking is not None:
+        length = thinking.num_thought_tokens
+        problems.attempt(lambda: check_length_fits(length, backbone.config, found.label))
 
 
 def _refused_at_once(source: str | Path, problems: Problems) -> Inspection:
