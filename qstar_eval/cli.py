@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich import progress as bars
 from rich.console import Console
-from rich.text import Text
 
 from qstar_eval.config import EvalConfig
+from qstar_infer.cli.terminal import printable, safe_text
 from qstar_train.config_file import load_config
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _print(report: "Report", out: Path) -> None:
     console = Console()
     for table in tables(report):
         console.print(rich_table(table))
-    Console(stderr=True).print(Text(f"Written to {out}."), soft_wrap=True)
+    Console(stderr=True).print(safe_text(f"Written to {out}."), soft_wrap=True)
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _lines(console: Console) -> "Callable[[Progress], None]":
             return
         shown, due = description, now + SECONDS_BETWEEN_LINES
         count = f" {progress.num_done}/{progress.num_examples}" if progress.task else ""
-        console.print(description + count, soft_wrap=True, markup=False, highlight=False)
+        console.print(safe_text(description + count), soft_wrap=True)
 
     return on_progress
 
@@ -137,4 +137,4 @@ def _bar(console: Console) -> "Iterator[Callable[[Progress], None]]":
 
 def _describe(progress: "Progress") -> str:
     what = f"{progress.task} {progress.mode}" if progress.task else "loading"
-    return f"{progress.label}: {what}"
+    return printable(f"{progress.label}: {what}")

@@ -17,7 +17,7 @@ from qstar_eval.config import QuestionKind, QuestionSetConfig
 from qstar_eval.questions import Question, chain_prompt, conclusion_prompt, direct_prompt
 from qstar_eval.task import EvalTarget, QuestionTask, Record, question_seed
 from qstar_eval.tokens import encode_text
-from qstar_infer.errors import ContextLengthError
+from qstar_infer.errors import CheckpointError, ContextLengthError, NotFiniteError
 from qstar_infer.outputs import CompletionOutput
 from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.sampling_params import SamplingParams
@@ -222,6 +222,9 @@ def generate(
     Args:
         seeds: one for each prompt; completion i has `derive_seed(seed, i)`.
         params: for all prompts; their seed and thoughts are set here.
+
+    Raises:
+        CheckpointError: the model computed a number that is not finite.
     """
     model, mode = target.model, target.mode
     params = replace(
@@ -229,8 +232,9 @@ def generate(
         num_thought_tokens=mode.num_thought_tokens,
         thought_temperature=mode.temperature,
     )
-    outputs = target.llm.generate(
-        [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts],
-        [replace(params, seed=seed) for seed in seeds],
-    )
+    encoded = [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts]
+    try:
+        outputs = target.llm.generate(encoded, [replace(params, seed=seed) for seed in seeds])
+    except NotFiniteError as error:
+        raise CheckpointError(f"{target.label}: {error}.") from error
     return [output.outputs for output in outputs]

@@ -11,7 +11,7 @@ from qstar_eval.bootstrap import Bootstrap, Estimate, Floats
 from qstar_eval.scoring import TextScores, score_text
 from qstar_eval.task import EvalTarget, Record, Task, digest_of
 from qstar_eval.tokens import encode_text, texts_of
-from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.errors import ConfigError
 from qstar_infer.sampling.noise import derive_seed
 
 NUM_GROUPS = 10
@@ -117,10 +117,8 @@ class HeldOutTask(Task):
         for name in _FLOATS:
             values = getattr(scores, name)[row, :length].numpy()
             if not np.isfinite(values).all():
-                raise CheckpointError(
-                    f"{target.label}: document {record['document']} of {self.name} has a loss that "
-                    "is not finite. The weights are broken, or the dtype is too narrow: try "
-                    "dtype=float32."
+                raise target.not_finite(
+                    f"document {record['document']} of {self.name} has a loss that is"
                 )
             record[name] = _shortest(values)
         record["thought_ids"] = scores.thought_ids[row, :length].tolist()

@@ -35,7 +35,7 @@ from qstar_eval.questions import ANSWER_MARKER, Question, direct_prompt
 from qstar_eval.scoring import score_anchors
 from qstar_eval.task import EvalTarget, QuestionTask, Record, question_seed
 from qstar_eval.tokens import encode_text
-from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
 MAX_TOKENS = 256
@@ -200,10 +200,8 @@ class ProbabilityTask(QuestionTask):
             base = answer_probability(scores.base_logits[row], question)
             mixed = answer_probability(scores.logits[row], question)
             if not (math.isfinite(base) and math.isfinite(mixed)):
-                raise CheckpointError(
-                    f"{target.label}: question {index} of {self.name} has a probability that is "
-                    "not finite. The weights are broken, or the dtype is too narrow: try "
-                    "dtype=float32."
+                raise target.not_finite(
+                    f"question {index} of {self.name} has a probability that is"
                 )
             records[index] = {"index": index, "base_probability": base, "mixed_probability": mixed}
         return records

@@ -6,7 +6,6 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.config import EvalConfig
@@ -14,6 +13,7 @@ from qstar_eval.held_out import HeldOutTask, difficulty_groups
 from qstar_eval.results import Result, compared_with
 from qstar_infer.bench.hardware import describe_device, versions
 from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.cli.terminal import safe_text
 
 Report = dict[str, Any]
 """JSON:
@@ -80,7 +80,7 @@ def rich_table(plain: PlainTable) -> Table:
         is_text = heading in (*_WHO, "this", "minus")
         table.add_column(heading, justify="left" if is_text else "right", overflow="fold")
     for row in plain.rows:
-        table.add_row(*map(Text, row))  # Text: brackets are no markup
+        table.add_row(*map(safe_text, row))
     return table
 
 

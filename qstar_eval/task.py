@@ -14,7 +14,7 @@ from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.config import Measure, QuestionSetConfig
 from qstar_eval.questions import Question
 from qstar_eval.scoring import ThinkingMode
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import CheckpointError, ConfigError, NotFiniteError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling.noise import row_keys
@@ -38,6 +38,15 @@ class EvalTarget:
     seed: int
     """Of the run. A task derives each example's seed from it and the example's index, so records
     do not depend on the batch."""
+
+    def not_finite(self, what: str) -> CheckpointError:
+        """The error for a number that is NaN or infinite.
+
+        Args:
+            what: what is not finite, with its verb: "the losses are".
+        """
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return CheckpointError(f"{self.label}: {NotFiniteError(what, dtype=dtype)}.")
 
 
 class Task(ABC):

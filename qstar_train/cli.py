@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from qstar_infer.cli.terminal import safe_text
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
 from qstar_train.trainer.train import train as run
@@ -38,4 +38,4 @@ def train(
     if os.environ.get("RANK", "0") != "0":  # only one process says it
         return
     console = Console(stderr=True)
-    console.print(Text(f"The checkpoint is in {model}. Serve it: qstar serve {model}"))
+    console.print(safe_text(f"The checkpoint is in {model}. Serve it: qstar serve {model}"))

@@ -163,6 +163,8 @@ def _with_quantised_layers_in_training(backbone: PreTrainedModel) -> Iterator[No
 
 def _check_windows(backbone: PreTrainedModel, layers: list[LayerShape]) -> None:
     """Raise if only the mask has the sliding window: the attention state replaces the mask."""
+    if any(layer.window is not None and layer.window < 1 for layer in layers):
+        raise _unsupported(backbone, "a layer has a sliding window of 0 tokens")
     window = _window_in_use(backbone.config.get_text_config())
     if window is not None and all(layer.window is None for layer in layers):
         raise _unsupported(backbone, f"no layer passes on the sliding window of {window} tokens")

@@ -1,5 +1,6 @@
 """The decoders that `qstar bench decode` compares."""
 
+import math
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -76,8 +77,10 @@ def force_mixing_weight(model: QuietStarModel, weight: float) -> None:
     """Replace the talk head by a constant.
 
     Raises:
-        ConfigError: the model has no talk head.
+        ConfigError: the model has no talk head, or the weight is not finite.
     """
+    if not math.isfinite(weight):
+        raise ConfigError(f"--mixing-weight is {weight}; it must be a finite number")
     if model.thought_parts is None:
         raise ConfigError(
             "--mixing-weight needs a model with thought parts; `qstar init` adds them"

@@ -23,18 +23,13 @@ from qstar_infer.checkpoint.quantised import merge_quantised
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.recomputed import difference_to_recomputed, is_recomputed
 from qstar_infer.checkpoint.tensors import (
+    FLOATS,
     TensorHeader,
     backbone_tensor_files,
-    read_tensors,
+    read_tensor,
     tensor_headers,
 )
 
-_FLOATS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-}
 _SCALE = re.compile(
     r"(scale|scales|scale_inv|scale_2|SCB|qweight|qzeros|g_idx|zero_point|absmax|amax|codebook)$"
 )
@@ -50,8 +45,6 @@ class _Loaded:
 
     headers: dict[str, TensorHeader]
     model: PreTrainedModel
-    prefix: str
-    """Comes before each name in the files."""
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
@@ -69,10 +62,6 @@ class _Loaded:
         """Whether the class leaves out this name."""
         patterns = self.model._keys_to_ignore_on_load_unexpected or ()
         return any(re.search(pattern, name) for pattern in patterns)
-
-    def read(self, name: str) -> Tensor:
-        stored = self.prefix + name
-        return read_tensors(self.headers[name].file, [stored])[stored]
 
 
 def account_for_tensors(
@@ -94,50 +83,48 @@ def account_for_tensors(
     inventory = Inventory(where=str(directory), kind="tensor")
     stored = tensor_headers(backbone_tensor_files(directory))
     rest = [name for name in stored if name not in set(ignored)]
-    inventory.left_over |= {name: "" for name in rest if not name.startswith(prefix)}
+    inventory.left_over |= {name: _meaning(name) for name in rest if not name.startswith(prefix)}
     headers = {name.removeprefix(prefix): stored[name] for name in rest if name.startswith(prefix)}
     config = copy.deepcopy(config)
     if getattr(config, "quantization_config", None) is not None:
         merge_quantised(headers, inventory)
         del config.quantization_config
-    model, report = _load_from_headers(headers, config, directory)
-    inventory.missing |= set(report["missing_keys"])
-    for name, held, wanted in report["mismatched_keys"]:
-        inventory.unfit[name] = f"has shape {list(held)}, but config.json asks for {list(wanted)}"
-    inventory.left_over |= {name: _meaning(name) for name in report["unexpected_keys"]}
-    loaded = _Loaded(headers=headers, model=model, prefix=prefix)
-    _explain_unused(inventory, loaded)
-    _check_dtypes(inventory, loaded)
-    _check_doubles(inventory, loaded)
-    _check_ties(inventory, loaded)
-    explained = (
-        inventory.unfit.keys() | inventory.left_over.keys() | inventory.without_effect.keys()
-    )
-    inventory.used |= headers.keys() - explained
+    advice = "If its files are complete, this version of transformers may be too old for it."
+    with third_party(f"The model in {directory}", advice):
+        model, report = _load_from_headers(headers, config)
+        inventory.missing |= set(report["missing_keys"])
+        for name, held, wanted in report["mismatched_keys"]:
+            inventory.unfit[name] = (
+                f"has shape {list(held)}, but config.json asks for {list(wanted)}"
+            )
+        inventory.left_over |= {name: _meaning(name) for name in report["unexpected_keys"]}
+        loaded = _Loaded(headers=headers, model=model)
+        for explain in (_explain_unused, _check_dtypes, _check_doubles, _check_ties):
+            explain(inventory, loaded)
+    not_used = {*inventory.unfit, *inventory.left_over, *inventory.without_effect}
+    inventory.used |= headers.keys() - not_used
     return inventory
 
 
 def _load_from_headers(
-    headers: dict[str, TensorHeader], config: PreTrainedConfig, directory: Path
+    headers: dict[str, TensorHeader], config: PreTrainedConfig
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model on the meta device, and transformers' report of loading it."""
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     weights = {
         name: torch.empty(
-            header.shape, dtype=_FLOATS.get(header.dtype, torch.float32), device="meta"
+            header.shape, dtype=FLOATS.get(header.dtype, torch.float32), device="meta"
         )
         for name, header in headers.items()
     }
-    advice = "If its files are complete, this version of transformers may be too old for it."
-    with third_party(f"The model in {directory}", advice):
-        model, report = kind.from_pretrained(
-            None,
-            config=config,
-            state_dict=weights,
-            device_map={"": "meta"},
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused
-        )
+    model, report = kind.from_pretrained(
+        None,
+        config=config,
+        state_dict=weights,
+        device_map={"": "meta"},
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # reported, and refused
+    )
     return model, report
 
 
@@ -160,7 +147,9 @@ def _explain_unused(inventory: Inventory, loaded: _Loaded) -> None:
             continue
         if is_recomputed(name, header.shape):
             inventory.left_over.pop(name, None)
-            difference = difference_to_recomputed(name, loaded.read(name), loaded.model)
+            difference = difference_to_recomputed(
+                name, read_tensor(loaded.headers[name]), loaded.model
+            )
             if difference is None:
                 inventory.without_effect[name] = "the model computes it by itself"
             else:
@@ -173,7 +162,7 @@ def _explain_unused(inventory: Inventory, loaded: _Loaded) -> None:
 
 def _check_dtypes(inventory: Inventory, loaded: _Loaded) -> None:
     for name, header in loaded.headers.items():
-        if header.dtype in _FLOATS or name in {*inventory.left_over, *inventory.without_effect}:
+        if header.dtype in FLOATS or name in {*inventory.left_over, *inventory.without_effect}:
             continue
         parameter = loaded.parameter(name)
         wanted = loaded.state[parameter].dtype if parameter is not None else torch.float32
@@ -200,7 +189,8 @@ def _check_ties(inventory: Inventory, loaded: _Loaded) -> None:
         if target not in names or source not in names:
             continue
         copy_, original = names[target], names[source]
-        if torch.equal(loaded.read(copy_).float(), loaded.read(original).float()):
+        copied, first = (read_tensor(loaded.headers[name]) for name in (copy_, original))
+        if torch.equal(copied.float(), first.float()):
             inventory.without_effect[copy_] = f"it equals {original}, to which config.json ties it"
         else:
             inventory.unfit[copy_] = (

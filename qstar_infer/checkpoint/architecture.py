@@ -65,6 +65,12 @@ def check_supported_config(config: PreTrainedConfig) -> None:
         _raise_unsupported(
             config, "is an encoder-decoder", "a thought continues the text it follows"
         )
+    if not getattr(config, "is_causal", True):  # transformers reads it for every architecture
+        _raise_unsupported(
+            config,
+            f"has is_causal = {config.is_causal}",
+            "a thought may not see the tokens after it",
+        )
     _check_known_layers(config)
     for _, parameters in rope_sets(config):
         if depends_on_length(parameters):
@@ -97,7 +103,7 @@ def check_supported_model(backbone: PreTrainedModel) -> None:
 
     Raises:
         CheckpointError: the output embedding is not a bias-free linear layer named `lm_head`, its
-            width is not the input embedding's, or the attention has learned sinks.
+            width is not the input embedding's, or the attention is not causal or has learned sinks.
     """
     width, hidden = (
         embedding_table(backbone).shape[1],
@@ -129,6 +135,12 @@ def check_supported_model(backbone: PreTrainedModel) -> None:
             "has an output embedding with another name than lm_head",
             "it is looked up by that name and applied separately from the rest of the model",
         )
+    if any(getattr(module, "is_causal", True) is False for module in backbone.modules()):
+        _raise_unsupported(
+            backbone.config,
+            "has attention that is not causal",
+            "a thought may not see the tokens after it",
+        )
     if any(name.endswith(".sinks") for name, _ in backbone.named_parameters()):
         _raise_unsupported(
             backbone.config,
@@ -145,7 +157,14 @@ def embedding_table(backbone: PreTrainedModel) -> Tensor:
 
 
 def _check_known_layers(config: PreTrainedConfig) -> None:
-    unknown = set(getattr(config, "layer_types", None) or ()) - SUPPORTED_LAYER_TYPES
+    layer_types = set(getattr(config, "layer_types", None) or ())
+    if "sliding_attention" in layer_types and getattr(config, "sliding_window", None) is None:
+        _raise_unsupported(
+            config,
+            "has layers with a sliding window and sliding_window = None",
+            "the length of the window is not known",
+        )
+    unknown = layer_types - SUPPORTED_LAYER_TYPES
     if unknown:
         _raise_unsupported(
             config,

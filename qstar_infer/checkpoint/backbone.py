@@ -25,6 +25,7 @@ from qstar_infer.checkpoint.architecture import (
 from qstar_infer.checkpoint.config_keys import account_for_keys, account_for_values
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.options import LoadOptions
+from qstar_infer.checkpoint.quantised import check_quantised_layers
 from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import (
     check_quantization,
@@ -77,6 +78,8 @@ def load_backbone(
     if prefix:
         del backbone._weight_conversions  # or it would be saved with the prefix
     _check_report(report, directory)
+    if getattr(config, "quantization_config", None) is not None and options.quantization == "none":
+        check_quantised_layers(backbone, directory, prefix=prefix)
     return finish(backbone)
 
 
@@ -159,7 +162,7 @@ def _read_config(
     kind = config_class(values, str(path))
     with third_party(str(path), "Correct the value that the message names."):
         config: PreTrainedConfig = kind.from_dict(copy.deepcopy(values))  # it changes inner objects
-    return config, account_for_keys(values, config, str(path))
+        return config, account_for_keys(values, config, str(path))
 
 
 def _check_report(report: dict[str, Any], directory: Path) -> None:

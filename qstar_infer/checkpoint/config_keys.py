@@ -23,6 +23,7 @@ from qstar_infer.checkpoint.rope import account_for_rope
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _ACTIVATION = re.compile(r"(^|_)(hidden_act|hidden_activation|activation_function)$")
+_FACTOR = re.compile(r"(multiplier|scalar|_scaling|_scale)$")
 _SIZES = frozenset(
     {
         "vocab_size",
@@ -36,8 +37,8 @@ _SIZES = frozenset(
     }
 )
 
-_ALWAYS_TAKEN = frozenset({"model_type", "architectures", "quantization_config"})
-"""`quantization_config` is read by `check_quantization` and by transformers' loader."""
+_ALWAYS_TAKEN = frozenset({"model_type", "architectures", "quantization_config", "is_causal"})
+"""transformers reads these for every architecture, and checks of ours refuse what they must."""
 
 _QUANTISATION = re.compile(r"quant|compress|gptq|awq|hqq|aqlm|fp8|fp4|int8|int4|nf4|(^|_)bits($|_)")
 
@@ -79,13 +80,27 @@ def account_for_values(values: dict[str, Any], where: str) -> Inventory:
         if isinstance(value, float) and not math.isfinite(value):
             inventory.unfit[name] = f"is {value}; numbers must be finite"
     for key, value in values.items():
-        if key in ("dtype", "torch_dtype") and value is not None and value not in _DTYPES:
-            inventory.unfit[key] = f"is {value!r}; it must be one of {', '.join(_DTYPES)}"
-        elif _ACTIVATION.search(key) and isinstance(value, str) and value not in ACT2FN:
-            inventory.unfit[key] = f"is {value!r}, which transformers does not know"
-        elif key in _SIZES and type(value) is int and value < 1:
-            inventory.unfit[key] = f"is {value}; it must be at least 1"
+        why = _wrong_value(key, value)
+        if why is not None:
+            inventory.unfit[key] = why
     return inventory
+
+
+def _wrong_value(key: str, value: Any) -> str | None:
+    """Why a value cannot be right; None if it can."""
+    if key in ("dtype", "torch_dtype") and value is not None and value not in _DTYPES:
+        return f"is {value!r}; it must be one of {', '.join(_DTYPES)}"
+    if _ACTIVATION.search(key) and isinstance(value, str) and value not in ACT2FN:
+        return f"is {value!r}, which transformers does not know"
+    if _FACTOR.search(key) and _is_number(value) and value <= 0:
+        return f"is {value}; it must be a positive number"
+    if key == "return_dict" and value is False:
+        return "is false, and then the model's own forward pass fails"
+    if key == "sliding_window" and type(value) is int and value < 0:
+        return f"is {value}; it must be positive, or null for no window"
+    if key in _SIZES and type(value) is int and value < 1:
+        return f"is {value}; it must be at least 1"
+    return None
 
 
 def account_for_keys(values: dict[str, Any], config: PreTrainedConfig, where: str) -> Inventory:
@@ -108,7 +123,7 @@ def _sort(
 ) -> None:
     code = _code(type(config))
     for key, value in values.items():
-        part = getattr(config, key, None)
+        part = vars(config).get(key)
         if isinstance(part, PreTrainedConfig) and isinstance(value, dict):
             _sort(value, part, inventory, prefix=f"{prefix}{key}.")
         elif _is_taken(key, config, code):
@@ -158,6 +173,10 @@ def _names_quantisation(value: Any) -> bool:
     return any(name.rpartition(".")[2] == "quant_method" for name, _ in _leaves(value))
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
     """Dotted names and values of everything in nested JSON that is not itself a container."""
     found: list[tuple[str, Any]] = []
@@ -173,10 +192,14 @@ def _leaves(value: Any, name: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-@lru_cache
 def _code(kind: type[PreTrainedConfig]) -> str:
     """The source code of an architecture: of its config, and of its model."""
     modules = {kind.__module__}
     if kind in MODEL_FOR_CAUSAL_LM_MAPPING:
         modules.add(MODEL_FOR_CAUSAL_LM_MAPPING[kind].__module__)
-    return "\n".join(inspect.getsource(sys.modules[name]) for name in sorted(modules))
+    return "\n".join(_source(name) for name in sorted(modules))
+
+
+@lru_cache
+def _source(module: str) -> str:
+    return inspect.getsource(sys.modules[module])

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 _NAMED = 3
 """How many names a message lists."""
-_FETCH_AGAIN = (
+FETCH_AGAIN = (
     "The files belong to different models, or one was changed: fetch or save the checkpoint again."
 )
 
@@ -55,7 +55,7 @@ def judge(inventory: Inventory) -> None:
         name, why = sorted(inventory.unfit.items())[0]
         raise CheckpointError(
             f"{name} in {inventory.where} {why}{_and_more(inventory.unfit)}. "
-            f"{inventory.advice or _FETCH_AGAIN}"
+            f"{inventory.advice or FETCH_AGAIN}"
         )
     if inventory.missing:
         raise CheckpointError(

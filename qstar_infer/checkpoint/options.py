@@ -100,6 +100,10 @@ class Overrides:
             )
         if self.num_thought_tokens is not None:
             check_thought_length(self.num_thought_tokens)
+        if not isinstance(self.ignore_thought_parts, bool):
+            raise ConfigError(
+                f"ignore_thought_parts={self.ignore_thought_parts!r} must be true or false."
+            )
         if self.ignore_thought_parts and (
             self.num_thought_tokens is not None or self.thought_vectors != "kept"
         ):

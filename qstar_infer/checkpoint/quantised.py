@@ -6,12 +6,20 @@ the rest of the accounting sees an ordinary checkpoint.
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
-from qstar_infer.checkpoint.inventory import Inventory
-from qstar_infer.checkpoint.tensors import TensorHeader, read_tensors
+from qstar_infer.checkpoint.inventory import FETCH_AGAIN, Inventory
+from qstar_infer.checkpoint.tensors import (
+    TensorHeader,
+    backbone_tensor_files,
+    read_tensor,
+)
+from qstar_infer.errors import CheckpointError
 
 _STATE = ".quant_state.bitsandbytes__"
 _STANDS_FOR = "F16"
@@ -24,15 +32,48 @@ Wanted = dict[str, tuple[str, tuple[int, ...]]]
 """Name -> dtype and shape."""
 
 
-def merge_quantised(headers: Headers, inventory: Inventory) -> set[str]:
+def check_quantised_layers(backbone: PreTrainedModel, directory: Path, *, prefix: str = "") -> None:
+    """Check that the layers which bitsandbytes computes are those whose weights it has quantised.
+
+    transformers takes the layers from config.json, and would compute with a weight of another kind
+    as if it were one.
+
+    Args:
+        backbone: loaded, without `quantization` among its options.
+        directory: where from.
+        prefix: comes before the names of the backbone's tensors in the files.
+
+    Raises:
+        CheckpointError: they differ; the message names one.
+    """
+    names = [name.removeprefix(prefix) for name in backbone_tensor_files(directory)]
+    stored = {name.rpartition(_STATE)[0]: "4-bit" for name in names if _STATE in name}
+    stored |= {
+        f"{name.removesuffix('.SCB')}.weight": "int8" for name in names if name.endswith(".SCB")
+    }
+    base = f"{backbone.base_model_prefix}."
+    stored = {name.removeprefix(base): kind for name, kind in stored.items()}
+    kinds = {"Linear4bit": "4-bit", "Linear8bitLt": "int8"}
+    computed = {
+        f"{name.removeprefix(base)}.weight": kinds[type(layer).__name__]
+        for name, layer in backbone.named_modules()
+        if type(layer).__name__ in kinds
+    }
+    for name in sorted(stored.keys() | computed.keys()):
+        held, asked = stored.get(name, "not quantised"), computed.get(name, "not quantised")
+        if held != asked:
+            raise CheckpointError(
+                f"{name} in {directory} is {held}, and by quantization_config in config.json it is "
+                f"{asked}. {FETCH_AGAIN}"
+            )
+
+
+def merge_quantised(headers: Headers, inventory: Inventory) -> None:
     """Replace the parts of each quantised weight by the header of the weight that they stand for.
 
     Args:
         headers: name -> header; changed.
         inventory: gets the parts as used, missing or unfit.
-
-    Returns:
-        The names of the quantised weights.
     """
     four_bit = {name.rpartition(_STATE)[0] for name in headers if _STATE in name}
     four_bit |= {name.removesuffix(".absmax") for name in headers if name.endswith(".absmax")}
@@ -41,7 +82,6 @@ def merge_quantised(headers: Headers, inventory: Inventory) -> set[str]:
         _merge_four_bit(weight, headers, inventory)
     for weight in sorted(int8 - four_bit):
         _merge_int8(weight, headers, inventory)
-    return four_bit | int8
 
 
 def _merge_four_bit(weight: str, headers: Headers, inventory: Inventory) -> None:
@@ -52,7 +92,7 @@ def _merge_four_bit(weight: str, headers: Headers, inventory: Inventory) -> None
         return
     header = headers[state_name]
     try:
-        state = _read_state(header, state_name)
+        state = _read_state(header)
         wanted = _four_bit_parts(weight, state)
         shape = tuple(int(size) for size in state["shape"])
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -62,7 +102,7 @@ def _merge_four_bit(weight: str, headers: Headers, inventory: Inventory) -> None
     _check_packed(weight, math.ceil(math.prod(shape) / 2), headers, inventory)
     _check_parts(wanted, headers, inventory)
     _take([weight, state_name, *wanted], headers, inventory)
-    headers[weight] = TensorHeader(file=header.file, dtype=_STANDS_FOR, shape=shape)
+    headers[weight] = replace(header, dtype=_STANDS_FOR, shape=shape)
 
 
 def _merge_int8(weight: str, headers: Headers, inventory: Inventory) -> None:
@@ -78,11 +118,11 @@ def _merge_int8(weight: str, headers: Headers, inventory: Inventory) -> None:
     }
     _check_parts(wanted, headers, inventory)
     _take(list(wanted), headers, inventory)
-    headers[weight] = TensorHeader(file=stored.file, dtype=_STANDS_FOR, shape=stored.shape)
+    headers[weight] = replace(stored, dtype=_STANDS_FOR)
 
 
-def _read_state(header: TensorHeader, name: str) -> dict[str, Any]:
-    content = json.loads(bytes(read_tensors(header.file, [name])[name].tolist()))
+def _read_state(header: TensorHeader) -> dict[str, Any]:
+    content = json.loads(bytes(read_tensor(header).tolist()))
     if not isinstance(content, dict):
         raise TypeError(f"it holds {type(content).__name__}")
     return content
@@ -129,7 +169,7 @@ def _check_parts(wanted: Wanted, headers: Headers, inventory: Inventory) -> None
                 f"is {header.dtype} of shape {list(header.shape)}, where the quantised weight asks "
                 f"for {dtype} of shape {list(shape)}"
             )
-        elif dtype == "F32" and not torch.isfinite(read_tensors(header.file, [name])[name]).all():
+        elif dtype == "F32" and not torch.isfinite(read_tensor(header)).all():
             inventory.unfit[name] = "has values that are NaN or infinite"
 
 

@@ -15,10 +15,18 @@ from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.errors import CheckpointError
 
-FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
-"""The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+FLOATS = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+"""The formats of unquantised weights, as safetensors and torch spell them."""
+_HEADER_ONLY = "np"
+"""The framework that a file is opened for if no tensor is read. With "pt", the system must be able
+to give as much memory as the file is long."""
 _SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
@@ -27,6 +35,8 @@ class TensorHeader:
     """What the header of a safetensors file says about a tensor."""
 
     file: Path
+    name: str
+    """In the file."""
     dtype: str
     """As safetensors spells it: "F32", "BF16", "I8", ..."""
     shape: tuple[int, ...]
@@ -43,11 +53,14 @@ def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
     """
     headers: dict[str, TensorHeader] = {}
     for path in sorted(set(files.values())):
-        with _opened(path) as file:
+        with _opened(path, framework=_HEADER_ONLY) as file:
             for name in (name for name, where in files.items() if where == path):
                 part = file.get_slice(name)  # type: ignore[no-untyped-call]
                 headers[name] = TensorHeader(
-                    file=path, dtype=str(part.get_dtype()), shape=tuple(part.get_shape())
+                    file=path,
+                    name=name,
+                    dtype=str(part.get_dtype()),
+                    shape=tuple(part.get_shape()),
                 )
     return headers
 
@@ -70,7 +83,7 @@ def check_float_headers(headers: dict[str, TensorHeader], where: Path) -> None:
     unfit = {
         name: f"has dtype {header.dtype}, which holds no plain weights"
         for name, header in headers.items()
-        if header.dtype not in FLOAT_DTYPES
+        if header.dtype not in FLOATS
     }
     judge(Inventory(where=str(where), kind="tensor", unfit=unfit))
 
@@ -81,8 +94,17 @@ def tensor_names(path: Path) -> list[str]:
     Raises:
         CheckpointError: the file is missing, truncated or not safetensors.
     """
-    with _opened(path) as file:
+    with _opened(path, framework=_HEADER_ONLY) as file:
         return _names(file)
+
+
+def read_tensor(header: TensorHeader) -> Tensor:
+    """The value of one tensor, on the CPU, in its stored dtype.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return read_tensors(header.file, [header.name])[header.name]
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -137,12 +159,17 @@ def backbone_tensor_files(directory: Path) -> dict[str, Path]:
 
 
 def check_finite(tensors: dict[str, Tensor], where: Path) -> None:
-    """Check that no value is NaN or infinite.
+    """Check that tensors are stored as numbers that need no scale, none NaN or infinite.
 
     Raises:
-        CheckpointError: one is; the message names the first such tensor.
+        CheckpointError: one is not; the message names the first such tensor.
     """
     for name, tensor in tensors.items():
+        if tensor.dtype not in FLOATS.values():
+            raise CheckpointError(
+                f"{name} in {where} is stored as {str(tensor.dtype).removeprefix('torch.')}, which "
+                "is no format of unquantised weights. Fetch or save the checkpoint again."
+            )
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise CheckpointError(
@@ -213,9 +240,9 @@ def _names(file: safe_open) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
+def _opened(path: Path, *, framework: str = "pt") -> Iterator[safe_open]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with safe_open(path, framework=framework, device="cpu") as file:
             yield file
     except FileNotFoundError as error:
         raise CheckpointError(

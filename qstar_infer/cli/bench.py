@@ -11,6 +11,7 @@ from rich.table import Table
 
 from qstar_infer.bench.report import DecodeConfig, DecodeReport
 from qstar_infer.cli.engine_options import with_engine_options
+from qstar_infer.cli.terminal import safe_text
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 
@@ -86,7 +87,7 @@ def _print_report(report: DecodeReport, console: Console) -> None:
         f"{report.max_tokens} new tokens each; whole calls, median of {report.repeats} rounds",
     )
     for line in lines:
-        console.print(line, highlight=False, markup=False)
+        console.print(safe_text(line))
 
 
 def decode_table(report: DecodeReport) -> Table:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from jinja2 import TemplateError
 from rich.console import Console
-from rich.text import Text
 
 from qstar_infer.cli import options
 from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.printer import AnswerPrinter
+from qstar_infer.cli.streams import text_of_argument
+from qstar_infer.cli.terminal import safe_text
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.errors import ConfigError, RequestError
+from qstar_infer.errors import ConfigError, RequestError, RequestFailedError
 from qstar_infer.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def chat(
     )
     with options.open_llm(engine_args) as llm:
         params = options.request_params(llm.model_info.sampling_defaults, given)
-        conversation = Conversation(llm, params, system=system, show_thoughts=show_thoughts)
+        opening = None if system is None else text_of_argument(system)
+        conversation = Conversation(llm, params, system=opening, show_thoughts=show_thoughts)
         conversation.run()
 
 
@@ -98,9 +100,11 @@ class Conversation:
                     line = line.removeprefix("\ufeff")  # a file's byte order mark is no text
                 self._is_first_line = False
                 return line.strip() if line else None
-            return input("you> ").strip()
+            return text_of_argument(input("you> ")).strip()
         except EOFError:
             return None
+        except UnicodeDecodeError:
+            raise ConfigError("a line of the conversation is not UTF-8; convert it") from None
         except KeyboardInterrupt:
             self._note("\nPress Ctrl-D or type /quit to end the chat")
             return ""
@@ -116,13 +120,13 @@ class Conversation:
             self._note(HELP)
 
     def _try_answer(self, text: str) -> None:
-        """One turn. A message that the engine refuses is dropped, and the chat continues."""
+        """One turn. A message without an answer is dropped, and the chat continues."""
         self._messages.append({"role": "user", "content": text})
         try:
             answer = self._answer()
-        except RequestError as error:
+        except (RequestError, RequestFailedError) as error:
             self._messages.pop()
-            self._console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+            self._console.print(safe_text(f"error: {error}", "red"), soft_wrap=True)
             return
         self._messages.append({"role": "assistant", "content": answer})
 
@@ -131,13 +135,16 @@ class Conversation:
         started = time.perf_counter()
         with catch_interrupt() as is_interrupted:
             stream = self._llm.stream(self._prompt_ids(), self._params)
-            for delta in stream:
-                for output in delta.outputs:
-                    printer.push(output)
-                if is_interrupted.is_set():
-                    break
-            stream.close()
-        printer.finish()
+            try:
+                for delta in stream:
+                    for output in delta.outputs:
+                        printer.push(output)
+                    if is_interrupted.is_set():
+                        break
+            finally:
+                stream.close()
+                printer.finish()
+                printer.end_line()
         if self._console.is_terminal:
             printer.print_summary(time.perf_counter() - started)
         return printer.text
@@ -157,7 +164,7 @@ class Conversation:
 
     def _note(self, text: str) -> None:
         if self._console.is_terminal:
-            self._console.print(Text(text, style="dim"), soft_wrap=True)
+            self._console.print(safe_text(text, "dim"), soft_wrap=True)
 
 
 @contextmanager

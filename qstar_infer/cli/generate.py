@@ -1,6 +1,5 @@
 """`qstar generate`: continue one text."""
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -12,6 +11,8 @@ from rich.console import Console
 from qstar_infer.cli import options
 from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.printer import AnswerPrinter
+from qstar_infer.cli.streams import text_of_argument
+from qstar_infer.cli.terminal import json_text
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
@@ -40,7 +41,7 @@ def generate(
     engine_args: EngineArgs,
 ) -> None:
     """Continue a text, and show the thought before each token."""
-    text = prompt if prompt is not None else _piped_prompt()
+    text = text_of_argument(prompt) if prompt is not None else _piped_prompt()
     given = options.given_params(
         max_tokens=max_tokens,
         temperature=temperature,
@@ -63,10 +64,14 @@ def _stream(llm: "LLM", prompt: str, params: SamplingParams, show_thoughts: bool
     is_wanted = console.is_terminal if show_thoughts is None else show_thoughts
     printer = AnswerPrinter(console, show_thoughts=is_wanted)
     started = time.perf_counter()
-    for delta in llm.stream(prompt, params):
-        for output in delta.outputs:
-            printer.push(output)
-    printer.finish()
+    try:
+        for delta in llm.stream(prompt, params):
+            for output in delta.outputs:
+                printer.push(output)
+    finally:
+        printer.finish()  # also before an error
+        if console.is_terminal:
+            printer.end_line()
     if console.is_terminal:
         printer.print_summary(time.perf_counter() - started)
 
@@ -82,7 +87,7 @@ def _print_json(output: RequestOutput, *, with_thoughts: bool) -> None:
     }
     if with_thoughts:
         answer["thoughts"] = [asdict(thought) for thought in completion.thoughts]
-    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+    sys.stdout.write(json_text(answer, encoding=sys.stdout.encoding) + "\n")
 
 
 def _piped_prompt() -> str:

@@ -1,10 +1,12 @@
 """`qstar inspect`: what a checkpoint is, and whether it would load, without loading its weights."""
 
-import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from qstar_infer.cli.terminal import json_text
 
 if TYPE_CHECKING:
     from qstar_infer.checkpoint.inspection.facts import Inspection
@@ -37,7 +39,7 @@ def inspect(
     """
     inspection = _inspect(source, revision, tokenizer)
     if is_json:
-        typer.echo(json.dumps(inspection.to_json(), indent=2))
+        sys.stdout.write(json_text(inspection.to_json(), encoding=sys.stdout.encoding) + "\n")
     else:
         from qstar_infer.cli.inspection_text import inspection_lines
 

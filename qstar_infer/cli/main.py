@@ -3,17 +3,22 @@
 Imports no command and no torch; see `qstar_infer.cli.lazy`.
 """
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
+import click
 import typer
 from rich.console import Console
-from rich.text import Text
 from typer.core import TyperGroup
 
 from qstar_infer.cli.lazy import lazy_commands
-from qstar_infer.errors import QStarError
+from qstar_infer.cli.streams import OutputError, exact_streams
+from qstar_infer.cli.terminal import PrintableFormatter, printable, safe_text
+from qstar_infer.errors import EngineDeadError, QStarError, RequestFailedError
 
 COMMANDS = {
     "generate": "qstar_infer.cli.generate:generate",
@@ -24,6 +29,9 @@ COMMANDS = {
     "bench": "qstar_infer.cli.bench:app",
 }
 USER_ERROR_EXIT_CODE = 2
+FAILURE_EXIT_CODE = 1
+BROKEN_PIPE_EXIT_CODE = 141
+"""What a shell reports for a program that SIGPIPE has ended."""
 
 
 class LazyGroup(TyperGroup):
@@ -33,6 +41,26 @@ class LazyGroup(TyperGroup):
         super().__init__(**settings)
         for command in lazy_commands(COMMANDS):
             self.add_command(command)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options of the group."""
+        with _printable_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the command's arguments and run it."""
+        with _printable_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    """A wrong argument is quoted in its error."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = printable(error.message)
+        raise
 
 
 app = typer.Typer(
@@ -62,12 +90,25 @@ def qstar(
 
 def main() -> None:
     """Entry point of the console script."""
+    if logging.lastResort is not None:  # shows the warnings of commands without a log
+        logging.lastResort.setFormatter(PrintableFormatter("%(message)s"))
     try:
-        app()
+        with exact_streams():
+            app()
+    except OutputError as error:
+        if error.is_broken_pipe:
+            sys.exit(BROKEN_PIPE_EXIT_CODE)
+        _exit(error, FAILURE_EXIT_CODE)
+    except (RequestFailedError, EngineDeadError) as error:
+        _exit(error, FAILURE_EXIT_CODE)
     except QStarError as error:
-        console = Console(stderr=True)
-        console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
-        sys.exit(USER_ERROR_EXIT_CODE)
+        _exit(error, USER_ERROR_EXIT_CODE)
+
+
+def _exit(error: QStarError, code: int) -> NoReturn:
+    console = Console(stderr=True)
+    console.print(safe_text(f"error: {error}", "red"), soft_wrap=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

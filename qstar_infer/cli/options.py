@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from qstar_infer.cli.terminal import safe_text
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
@@ -102,7 +102,7 @@ def open_llm(engine_args: EngineArgs) -> Iterator["LLM"]:
         llm = LLM.from_engine_args(engine_args)
     try:
         if console.is_terminal and not llm.model_info.is_trained:
-            console.print(Text(llm.model_info.description, style="dim"), soft_wrap=True)
+            console.print(safe_text(llm.model_info.description, "dim"), soft_wrap=True)
         yield llm
     finally:
         llm.close()

@@ -1,10 +1,11 @@
-"""Prints an answer as it is generated: styled in a terminal, plain text in a pipe or a file."""
+"""Prints an answer as it is generated: styled in a terminal, exact text in a pipe or a file."""
 
 from rich.console import Console
 from rich.text import Text
 
-from qstar_infer.cli.render import legend, render_segments
+from qstar_infer.cli.render import legend, plain_segments, render_segments
 from qstar_infer.cli.segments import Segment, SegmentStream
+from qstar_infer.cli.terminal import printable
 from qstar_infer.cli.wrap import StreamWrapper
 from qstar_infer.outputs import CompletionOutput
 
@@ -21,7 +22,7 @@ class AnswerPrinter:
     def __init__(self, console: Console, *, show_thoughts: bool) -> None:
         """
         Args:
-            console: if it is not a terminal, nothing is styled or wrapped.
+            console: if it is not a terminal, nothing is styled, wrapped or changed.
             show_thoughts: print each thought after its token.
         """
         self._console = console
@@ -40,16 +41,21 @@ class AnswerPrinter:
         self.num_thought_tokens += delta.num_thought_tokens
         if self._show_thoughts:
             self._show_segments(self._segments.push(delta))
+        elif self._console.is_terminal:
+            self._print(self._wrapper.push(Text(printable(delta.text))))
         else:
-            self._show(Text(delta.text))
+            self._write(delta.text)
 
     def finish(self) -> None:
-        """Print what was held back, and end the line."""
+        """Print what was held back."""
         self._show_segments(self._segments.finish())
         if self._console.is_terminal:
-            self._write(self._wrapper.flush())
+            self._print(self._wrapper.flush())
+
+    def end_line(self) -> None:
+        """End the line, unless the text has. Not part of the text, so not for a pipe or a file."""
         if not self._ends_line:
-            self._write(Text("\n"))
+            self._write("\n")
 
     def print_summary(self, elapsed_s: float) -> None:
         """Print the legend and the counts."""
@@ -60,17 +66,18 @@ class AnswerPrinter:
         self._console.print(Text(counts, style="dim"), soft_wrap=True)
 
     def _show_segments(self, segments: list[Segment]) -> None:
-        self._show(render_segments(segments))
-
-    def _show(self, text: Text) -> None:
-        self._write(self._wrapper.push(text) if self._console.is_terminal else text)
-
-    def _write(self, text: Text) -> None:
-        if not text.plain:
-            return
-        self._ends_line = text.plain.endswith("\n")
         if self._console.is_terminal:
-            self._console.print(text, end="", soft_wrap=True)
+            self._print(self._wrapper.push(render_segments(segments)))
         else:
-            self._console.file.write(text.plain)
+            self._write(plain_segments(segments))
+
+    def _print(self, text: Text) -> None:
+        if text.plain:
+            self._ends_line = text.plain.endswith("\n")
+            self._console.print(text, end="", soft_wrap=True)
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._ends_line = text.endswith("\n")
+            self._console.file.write(text)
             self._console.file.flush()

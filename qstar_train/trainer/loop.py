@@ -121,7 +121,7 @@ class TrainingLoop:
             self._module.parameters(), config.optimizer.max_gradient_norm
         )
         metrics["gradient_norm"] = float(norm)
-        _check_finite(metrics, step)
+        _check_finite(metrics, step, dtype=config.dtype)
         factor = rate_factor(step, config.optimizer, config.steps)
         set_rates(self._optimizer.optimizer, factor)
         self._optimizer.step()
@@ -151,12 +151,12 @@ class TrainingLoop:
             )
 
 
-def _check_finite(metrics: dict[str, float], step: int) -> None:
+def _check_finite(metrics: dict[str, float], step: int, *, dtype: str) -> None:
     """Raise a TrainingError before an update with numbers that are not finite."""
     odd = [name for name, value in metrics.items() if not math.isfinite(value)]
     if odd:
         raise TrainingError(
-            f"Step {step + 1}: {odd[0]} is {metrics[odd[0]]}. The weights were not updated. "
-            "Continue from the last state with a smaller learning rate (--resume --set "
-            "optimizer.learning_rate=...), or start a new run with dtype=float32."
+            f"Step {step + 1}: {odd[0]} is {metrics[odd[0]]}, computed in {dtype}. The weights "
+            "were not updated. Continue from the last state with a smaller learning rate (--resume "
+            "--set optimizer.learning_rate=...), or start a new run with dtype=float32."
         )

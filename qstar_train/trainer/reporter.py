@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from qstar_infer.cli.terminal import one_line, safe_text
 from qstar_infer.hardware import has_fast_bfloat16
 from qstar_train.config import TrainConfig
 from qstar_train.trainer.method import ThoughtSample
@@ -52,7 +53,8 @@ class Reporter:
         self.progress.update(self._task, completed=step, description=line)
         if self._is_main:
             if self.progress.disable:
-                self._console.print(f"step {step}/{self._num_steps} {line}", soft_wrap=True)
+                whole = safe_text(f"step {step}/{self._num_steps} {line}")
+                self._console.print(whole, soft_wrap=True)
             self._directory.append(self._directory.metrics, {"step": step, **metrics})
         self._accelerator.log(metrics, step=step)
 
@@ -74,17 +76,17 @@ class Reporter:
             return
         for sample in samples:
             self._directory.append(self._directory.samples, {"step": step, **asdict(sample)})
-            line = Text.assemble(
-                (_one_line(sample.context), "dim"),
-                (f" <{_one_line(sample.thought)}> ", "cyan"),
-                (_one_line(sample.next_token), "bold"),
-                (f"  gain {sample.gain:+.3f}, weight {sample.mixing_weight:.3f}", "dim"),
-            )
-            self._console.print(line, soft_wrap=True)
+            self._console.print(sample_line(sample), soft_wrap=True)
 
 
-def _one_line(text: str) -> str:
-    return text.replace("\n", "\\n")
+def sample_line(sample: ThoughtSample) -> Text:
+    """A thought of the model on one line that a terminal does not obey."""
+    return Text.assemble(
+        (one_line(sample.context), "dim"),
+        (f" <{one_line(sample.thought)}> ", "cyan"),
+        (one_line(sample.next_token), "bold"),
+        (f"  gain {sample.gain:+.3f}, weight {sample.mixing_weight:.3f}", "dim"),
+    )
 
 
 def faster_ways(config: TrainConfig, *, device: torch.device, num_processes: int) -> list[str]:

@@ -1,12 +1,15 @@
 """`qstar serve`: the command and its options."""
 
 import logging
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from qstar_infer.cli.engine_options import with_engine_options
+from qstar_infer.cli.streams import OutputError
+from qstar_infer.cli.terminal import log_handler, printable
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import EngineDeadError, QStarError
@@ -47,7 +50,8 @@ def serve(
 ) -> None:
     """Serve a model over an OpenAI-style HTTP API."""
     del model  # part of engine_args
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    layout = "%(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler(layout)])
     config = _server_config(
         {
             "host": host,
@@ -63,7 +67,13 @@ def serve(
 
         return create_async_engine(engine_args)
 
-    _exit_on_failure(run_server(load, config, announce=typer.echo))
+    _exit_on_failure(run_server(load, config, announce=_announce))
+
+
+def _announce(line: str) -> None:
+    """Print a line. The server serves, even if nobody can read it."""
+    with suppress(OutputError):
+        typer.echo(printable(line))
 
 
 def _server_config(given: dict[str, object]) -> ServerConfig:
@@ -77,7 +87,7 @@ def _server_config(given: dict[str, object]) -> ServerConfig:
 def _exit_on_failure(failure: Exception | None) -> None:
     if isinstance(failure, EngineDeadError):
         # Exit status 1: a supervisor should restart the server. 2 is a mistake of the user.
-        typer.echo(f"error: {failure}", err=True)
+        typer.echo(printable(f"error: {failure}"), err=True)
         raise typer.Exit(1)
     if isinstance(failure, QStarError):
         raise failure

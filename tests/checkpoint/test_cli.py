@@ -13,7 +13,10 @@ from qstar_infer.cli.init import init
 from qstar_infer.cli.main import main
 from qstar_infer.errors import QStarError
 
+from .layouts.makers.common import DELIMITERS, make_tokenizer
+from .layouts.makers.gated import make_gated
 from .layouts.makers.lightning import make_base, make_lightning
+from .layouts.makers.reference import make_reference
 
 ToyMaker = Callable[..., Path]
 Runner = Callable[..., tuple[int, str]]
@@ -56,6 +59,33 @@ def test_convert_with_options(run: Runner, golden: Path, tmp_path: Path) -> None
     assert str(model.backbone.dtype) == "torch.bfloat16"
     parts = model.thinking_parts
     assert parts.start_thought.equal(parts.end_thought)
+
+
+def test_convert_with_the_tokenizer_of_the_base(run: Runner, tmp_path: Path) -> None:
+    """Fast-Quiet-STaR saves none."""
+    made = make_reference(tmp_path / "stage", max_thoughts=25, has_tokenizer=False)
+    code, text = run("convert", made.directory, tmp_path / "dst")
+    assert code == 2
+    assert "has no tokenizer" in text
+    assert "--tokenizer" in text
+    make_tokenizer(with_delimiters=False).save_pretrained(tmp_path / "base")
+    options = ("--tokenizer", tmp_path / "base")
+    code, text = run("convert", made.directory, tmp_path / "dst", *options)
+    assert code == 0
+    assert "note: num_thought_tokens = 13 was inferred from max_thoughts = 25" in text
+    model = load_model(tmp_path / "dst")
+    assert model.tokenizer.convert_tokens_to_ids(DELIMITERS) == list(model.delimiter_ids)
+
+
+def test_convert_the_plain_model_of_a_gated_checkpoint(run: Runner, tmp_path: Path) -> None:
+    made = make_gated(tmp_path / "gated")
+    code, text = run("convert", made.directory, tmp_path / "dst")
+    assert code == 2
+    assert "a gate for each channel" in text
+    code, text = run("convert", made.directory, tmp_path / "dst", "--ignore-thought-parts")
+    assert code == 0
+    assert "a plain language model" in text
+    assert not load_model(tmp_path / "dst").can_think
 
 
 def test_convert_lightning(

@@ -56,7 +56,7 @@ def test_thought_is_on_one_line_without_control_characters(
     make_thought: MakeThought,
 ) -> None:
     text = render_segment(segment(make_thought("a", "x\n\ty\x1b[2J", 0.5)))
-    assert text.plain == "a⟨x↵⇥y[2J⟩"
+    assert text.plain == "a⟨x↵⇥y␛[2J⟩"
 
 
 def test_token_without_a_thought_is_plain(make_thought: MakeThought) -> None:

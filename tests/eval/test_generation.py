@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from qstar_eval.bootstrap import Bootstrap
@@ -13,6 +14,7 @@ from qstar_eval.generation import ExactMatchTask, MajorityTask
 from qstar_eval.questions import Question
 from qstar_eval.scoring import ThinkingMode
 from qstar_eval.task import EvalTarget, QuestionTask, question_seed
+from qstar_infer.errors import CheckpointError
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import CompletionOutput, FinishReason, RequestOutput
 from qstar_infer.sampling.noise import derive_seed
@@ -86,6 +88,14 @@ def exact_match(*questions: Question, **changes: Any) -> ExactMatchTask:
 
 def majority(*questions: Question, num_samples: int = 3, **changes: Any) -> MajorityTask:
     return MajorityTask(set_of(questions, num_samples=num_samples, **changes), questions)
+
+
+def test_numbers_that_are_not_finite_are_an_error_of_the_checkpoint() -> None:
+    target = writing()
+    with torch.no_grad():
+        target.model.backbone.lm_head.weight[5] = float("nan")
+    with pytest.raises(CheckpointError, match=r"^toy: .*not finite.* in float32"):
+        exact_match(EGGS).measure(target, [0])
 
 
 def test_exact_match_reads_the_last_number() -> None:

@@ -27,6 +27,8 @@ SERVER_MAY_IMPORT = {
 }
 SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.cli.engine_options",
+    "qstar_infer.cli.streams",
+    "qstar_infer.cli.terminal",
     "qstar_infer.engine.create.create_async_engine",
 }
 """Only the server's command, `cli.py`, creates an engine."""

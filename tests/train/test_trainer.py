@@ -130,12 +130,11 @@ def test_the_checkpoint_loads_and_the_adapter_is_the_same_model(
     assert merged.config.training is not None
     assert merged.config.num_talk_tokens == 2
     assert merged.config.thought_temperature == 0.6  # requests take the one it was trained at
-    # The adapter is kept in bfloat16.
     got, want = adapted.think(ids), merged.think(ids)
-    torch.testing.assert_close(got.base_logits, want.base_logits, rtol=0.02, atol=0.02)
+    # Both are merged in float32, once by the trainer and once by the loader.
+    torch.testing.assert_close(got.base_logits, want.base_logits, rtol=1e-5, atol=1e-5)
     for name, tensor in merged.thinking_parts.state_dict().items():
-        rounded = adapted.thinking_parts.state_dict()[name]
-        torch.testing.assert_close(rounded, tensor.bfloat16().float(), rtol=0, atol=0, msg=name)
+        assert torch.equal(adapted.thinking_parts.state_dict()[name], tensor), name
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(config: Path, tmp_path: Path) -> None:
@@ -182,7 +181,7 @@ def test_modules_are_gone_before_the_process_group_ends(
     assert left == [before]
 
 
-def fail(*_: object) -> None:
+def fail(*_: object, **__: object) -> None:
     raise TrainingError("stopped")
 
 

@@ -10,6 +10,8 @@ from qstar_infer.checkpoint.layouts.layout import ThoughtLayout
 from qstar_infer.checkpoint.tokenizer import add_delimiters, delimiter_ids
 from qstar_infer.errors import CheckpointError
 
+_OTHER_MODEL = "They belong to different models: use the tokenizer that the model was trained with."
+
 
 def find_delimiters(
     layout: ThoughtLayout, tokenizer: PreTrainedTokenizerBase, directory: Path, *, may_add: bool
@@ -28,26 +30,37 @@ def find_delimiters(
     known = delimiter_ids(tokenizer, layout.delimiters)
     if known is None and may_add:
         known = add_delimiters(tokenizer, layout.delimiters)
-    stored = layout.delimiter_ids
-    start, end = layout.delimiters
-    if known is None and stored is None:
+    if known is None:
+        return _ids_of_config(layout, tokenizer, directory)
+    for name, in_tokenizer, in_config in zip(
+        layout.delimiters, known, layout.delimiter_ids, strict=True
+    ):
+        if in_config not in (None, in_tokenizer):
+            raise CheckpointError(
+                f"{directory / CONFIG_NAME} has the id {in_config} for {name}, but the tokenizer "
+                f"has it as {in_tokenizer}. {_OTHER_MODEL}"
+            )
+    return known
+
+
+def _ids_of_config(
+    layout: ThoughtLayout, tokenizer: PreTrainedTokenizerBase, directory: Path
+) -> tuple[int, int]:
+    """The ids that `config.json` gives to delimiters that the tokenizer does not know."""
+    (start, end), (start_id, end_id) = layout.delimiters, layout.delimiter_ids
+    if start_id is None or end_id is None:
         raise CheckpointError(
             f"The tokenizer in {directory} lacks {start} and {end}, which the code of this "
             "checkpoint adds to its base tokenizer. Use the tokenizer files that belong to the "
             "checkpoint, or name the base tokenizer with tokenizer=... or --tokenizer: the two are "
             "then added."
         )
-    if stored is None:
-        return known  # type: ignore[return-value]  # one of the two is there
-    taken = set(tokenizer.get_vocab().values()).intersection(stored) if known is None else set()
-    if known not in (None, stored) or taken or stored[0] == stored[1]:
-        found = "other tokens there" if known is None else f"them as {known[0]} and {known[1]}"
+    if start_id == end_id or {start_id, end_id}.intersection(tokenizer.get_vocab().values()):
         raise CheckpointError(
-            f"{directory / CONFIG_NAME} has the delimiter ids {stored[0]} and {stored[1]}, but the "
-            f"tokenizer has {found}. They belong to different models: use the tokenizer that the "
-            "model was trained with."
+            f"{directory / CONFIG_NAME} has the delimiter ids {start_id} and {end_id}, but the "
+            f"tokenizer has other tokens there, or they are equal. {_OTHER_MODEL}"
         )
-    return stored
+    return start_id, end_id
 
 
 def check_delimiter_rows(ids: tuple[int, int], backbone: PreTrainedModel, directory: Path) -> None:

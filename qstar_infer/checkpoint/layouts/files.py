@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
+from qstar_infer.checkpoint.native import check_names_and_shapes
 from qstar_infer.checkpoint.reading import read_json
-from qstar_infer.checkpoint.tensors import backbone_tensor_files
+from qstar_infer.checkpoint.tensors import TensorHeader, backbone_tensor_files, tensor_headers
 from qstar_infer.errors import CheckpointError, RequestError
 from qstar_infer.sampling_params import SamplingParams
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +21,11 @@ class CheckpointFiles:
 
     directory: Path
     config: dict[str, Any]
-    tensors: Mapping[str, Path]
-    """Name -> file."""
+    tensors: Mapping[str, TensorHeader]
 
     @classmethod
     def read(cls, directory: Path) -> "CheckpointFiles":
-        """Read `config.json` and the names of the tensors.
+        """Read `config.json` and the headers of the tensors.
 
         Raises:
             CheckpointError: a file is missing, malformed or truncated.
@@ -33,20 +33,35 @@ class CheckpointFiles:
         return cls(
             directory=directory,
             config=read_json(directory / CONFIG_NAME),
-            tensors=backbone_tensor_files(directory),
+            tensors=tensor_headers(backbone_tensor_files(directory)),
         )
 
     @property
     def config_path(self) -> Path:
         return self.directory / CONFIG_NAME
 
-    def shapes(self, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
-        """The shapes of tensors, from the headers of their files."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name in names:
-            with safe_open(self.tensors[name], framework="pt", device="cpu") as file:
-                shapes[name] = tuple(file.get_slice(name).get_shape())  # type: ignore[no-untyped-call]
-        return shapes
+    def check_thought_tensors(
+        self, names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        """Check that these tensors are those needed, floating point and with their shapes.
+
+        Args:
+            names: the tensors that are not the backbone's.
+            shapes: name -> shape of those needed.
+
+        Raises:
+            CheckpointError: one is missing, unknown, or unfit; it is named.
+        """
+        found = {name: self.tensors[name] for name in names}
+        check_names_and_shapes(
+            {name: header.shape for name, header in found.items()}, shapes, self.directory
+        )
+        for name, header in found.items():
+            if header.dtype not in _FLOATS:
+                raise CheckpointError(
+                    f"{name} in {self.directory} is stored as {header.dtype}; this backbone needs "
+                    "floating point. The thought parts belong to another model."
+                )
 
     @property
     def hidden_size(self) -> int:

@@ -12,7 +12,7 @@ from qstar_infer.errors import CheckpointError
 _CHANNEL_GATE = "talk_head.0.weight"
 _LENGTH_GATE = "thinking_gate."
 _SWITCHES = {"use_thinking_gate": False, "use_chunk_thinking": False, "thought_chunk_size": 1}
-"""Key -> the value that means that the code does not use it."""
+"""Key -> the value that means that the code does not use it. One of them is a sign."""
 _SETTINGS = frozenset(
     {
         "thinking_gate_hidden_dim",
@@ -23,7 +23,7 @@ _SETTINGS = frozenset(
         "chunk_overlap",
     }
 )
-"""Keys without effect while the switches are off."""
+"""Keys without effect while the switches are off. Other architectures have some of them too."""
 _ADVICE = (
     "Load it as the plain language model in it, with ignore_thought_parts=True in Python or "
     "--ignore-thought-parts on the command line."
@@ -33,21 +33,20 @@ _ADVICE = (
 def own_names(files: CheckpointFiles) -> OwnNames | None:
     """As in `Layout`."""
     has_gate = any(name == _CHANNEL_GATE or name.startswith(_LENGTH_GATE) for name in files.tensors)
-    keys = {*_SWITCHES, *_SETTINGS} & files.config.keys()
-    if not has_gate and not keys:
+    if not has_gate and files.config.keys().isdisjoint(_SWITCHES):
         return None
     tensors = frozenset(
         name
         for name in files.tensors
         if reference.is_thought_tensor(name) or name.startswith(_LENGTH_GATE)
     )
-    return OwnNames(keys=reference.KEYS | keys, tensors=tensors)
+    return OwnNames(keys=reference.KEYS | _SETTINGS | _SWITCHES.keys(), tensors=tensors)
 
 
 def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
     """As in `Layout`. A checkpoint whose gates are all switched off is one of the paper's code."""
     if _CHANNEL_GATE in own.tensors:
-        shape = list(files.shapes([_CHANNEL_GATE])[_CHANNEL_GATE])
+        shape = list(files.tensors[_CHANNEL_GATE].shape)
         raise CheckpointError(
             f"{files.directory} has {_CHANNEL_GATE} of shape {shape}: not a talk head with one "
             "mixing weight, but a gate for each channel of the hidden states, "

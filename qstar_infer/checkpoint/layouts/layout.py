@@ -64,8 +64,8 @@ class ThoughtLayout:
     end: ThoughtVector
     delimiters: tuple[str, str] = (START_TOKEN, END_TOKEN)
     """The tokens of the delimiters, in the order in which the code adds them to a tokenizer."""
-    delimiter_ids: tuple[int, int] | None = None
-    """Their ids, if the files say them."""
+    delimiter_ids: tuple[int | None, int | None] = (None, None)
+    """Their ids, where `config.json` says them."""
     has_literal_vectors: bool = False
     """Whether the code's evaluation script feeds other vectors than the trained ones."""
     without_effect: Mapping[str, str] = field(default_factory=dict)

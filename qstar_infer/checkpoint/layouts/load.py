@@ -57,11 +57,12 @@ def load_with_layout(
     backbone = load_backbone(
         directory, config, options, ignored_tensors=layout.own.tensors, prefix=layout.own.prefix
     )
+    if ids is not None:
+        check_delimiter_rows(ids, backbone, directory)
     check_tokenizer_fits(text, backbone, str(directory))
     if ids is None:
         _log(notes, directory, level=logging.WARNING)
         return QuietStarModel(backbone, text)
-    check_delimiter_rows(ids, backbone, directory)
     parts = read_thought_parts(layout, directory, backbone=backbone, ids=ids)
     if overrides.thought_vectors == "literal":
         notes.append(_make_literal(parts, backbone, text))

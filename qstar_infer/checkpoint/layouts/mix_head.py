@@ -15,7 +15,6 @@ from qstar_infer.checkpoint.layouts.layout import (
     ThoughtVector,
     head_shapes,
 )
-from qstar_infer.checkpoint.native import check_names_and_shapes
 from qstar_infer.model.config import TalkHeadConfig
 
 _LENGTH, _TALK_TOKENS = "thought_length", "n_true"
@@ -39,7 +38,7 @@ def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
     config = dataclasses.replace(TalkHeadConfig.standard(files.hidden_size), sigmoid=True)
     head = StoredHead(config=config, layers=_HEAD)
     shapes = head_shapes(head)
-    check_names_and_shapes(files.shapes(own.tensors), shapes, files.directory)
+    files.check_thought_tensors(own.tensors, shapes)
     length = files.integer(_LENGTH, least=1)
     return ThoughtLayout(
         name="HansPolo113/QuietSTaR",

@@ -17,7 +17,6 @@ from qstar_infer.checkpoint.layouts.layout import (
     ThoughtLayout,
     ThoughtVector,
 )
-from qstar_infer.checkpoint.native import check_names_and_shapes
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import TalkHeadConfig
 
@@ -76,7 +75,7 @@ def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
         for name in own.tensors
         if name.startswith(_CONFIDENCE)
     }
-    check_names_and_shapes(files.shapes(own.tensors - unused.keys()), shapes, files.directory)
+    files.check_thought_tensors(own.tensors - unused.keys(), shapes)
     start, end = (ThoughtVector(tensor=name if hosts else None) for name in _VECTORS)
     length = files.integer(_LENGTH, least=1)
     return ThoughtLayout(
@@ -148,9 +147,9 @@ def _check_merged(files: CheckpointFiles) -> None:
         )
 
 
-def _delimiter_ids(files: CheckpointFiles) -> tuple[int, int] | None:
-    present = [key for key in _DELIMITERS if files.config.get(key) is not None]
-    if len(present) < len(_DELIMITERS):
-        return None
-    start, end = (files.integer(key, least=0) for key in _DELIMITERS)
+def _delimiter_ids(files: CheckpointFiles) -> tuple[int | None, int | None]:
+    start, end = (
+        None if files.config.get(key) is None else files.integer(key, least=0)
+        for key in _DELIMITERS
+    )
     return start, end

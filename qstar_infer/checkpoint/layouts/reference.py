@@ -23,7 +23,6 @@ from qstar_infer.checkpoint.layouts.layout import (
     ThoughtVector,
     head_shapes,
 )
-from qstar_infer.checkpoint.native import check_names_and_shapes
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import TalkHeadConfig
 
@@ -81,7 +80,7 @@ def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
     hidden = files.hidden_size
     head = StoredHead(config=TalkHeadConfig.standard(hidden), layers=_HEAD)
     shapes = head_shapes(head) | dict.fromkeys(_EMBEDDINGS, (2, hidden))
-    check_names_and_shapes(files.shapes(own.tensors), shapes, files.directory)
+    files.check_thought_tensors(own.tensors, shapes)
     length, num_talk_tokens, note = _lengths(files.config.get(_SIGN))
     start, end = (ThoughtVector(tensor=name, row=0, scale=_EMBEDDING_SCALE) for name in _EMBEDDINGS)
     return ThoughtLayout(
@@ -135,7 +134,7 @@ def _lengths(max_thoughts: Any) -> tuple[int | None, int, str]:
     length = n_ahead - _OVERHEAD
     note = (
         f"num_thought_tokens = {length} was inferred from max_thoughts = {max_thoughts} by the "
-        f"training script's rule max_thoughts = n_ahead + {n_ahead_talk} + 1, where n_ahead = "
+        f"scripts' rule max_thoughts = n_ahead + {n_ahead_talk} + 1, where n_ahead = "
         f"{n_ahead} counts the base call, the start and the end vector as well. "
     )
     if n_ahead_talk != _TALK_TOKENS:

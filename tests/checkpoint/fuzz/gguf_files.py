@@ -264,11 +264,20 @@ def _change_tensor(content: Content, random: Random) -> str:
     return f"{name}: {way}"
 
 
+def stored(content: Content, name: str) -> NDArray[Any]:
+    """A tensor's values, after rounding to its quantisation type."""
+    array, kind = content.tensors[name], content.types.get(name)
+    if kind is None:
+        return array
+    rounded: NDArray[Any] = gguf.quants.dequantize(gguf.quants.quantize(array, kind), kind)
+    return rounded
+
+
 def logits(content: Content, ids: Tensor) -> Tensor:
     """`[seq, vocab]` of a Llama whose keys and tensors are those of `make_content`, with changed
     values. Raises KeyError or RuntimeError where the content does not describe one."""
     keys = content.keys
-    tensors = {name: torch.from_numpy(array).float() for name, array in content.tensors.items()}
+    tensors = {name: torch.from_numpy(stored(content, name)).float() for name in content.tensors}
     heads, kv_heads = keys["llama.attention.head_count"], keys["llama.attention.head_count_kv"]
     eps = keys["llama.attention.layer_norm_rms_epsilon"]
     rotate = _rotation(content, ids.shape[0], tensors.get("rope_freqs.weight"))
@@ -307,10 +316,18 @@ def _rotation(content: Content, length: int, factors: Tensor | None) -> Callable
     frequencies = base ** (-torch.arange(0, width, 2) / width)
     if factors is not None:
         frequencies = frequencies / factors
-    if content.keys.get("llama.rope.scaling.type") == "linear":
-        frequencies = frequencies / content.keys.get("llama.rope.scaling.factor", 1.0)
+    scaling = content.keys.get("llama.rope.scaling.type")
+    factor = content.keys.get("llama.rope.scaling.factor", 1.0)
+    size = 1.0
+    if scaling == "linear":
+        frequencies = frequencies / factor
+    if scaling == "yarn":
+        trained = content.keys["llama.rope.scaling.original_context_length"]
+        share = _yarn_share(width, base, trained)
+        frequencies = frequencies / factor * (1 - share) + frequencies * share
+        size = 1 + 0.1 * math.log(factor)
     angles = torch.arange(length)[:, None] * frequencies
-    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+    cos, sin = size * angles.cos()[:, None], size * angles.sin()[:, None]
 
     def rotate(x: Tensor) -> Tensor:
         rotated, rest = x[..., :width], x[..., width:]
@@ -319,3 +336,15 @@ def _rotation(content: Content, length: int, factors: Tensor | None) -> Callable
         return torch.cat([pairs.flatten(-2), rest], dim=-1)
 
     return rotate
+
+
+def _yarn_share(width: int, base: float, trained: int) -> Tensor:
+    """The share of each frequency that YaRN leaves as trained: 1 where a pair turns more than 32
+    times within the trained length, 0 where it turns less than once."""
+
+    def pair(turns: float) -> float:
+        return width * math.log(trained / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+    low, high = max(math.floor(pair(32)), 0), min(math.ceil(pair(1)), width - 1)
+    ramp = (torch.arange(width // 2) - low) / max(high - low, 0.001)
+    return 1 - ramp.clamp(0, 1)

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from .reference import Unreadable
 
+MARK = "answer: "
 IS_INSTALLED = importlib.util.find_spec("llama_cpp") is not None
+
+
+class Crashed(Unreadable):
+    """llama.cpp ended its process."""
 
 
 class LlamaCpp:
@@ -24,7 +29,8 @@ class LlamaCpp:
         """`[seq, vocab]`, float32.
 
         Raises:
-            Unreadable: llama.cpp refuses the file, or crashes.
+            Unreadable: llama.cpp refuses the file.
+            Crashed: it ends its process.
         """
         if self._worker is None or self._worker.poll() is not None:
             self._worker = subprocess.Popen(
@@ -38,12 +44,13 @@ class LlamaCpp:
         assert self._worker.stdout is not None
         self._worker.stdin.write(json.dumps([str(path), ids]) + "\n")
         self._worker.stdin.flush()
-        line = self._worker.stdout.readline()
-        if not line:
+        lines = iter(self._worker.stdout.readline, "")
+        text = next((line for line in lines if line.startswith(MARK)), None)
+        if text is None:
             self._worker.wait()
             self._worker = None
-            raise Unreadable("llama.cpp crashed")
-        answer = json.loads(line)
+            raise Crashed("llama.cpp crashed")
+        answer = json.loads(text.removeprefix(MARK))
         if "error" in answer:
             raise Unreadable(answer["error"])
         return torch.tensor(answer["logits"])

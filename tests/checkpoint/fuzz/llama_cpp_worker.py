@@ -8,6 +8,9 @@ import sys
 
 import llama_cpp
 
+MARK = "answer: "
+"""llama.cpp prints to stdout, too."""
+
 
 def main() -> None:
     for line in sys.stdin:
@@ -28,7 +31,7 @@ def main() -> None:
             model.close()
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
         sys.stdout.flush()
 
 

@@ -54,10 +54,9 @@ def reference_logits(directory: Path) -> Tensor:
 def _logits(directory: Path, seed: int) -> Tensor:
     torch.manual_seed(seed)
     if (directory / "adapter_config.json").exists():
-        base = json.loads((directory / "adapter_config.json").read_text())[
-            "base_model_name_or_path"
-        ]
-        model = PeftModel.from_pretrained(_read(directory / base), str(directory)).eval()
+        content = json.loads((directory / "adapter_config.json").read_text())
+        base = _read(directory / content["base_model_name_or_path"])
+        adapted = PeftModel.from_pretrained(base, str(directory)).eval()
         logits: Tensor = adapted(IDS).logits[0]
         return logits
     model = _read(directory)
@@ -108,11 +107,11 @@ def _mixed(
     for end in range(1, IDS.shape[1] + 1):
         fed = torch.cat([embed(IDS[0, :end]), parts["start_thought"][None]])
         for _ in range(length):
-            logits = _last(model, fed)[1]
+            logits = _last(model, fed, end)[1]
             logits[delimiters] = float("-inf")
             fed = torch.cat([fed, embed(logits.argmax()[None])])
-        before, _ = _last(model, embed(IDS[0, :end]))
-        after, thought = _last(model, torch.cat([fed, parts["end_thought"][None]]))
+        before, _ = _last(model, embed(IDS[0, :end]), end)
+        after, thought = _last(model, torch.cat([fed, parts["end_thought"][None]]), end)
         state = torch.cat([before, after])
         for layer in ("0", "2"):
             weight, bias = (parts[f"talk_head.{layer}.{part}"] for part in ("weight", "bias"))
@@ -124,6 +123,16 @@ def _mixed(
     return torch.stack(rows)
 
 
-def _last(model: PreTrainedModel, fed: Tensor) -> tuple[Tensor, Tensor]:
-    output = model(inputs_embeds=fed[None], output_hidden_states=True)
+def _last(model: PreTrainedModel, fed: Tensor, text_length: int) -> tuple[Tensor, Tensor]:
+    """Last state and logits. A thought is no further from the text than its anchor is: a sliding
+    window is counted back from there, and does not count the thought itself."""
+    query, key = torch.arange(len(fed))[:, None], torch.arange(len(fed))[None]
+    sees = key <= query
+    window = getattr(model.config, "sliding_window", None)
+    if window is not None:
+        sees &= (key >= text_length) | (query.clamp(max=text_length - 1) - key < window)
+    mask = torch.zeros(sees.shape).masked_fill(~sees, float("-inf"))
+    output = model(
+        inputs_embeds=fed[None], attention_mask=mask[None, None], output_hidden_states=True
+    )
     return output.hidden_states[-1][0, -1], output.logits[0, -1].clone()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -83,53 +83,61 @@ def thought_tensors(*, scale: float) -> dict[str, torch.Tensor]:
     return {name: torch.randn(shape) * scale for name, shape in shapes.items()}
 
 
-def native(directory: Path) -> None:
-    random_model("llama").save_pretrained(directory)
-    write_tokenizer(directory, delimiters=False)
-    save_file(thought_tensors(scale=0.3), directory / "quiet_star.safetensors")
-    layers = [[HIDDEN, 2 * HIDDEN], [HIDDEN, HIDDEN], [1, HIDDEN]]
-    content = {
-        "format_version": 1,
-        "num_thought_tokens": 2,
-        "num_talk_tokens": 4,
-        "talk_head": {"hidden_size": HIDDEN, "layers": layers},
-    }
-    (directory / "quiet_star.json").write_text(json.dumps(content), encoding="utf-8")
+def native(model_type: str = "llama", **settings: Any) -> Maker:
+    """A model with thought parts in our format."""
+
+    def make(directory: Path) -> None:
+        plain(model_type, **settings)(directory)
+        save_file(thought_tensors(scale=0.3), directory / "quiet_star.safetensors")
+        layers = [[HIDDEN, 2 * HIDDEN], [HIDDEN, HIDDEN], [1, HIDDEN]]
+        content = {
+            "format_version": 1,
+            "num_thought_tokens": 2,
+            "num_talk_tokens": 4,
+            "talk_head": {"hidden_size": HIDDEN, "layers": layers},
+        }
+        (directory / "quiet_star.json").write_text(json.dumps(content), encoding="utf-8")
+
+    return make
 
 
-def published(directory: Path) -> None:
-    model = random_model("mistral", sliding_window=None)
-    ours = thought_tensors(scale=0.3)
-    theirs = {
-        name.replace("talk_head.", "talk_head.0."): tensor
-        for name, tensor in ours.items()
-        if name.startswith("talk_head")
-    }
-    for name in ("start", "end"):
-        row = ours[f"{name}_thought"] / 100
-        theirs[f"{name}_embedding"] = torch.stack([row, torch.full_like(row, -3.0)])
-    model.save_pretrained(directory)
-    weights = dict(model.state_dict()) | theirs
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    config |= {
-        "max_thoughts": 11,
-        "use_concat_talk_head": True,
-        "use_complex_talk_head": True,
-        "use_weighted_talk_head": True,
-        "use_shallow_talk": False,
-        "merged_lm_and_talk_heads": False,
-    }
-    (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    write_tokenizer(directory, delimiters=True)
+def published(**settings: Any) -> Maker:
+    """A Mistral with thought parts, as the paper's code writes it."""
+
+    def make(directory: Path) -> None:
+        plain("mistral", **{"sliding_window": None, **settings})(directory)
+        ours = thought_tensors(scale=0.3)
+        theirs = {
+            name.replace("talk_head.", "talk_head.0."): tensor
+            for name, tensor in ours.items()
+            if name.startswith("talk_head")
+        }
+        for name in ("start", "end"):
+            row = ours[f"{name}_thought"] / 100
+            theirs[f"{name}_embedding"] = torch.stack([row, torch.full_like(row, -3.0)])
+        weights = load_file(directory / "model.safetensors") | theirs
+        save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        config |= {
+            "max_thoughts": 11,
+            "use_concat_talk_head": True,
+            "use_complex_talk_head": True,
+            "use_weighted_talk_head": True,
+            "use_shallow_talk": False,
+            "merged_lm_and_talk_heads": False,
+        }
+        (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        write_tokenizer(directory, delimiters=True)
+
+    return make
 
 
-def adapter(*, tied: bool, **settings: Any) -> Maker:
+def adapter(base_settings: dict[str, Any] | None = None, **settings: Any) -> Maker:
     """An adapter in the directory, over the base in its folder `base`."""
 
     def make(directory: Path) -> None:
         base = directory / "base"
-        plain("llama", tie_word_embeddings=tied)(base)
+        plain(**{"model_type": "llama", **(base_settings or {})})(base)
         torch.manual_seed(2)
         wrapped = get_peft_model(
             AutoModelForCausalLM.from_pretrained(base),
@@ -164,10 +172,13 @@ SEEDS: dict[str, Maker] = {
         "gemma3_text", sliding_window=5, layer_types=["sliding_attention", "full_attention"]
     ),
     "gpt2": plain("gpt2", n_embd=HIDDEN, n_layer=2, n_head=4, n_positions=128),
-    "native": native,
-    "published": published,
-    "adapter": adapter(tied=False, target_modules=["q_proj", "down_proj"]),
+    "native": native(),
+    "published": published(),
+    "adapter": adapter(target_modules=["q_proj", "down_proj"]),
     "adapter of tied embeddings": adapter(
-        tied=True, target_modules=["q_proj", "lm_head"], use_dora=True, bias="lora_only"
+        {"tie_word_embeddings": True},
+        target_modules=["q_proj", "lm_head"],
+        use_dora=True,
+        bias="lora_only",
     ),
 }

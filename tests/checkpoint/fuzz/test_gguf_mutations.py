@@ -17,7 +17,7 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import QStarError
 
 from .gguf_files import Content, change, logits, make_content, write
-from .llama_cpp_judge import IS_INSTALLED, LlamaCpp
+from .llama_cpp_judge import IS_INSTALLED, Crashed, LlamaCpp
 from .reference import IDS, Unreadable
 from .test_mutations import time_limit
 
@@ -41,7 +41,9 @@ def llama_cpp() -> Iterator[LlamaCpp | None]:
 def test_the_unchanged_file_loads_with_the_numbers_of_the_reference(
     llama_cpp: LlamaCpp | None, tmp_path: Path
 ) -> None:
-    assert check(make_content(), tmp_path / "model.gguf", llama_cpp) == "loaded"
+    path = tmp_path / "model.gguf"
+    write(make_content(), path)
+    assert check_file(make_content(), path, llama_cpp) == "loaded"
 
 
 @pytest.mark.parametrize(
@@ -56,15 +58,16 @@ def test_a_changed_file_is_read_right_or_refused(
         what = change(content, Random(case))
         try:
             with time_limit(30):
-                check(content, tmp_path / f"{case}.gguf", llama_cpp)
+                path = tmp_path / f"{case}.gguf"
+                write(content, path)
+                check_file(content, path, llama_cpp)
         except AssertionError as failure:
             failures.append(f"case {case}, {what}: {failure}")
     assert not failures, "\n".join(failures)
 
 
-def check(content: Content, path: Path, llama_cpp: LlamaCpp | None) -> str:
+def check_file(content: Content, path: Path, llama_cpp: LlamaCpp | None) -> str:
     """Load the file, and hold it to the references."""
-    write(content, path)
     try:
         model = load_model(path, dtype="float32", device="cpu")
         ours = model.think(IDS, num_thought_tokens=0).base_logits[0]
@@ -85,13 +88,17 @@ def check(content: Content, path: Path, llama_cpp: LlamaCpp | None) -> str:
 def references(
     content: Content, path: Path, llama_cpp: LlamaCpp | None
 ) -> Iterator[tuple[str, Tensor]]:
+    """Name and logits of each judge that reads the file."""
     if llama_cpp is not None:
         try:
             yield "llama.cpp", llama_cpp.logits(path, IDS[0].tolist())
+        except Crashed:  # it has no kernel for some types that the format allows
+            pass
         except Unreadable as reason:
             raise AssertionError(f"loaded, but llama.cpp cannot read it: {reason}") from reason
-    if content.architecture == "llama" and content.cut is None and llama_cpp is None:
-        try:
-            yield "the description", logits(content, IDS[0])
-        except (KeyError, RuntimeError) as reason:
-            raise AssertionError(f"loaded, but it describes no model: {reason}") from reason
+        else:
+            return
+    try:
+        yield "the description", logits(content, IDS[0])
+    except (KeyError, RuntimeError) as reason:
+        raise AssertionError(f"loaded, but it describes no model: {reason}") from reason

@@ -107,6 +107,16 @@ def test_gguf_to_native(toy_gguf: Path, tmp_path: Path) -> None:
     assert model.tokenizer(text)["input_ids"] == loaded.tokenizer(text)["input_ids"]
 
 
+def test_another_tokenizer_replaces_that_of_a_gguf(
+    toy_gguf: Path, tmp_path: Path, plain_tokenizer: PreTrainedTokenizerBase
+) -> None:
+    plain_tokenizer.save_pretrained(tmp_path / "other")
+    (tmp_path / "other" / "chat_template.jinja").write_text("{{ 'other' }}", encoding="utf-8")
+    model = load_model(toy_gguf, tokenizer=tmp_path / "other")
+    assert model.tokenizer.chat_template == "{{ 'other' }}"
+    assert load_model(toy_gguf).tokenizer.chat_template is None
+
+
 def test_other_files_in_the_directory_of_a_gguf_are_ignored(
     toy_gguf: Path, published: Path
 ) -> None:

@@ -29,7 +29,7 @@ class Rule:
         return last
 
     def masked_logits(self, state: Tensor) -> Tensor:
-        logits: Tensor = self.backbone.get_output_embeddings()(state).clone()  # type: ignore[no-untyped-call, operator, misc]
+        logits: Tensor = self.backbone.get_output_embeddings()(state).clone()
         logits[[START_ID, END_ID]] = float("-inf")
         return logits
 

@@ -1,5 +1,6 @@
 """Each layout that can think: the oracle and the engine against the layout's own decoding rule."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from qstar_infer.checkpoint import load_model, save_model
+from qstar_infer.errors import CheckpointError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
@@ -143,6 +146,32 @@ def test_converted_it_computes_the_same_without_the_tokenizer_setting(
     got, want = (each.think(torch.tensor([PROMPT])) for each in (native, model))
     assert torch.equal(got.logits, want.logits)
     assert torch.equal(got.thought_ids, want.thought_ids)
+
+
+def test_a_backbone_with_a_prefix_in_shards(tmp_path: Path) -> None:
+    case = CASES["dimitriye98, one layer less"]
+    made = case.make(tmp_path / "checkpoint")
+    path = made.directory / "model.safetensors"
+    tensors = load_file(path)
+    path.unlink()
+    shards = {
+        name: f"model-0000{index % 2 + 1}-of-00002.safetensors"
+        for index, name in enumerate(tensors)
+    }
+    for shard in set(shards.values()):
+        part = {name: tensors[name] for name in tensors if shards[name] == shard}
+        save_file(part, made.directory / shard, metadata={"format": "pt"})
+    index = json.dumps({"metadata": {}, "weight_map": shards})
+    (made.directory / "model.safetensors.index.json").write_text(index, encoding="utf-8")
+    assert_follows(load(case, made), rule_of(case, made))
+
+
+def test_a_tensor_without_the_prefix_is_refused(tmp_path: Path, edit_tensors: Any) -> None:
+    made = mixer_head.make_mixer_head(tmp_path / "checkpoint", has_tokenizer=True)
+    stray = {"lm_head.weight": torch.zeros(259, 32)}
+    edit_tensors(made.directory / "model.safetensors", lambda tensors: tensors.update(stray))
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight.* that the model does not use"):
+        load_model(made.directory)
 
 
 def test_mixed_log_probabilities_are_mixed_logits(tmp_path: Path) -> None:

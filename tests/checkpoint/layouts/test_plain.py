@@ -161,6 +161,31 @@ def test_settings_that_contradict_it_are_refused(tmp_path: Path, setting: dict[s
         load(made, ignore_thought_parts=True, **setting)
 
 
+def test_a_flag_that_is_no_flag_is_refused(tmp_path: Path) -> None:
+    """ "false" would count as true."""
+    with pytest.raises(ConfigError, match="ignore_thought_parts='false' must be true or false"):
+        load_model(tmp_path, ignore_thought_parts="false")  # type: ignore[arg-type]
+
+
+def test_keys_of_other_architectures_are_no_sign_of_a_layout(
+    make_plain: Any, edit_json: Any
+) -> None:
+    edit_json(make_plain() / "config.json", chunk_size=8, n_true=4)
+    assert not load_model(make_plain(), device="cpu").can_think
+
+
+@pytest.mark.parametrize("name", ["think_head.0.weight", "model.thought_gate.weight"])
+def test_thought_tensors_that_no_layout_knows_are_refused(
+    tmp_path: Path, edit_tensors: Any, name: str
+) -> None:
+    made = make_reference(tmp_path / "checkpoint", max_thoughts=13)
+    path = made.directory / "model.safetensors"
+    edit_tensors(path, lambda tensors: tensors.update({name: torch.zeros(4)}))
+    for settings in ({}, {"ignore_thought_parts": True}):
+        with pytest.raises(CheckpointError, match=f"{name}.* that the model does not use"):
+            load(made, **settings)
+
+
 def test_literal_vectors_are_those_of_the_papers_script_only(tmp_path: Path) -> None:
     made = make_mix_head(tmp_path / "checkpoint")
     message = re.escape("a checkpoint of HansPolo113/QuietSTaR. Leave it out.")

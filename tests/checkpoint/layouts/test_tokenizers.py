@@ -48,12 +48,17 @@ def test_delimiters_without_rows_are_refused(tmp_path: Path, base_tokenizer: Pat
         load_model(made.directory, tokenizer=base_tokenizer)
 
 
+@pytest.mark.parametrize("has_end", [True, False])
 def test_ids_of_the_config_that_the_tokenizer_contradicts_are_refused(
-    tmp_path: Path, base_tokenizer: Path, edit_json: JsonEditor
+    tmp_path: Path, base_tokenizer: Path, edit_json: JsonEditor, has_end: bool
 ) -> None:
     made = make_mixer_head(tmp_path / "mixer")
-    edit_json(made.directory / "config.json", start_thought_token=START_ID - 1)
-    message = r"delimiter ids 256 and 258, but the tokenizer has them as 257 and 258"
+    path = made.directory / "config.json"
+    if not has_end:
+        edit_json(path, end_thought_token=...)
+    assert load_model(made.directory, tokenizer=base_tokenizer).num_thought_tokens == 3
+    edit_json(path, start_thought_token=START_ID - 1)
+    message = r"the id 256 for <\|startthought\|>, but the tokenizer has it as 257"
     with pytest.raises(CheckpointError, match=message):
         load_model(made.directory, tokenizer=base_tokenizer)
 

@@ -49,8 +49,9 @@ def make_backbone(
         **{"tie_word_embeddings": False} | settings,
     )
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-    return model.float().eval()
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    model.float().eval()
+    return model
 
 
 def make_tokenizer(*, with_delimiters: bool) -> PreTrainedTokenizerFast:

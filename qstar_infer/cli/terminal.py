@@ -1,0 +1,86 @@
+"""Text of a model, a request or a file name, made safe to show in a terminal or a log.
+
+A terminal obeys control characters: they move the cursor, clear the screen, change the title or
+reverse the direction of text. Each is shown as a sign instead. Every character is replaced alone,
+so it does not matter how a text is cut into pieces.
+"""
+
+import json
+import logging
+import re
+import sys
+from typing import Any
+
+from rich.text import Text
+
+_UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters (C0 except line feed and tab, DEL, C1), marks and overrides of the direction
+of text, separators that some terminals break lines at, and surrogates, which cannot be encoded."""
+_UNSAFE_CHARACTER = re.compile(f"[{_UNSAFE}]")
+_CONTROL_PICTURES = 0x2400
+_DELETE_PICTURE = "\u2421"
+_BREAKS = str.maketrans({"\n": "↵", "\r": "↵", "\t": "⇥"})
+
+
+def printable(text: str) -> str:
+    """The text with a sign for each character that a terminal would obey.
+
+    Line feeds and tabs stay. ESC is shown as ␛, U+009B as \\x9b, U+202E as \\u202e.
+    """
+    return _UNSAFE_CHARACTER.sub(lambda match: _sign(match.group()), text)
+
+
+def one_line(text: str) -> str:
+    """As `printable`, with signs for line breaks and tabs as well."""
+    return printable(text.translate(_BREAKS))
+
+
+def safe_text(text: str, style: str = "") -> Text:
+    """A printable text for a rich console, without markup: brackets are characters."""
+    return Text(printable(text), style=style)
+
+
+def json_text(value: Any, *, encoding: str | None) -> str:
+    """Indented JSON that no terminal obeys. It parses to exactly the value.
+
+    Args:
+        encoding: of the stream that it is written to; outside of Unicode, the JSON is ASCII.
+    """
+    is_unicode = (encoding or "").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not is_unicode, indent=2)
+    return _UNSAFE_CHARACTER.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats log records so that neither messages nor tracebacks control a terminal.
+
+    A message is one line, so that no text in it can look like another record.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The record's line."""
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, several lines."""
+        return printable(super().formatException(ei))
+
+
+def log_handler(layout: str) -> logging.Handler:
+    """A handler that writes printable lines to stderr.
+
+    Args:
+        layout: a format of `logging.Formatter`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter(layout))
+    return handler
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    if code < 0x20:
+        return chr(_CONTROL_PICTURES + code)
+    if code == 0x7F:
+        return _DELETE_PICTURE
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
