@@ -35,6 +35,7 @@ from qstar_infer.errors import CheckpointError
 logger = logging.getLogger(__name__)
 
 CONFIG_NAME = "config.json"
+_MAX_LAYERS = 10_000
 
 
 def load_backbone(
@@ -120,6 +121,17 @@ def account_for(
     return [keys, tensors]
 
 
+def _check_num_layers(values: dict[str, Any], path: Path) -> None:
+    """Check that a model of this config can be built: a damaged number would fill the memory."""
+    for key in ("num_hidden_layers", "n_layer", "num_layers"):
+        value = values.get(key)
+        if isinstance(value, (int, float)) and value > _MAX_LAYERS:
+            raise CheckpointError(
+                f"{path} has {key} = {value}, and no known model has more than {_MAX_LAYERS}. "
+                "The file is damaged: fetch or save the checkpoint again."
+            )
+
+
 def finish(backbone: PreTrainedModel) -> PreTrainedModel:
     """Check the built model, and set it to eval mode without gradients.
 
@@ -158,6 +170,7 @@ def _read_config(
     path = directory / CONFIG_NAME
     values = {key: value for key, value in read_json(path).items() if key not in ignored_keys}
     check_quantization(values, path)
+    _check_num_layers(values, path)
     judge(account_for_values(values, str(path)))
     kind = config_class(values, str(path))
     with third_party(str(path), "Correct the value that the message names."):

@@ -365,3 +365,15 @@ def test_file_of_another_kind(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(CheckpointError, match=message):
         load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "gpt2"])
+def test_more_layers_than_any_model(
+    make_plain: ToyMaker, edit_json: JsonEditor, model_type: str
+) -> None:
+    """Building it, even without weights, would fill the memory before the files are compared."""
+    directory = make_plain(model_type)
+    key = "n_layer" if model_type == "gpt2" else "num_hidden_layers"
+    edit_json(directory / "config.json", **{key: 2 * 10**9})
+    with pytest.raises(CheckpointError, match=f"{key} = 2000000000"):
+        load_model(directory)
