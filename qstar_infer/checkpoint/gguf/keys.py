@@ -41,6 +41,8 @@ _WITHOUT_EFFECT = {
     "rope.scaling.finetuned": "it only records how the model was trained",
     "tensor_data_layout": "it only records how the file was written",
 }
+_PER_LAYER = frozenset({"attention.head_count", "attention.head_count_kv", "feed_forward_length"})
+"""Keys that may hold a list."""
 _MOST = 2**31 - 1
 """The largest count that is taken seriously."""
 _UNKNOWN = (
@@ -59,7 +61,7 @@ class KeyReader:
     def get(self, name: str, kind: type[Scalar]) -> Scalar:
         """The value of a key that the file must have.
 
-        A list with one value for each layer counts if all are equal.
+        A list with one value for each layer counts if all are equal, where llama.cpp reads one.
 
         Args:
             name: beginning with "tokenizer." or "general.", or a key of the architecture.
@@ -84,8 +86,8 @@ class KeyReader:
         if full not in self.header.keys:
             return None
         value = self.header.keys[full]
-        if isinstance(value, list) and value and all(each == value[0] for each in value):
-            value = value[0]
+        if name in _PER_LAYER and isinstance(value, list) and value == value[:1] * len(value):
+            value = value[0] if value else value
         if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
             self.refuse(full, f"is {_shown(value)}, where one {_KINDS[kind]} is expected")
         self.inventory.used.add(full)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,7 @@ class LlamaCpp:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
+                env=os.environ | {"GGML_NO_BACKTRACE": "1"},  # taken by a fork, which may hang
             )
         assert self._worker.stdin is not None
         assert self._worker.stdout is not None
