@@ -200,7 +200,9 @@ class ProbabilityTask(QuestionTask):
             base = answer_probability(scores.base_logits[row], question)
             mixed = answer_probability(scores.logits[row], question)
             if not (math.isfinite(base) and math.isfinite(mixed)):
-                raise target.not_finite(f"question {index} of {self.name} has a probability that is")
+                raise target.not_finite(
+                    f"question {index} of {self.name} has a probability that is"
+                )
             records[index] = {"index": index, "base_probability": base, "mixed_probability": mixed}
         return records
 

@@ -9,18 +9,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from qstar_infer.text.token_bytes import byte_level_bytes, fallback_byte
 from qstar_infer.text.token_text import TokenText
 from qstar_train.data.encoding import PlainEncoder
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
-_BYTE_OF_CHARACTER: dict[str, int] = {
-    character: byte
-    for byte, character in bytes_to_unicode().items()  # type: ignore[no-untyped-call]
-}
-"""The characters that byte-level BPE writes for bytes (GPT-2's table)."""
 
 
 def encode_text(
@@ -60,7 +54,8 @@ def show_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], tex
     parts = [_bytes_of(token) for token in tokenizer.convert_ids_to_tokens(list(token_ids))]
     data = b"".join(part for part in parts if part is not None)
     # A token's name may look like bytes without being bytes; its decoded text then differs.
-    if None in parts or data.decode(errors="replace") != text:
+    known = data.decode(errors="ignore").replace(_UNKNOWN, "")
+    if None in parts or known != text.replace(_UNKNOWN, ""):
         return text
     kept = data.decode(errors="surrogateescape")
     return re.sub("[\udc80-\udcff]", lambda match: f"<{ord(match[0]) - 0xDC00:02X}>", kept)
@@ -78,11 +73,8 @@ def _token_text(tokenizer: PreTrainedTokenizerBase) -> TokenText:
 
 
 def _bytes_of(token: str | None) -> bytes | None:
-    """The bytes of a token; None if it is not written in bytes, or for an id without a token."""
+    """The bytes of a token; None for an id without a token."""
     if token is None:
         return None
-    if match := _FALLBACK.fullmatch(token):
-        return bytes.fromhex(match[1])
-    if not all(character in _BYTE_OF_CHARACTER for character in token):
-        return None
-    return bytes(_BYTE_OF_CHARACTER[character] for character in token)
+    fallback = fallback_byte(token)
+    return byte_level_bytes(token) if fallback is None else fallback

@@ -39,7 +39,7 @@ PARTS_DIRECTORY = Path(__file__).parent.parent / "default_model"
 _PARTS = (ADAPTER_CONFIG, ADAPTER_TENSORS, QUIET_STAR_JSON, QUIET_STAR_TENSORS)
 
 _BUILD_PREFIX = "default-model-"
-_RECIPE = 1
+_RECIPE = 2
 """Increase it when the code below builds another result, so that old caches are not used."""
 
 

@@ -12,7 +12,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.reading import read_json
 from qstar_infer.checkpoint.talk_head import head_to_json, read_head
-from qstar_infer.checkpoint.tensors import check_finite, read_tensors
+from qstar_infer.checkpoint.tensors import (
+    check_finite,
+    check_float_headers,
+    headers_of,
+    read_tensors,
+)
 from qstar_infer.checkpoint.tokenizer import END_TOKEN, START_TOKEN, delimiter_ids
 from qstar_infer.errors import CheckpointError, RequestError
 from qstar_infer.model.config import (
@@ -68,6 +73,7 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
     config, talk_head = read_native_config(directory)
     check_width(talk_head, hidden, directory / QUIET_STAR_JSON)
     path = directory / QUIET_STAR_TENSORS
+    check_float_headers(headers_of(path), path)
     return config, build_thought_parts(read_tensors(path), talk_head=talk_head, where=path)
 
 

@@ -43,8 +43,10 @@ def keys_of_code(directory: Path) -> Iterator[tuple[Path, str]]:
     """File and key of each JSON key in a directory that names code to run."""
     for name in _CHECKED_FILES:
         content = read_json_if_present(directory / name)
-        for key in _keys(content):
-            if key in _CODE_KEYS or _IMPLEMENTATION_KEY.match(key):
+        for key, value in _items(content):
+            # Newer versions of transformers note there whether they chose it: true or false.
+            names_function = _IMPLEMENTATION_KEY.match(key) and not isinstance(value, bool | None)
+            if key in _CODE_KEYS or names_function:
                 yield directory / name, key
 
 
@@ -62,12 +64,12 @@ def code_message(path: Path, key: str) -> str:
     )
 
 
-def _keys(value: Any) -> Iterator[str]:
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
     waiting = [value]
     while waiting:
         inner = waiting.pop()
         if isinstance(inner, dict):
-            yield from inner
+            yield from inner.items()
             waiting.extend(inner.values())
         elif isinstance(inner, list):
             waiting.extend(inner)

@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.tokenizer import DELIMITER_TEXT
 from qstar_infer.errors import CheckpointError
@@ -33,14 +34,15 @@ def start_row(
     Raises:
         CheckpointError: the tokenizer has no tokens but special ones.
     """
+    num_rows = embedding_table(backbone).shape[0]  # a tokenizer may have more tokens
     for text in START_TEXTS:
         token_id = _first_id(tokenizer, text)
-        if token_id is None:
+        if token_id is None or token_id >= num_rows:
             continue
         row = input_embedding_row(backbone, token_id)
         return row, None if text == DELIMITER_TEXT else _note(f"that of {text!r}")
     special = {*tokenizer.all_special_ids, *_unknown_ids(tokenizer)}
-    ids = sorted(set(tokenizer.get_vocab().values()) - special)
+    ids = sorted({*tokenizer.get_vocab().values()} & {*range(num_rows)} - special)
     if not ids:
         raise CheckpointError(
             "The tokenizer has no tokens but special ones, so fresh thought vectors have no "

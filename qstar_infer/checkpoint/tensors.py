@@ -19,6 +19,9 @@ FLOAT_DTYPES = ("F64", "F32", "F16", "BF16")
 """The usual floating dtypes, as safetensors spells them."""
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+_HEADER_ONLY = "np"
+"""The framework that a file is opened for if no tensor is read. With "pt", the system must be able
+to give as much memory as the file is long."""
 _SHARD_NAME = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
@@ -45,7 +48,7 @@ def tensor_headers(files: dict[str, Path]) -> dict[str, TensorHeader]:
     """
     headers: dict[str, TensorHeader] = {}
     for path in sorted(set(files.values())):
-        with _opened(path) as file:
+        with _opened(path, framework=_HEADER_ONLY) as file:
             for name in (name for name, where in files.items() if where == path):
                 part = file.get_slice(name)  # type: ignore[no-untyped-call]
                 headers[name] = TensorHeader(
@@ -86,7 +89,7 @@ def tensor_names(path: Path) -> list[str]:
     Raises:
         CheckpointError: the file is missing, truncated or not safetensors.
     """
-    with _opened(path) as file:
+    with _opened(path, framework=_HEADER_ONLY) as file:
         return _names(file)
 
 
@@ -227,9 +230,9 @@ def _names(file: safe_open) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
+def _opened(path: Path, *, framework: str = "pt") -> Iterator[safe_open]:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with safe_open(path, framework=framework, device="cpu") as file:
             yield file
     except FileNotFoundError as error:
         raise CheckpointError(

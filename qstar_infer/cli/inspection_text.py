@@ -2,16 +2,18 @@
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qstar_infer.checkpoint.inspection.facts import (
-    DelimiterFacts,
-    Inspection,
-    ModelFacts,
-    ThinkingFacts,
-    TokenizerFacts,
-)
 from qstar_infer.cli.terminal import one_line
+
+if TYPE_CHECKING:
+    from qstar_infer.checkpoint.inspection.facts import (
+        DelimiterFacts,
+        Inspection,
+        ModelFacts,
+        ThinkingFacts,
+        TokenizerFacts,
+    )
 
 Row = tuple[str, str]
 """A label and its text. Without a label, the text continues the row before."""
@@ -20,7 +22,7 @@ _LABEL_WIDTH = 14
 _SMALLEST_TEXT = 20
 
 
-def inspection_lines(inspection: Inspection, *, width: int | None) -> Iterator[str]:
+def inspection_lines(inspection: "Inspection", *, width: int | None) -> Iterator[str]:
     """The lines of an inspection, without control characters, whatever its files hold.
 
     Args:
@@ -58,10 +60,11 @@ def _wrapped(label: str, text: str, width: int | None) -> list[str]:
         initial_indent=head,
         subsequent_indent=" " * _LABEL_WIDTH + hanging,
         break_on_hyphens=False,
+        break_long_words=False,  # paths stay whole, so that they can be copied
     )
 
 
-def _what(inspection: Inspection) -> list[Row]:
+def _what(inspection: "Inspection") -> list[Row]:
     rows = [("checkpoint", inspection.source), ("kind", inspection.kind)]
     if inspection.layout is not None:
         rows.append(("layout", inspection.layout))
@@ -81,12 +84,12 @@ def _what(inspection: Inspection) -> list[Row]:
     return rows
 
 
-def _model(inspection: Inspection) -> list[Row]:
+def _model(inspection: "Inspection") -> list[Row]:
     rows = [] if inspection.model is None else _backbone(inspection.model)
     if inspection.weights is not None:
         files = _count(inspection.weights.num_files, "file")
         stored = [
-            f"{_number(each.num_values)} values as {dtype} in {_count(each.num_tensors, 'tensor')}, "
+            f"{each.num_values:,} values as {dtype} in {_count(each.num_tensors, 'tensor')}, "
             f"{_bytes(each.num_bytes)}"
             for dtype, each in inspection.weights.by_dtype.items()
         ]
@@ -97,7 +100,7 @@ def _model(inspection: Inspection) -> list[Row]:
     return rows
 
 
-def _backbone(model: ModelFacts) -> list[Row]:
+def _backbone(model: "ModelFacts") -> list[Row]:
     ties = "tied to" if model.tied_embeddings else "apart from"
     rows = [
         (
@@ -114,14 +117,14 @@ def _backbone(model: ModelFacts) -> list[Row]:
     return rows
 
 
-def _tokenizer(facts: TokenizerFacts) -> str:
+def _tokenizer(facts: "TokenizerFacts") -> str:
     text = f"{facts.kind}, {facts.num_tokens} tokens, ids up to {facts.highest_id}"
     if facts.num_beyond_embedding:
         text += f"; {_count(facts.num_beyond_embedding, 'id')} without an embedding row"
     return text
 
 
-def _thinking(thinking: ThinkingFacts | None) -> list[Row]:
+def _thinking(thinking: "ThinkingFacts | None") -> list[Row]:
     if thinking is None:
         return []
     length = thinking.num_thought_tokens
@@ -137,31 +140,31 @@ def _thinking(thinking: ThinkingFacts | None) -> list[Row]:
     return [*rows, ("start", _delimiter(thinking.start)), ("end", _delimiter(thinking.end))]
 
 
-def _head(thinking: ThinkingFacts) -> str:
+def _head(thinking: "ThinkingFacts") -> str:
     widths = [thinking.head_layers[0][1], *(rows for rows, _ in thinking.head_layers)]
     layers = " -> ".join(str(width) for width in widths)
     biases = ", ".join("bias" if each else "no bias" for each in thinking.head_biases)
     return f"{layers} ({biases}), {'sigmoid' if thinking.head_sigmoid else 'no sigmoid'}"
 
 
-def _delimiter(delimiter: DelimiterFacts) -> str:
+def _delimiter(delimiter: "DelimiterFacts") -> str:
     if delimiter.token is None:
         return f"no token in the vocabulary; vector: {delimiter.vector}"
     token_id = "" if delimiter.token_id is None else f", id {delimiter.token_id}"
     return f"{delimiter.token}{token_id}; vector: {delimiter.vector}"
 
 
-def _other(inspection: Inspection) -> list[Row]:
-    defaults = _settings(inspection.sampling_defaults) or "none of its own"
+def _other(inspection: "Inspection") -> list[Row]:
     pickles, keys = inspection.safety.pickles, inspection.safety.code_keys
+    defaults = _settings(inspection.sampling_defaults) or "none of its own"
     return [
-        ("sampling", defaults),
+        *([] if inspection.model is None else [("sampling", defaults)]),
         ("pickles", f"{', '.join(pickles)} (never opened)" if pickles else "none"),
         ("code", ", ".join(keys) if keys else "none named"),
     ]
 
 
-def _verdict(inspection: Inspection) -> list[Row]:
+def _verdict(inspection: "Inspection") -> list[Row]:
     if inspection.would_load:
         return [("verdict", "would load")]
     problems = [f"{number}. {text}" for number, text in enumerate(inspection.problems, start=1)]
@@ -174,10 +177,6 @@ def _settings(values: dict[str, Any]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _number(count: int) -> str:
-    return f"{count:,}"
 
 
 def _bytes(count: int) -> str:

@@ -46,6 +46,7 @@ class Admission:
         params = request.params
         self._check_prompt(request.prompt_token_ids)
         self._check_token_ids(params)
+        self._check_some_token_is_allowed(params)
         self._check_thinking(params)
         num_thought_tokens = self._model.num_thought_tokens
         if params.num_thought_tokens is not None:
@@ -129,6 +130,19 @@ class Admission:
             f"0..{vocab_size - 1}",
             param=param,
         )
+
+    def _check_some_token_is_allowed(self, params: SamplingParams) -> None:
+        if params.min_tokens == 0:
+            return
+        banned = {*params.stop_token_ids, *self._delimiter_ids}
+        if not params.ignore_eos:
+            banned |= self._eos_token_ids
+        if len(banned) >= self._model.vocab_size:
+            raise RequestError(
+                f"min_tokens is {params.min_tokens}, but every token of the model ends the output; "
+                "leave out min_tokens or some stop_token_ids",
+                param="min_tokens",
+            )
 
     def _check_thinking(self, params: SamplingParams) -> None:
         length = params.num_thought_tokens

@@ -41,8 +41,11 @@ def check_batch(
             "attention_mask must be 1 for each row's tokens and then 0: pad on the right",
             param="attention_mask",
         )
-    if bool(((input_ids < 0) | (input_ids >= vocab_size)).any()):
-        raise RequestError(f"input_ids must be in 0..{vocab_size - 1}", param="input_ids")
+    outside = input_ids[(input_ids < 0) | (input_ids >= vocab_size)]
+    if outside.numel():
+        raise RequestError(
+            f"input_ids must be in 0..{vocab_size - 1}, got {int(outside[0])}", param="input_ids"
+        )
     for delimiter in delimiter_ids:
         if bool(((input_ids == delimiter) & is_real).any()):
             raise RequestError(

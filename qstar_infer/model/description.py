@@ -41,8 +41,12 @@ def _training(parts: ThoughtParts, config: QuietStarConfig) -> str:
 
 def model_name(model: QuietStarModel) -> str:
     """The name of the source it was loaded from. The default name of a served model."""
-    name = source_name(str(model.backbone.name_or_path or ""))
-    return name or str(model.backbone.config.model_type)
+    return backbone_name(model.backbone)
+
+
+def backbone_name(backbone: PreTrainedModel) -> str:
+    """As `model_name`."""
+    return source_name(str(backbone.name_or_path or "")) or str(backbone.config.model_type)
 
 
 def _count(parameters: int) -> str:

@@ -1,7 +1,10 @@
 """The sampling settings that a checkpoint recommends."""
 
+from transformers import PreTrainedModel
+
 from qstar_infer.errors import CheckpointError, RequestError
-from qstar_infer.model.description import model_name
+from qstar_infer.model.config import QuietStarConfig
+from qstar_infer.model.description import backbone_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams, normalised_temperature
@@ -19,17 +22,24 @@ def sampling_defaults(model: QuietStarModel) -> SamplingDefaults:
         CheckpointError: `generation_config.json` sets a value that `SamplingParams` refuses. It is
             not dropped silently, since the text would then not be what the checkpoint recommends.
     """
-    generation = model.backbone.generation_config
+    return checkpoint_defaults(model.backbone, model.config)
+
+
+def checkpoint_defaults(
+    backbone: PreTrainedModel, config: QuietStarConfig | None
+) -> SamplingDefaults:
+    """As `sampling_defaults`, from the parts of a model. The backbone may be without weights."""
+    generation = backbone.generation_config
     own = {} if generation is None else generation.to_diff_dict()
     values = {name: own[name] for name in _FIELDS if own.get(name) is not None}
     try:
         params = SamplingParams(**values)
     except RequestError as error:
         raise CheckpointError(
-            f"generation_config.json of {model_name(model)}: {error}. Correct it, or ignore the "
-            'file\'s sampling settings with generation_config="none" (--generation-config none).'
+            f"generation_config.json of {backbone_name(backbone)}: {error}. Correct it, or ignore "
+            'its sampling settings with generation_config="none" (--generation-config none).'
         ) from error
-    thought_temperature = None if model.config is None else model.config.thought_temperature
+    thought_temperature = None if config is None else config.thought_temperature
     return SamplingDefaults(
         **{name: getattr(params, name) for name in values},
         thought_temperature=(

@@ -22,6 +22,22 @@ MAX_TEMPERATURE = torch.finfo(torch.float32).max
 """The highest `temperature` of `think`, which is held in float32."""
 
 
+def check_attention(backbone: PreTrainedModel) -> None:
+    """Check that the attention of a backbone can be ours; a `QuietStarModel` checks it too.
+
+    Raises:
+        CheckpointError: it cannot.
+    """
+    install_attention(backbone)
+
+
+def num_positions(backbone: PreTrainedModel) -> int | None:
+    """Rows of a learned position table; None for rotary positions."""
+    if hasattr(backbone.base_model, "rotary_emb"):
+        return None
+    return int(backbone.config.get_text_config().max_position_embeddings)
+
+
 class QuietStarModel(nn.Module):
     """What `load_model` returns, in eval mode.
 
@@ -82,9 +98,7 @@ class QuietStarModel(nn.Module):
     @property
     def num_positions(self) -> int | None:
         """Rows of a learned position table; None for rotary positions."""
-        if hasattr(self.backbone.base_model, "rotary_emb"):
-            return None
-        return int(self.backbone.config.get_text_config().max_position_embeddings)
+        return num_positions(self.backbone)
 
     @property
     def dtype(self) -> torch.dtype:

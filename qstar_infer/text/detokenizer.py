@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 from qstar_infer.text.utf8 import Piece, Utf8Stream
-from qstar_infer.text.vocabulary import Vocabulary
+from qstar_infer.text.vocabulary import Token, Vocabulary
+
+_MAX_CONTEXT = 64
+"""Of a longer run of tokens without text, the rest is not remembered."""
 
 
 class IncrementalDetokenizer:
@@ -29,7 +32,8 @@ class IncrementalDetokenizer:
         self._vocabulary = vocabulary
         self._skips = skip_special_tokens
         self._bytes = Utf8Stream(vocabulary.replacement)
-        shown = next((each for each in reversed(context) if not self._is_hidden(each)), None)
+        before = (vocabulary.token(token_id) for token_id in reversed(context))
+        shown = next((token for token in before if not self._is_hidden(token)), None)
         self._before: tuple[int, ...] = ()
         """The tokens that the next one's text may depend on; none at the start of a text. Else an
         ordinary one, the last token with text, and the tokens without text after it."""
@@ -45,41 +49,37 @@ class IncrementalDetokenizer:
 
     def push(self, token_id: int) -> Piece:
         """Add the next token."""
-        if self._is_hidden(token_id):
+        token = self._vocabulary.token(token_id)
+        if self._is_hidden(token):
             return Piece(0, "")
-        raw = self._raw(token_id)
-        if raw is None:
+        if token.raw is None:
             waiting = self._bytes.flush()
-            return Piece(len(waiting), waiting + self._text(token_id))
-        space = self._text(token_id).rstrip("\ufffd") if self._is_silent else ""
-        self._go_on_after(token_id)
-        piece = self._bytes.push(raw)
-        return Piece(len(space) + piece.begin, space + piece.text)
+            return Piece(len(waiting), waiting + self._text(token))
+        space = self._text(token).rstrip("\ufffd") if self._is_silent else ""
+        self._go_on_after(token)
+        piece = self._bytes.push(token.raw)
+        return Piece(len(space) + piece.begin, space + piece.text) if space else piece
 
     def flush(self) -> str:
         """End the output and return the text that was held back."""
         return self._bytes.flush()
 
-    def _is_hidden(self, token_id: int) -> bool:
-        token = self._vocabulary.token(token_id)
-        return token.raw == b"" or (self._skips and token.is_special)
+    def _is_hidden(self, token: Token) -> bool:
+        return token.raw == b"" or (token.is_special and self._skips)
 
-    def _raw(self, token_id: int) -> bytes | None:
-        return self._vocabulary.token(token_id).raw
-
-    def _text(self, token_id: int) -> str:
-        text = self._vocabulary.text_after(self._before, token_id)
+    def _text(self, token: Token) -> str:
+        text = self._vocabulary.text_after(self._before, token.token_id)
         if text:
-            self._go_on_after(token_id)
+            self._go_on_after(token)
         else:
-            self._before = (*self._before, token_id)
+            self._before = (*self._before, token.token_id)[:_MAX_CONTEXT]
             self._is_silent = True
         return text
 
-    def _go_on_after(self, token_id: int) -> None:
+    def _go_on_after(self, token: Token) -> None:
         self._is_silent = False
-        is_text = self._raw(token_id) is None
-        self._before = (*self._vocabulary.anchor, token_id) if is_text else self._vocabulary.anchor
+        anchor = self._vocabulary.anchor
+        self._before = (*anchor, token.token_id) if token.raw is None else anchor
 
 
 def offsets_of(pieces: Sequence[Piece]) -> list[int]:

@@ -5,7 +5,8 @@ class StopStrings:
     """Holds back text that may be the start of a stop string, and cuts at the first match.
 
     If several stop strings match, the one that ends first wins; of those that end at the same
-    character, the one that begins first.
+    character, the one that begins first. Below `min_tokens` no stop string may end, but one may
+    begin, as in vLLM.
     """
 
     def __init__(self, stop: tuple[str, ...], *, is_kept: bool) -> None:
@@ -16,13 +17,16 @@ class StopStrings:
         self._stop = stop
         self._is_kept = is_kept
         self._held = ""
+        self._num_spared = 0
+        """Characters of `_held`, from its start, in which no stop string may end."""
         self._longest = max((len(text) for text in stop), default=0)
 
     def push(self, piece: str, *, may_stop: bool = True) -> tuple[str, str | None]:
         """Add the next piece of text.
 
         Args:
-            may_stop: False ignores stop strings (the output is still below `min_tokens`).
+            may_stop: False ignores stop strings that end in this piece (the output is still below
+                `min_tokens`).
 
         Returns:
             The text that may be shown now, and the stop string that matched, or None. Push nothing
@@ -30,23 +34,24 @@ class StopStrings:
         """
         text = self._held + piece
         self._held = ""
-        if not may_stop or not self._stop:
-            return text, None
-        found = self._first_in(text)
+        num_spared = self._num_spared if may_stop else len(text)
+        found = self._first_in(text, num_spared)
         if found is not None:
             start, stop = found
             return text[: start + len(stop) * self._is_kept], stop
-        num_held = self._num_to_hold(text)
-        self._held = text[len(text) - num_held :]
-        return text[: len(text) - num_held], None
+        num_shown = len(text) - self._num_to_hold(text)
+        self._held = text[num_shown:]
+        self._num_spared = max(0, num_spared - num_shown)
+        return text[:num_shown], None
 
     def flush(self) -> str:
         """End the text and return what was held back."""
         held, self._held = self._held, ""
         return held
 
-    def _first_in(self, text: str) -> tuple[int, str] | None:
-        found = [(text.find(stop), stop) for stop in self._stop]
+    def _first_in(self, text: str, num_spared: int) -> tuple[int, str] | None:
+        """Where the first match begins that ends behind the spared characters, and its string."""
+        found = [(text.find(stop, max(0, num_spared - len(stop) + 1)), stop) for stop in self._stop]
         ends = [(start + len(stop), start, stop) for start, stop in found if start >= 0]
         return min(ends)[1:] if ends else None
 

@@ -1,16 +1,14 @@
 """Decodes UTF-8 that arrives in pieces, and says where each piece begins."""
 
 import codecs
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Replacement = Literal["replace", "qstar-replace-bytes"]
 """U+FFFD for a broken character (as byte-level BPE decodes), or for each of its bytes (as byte
 fallback decodes)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """The text that one token adds."""
 
     begin: int
@@ -33,8 +31,10 @@ class Utf8Stream:
 
     def push(self, data: bytes) -> Piece:
         """Add the bytes of the next token."""
-        begin = self._begin(data)
-        data = self._held + data
+        begin = 0
+        if self._held:
+            begin = self._begin(data)
+            data = self._held + data
         text, num_used = codecs.utf_8_decode(data, self._replacement, False)
         self._held = data[num_used:]
         return Piece(begin, text)

@@ -24,6 +24,7 @@ _NUM_ANCHOR_CANDIDATES = 4096
 class Token:
     """What is known about a token without its surroundings."""
 
+    token_id: int
     raw: bytes | None
     """The bytes that it adds to any text; empty for an id without a token. None: its text depends
     on the tokens before it."""
@@ -76,14 +77,14 @@ class Vocabulary:
     def _token(self, token_id: int) -> Token:
         name = self._name(token_id)
         if name is None:
-            return Token(raw=b"", is_special=False)
-        return Token(raw=self._raw(name), is_special=self._is_special(token_id))
+            return Token(token_id, raw=b"", is_special=False)
+        return Token(token_id, raw=self._raw(name), is_special=self._is_special(token_id))
 
     def _name(self, token_id: int) -> str | None:
         """None for an id without a token, such as a padding row of the embedding."""
         if token_id >= self._size:
             return None
-        name: str | None = self._tokenizer.convert_ids_to_tokens(token_id)
+        name: str | None = self._tokenizer.convert_ids_to_tokens([token_id])[0]
         return name
 
     def _raw(self, name: str) -> bytes | None:

@@ -76,13 +76,17 @@ class Reporter:
             return
         for sample in samples:
             self._directory.append(self._directory.samples, {"step": step, **asdict(sample)})
-            line = Text.assemble(
-                (one_line(sample.context), "dim"),
-                (f" <{one_line(sample.thought)}> ", "cyan"),
-                (one_line(sample.next_token), "bold"),
-                (f"  gain {sample.gain:+.3f}, weight {sample.mixing_weight:.3f}", "dim"),
-            )
-            self._console.print(line, soft_wrap=True)
+            self._console.print(sample_line(sample), soft_wrap=True)
+
+
+def sample_line(sample: ThoughtSample) -> Text:
+    """A thought of the model on one line that a terminal does not obey."""
+    return Text.assemble(
+        (one_line(sample.context), "dim"),
+        (f" <{one_line(sample.thought)}> ", "cyan"),
+        (one_line(sample.next_token), "bold"),
+        (f"  gain {sample.gain:+.3f}, weight {sample.mixing_weight:.3f}", "dim"),
+    )
 
 
 def faster_ways(config: TrainConfig, *, device: torch.device, num_processes: int) -> list[str]:

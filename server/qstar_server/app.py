@@ -5,20 +5,15 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
+from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.health.router import router as health_router
-from qstar_server.middleware import (
-    REQUEST_ID_HEADER,
-    ErrorBoundaryMiddleware,
-    HeadMiddleware,
-    RequestIdMiddleware,
-)
+from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
@@ -56,16 +51,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(HeadMiddleware)
     if config.allow_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=config.allow_origins,
-            allow_methods=("GET", "HEAD", "POST"),
-            allow_headers=("*",),
-            expose_headers=(REQUEST_ID_HEADER, "retry-after", "x-should-retry"),
-            # A page of the web may use a server in the local network only if the operator allows
-            # the page, which is the case here.
-            allow_private_network=True,
-        )
+        app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:
         app.include_router(router)

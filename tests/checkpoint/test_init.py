@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from qstar_eval.checkpoints import ModelFacts
 from qstar_infer import LLM
 from qstar_infer.checkpoint import describe, init_model, load_model, save_model
+from qstar_infer.checkpoint.inspection.inspect import inspect_checkpoint
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
@@ -128,6 +129,10 @@ def test_whether_parts_are_fresh_is_read_from_the_weights(native: Path, tmp_path
         assert llm.model_info.description == describe(model)
         llm.close()
     assert describe(loaded).endswith("thought parts trained, it is not noted how")
+    for directory, is_trained in ((native, False), (tmp_path / "trained", True)):
+        thinking = inspect_checkpoint(directory).thinking
+        assert thinking is not None
+        assert thinking.is_trained == is_trained
 
 
 def test_parts_that_training_left_at_zero_do_not_pass_for_trained(native: Path) -> None:

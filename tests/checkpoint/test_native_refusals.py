@@ -129,7 +129,7 @@ def test_misshapen_tensor(
 ) -> None:
     path = native / "quiet_star.safetensors"
     edit_tensors(path, lambda tensors: tensors.update({name: tensor}))
-    with pytest.raises(CheckpointError, match=f"{name} in .* belong to another model"):
+    with pytest.raises(CheckpointError, match=f"{name} in .* (another model|has dtype I64)"):
         load_model(native)
 
 

@@ -205,6 +205,43 @@ def test_shard_of_another_checkpoint(sharded: Path) -> None:
         load_model(sharded)
 
 
+def _add_to_shard(path: Path, name: str) -> None:
+    tensors = load_file(path) if path.exists() else {}
+    tensors[name] = torch.ones(3)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_shard_that_the_index_does_not_name(sharded: Path) -> None:
+    _add_to_shard(sharded / "model-00003-of-00003.safetensors", "model.layers.9.x")
+    with pytest.raises(CheckpointError, match=r"holds model-00003.*does not name"):
+        load_model(sharded)
+
+
+def test_tensor_that_the_index_does_not_name(sharded: Path) -> None:
+    """transformers reads it nevertheless."""
+    _add_to_shard(sharded / "model-00002-of-00002.safetensors", "model.layers.9.x")
+    with pytest.raises(CheckpointError, match=r"model\.layers\.9\.x, .*names no file"):
+        load_model(sharded)
+
+
+def test_tensor_in_two_shards(sharded: Path) -> None:
+    """transformers takes the last, whatever the index says."""
+    first, second = sorted(sharded.glob("model-*.safetensors"))
+    _add_to_shard(second, next(iter(load_file(first))))
+    with pytest.raises(CheckpointError, match=r"00002 holds .*names model-00001|names model-00001"):
+        load_model(sharded)
+
+
+def test_index_beside_a_single_file(sharded: Path) -> None:
+    tensors: dict[str, Tensor] = {}
+    for shard in sharded.glob("model-*.safetensors"):
+        tensors |= load_file(shard)
+        shard.unlink()
+    save_file(tensors, sharded / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"states its weights twice"):
+        load_model(sharded)
+
+
 @pytest.mark.parametrize("content", [{}, {"weight_map": []}, {"weight_map": {"a": 1}}])
 def test_index_without_map(sharded: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content)

@@ -142,6 +142,18 @@ def test_a_tokenizer_without_marks_gives_the_mean_of_its_words(
     assert "the mean of all tokens" in note
 
 
+def test_a_token_without_a_row_of_the_embedding_is_no_start(toy_backbone: Backbone) -> None:
+    """A tokenizer may have more tokens than the embedding has rows."""
+    backbone = toy_backbone(vocab_size=4)
+    row, note = start_row(backbone, words("-", "---"))
+    assert torch.equal(row, rows_of(backbone)[3])
+    assert note is not None
+    assert "it is that of '-'" in note
+    row, _ = start_row(backbone, words("x", "---"))
+    # The mean of three float32 numbers, up to the rounding of their sum.
+    assert torch.allclose(row, rows_of(backbone)[1:].mean(dim=0), rtol=0, atol=2**-23)
+
+
 def test_a_tokenizer_of_special_tokens_only_is_refused(toy_backbone: Backbone) -> None:
     backend = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     with pytest.raises(CheckpointError, match="no tokens but special ones"):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from qstar_infer.cli.chat import catch_interrupt
 from qstar_infer.cli.main import app
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.errors import ConfigError, RequestError
+from qstar_infer.errors import ConfigError, QStarError, RequestError, RequestFailedError
 from qstar_infer.sampling_defaults import SamplingDefaults
+
+from ..text.tokenizer_kinds import tokenizer_of
 
 runner = CliRunner()
 
@@ -28,6 +31,16 @@ def test_answers_each_line_and_remembers(fake_llm: Any) -> None:
         {"role": "user", "content": "Why?"},
     ]
     assert fake_llm.is_closed
+
+
+def test_a_chat_template_with_the_beginning_of_sequence_gets_it_once(fake_llm: Any) -> None:
+    tokenizer = tokenizer_of("llama2")
+    assert tokenizer("the").input_ids[0] == tokenizer.bos_token_id
+    template = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    fake_llm.tokenizer = copy(tokenizer)
+    fake_llm.tokenizer.chat_template = template
+    runner.invoke(app, ["chat"], input="the cat\n")
+    assert fake_llm.prompt == tokenizer("the cat").input_ids
 
 
 def test_options_reach_the_model(fake_llm: Any) -> None:
@@ -84,14 +97,19 @@ def test_second_interrupt_ends_the_program() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_rejected_turn_is_removed_from_the_conversation(fake_llm: Any) -> None:
+@pytest.mark.parametrize(
+    "error", [RequestError("too long \x1b[2J"), RequestFailedError("too long \x1b[2J")]
+)
+def test_turn_without_an_answer_is_removed_from_the_conversation(
+    fake_llm: Any, error: QStarError
+) -> None:
     def refuse(_: int) -> None:
-        raise RequestError("too long")
+        raise error
 
     fake_llm.on_token = refuse
     result = runner.invoke(app, ["chat"], input="a\nb\n")
     assert result.exit_code == 0
-    assert "error: too long" in result.stdout
+    assert "error: too long ␛[2J" in result.stdout
     assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
 
 

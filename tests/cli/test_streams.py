@@ -105,6 +105,13 @@ def test_chat_reads_and_writes_utf8_in_pipes(locale: str) -> None:
     assert output_of("chat", text="Grüße\nと\n", locale=locale) == f"{TEXT}\n".encode() * 2
 
 
+def test_a_prompt_that_is_not_utf8_is_refused() -> None:
+    with start("generate", "gr\udcfcn", stdout=subprocess.PIPE) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert b"the text is not UTF-8" in errors
+
+
 # --- terminals ----------------------------------------------------------------------------------
 
 

@@ -209,6 +209,7 @@ def test_no_draft_is_fed_after_the_last_token() -> None:
         ([-1], {}, "prompt"),
         ([1], {"logit_bias": {260: 1.0}}, "logit_bias"),
         ([1], {"stop_token_ids": (260,)}, "stop_token_ids"),
+        ([1], {"stop_token_ids": (*range(257), 259), "min_tokens": 1}, "min_tokens"),
         ([1], {"num_thought_tokens": 65}, "num_thought_tokens"),
         ([1] * 250, {}, "max_tokens"),
         ([1] * 256, {}, "prompt"),

@@ -283,7 +283,7 @@ def test_every_schedule_ends_a_sequence_at_the_same_token(seed: int) -> None:
 
 
 def test_it_is_logged_once_and_the_engine_continues(caplog: pytest.LogCaptureFixture) -> None:
-    """However many requests fail, one after the other or in one pass."""
+    """However many requests fail one after the other, each in its first pass."""
     model = make_toy().model
     break_embedding(model)
     thread = AsyncEngine(LLMEngine(model))
@@ -291,7 +291,7 @@ def test_it_is_logged_once_and_the_engine_continues(caplog: pytest.LogCaptureFix
 
     def ask(token_ids: list[int]) -> RequestOutput | Exception:
         news: queue.Queue[RequestOutput | Exception] = queue.Queue()
-        asked = request(f"r{len(answers)}", max_tokens=3)
+        asked = request(f"r{len(answers)}", max_tokens=3, num_thought_tokens=0)
         asked.prompt_token_ids[:] = token_ids
         thread.submit([thread.admit(asked)], news.put)
         while not isinstance(item := news.get(timeout=30), Exception):

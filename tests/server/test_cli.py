@@ -1,6 +1,7 @@
 """`qstar serve`: its options, and the engine and server that they make."""
 
 import dataclasses
+import logging
 import sys
 import threading
 import types
@@ -85,6 +86,8 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "revision": "v1",
         "num_thought_tokens": 6,
         "thought_vectors": "literal",
+        "tokenizer": "elsewhere",
+        "ignore_thought_parts": True,
         "generation_config": "none",
         "served_model_name": "m",
         "speculation": 3,
@@ -99,7 +102,10 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "max_thought_tokens": 10,
     }
     assert set(settings) | {"model"} == set(setting_types())
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    options = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in settings.items()
+    ]
     runs.run("path", *options)
     assert created == [EngineArgs.of(model="path", **settings)]
 
@@ -243,3 +249,23 @@ def test_origins_are_given_one_by_one_or_with_commas(
 def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
     with pytest.raises(ValidationError, match="is not an origin; give scheme://host"):
         ServerConfig(allow_origins=(origin,))
+
+
+def test_lines_of_the_server_control_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model's name, or a field's, could hold an escape sequence."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+
+    def serve_at_once(*_: object, announce: Callable[[str], None]) -> None:
+        announce("Serving a\x1b]0;title\x07")
+        logging.getLogger("qstar_server").warning("unknown field %s", "b\x1b[2J\nERROR forged")
+
+    monkeypatch.setattr(cli, "run_server", serve_at_once)
+    app = typer.Typer()
+    app.command()(cli.serve)
+    app([], standalone_mode=False)
+    written = capsys.readouterr()
+    assert written.out == "Serving a␛]0;title␇\n"
+    assert written.err == "WARNING qstar_server: unknown field b␛[2J↵ERROR forged\n"

@@ -60,6 +60,7 @@ async def test_a_preflight_of_an_allowed_page_is_answered(client: httpx.AsyncCli
 async def test_any_other_page_is_not_allowed(client: httpx.AsyncClient, origin: str) -> None:
     response = await preflight(client, origin)
     assert response.status_code == 400
+    assert error_of(response)["message"] == "Disallowed CORS origin."
     assert ALLOW not in response.headers
     answer = await client.get("/v1/models", headers={"origin": origin})
     assert ALLOW not in answer.headers

@@ -70,3 +70,36 @@ def test_random_texts_give_the_result_of_a_plain_search(seed: int) -> None:
         pieces.append(rest[:size])
         rest = rest[size:]
     assert run(pieces, (stop,)) == expected
+
+
+def first_match(text: str, stops: tuple[str, ...], num_spared: int) -> tuple[str, str | None]:
+    """The text and the stop string that ends first behind the spared characters, by definition."""
+    for end in range(num_spared + 1, len(text) + 1):
+        for start in range(end):
+            if text[start:end] in stops:
+                return text[:start], text[start:end]
+    return text, None
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_stop_string_may_begin_below_min_tokens_but_not_end(seed: int) -> None:
+    """One that began there was never found, so the text went on past it."""
+    draw = random.Random(seed)
+    text = "".join(draw.choice("ab") for _ in range(20))
+    stops = tuple("".join(draw.choice("ab") for _ in range(draw.randint(2, 6))) for _ in range(2))
+    pieces, rest = [], text
+    while rest:
+        size = draw.randint(1, 4)
+        pieces.append(rest[:size])
+        rest = rest[size:]
+    num_early = draw.randint(0, len(pieces))
+    strings = StopStrings(stops, is_kept=False)
+    shown, found = "", None
+    for number, piece in enumerate(pieces):
+        part, found = strings.push(piece, may_stop=number >= num_early)
+        shown += part
+        if found is not None:
+            break
+    if found is None:
+        shown += strings.flush()
+    assert (shown, found) == first_match(text, stops, len("".join(pieces[:num_early])))

@@ -25,7 +25,7 @@ def detokenizer(
 def byte_ids(data: bytes) -> list[int]:
     """The token of each byte, with the tokenizer of the toy."""
     vocab = byte_tokenizer().get_vocab()
-    characters = bytes_to_unicode()  # type: ignore[no-untyped-call]
+    characters = bytes_to_unicode()
     return [vocab[characters[byte]] for byte in data]
 
 

@@ -1,4 +1,8 @@
-"""Small tokenizers of every kind that language models use, trained on a few lines."""
+"""Small tokenizers of every kind that language models use.
+
+Those with BPE and whole words are trained on a few lines. The trainers of the others do not give
+the same vocabulary twice.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -28,6 +32,8 @@ CORPUS = [
 SPECIAL = ["<unk>", "<s>", "</s>"]
 FALLBACK = [f"<0x{byte:02X}>" for byte in range(256)]
 METASPACE = "▁"
+LETTERS = sorted(set("".join(CORPUS)) - set(" \n\t"))
+WORDS = ["the", "cat", "hello", "world", "and", "don", "office", "株式会社", "кошка"]
 
 
 def wrapped(tokenizer: Tokenizer, **extra: Any) -> PreTrainedTokenizerFast:
@@ -122,20 +128,16 @@ def unigram(
     eos: bool = False,
 ) -> PreTrainedTokenizerFast:
     """T5, ALBERT and XLM-R."""
-    tokenizer = Tokenizer(models.Unigram())
+    pieces = [*LETTERS, METASPACE, "\n", "\t"]
+    words = ["he", "at", "ello", "12", "34", "日本", *(METASPACE + word for word in WORDS), *WORDS]
+    scored = [*((piece, -9.0) for piece in pieces), *((word, -5.0) for word in words)]
+    special = [*SPECIAL, *(FALLBACK if fallback else [])]
+    vocab = [*((token, 0.0) for token in special), *scored]
+    tokenizer = Tokenizer(models.Unigram(vocab, unk_id=0, byte_fallback=fallback))
+    tokenizer.add_special_tokens(SPECIAL)
     if normalizer is not None:
         tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-    trainer = trainers.UnigramTrainer(
-        vocab_size=200,
-        special_tokens=[*SPECIAL, *(FALLBACK if fallback else [])],
-        unk_token="<unk>",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    if fallback:
-        vocab = [(piece, score) for piece, score in _state(tokenizer)["model"]["vocab"]]
-        tokenizer.model = models.Unigram(vocab, unk_id=0, byte_fallback=True)
     metaspace = decoders.Metaspace(prepend_scheme=scheme)
     tokenizer.decoder = (
         decoders.Sequence([decoders.ByteFallback(), metaspace]) if fallback else metaspace
@@ -147,11 +149,12 @@ def unigram(
 
 def word_piece(*, cleanup: bool = True, lowercase: bool = True) -> PreTrainedTokenizerFast:
     """BERT: drops white space and control characters, lower case, no accents."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
+    tokens = [*SPECIAL, *WORDS, *LETTERS, *(f"##{each}" for each in [*LETTERS, "at", "llo", "12"])]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="<unk>"))
+    tokenizer.add_special_tokens(SPECIAL)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL, show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.decoder = decoders.WordPiece(cleanup=cleanup)
     with_bos(tokenizer, eos=True)
     return wrapped(tokenizer)
@@ -177,16 +180,23 @@ def word_level() -> PreTrainedTokenizerFast:
 
 def word_ends() -> PreTrainedTokenizerFast:
     """CLIP: `</w>` marks the end of a word."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    merges = [("t", "h"), ("th", "e</w>"), ("c", "a"), ("ca", "t</w>"), ("h", "e")]
+    tokens = [
+        *SPECIAL,
+        *LETTERS,
+        *(f"{letter}</w>" for letter in LETTERS),
+        *(f"{left}{right}" for left, right in merges),
+    ]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(
+        models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", end_of_word_suffix="</w>")
+    )
+    tokenizer.add_special_tokens(SPECIAL)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=SPECIAL, end_of_word_suffix="</w>", show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
     return wrapped(tokenizer)
 
 
@@ -248,7 +258,7 @@ class SlowTokenizer(PreTrainedTokenizer):
         return self._vocab.get(token, 0)
 
     def _convert_id_to_token(self, index: int) -> str:
-        return self._pieces[index]
+        return str(self._pieces[index])
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         data = b"".join(

@@ -98,7 +98,7 @@ def fill_adapter(model: nn.Module, tensors: dict[str, Tensor], directory: Path) 
         inventory.missing = _unfilled(model, set(report.missing_keys))
         unused = {_name_in_file(name) for name in report.unexpected_keys}
         inventory.used = tensors.keys() - unused
-        inventory.without_effect = _copies(tensors, unused)
+        inventory.without_effect = _copies(tensors, unused, directory) if unused else {}
         inventory.left_over = dict.fromkeys(unused - inventory.without_effect.keys(), ADVICE)
     judge(inventory)
 
@@ -132,11 +132,13 @@ def _unfilled(model: nn.Module, missing: set[str]) -> set[str]:
     }
 
 
-def _copies(tensors: dict[str, Tensor], unused: set[str]) -> dict[str, str]:
+def _copies(tensors: dict[str, Tensor], unused: set[str], directory: Path) -> dict[str, str]:
     """Unused tensors that repeat a used one.
 
     With a larger vocabulary peft writes what it trains of an embedding twice, under two names.
     """
+    if any(tensor.is_meta for tensor in tensors.values()):
+        tensors = read_tensors(directory / ADAPTER_TENSORS)
     copies: dict[str, str] = {}
     for name in unused & tensors.keys():
         leaf = name.rpartition(".")[2]

@@ -1,5 +1,6 @@
 """Reads the configuration of a PEFT adapter, and refuses what would not be honoured."""
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -135,14 +136,19 @@ def read_lora_config(directory: Path) -> LoraConfig:
 
 
 def _inventory(values: dict[str, Any], path: Path) -> Inventory:
-    """What becomes of each key. One that is unset changes nothing, whatever it means."""
+    """What becomes of each key. One that is unset changes nothing, whatever it means.
+
+    An empty value unsets a key that peft does not know; for one that it knows, it may ask for the
+    defaults of a mode.
+    """
     inventory = Inventory(where=str(path), kind="key")
+    known = {field.name for field in dataclasses.fields(LoraConfig)}
     for key, value in values.items():
         if key in _HONOURED:
             inventory.used.add(key)
         elif key in _WITHOUT_EFFECT:
             inventory.without_effect[key] = _WITHOUT_EFFECT[key]
-        elif value in (None, False, "", [], {}):
+        elif value is None or value is False or (key not in known and value in ("", [], {})):
             inventory.without_effect[key] = "it is not set"
         else:
             inventory.left_over[key] = _NOT_MERGED

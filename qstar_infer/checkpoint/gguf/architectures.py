@@ -180,30 +180,30 @@ def _common_settings(keys: KeyReader) -> Settings:
 
 def _phi3(keys: KeyReader, common: Settings) -> Settings:
     """llama.cpp leaves the window out; within it both compute the same."""
-    original = keys.get(
-        "rope.scaling.original_context_length", int, default=common["max_position_embeddings"]
+    original = keys.get_or(
+        "rope.scaling.original_context_length", common["max_position_embeddings"]
     )
-    window = keys.get("attention.sliding_window", int, default=0)
+    window = keys.get_or("attention.sliding_window", 0)
     return {"sliding_window": window or None, "original_max_position_embeddings": original}
 
 
 def _gemma3(keys: KeyReader, common: Settings) -> Settings:
     """Layers with a window rotate with a base of their own, and unscaled."""
     layers = common["num_hidden_layers"]
-    window = keys.get("attention.sliding_window", int, default=0)
+    window = keys.get_or("attention.sliding_window", 0)
     kinds = _layer_kinds(keys, layers, period=6) if window else ["full_attention"] * layers
     scale = common["head_dim"]
     if layers == _GEMMA3_27B_LAYERS:
         scale = common["hidden_size"] // common["num_attention_heads"]
     local = {
         "rope_type": "default",
-        "rope_theta": keys.get("rope.freq_base_swa", float, default=10000.0),
+        "rope_theta": keys.get_or("rope.freq_base_swa", 10000.0),
     }
     return {
         "sliding_window": window or common["max_position_embeddings"],
         "layer_types": kinds,
         "query_pre_attn_scalar": scale,
-        "final_logit_softcapping": keys.get("final_logit_softcapping", float, default=0.0) or None,
+        "final_logit_softcapping": keys.get_or("final_logit_softcapping", 0.0) or None,
         "rope_parameters": {
             "full_attention": common["rope_parameters"],
             "sliding_attention": local,
@@ -220,7 +220,7 @@ def _layer_kinds(keys: KeyReader, layers: int, *, period: int) -> list[str]:
         if len(windowed) != layers:
             keys.refuse(keys.full_name(name), f"lists {len(windowed)} layers of {layers}")
     else:
-        period = keys.get(name, int, default=period)
+        period = keys.get_or(name, period)
         windowed = [period == 0 or index % period < period - 1 for index in range(layers)]
     return ["sliding_attention" if each else "full_attention" for each in windowed]
 
@@ -261,15 +261,6 @@ ARCHITECTURES = {
         epsilon="norm_epsilon",
         by_rms=False,
         biases={"use_bias": "attn_q.bias"},
-    ),
-    "nemotron": Architecture(
-        model_type="nemotron",
-        epsilon="norm_eps",
-        by_rms=False,
-        biases=_QKV_AND_MLP,
-        partial_rotary=True,
-        adds_one=True,
-        needs_output=True,
     ),
 }
 """Name in the file -> how to load it."""

@@ -93,21 +93,21 @@ class _Reader:
 
     def read(self) -> GgufHeader:
         self._check_version()
-        num_tensors, num_keys = self._scalar("Q"), self._scalar("Q")
+        num_tensors, num_keys = self._integer("Q"), self._integer("Q")
         self._check_count(num_keys, _SMALLEST_KEY, "keys")
         keys: dict[str, Value] = {}
         for _ in range(num_keys):
             name = self._string()
             if name in keys:
                 self._damaged(f"holds the key {name} twice")
-            keys[name] = self._value(int(self._scalar("I")), name)
+            keys[name] = self._value(self._integer("I"), name)
         _check_whole(self.path, keys)
         self._check_count(num_tensors, _SMALLEST_TENSOR, "tensors")
         entries = [self._tensor() for _ in range(num_tensors)]
         return GgufHeader(path=self.path, keys=keys, tensors=self._placed(entries, keys))
 
     def _check_version(self) -> None:
-        version = int(self._scalar("I"))
+        version = self._integer("I")
         if version not in _VERSIONS:
             swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
             what = "is big-endian" if swapped in _VERSIONS else f"has GGUF version {version}"
@@ -120,6 +120,9 @@ class _Reader:
         (value,) = struct.unpack(f"<{code}", self._bytes(struct.calcsize(f"<{code}")))
         return value  # type: ignore[no-any-return]  # struct is untyped
 
+    def _integer(self, code: str) -> int:
+        return int(self._scalar(code))
+
     def _bytes(self, count: int) -> bytes:
         end = self.position + count
         if end > len(self.content):
@@ -129,7 +132,7 @@ class _Reader:
         return taken
 
     def _string(self) -> str:
-        text = self._bytes(int(self._scalar("Q")))
+        text = self._bytes(self._integer("Q"))
         try:
             return text.decode("utf-8")
         except UnicodeDecodeError:
@@ -142,7 +145,7 @@ class _Reader:
             return self._string()
         if kind != _ARRAY:
             self._damaged(f"holds the key {name} with a value of the unknown type {kind}")
-        return self._array(int(self._scalar("I")), int(self._scalar("Q")), name)
+        return self._array(self._integer("I"), self._integer("Q"), name)
 
     def _array(self, kind: int, count: int, name: str) -> Value:
         if kind == _STRING:
@@ -158,11 +161,11 @@ class _Reader:
     def _tensor(self) -> tuple[str, tuple[int, ...], GGMLQuantizationType, int]:
         """Name, shape, type, and offset from the beginning of the data."""
         name = self._string()
-        num_dims = int(self._scalar("I"))
+        num_dims = self._integer("I")
         if not 1 <= num_dims <= _MAX_DIMS:
             self._damaged(f"holds the tensor {name} with {num_dims} dimensions")
-        shape = tuple(int(self._scalar("Q")) for _ in range(num_dims))[::-1]
-        kind, offset = int(self._scalar("I")), int(self._scalar("Q"))
+        shape = tuple(self._integer("Q") for _ in range(num_dims))[::-1]
+        kind, offset = self._integer("I"), self._integer("Q")
         try:
             return name, shape, GGMLQuantizationType(kind), offset
         except ValueError:
@@ -209,7 +212,7 @@ class _Reader:
             )
         return math.prod(shape) // block * block_bytes
 
-    def _check_count(self, count: int | float, each: int, what: str) -> None:
+    def _check_count(self, count: int, each: int, what: str) -> None:
         left = len(self.content) - self.position
         if count * each > left:
             self._damaged(f"announces {count} {what}, more than its {left} remaining bytes hold")

@@ -4,7 +4,7 @@ A key is honoured by a rule that asks for it, is known to change nothing, or is 
 """
 
 import math
-from typing import TypeVar, overload
+from typing import NoReturn, TypeVar, cast
 
 from qstar_infer.checkpoint.gguf.header import GgufHeader, Value
 from qstar_infer.checkpoint.inventory import Inventory, judge
@@ -56,34 +56,33 @@ class KeyReader:
         self.header = header
         self.inventory = Inventory(where=str(header.path), kind="key")
 
-    @overload
-    def get(self, name: str, kind: type[Scalar]) -> Scalar: ...
+    def get(self, name: str, kind: type[Scalar]) -> Scalar:
+        """The value of a key that the file must have.
 
-    @overload
-    def get(self, name: str, kind: type[Scalar], *, default: Scalar) -> Scalar: ...
-
-    @overload
-    def get(self, name: str, kind: type[Scalar], *, default: None) -> Scalar | None: ...
-
-    def get(
-        self, name: str, kind: type[Scalar], *, default: Scalar | None | type[Ellipsis] = ...
-    ) -> Scalar | None:
-        """The value of a key; a list with one value for each layer counts if all are equal.
+        A list with one value for each layer counts if all are equal.
 
         Args:
-            name: with a leading "tokenizer." or "general.", or of the architecture.
+            name: beginning with "tokenizer." or "general.", or a key of the architecture.
             kind: int, float, bool or str; the file must hold exactly this.
-            default: llama.cpp's; without one, the key is required.
 
         Raises:
-            CheckpointError: the key is required and missing, or has a value of another kind.
+            CheckpointError: the key is missing, or has a value of another kind.
         """
+        value = self.get_optional(name, kind)
+        if value is None:
+            self.report_missing(name)
+        return value
+
+    def get_or(self, name: str, default: Scalar) -> Scalar:
+        """As `get`, with llama.cpp's default for a file without the key."""
+        value = self.get_optional(name, type(default))
+        return default if value is None else value
+
+    def get_optional(self, name: str, kind: type[Scalar]) -> Scalar | None:
+        """As `get`; None for a file without the key."""
         full = self.full_name(name)
         if full not in self.header.keys:
-            if default is ...:
-                self.inventory.missing.add(full)
-                judge(self.inventory)
-            return default
+            return None
         value = self.header.keys[full]
         if isinstance(value, list) and value and all(each == value[0] for each in value):
             value = value[0]
@@ -94,7 +93,7 @@ class KeyReader:
 
     def get_count(self, name: str, *, default: int | None = None) -> int:
         """As `get`, for a number of things, of which there is at least one."""
-        count = self.get(name, int) if default is None else self.get(name, int, default=default)
+        count = self.get(name, int) if default is None else self.get_or(name, default)
         if not 1 <= count <= _MOST:
             self.refuse(self.full_name(name), f"is {count}, not between 1 and {_MOST}")
         return count
@@ -112,7 +111,7 @@ class KeyReader:
         if not isinstance(value, list) or any(type(each) is not kind for each in value):
             self.refuse(full, f"is {_shown(value)}, where a list of {_KINDS[kind]}s is expected")
         self.inventory.used.add(full)
-        return value
+        return cast(list[Scalar], value)
 
     def expect(self, name: str, value: int, what: str) -> None:
         """Check that a key, if the file has it, equals what the model has.
@@ -120,11 +119,17 @@ class KeyReader:
         Raises:
             CheckpointError: it differs.
         """
-        held = self.get(name, int, default=value)
+        held = self.get_or(name, value)
         if held != value:
             self.refuse(self.full_name(name), f"is {held}, but {what} is {value}")
 
-    def refuse(self, full: str, why: str) -> None:
+    def report_missing(self, name: str) -> NoReturn:
+        """Raise for a key that the file must have."""
+        self.inventory.missing.add(self.full_name(name))
+        judge(self.inventory)
+        raise AssertionError("a missing key is refused")
+
+    def refuse(self, full: str, why: str) -> NoReturn:
         """Raise for a key whose value cannot be honoured.
 
         Args:
@@ -133,6 +138,7 @@ class KeyReader:
         """
         self.inventory.unfit[full] = why
         judge(self.inventory)
+        raise AssertionError("an unfit key is refused")
 
     def full_name(self, name: str) -> str:
         """The name of a key in the file."""
@@ -146,6 +152,8 @@ class KeyReader:
             CheckpointError: a key may change the numbers or the tokens.
         """
         own = f"{self.header.architecture}."
+        if self.get_or("general.type", "model") != "model":
+            self.refuse("general.type", "is not 'model': the file holds a part of one")
         for full, value in self.header.keys.items():
             if full in self.inventory.used:
                 continue

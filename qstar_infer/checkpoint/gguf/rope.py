@@ -34,13 +34,13 @@ def rope_parameters(keys: KeyReader, *, num_dims: int, context_length: int) -> d
     Raises:
         CheckpointError: the file asks for a rotation that transformers has no name for.
     """
-    base = keys.get("rope.freq_base", float, default=_DEFAULT_BASE)
-    old_factor = keys.get("rope.scale_linear", float, default=0.0)
+    base = keys.get_or("rope.freq_base", _DEFAULT_BASE)
+    old_factor = keys.get_or("rope.scale_linear", 0.0)
     scaling = _Scaling(
-        kind=keys.get("rope.scaling.type", str, default="linear"),
-        factor=keys.get("rope.scaling.factor", float, default=old_factor) or 1.0,
-        original=keys.get("rope.scaling.original_context_length", int, default=context_length),
-        attention=keys.get("rope.scaling.attn_factor", float, default=1.0),
+        kind=keys.get_or("rope.scaling.type", "linear"),
+        factor=keys.get_or("rope.scaling.factor", old_factor) or 1.0,
+        original=keys.get_or("rope.scaling.original_context_length", context_length),
+        attention=keys.get_or("rope.scaling.attn_factor", 1.0),
     )
     if base <= 0:
         keys.refuse(keys.full_name("rope.freq_base"), f"is {base}, not above 0")

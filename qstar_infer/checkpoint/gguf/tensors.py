@@ -1,6 +1,7 @@
 """Matches a GGUF file's tensors with the parameters of the model, by name and shape."""
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
@@ -16,8 +17,7 @@ from qstar_infer.checkpoint.reading import third_party
 
 def model_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     """The causal language model of a config."""
-    found: type[PreTrainedModel] = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    return found
+    return cast(type[PreTrainedModel], MODEL_FOR_CAUSAL_LM_MAPPING[type(config)])
 
 
 def match_tensors(
@@ -61,7 +61,7 @@ def _parameter_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
         third_party("The model that the keys describe", "Use the original safetensors checkpoint."),
         torch.device("meta"),
     ):
-        model = model_class(config)._from_config(config)
+        model = model_class(config)._from_config(config)  # type: ignore[no-untyped-call]
     return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 

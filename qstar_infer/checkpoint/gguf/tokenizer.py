@@ -52,7 +52,7 @@ def build_tokenizer(vocabulary: Vocabulary, path: Path) -> PreTrainedTokenizerBa
             for kind, role in _ROLES.items()
             if kind in vocabulary.special_ids
         }
-        return PreTrainedTokenizerFast(
+        return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_object=tokenizer,
             chat_template=vocabulary.chat_template,
             clean_up_tokenization_spaces=False,

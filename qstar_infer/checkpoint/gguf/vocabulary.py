@@ -84,13 +84,11 @@ def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
     pre = _pre(keys, model)
     splitting = PRE_TOKENIZERS[pre]
     special = _special_ids(keys, model, len(tokens))
-    add_bos = keys.get(
-        f"{_PREFIX}add_bos_token", bool, default=model == SENTENCEPIECE or splitting.adds_bos
-    )
-    add_eos = keys.get(f"{_PREFIX}add_eos_token", bool, default=False)
+    add_bos = keys.get_or(f"{_PREFIX}add_bos_token", model == SENTENCEPIECE or splitting.adds_bos)
+    add_eos = keys.get_or(f"{_PREFIX}add_eos_token", False)
     for adds, kind in ((add_bos, "bos"), (add_eos, "eos")):
         if adds and kind not in special:
-            keys.get(f"{_PREFIX}{kind}_token_id", int)  # reports that it is missing
+            keys.report_missing(f"{_PREFIX}{kind}_token_id")
     _sort_out_the_rest(keys)
     return Vocabulary(
         model=model,
@@ -103,8 +101,8 @@ def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
         end_ids=_end_ids(keys, special, len(tokens)),
         add_bos=add_bos,
         add_eos=add_eos,
-        add_space_prefix=keys.get(f"{_PREFIX}add_space_prefix", bool, default=True),
-        chat_template=keys.get("tokenizer.chat_template", str, default=None),
+        add_space_prefix=keys.get_or(f"{_PREFIX}add_space_prefix", True),
+        chat_template=keys.get_optional("tokenizer.chat_template", str),
     )
 
 
@@ -112,8 +110,7 @@ def _tokens(keys: KeyReader, num_rows: int) -> list[str]:
     name = f"{_PREFIX}tokens"
     tokens = keys.get_list(name, str)
     if tokens is None:
-        keys.get(name, str)  # reports that it is missing
-        return []
+        keys.report_missing(name)
     if len(set(tokens)) != len(tokens):
         keys.refuse(name, "lists a token twice")
     if len(tokens) > num_rows:
@@ -122,7 +119,7 @@ def _tokens(keys: KeyReader, num_rows: int) -> list[str]:
 
 
 def _pre(keys: KeyReader, model: str) -> str:
-    pre = keys.get(f"{_PREFIX}pre", str, default=DEFAULT_PRE)
+    pre = keys.get_or(f"{_PREFIX}pre", DEFAULT_PRE)
     if model == SENTENCEPIECE:
         return DEFAULT_PRE  # llama.cpp ignores the key then, too
     if pre not in PRE_TOKENIZERS:
@@ -151,10 +148,10 @@ def _end_ids(keys: KeyReader, special: dict[str, int], count: int) -> list[int]:
 
 
 def _token_id(keys: KeyReader, name: str, count: int, *, default: int | None) -> int | None:
-    token_id = keys.get(f"{_PREFIX}{name}", int, default=default)
-    if token_id is not None and token_id != default and not 0 <= token_id < count:
+    token_id = keys.get_optional(f"{_PREFIX}{name}", int)
+    if token_id is not None and not 0 <= token_id < count:
         keys.refuse(f"{_PREFIX}{name}", f"is {token_id}, but there are {count} tokens")
-    return token_id
+    return default if token_id is None else token_id
 
 
 def _one_for_each(keys: KeyReader, name: str, kind: type[int], count: int) -> list[int]:
@@ -170,8 +167,7 @@ def _scores(keys: KeyReader, model: str, count: int) -> list[float]:
     if model == BYTE_LEVEL:
         return []
     if scores is None:
-        keys.get(name, float)  # reports that it is missing
-        return []
+        keys.report_missing(name)
     if len(scores) != count:
         keys.refuse(name, f"lists {len(scores)} values for {count} tokens")
     return scores
@@ -183,8 +179,7 @@ def _merges(keys: KeyReader, model: str) -> list[tuple[str, str]]:
     if model == SENTENCEPIECE:
         return []
     if merges is None:
-        keys.get(name, str)  # reports that it is missing
-        return []
+        keys.report_missing(name)
     pairs = [tuple(merge.split(" ")) for merge in merges]
     for pair, merge in zip(pairs, merges, strict=True):
         if len(pair) != 2:

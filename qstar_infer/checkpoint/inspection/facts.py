@@ -63,6 +63,7 @@ class ThinkingFacts:
     num_talk_tokens: int
     thought_temperature: float | None
     is_trained: bool
+    """False if the talk head is fresh, so that thoughts change nothing."""
     head_layers: list[list[int]]
     """`[out, in]` of each linear layer."""
     head_biases: list[bool]

@@ -23,15 +23,21 @@ from qstar_infer.checkpoint.inspection.facts import (
     StoredWeights,
     TokenizerFacts,
 )
-from qstar_infer.checkpoint.inspection.skeleton import Problems, Skeleton, build_skeleton
+from qstar_infer.checkpoint.inspection.problems import Problems
+from qstar_infer.checkpoint.inspection.skeleton import Skeleton, build_skeleton
 from qstar_infer.checkpoint.inspection.stored import count_gguf, count_safetensors
 from qstar_infer.checkpoint.inspection.thinking import thinking_facts
+from qstar_infer.checkpoint.inspection.thoughts import Thoughts, find_thoughts
 from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.safety import PICKLE_SUFFIXES, code_message, keys_of_code
 from qstar_infer.checkpoint.source import Source, SourceKind, find_source, find_tokenizer
 from qstar_infer.checkpoint.tensors import backbone_tensor_files, headers_of, tensor_headers
+from qstar_infer.checkpoint.tokenizer import check_tokenizer_fits
 from qstar_infer.context_length import context_length
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.generation_defaults import checkpoint_defaults
+from qstar_infer.model.quiet_star import num_positions
 
 _KINDS = {
     SourceKind.NATIVE: "native checkpoint",
@@ -59,6 +65,11 @@ def inspect_checkpoint(
         ConfigError: an argument does not apply to the source.
     """
     if source is None:
+        if revision is not None:
+            raise ConfigError(
+                f"revision={revision!r} was given without a checkpoint, but the default model is "
+                "part of this package. Leave it out, or name a hub repository."
+            )
         return _inspect_default(tokenizer)
     if _is_pickle(source):
         problems = Problems()
@@ -103,24 +114,42 @@ def _inspect(
     if tokenizer is not None:
         directory = problems.attempt(lambda: find_tokenizer(tokenizer))
     skeleton = build_skeleton(found, problems, tokenizer=directory)
+    thoughts = find_thoughts(found, skeleton, problems, may_add_delimiters=directory is not None)
+    _check_tokenizer(found, skeleton, problems)
     where = found.directory / (found.gguf_file or "")
     return Inspection(
         source=found.label,
-        kind=_KINDS[found.kind] + (", an adapter over a base model" if found.is_adapter else ""),
+        kind=_kind(found),
         location=str(where),
         revision=found.revision,
         layout=None if skeleton.layout is None else skeleton.layout.name,
         model=_model_facts(skeleton, problems),
-        thinking=thinking_facts(skeleton),
+        thinking=thinking_facts(skeleton, thoughts, found.directory),
         tokenizer=_tokenizer_facts(skeleton),
         weights=problems.attempt(lambda: _stored(found, skeleton)),
         adapter=_adapter_facts(found, skeleton),
         gguf=_gguf_facts(skeleton),
-        sampling_defaults=_sampling_defaults(skeleton),
-        safety=SafetyFacts(pickles=_pickles(found.directory)),
-        notes=_notes(skeleton),
+        sampling_defaults=_sampling_defaults(skeleton, thoughts, problems),
+        safety=SafetyFacts(pickles=_pickles(where)),
+        notes=_notes(skeleton, thoughts),
         problems=problems.messages,
     )
+
+
+def _kind(found: Source) -> str:
+    if not found.is_adapter:
+        return _KINDS[found.kind]
+    if found.kind is SourceKind.PLAIN:
+        return "adapter over a language model, without thought parts"
+    return f"{_KINDS[found.kind]}, an adapter over a language model"
+
+
+def _check_tokenizer(found: Source, skeleton: Skeleton, problems: Problems) -> None:
+    backbone, text = skeleton.backbone, skeleton.tokenizer
+    if backbone is not None and text is not None:
+        is_published = found.kind is SourceKind.PUBLISHED
+        where = str(found.directory) if is_published else found.label
+        problems.attempt(lambda: check_tokenizer_fits(text, backbone, where))
 
 
 def _refused_at_once(source: str | Path, problems: Problems) -> Inspection:
@@ -139,9 +168,12 @@ def _refused_at_once(source: str | Path, problems: Problems) -> Inspection:
     return inspection
 
 
-def _pickles(directory: Path) -> list[str]:
+def _pickles(checkpoint: Path) -> list[str]:
+    """The pickles in a directory; those beside a `.gguf` file are not the checkpoint's."""
+    if not checkpoint.is_dir():
+        return []
     return sorted(
-        path.name for path in directory.iterdir() if path.suffix.lower() in PICKLE_SUFFIXES
+        path.name for path in checkpoint.iterdir() if path.suffix.lower() in PICKLE_SUFFIXES
     )
 
 
@@ -151,7 +183,7 @@ def _model_facts(skeleton: Skeleton, problems: Problems) -> ModelFacts | None:
         return None
     config = backbone.config.get_text_config()
     context = problems.attempt(lambda: context_length(config))
-    learned = skeleton.model is not None and skeleton.model.num_positions is not None
+    learned = num_positions(backbone) is not None
     return ModelFacts(
         model_type=backbone.config.model_type,
         architecture=type(backbone).__name__,
@@ -234,17 +266,18 @@ def _gguf_facts(skeleton: Skeleton) -> GgufFacts | None:
     )
 
 
-def _sampling_defaults(skeleton: Skeleton) -> dict[str, float | int]:
-    if skeleton.defaults is None:
+def _sampling_defaults(
+    skeleton: Skeleton, thoughts: Thoughts, problems: Problems
+) -> dict[str, float | int]:
+    backbone = skeleton.backbone
+    if backbone is None:
         return {}
-    return {
-        name: value
-        for name, value in dataclasses.asdict(skeleton.defaults).items()
-        if value is not None
-    }
+    defaults = problems.attempt(lambda: checkpoint_defaults(backbone, thoughts.config))
+    values = {} if defaults is None else dataclasses.asdict(defaults)
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _notes(skeleton: Skeleton) -> list[str]:
-    if skeleton.thinking is not None:
-        return list(skeleton.thinking.notes)
+def _notes(skeleton: Skeleton, thoughts: Thoughts) -> list[str]:
+    if thoughts.config is not None:
+        return list(thoughts.config.notes)
     return [] if skeleton.layout is None else list(skeleton.layout.notes)

@@ -6,11 +6,9 @@ for example whether they are finite, is not seen.
 
 import copy
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from peft import LoraConfig
@@ -30,62 +28,24 @@ from qstar_infer.checkpoint.adapter.attach import (
 )
 from qstar_infer.checkpoint.adapter.config import read_lora_config
 from qstar_infer.checkpoint.architecture import check_supported_model
-from qstar_infer.checkpoint.backbone import check_eos_token_ids, hidden_size, read_config
+from qstar_infer.checkpoint.backbone import check_eos_token_ids, read_config
 from qstar_infer.checkpoint.gguf.facts import GgufFacts, read_gguf_facts
 from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
+from qstar_infer.checkpoint.inspection.problems import Problems
 from qstar_infer.checkpoint.inventory import Inventory, judge
-from qstar_infer.checkpoint.layouts.delimiters import check_delimiter_rows, find_delimiters
 from qstar_infer.checkpoint.layouts.find import describe_layout, own_names
 from qstar_infer.checkpoint.layouts.layout import OwnNames, ThoughtLayout
-from qstar_infer.checkpoint.layouts.load import thought_length
 from qstar_infer.checkpoint.load_source import find_base
-from qstar_infer.checkpoint.native import (
-    QUIET_STAR_JSON,
-    QUIET_STAR_TENSORS,
-    check_delimiters,
-    check_names_and_shapes,
-    check_width,
-    read_native_config,
-    thought_part_shapes,
-)
 from qstar_infer.checkpoint.reading import third_party
 from qstar_infer.checkpoint.source import Source, SourceKind
-from qstar_infer.checkpoint.tensors import (
-    backbone_tensor_files,
-    check_float_headers,
-    headers_of,
-    tensor_headers,
-)
-from qstar_infer.checkpoint.tokenizer import check_tokenizer_fits, has_tokenizer, load_tokenizer
-from qstar_infer.errors import CheckpointError, ConfigError
-from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
-from qstar_infer.model.generation_defaults import sampling_defaults
-from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.model.thought_parts import ThoughtParts
-from qstar_infer.sampling_defaults import SamplingDefaults
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Problems:
-    """Why a checkpoint would be refused."""
-
-    messages: list[str] = field(default_factory=list)
-
-    def attempt(self, step: Callable[[], T]) -> T | None:
-        """The result of a step of loading; None if it refuses, with the reason noted."""
-        try:
-            return step()
-        except (CheckpointError, ConfigError) as error:
-            if str(error) not in self.messages:
-                self.messages.append(str(error))
-            return None
+from qstar_infer.checkpoint.tokenizer import has_tokenizer, load_tokenizer
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.quiet_star import check_attention
 
 
 @dataclass(slots=True, kw_only=True)
 class Skeleton:
-    """What loading would build. A part that cannot be built is None."""
+    """What loading would build of the language model. A part that cannot be built is None."""
 
     backbone: PreTrainedModel | None = None
     """On the meta device."""
@@ -97,10 +57,6 @@ class Skeleton:
     """Of an adapter."""
     base: Source | None = None
     """What an adapter adapts."""
-    thinking: QuietStarConfig | None = None
-    talk_head: TalkHeadConfig | None = None
-    model: QuietStarModel | None = None
-    defaults: SamplingDefaults | None = None
 
 
 def build_skeleton(found: Source, problems: Problems, *, tokenizer: Path | None) -> Skeleton:
@@ -113,18 +69,10 @@ def build_skeleton(found: Source, problems: Problems, *, tokenizer: Path | None)
     """
     skeleton = Skeleton()
     _add_backbone(skeleton, found, problems, tokenizer=tokenizer)
-    backbone, text = skeleton.backbone, skeleton.tokenizer
-    if backbone is not None and text is not None:
-        problems.attempt(lambda: check_tokenizer_fits(text, backbone, found.label))
-    if found.kind is SourceKind.NATIVE:
-        _add_native_thoughts(skeleton, found.directory, problems)
-    elif skeleton.layout is not None:
-        _add_layout_thoughts(skeleton, found.directory, problems, may_add=tokenizer is not None)
-    if backbone is not None and text is not None:
-        skeleton.model = problems.attempt(lambda: _assemble(skeleton, found.label))
-    model = skeleton.model
-    if model is not None:
-        skeleton.defaults = problems.attempt(lambda: sampling_defaults(model))
+    backbone = skeleton.backbone
+    if backbone is not None:
+        backbone.name_or_path = found.label
+        problems.attempt(lambda: _probe(backbone))
     return skeleton
 
 
@@ -223,7 +171,8 @@ def _empty_backbone(config: PreTrainedConfig, directory: Path | None) -> PreTrai
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"A {config.model_type} model", advice), torch.device("meta"):
         backbone: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            plain
+            plain,
+            dtype=torch.bfloat16,  # the only one that experts compute in on the meta device
         )
     if directory is not None and (directory / "generation_config.json").exists():
         with third_party(f"The generation config in {directory}", "Correct the file."):
@@ -234,66 +183,16 @@ def _empty_backbone(config: PreTrainedConfig, directory: Path | None) -> PreTrai
     return backbone
 
 
-def _add_native_thoughts(skeleton: Skeleton, directory: Path, problems: Problems) -> None:
-    path = directory / QUIET_STAR_JSON
-    both = problems.attempt(lambda: read_native_config(directory))
-    if both is None:
-        return
-    thinking, talk_head = both
-    skeleton.thinking, skeleton.talk_head = both
-    problems.attempt(lambda: _check_native_tensors(directory / QUIET_STAR_TENSORS, talk_head))
-    backbone, text = skeleton.backbone, skeleton.tokenizer
-    if backbone is not None:
-        problems.attempt(lambda: check_width(talk_head, hidden_size(backbone), path))
-    if backbone is not None and text is not None:
-        problems.attempt(lambda: check_delimiters(thinking, backbone, text, path))
+def _probe(backbone: PreTrainedModel) -> None:
+    """Check that attention can be ours, by a pass without numbers.
 
-
-def _check_native_tensors(path: Path, talk_head: TalkHeadConfig) -> None:
-    headers = headers_of(path)
-    shapes = {name: header.shape for name, header in headers.items()}
-    check_names_and_shapes(shapes, thought_part_shapes(talk_head), path)
-    check_float_headers(headers, path)
-
-
-def _add_layout_thoughts(
-    skeleton: Skeleton, directory: Path, problems: Problems, *, may_add: bool
-) -> None:
-    layout = skeleton.layout
-    assert layout is not None
-    both = problems.attempt(lambda: thought_length(layout, None, directory))
-    length, notes = both or (None, list(layout.notes))
-    if length == 0:
-        return  # a plain language model
-    ids: tuple[int, int] | None = None
-    backbone, text = skeleton.backbone, skeleton.tokenizer
-    if text is not None:
-        ids = problems.attempt(lambda: find_delimiters(layout, text, directory, may_add=may_add))
-    if ids is not None and backbone is not None:
-        problems.attempt(lambda: check_delimiter_rows(ids, backbone, directory))
-    files = backbone_tensor_files(directory)
-    headers = tensor_headers({name: files[name] for name in layout.shapes})
-    problems.attempt(lambda: check_float_headers(headers, directory))
-    skeleton.talk_head = layout.talk_head
-    if length is not None:
-        skeleton.thinking = QuietStarConfig(
-            num_thought_tokens=length,
-            num_talk_tokens=layout.num_talk_tokens,
-            thought_temperature=layout.thought_temperature,
-            start_thought_token_id=None if ids is None else ids[0],
-            end_thought_token_id=None if ids is None else ids[1],
-            training={"origin": layout.origin},
-            notes=notes,
-        )
-
-
-def _assemble(skeleton: Skeleton, label: str) -> QuietStarModel:
-    backbone, text, head = skeleton.backbone, skeleton.tokenizer, skeleton.talk_head
-    assert backbone is not None
-    assert text is not None
-    backbone.name_or_path = label
-    if skeleton.thinking is None or head is None:
-        return QuietStarModel(backbone, text)
-    with torch.device("meta"):
-        parts = ThoughtParts(head.hidden_size, talk_head=head)
-    return QuietStarModel(backbone, text, thought_parts=parts, config=skeleton.thinking)
+    Raises:
+        CheckpointError: it cannot.
+    """
+    backbone.config.pad_token_id = None  # some models look for it in the numbers of their input
+    try:
+        check_attention(backbone)
+    except CheckpointError as error:
+        # A pass that depends on its numbers, for example on how many tokens each expert gets.
+        if not isinstance(error.__cause__, NotImplementedError):
+            raise

@@ -1,24 +1,30 @@
 """Describes how a checkpoint thinks."""
 
+from pathlib import Path
+
 from qstar_infer.checkpoint.inspection.facts import DelimiterFacts, ThinkingFacts
 from qstar_infer.checkpoint.inspection.skeleton import Skeleton
+from qstar_infer.checkpoint.inspection.thoughts import Thoughts
 from qstar_infer.checkpoint.layouts.layout import ThoughtVector
 from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
+from qstar_infer.checkpoint.tensors import check_float_headers, headers_of, read_tensors
+from qstar_infer.errors import CheckpointError
+from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 
 
-def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
-    """How a checkpoint thinks; None if it cannot, or if that is not known."""
-    head, thinking, layout = skeleton.talk_head, skeleton.thinking, skeleton.layout
+def thinking_facts(skeleton: Skeleton, thoughts: Thoughts, directory: Path) -> ThinkingFacts | None:
+    """How the checkpoint in a directory thinks; None if it cannot, or if that is not known."""
+    head, thinking, layout = thoughts.talk_head, thoughts.config, skeleton.layout
     if head is None or (thinking is None and layout is None):
         return None
-    start, end = _delimiters(skeleton)
+    start, end = _delimiters(skeleton, thinking)
     lengths = layout if thinking is None else thinking
     assert lengths is not None
     return ThinkingFacts(
         num_thought_tokens=lengths.num_thought_tokens,
         num_talk_tokens=lengths.num_talk_tokens,
         thought_temperature=lengths.thought_temperature,
-        is_trained=thinking is None or thinking.training is not None,
+        is_trained=layout is not None or not _has_zero_weight(head, directory),
         head_layers=[list(shape) for shape in head.layers],
         head_biases=list(head.biases),
         head_sigmoid=head.sigmoid,
@@ -28,8 +34,26 @@ def thinking_facts(skeleton: Skeleton) -> ThinkingFacts | None:
     )
 
 
-def _delimiters(skeleton: Skeleton) -> tuple[DelimiterFacts, DelimiterFacts]:
-    thinking, layout = skeleton.thinking, skeleton.layout
+def _has_zero_weight(head: TalkHeadConfig, directory: Path) -> bool:
+    """Whether the last layer of a native talk head is zero, as that of a fresh one.
+
+    Read from the weights, as `describe` does: the notes about training may be missing.
+    """
+    path, layer = directory / QUIET_STAR_TENSORS, f"talk_head.{2 * len(head.layers) - 2}."
+    try:
+        headers = headers_of(path)
+        names = [name for name in headers if name.startswith(layer)]
+        check_float_headers({name: headers[name] for name in names}, path)
+        tensors = read_tensors(path, names).values()
+    except CheckpointError:
+        return False  # why it cannot be read is among the problems
+    return not head.sigmoid and not any(bool(tensor.any()) for tensor in tensors)
+
+
+def _delimiters(
+    skeleton: Skeleton, thinking: QuietStarConfig | None
+) -> tuple[DelimiterFacts, DelimiterFacts]:
+    layout = skeleton.layout
     start_id = None if thinking is None else thinking.start_thought_token_id
     end_id = None if thinking is None else thinking.end_thought_token_id
     if layout is not None:

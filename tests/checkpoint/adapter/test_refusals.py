@@ -13,14 +13,14 @@ from .toys import QV, Workshop, edit_config, read_config, refused
 CANNOT_MERGE: dict[str, Any] = {
     "alora_invocation_tokens": [5, 6],
     "arrow_config": {"top_k": 2},
-    "kasa_config": {"beta": 0.1},
+    "kasa_config": {},
     "layer_replication": [[0, 2], [1, 2]],
     "megatron_config": {"hidden_size": 16},
     "monteclora_config": {"num_samples": 2},
     "use_bdlora": {"nblocks": 2},
     "use_qalora": True,
     "velora_config": {"num_groups": 2},
-    "a_key_of_a_later_peft": 0.5,
+    "a_key_of_a_later_peft": 0,
 }
 
 

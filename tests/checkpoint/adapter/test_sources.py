@@ -104,7 +104,7 @@ def test_the_default_models_base_comes_from_its_package(
         ({"peft_type": "PROMPT_TUNING"}, "peft_type 'PROMPT_TUNING'; only LORA"),
         ({"auto_map": {}}, "the key 'auto_map'"),
         ({"r": 8}, "could not be loaded"),
-        ({"target_modules": ["k_proj"]}, r"lacks 4 tensors .*k_proj\.lora_A"),
+        ({"target_modules": ["k_proj"]}, r"holds 8 tensors .*q_proj\.lora_A"),
     ],
 )
 def test_wrong_adapter_config(

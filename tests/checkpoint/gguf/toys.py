@@ -15,47 +15,47 @@ from numpy.typing import NDArray
 from tests.checkpoint.gguf.vocabularies import byte_level_vocabulary
 
 HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, LAYERS, CONTEXT = 32, 4, 2, 8, 48, 2, 256
-KV = KV_HEADS * HEAD_DIM
+Q, KV = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
 
 Shape = tuple[int, ...]
+Shapes = dict[str, Shape]
 Keys = Mapping[str, Any]
 
-_NORM, _BIASED = ("weight",), ("weight", "bias")
-_ATTENTION = {
-    "attn_q": (HIDDEN, HIDDEN),
-    "attn_k": (KV, HIDDEN),
-    "attn_v": (KV, HIDDEN),
-    "attn_output": (HIDDEN, HIDDEN),
+H = -1
+"""In the shapes below: as wide as the hidden states."""
+_ATTENTION: Shapes = {
+    "attn_q": (Q, H),
+    "attn_k": (KV, H),
+    "attn_v": (KV, H),
+    "attn_output": (H, Q),
 }
-_GATED = {"ffn_gate": (FFN, HIDDEN), "ffn_up": (FFN, HIDDEN), "ffn_down": (HIDDEN, FFN)}
-_PLAIN = {"ffn_up": (FFN, HIDDEN), "ffn_down": (HIDDEN, FFN)}
-_NORMS = {"attn_norm": (HIDDEN,), "ffn_norm": (HIDDEN,)}
-_HEAD_NORMS = {"attn_q_norm": (HEAD_DIM,), "attn_k_norm": (HEAD_DIM,)}
-_POST_NORMS = {"post_attention_norm": (HIDDEN,), "post_ffw_norm": (HIDDEN,)}
+_GATED: Shapes = {"ffn_gate": (FFN, H), "ffn_up": (FFN, H), "ffn_down": (H, FFN)}
+_PLAIN: Shapes = {"ffn_up": (FFN, H), "ffn_down": (H, FFN)}
+_NORMS: Shapes = {"attn_norm": (H,), "ffn_norm": (H,)}
+_HEAD_NORMS: Shapes = {"attn_q_norm": (HEAD_DIM,), "attn_k_norm": (HEAD_DIM,)}
+_POST_NORMS: Shapes = {"post_attention_norm": (H,), "post_ffw_norm": (H,)}
 
-_LAYERS: dict[str, dict[str, Shape]] = {
+_TENSORS: dict[str, Shapes] = {
     "llama": _NORMS | _ATTENTION | _GATED,
     "qwen2": _NORMS | _ATTENTION | _GATED,
     "qwen3": _NORMS | _ATTENTION | _GATED | _HEAD_NORMS,
     "smollm3": _NORMS | _ATTENTION | _GATED,
     "phi3": _NORMS
-    | {"attn_qkv": (HIDDEN + 2 * KV, HIDDEN), "attn_output": (HIDDEN, HIDDEN)}
-    | {"ffn_up": (2 * FFN, HIDDEN), "ffn_down": (HIDDEN, FFN)},
-    "olmo2": _ATTENTION | _GATED | _POST_NORMS | {"attn_q_norm": (HIDDEN,), "attn_k_norm": (KV,)},
+    | {"attn_qkv": (Q + 2 * KV, H), "attn_output": (H, Q)}
+    | {"ffn_up": (2 * FFN, H), "ffn_down": (H, FFN)},
+    "olmo2": _ATTENTION | _GATED | _POST_NORMS | {"attn_q_norm": (Q,), "attn_k_norm": (KV,)},
     "gemma": _NORMS | _ATTENTION | _GATED,
     "gemma3": _NORMS | _ATTENTION | _GATED | _HEAD_NORMS | _POST_NORMS,
     "starcoder2": _NORMS | _ATTENTION | _PLAIN,
-    "nemotron": _NORMS | _ATTENTION | _PLAIN,
 }
 """Architecture -> the tensors of one layer, in torch's order of dimensions."""
 
 _WITH_BIAS = {
     "qwen2": {"attn_q", "attn_k", "attn_v"},
     "starcoder2": set(_NORMS) | set(_ATTENTION) | set(_PLAIN) | {"output_norm"},
-    "nemotron": set(_NORMS) | {"output_norm"},
 }
 _EPS_BY_RMS = {"llama", "qwen2", "qwen3", "smollm3", "phi3", "olmo2", "gemma", "gemma3"}
-ARCHITECTURES = tuple(_LAYERS)
+ARCHITECTURES = tuple(_TENSORS)
 
 
 def noise(shape: Shape, *, seed: int, scale: float) -> NDArray[np.float32]:
@@ -75,37 +75,45 @@ def toy_tensors(
     vocabulary: int,
     tied: bool = False,
     biases: Collection[str] = (),
+    layers: int = LAYERS,
+    hidden: int = HIDDEN,
 ) -> dict[str, NDArray[np.float32]]:
     """The tensors of a toy. Norms are near 1; matrices are large enough that attention matters."""
     biased = _WITH_BIAS.get(architecture, set()) | set(biases)
-    shapes: dict[str, Shape] = {"token_embd.weight": (vocabulary, HIDDEN)}
-    for name, shape in {"output_norm": (HIDDEN,)}.items():
-        shapes |= {f"{name}.{part}": shape for part in (_BIASED if name in biased else _NORM)}
+    shapes: dict[str, Shape] = {
+        "token_embd.weight": (vocabulary, H),
+        "output_norm.weight": (H,),
+    }
+    if "output_norm" in biased:
+        shapes["output_norm.bias"] = (H,)
     if not tied:
-        shapes["output.weight"] = (vocabulary, HIDDEN)
-    for layer in range(LAYERS):
-        for name, shape in _LAYERS[architecture].items():
+        shapes["output.weight"] = (vocabulary, H)
+    for layer in range(layers):
+        for name, shape in _TENSORS[architecture].items():
             shapes[f"blk.{layer}.{name}.weight"] = shape
             if name in biased:
                 shapes[f"blk.{layer}.{name}.bias"] = shape[:1]
     return {
-        name: noise(shape, seed=index, scale=0.3) + (name.endswith("norm.weight"))
+        name: noise(tuple(hidden if size == H else size for size in shape), seed=index, scale=0.3)
+        + name.endswith("norm.weight")
         for index, (name, shape) in enumerate(shapes.items())
     }
 
 
-def toy_keys(architecture: str = "llama") -> dict[str, Any]:
+def toy_keys(
+    architecture: str = "llama", *, layers: int = LAYERS, hidden: int = HIDDEN
+) -> dict[str, Any]:
     """The keys of an architecture, without its prefix."""
     by_rms = architecture in _EPS_BY_RMS
     keys = {
-        "block_count": LAYERS,
+        "block_count": layers,
         "context_length": CONTEXT,
-        "embedding_length": HIDDEN,
+        "embedding_length": hidden,
         "feed_forward_length": FFN,
         "attention.head_count": HEADS,
         "attention.head_count_kv": KV_HEADS,
         f"attention.layer_norm_{'rms_' if by_rms else ''}epsilon": 1e-5,
-        "rope.dimension_count": HEAD_DIM // 2 if architecture == "nemotron" else HEAD_DIM,
+        "rope.dimension_count": HEAD_DIM,
         "rope.freq_base": 10000.0,
     }
     if architecture == "gemma3":
@@ -119,11 +127,13 @@ def write_toy(
     *,
     keys: Keys | None = None,
     without: Collection[str] = (),
-    tensors: Mapping[str, NDArray[np.float32]] | None = None,
+    tensors: Mapping[str, NDArray[Any]] | None = None,
     vocabulary: Mapping[str, Any] | None = None,
     types: Mapping[str, gguf.GGMLQuantizationType] | None = None,
     tied: bool = False,
     biases: Collection[str] = (),
+    layers: int = LAYERS,
+    hidden: int = HIDDEN,
 ) -> Path:
     """Write a toy file.
 
@@ -136,18 +146,24 @@ def write_toy(
         tensors: more tensors, or other values.
         vocabulary: the tokenizer's keys; a byte-level one by default.
         types: tensor -> how it is quantised.
-        tied, biases: as for `toy_tensors`.
+        tied, biases, layers, hidden: as for `toy_tensors`.
     """
     words = dict(byte_level_vocabulary() if vocabulary is None else vocabulary)
     count = len(words["tokenizer.ggml.tokens"])
-    writer = gguf.GGUFWriter(path, architecture)
-    for name, value in (toy_keys(architecture) | words | dict(keys or {})).items():
+    held_keys = toy_keys(architecture, layers=layers, hidden=hidden) | words | dict(keys or {})
+    writer = gguf.GGUFWriter(path, held_keys.pop("general.architecture", architecture))
+    for name, value in held_keys.items():
         own = name.split(".")[0] not in ("tokenizer", "general", "split", "other")
         if name not in without and value is not None:
             _add_key(writer, f"{architecture}.{name}" if own else name, value)
-    held = toy_tensors(architecture, vocabulary=count, tied=tied, biases=biases) | dict(
-        tensors or {}
-    )
+    held = toy_tensors(
+        architecture,
+        vocabulary=count,
+        tied=tied,
+        biases=biases,
+        layers=layers,
+        hidden=hidden,
+    ) | dict(tensors or {})
     for name, values in held.items():
         if not name.startswith(tuple(without)):
             _add_tensor(writer, name, values, (types or {}).get(name))

@@ -81,3 +81,25 @@ def sentencepiece_vocabulary(**keys: Any) -> dict[str, Any]:
     }
     held = {name: value for name, value in (values | keys).items() if value is not None}
     return {f"tokenizer.ggml.{name}": value for name, value in held.items()}
+
+
+_PRE = (
+    None, "default", "gpt-2", "llama-bpe", "smaug-bpe", "glm4", "qwen2", "qwen35", "smollm",
+    "falcon",
+    "deepseek-v3",
+)  # fmt: skip
+"""One name of each way to split."""
+
+VOCABULARIES = {f"byte-level, {pre}": byte_level_vocabulary(pre) for pre in _PRE} | {
+    "byte-level, BOS and EOS": byte_level_vocabulary(
+        "smollm", add_bos_token=True, add_eos_token=True
+    ),
+    "byte-level, no BOS": byte_level_vocabulary("llama-bpe", add_bos_token=False),
+    "scores": sentencepiece_vocabulary(),
+    "scores, no space": sentencepiece_vocabulary(add_space_prefix=False),
+    "scores, EOS": sentencepiece_vocabulary(add_bos_token=False, add_eos_token=True),
+    "scores, default ids": sentencepiece_vocabulary(
+        bos_token_id=None, eos_token_id=None, unknown_token_id=None
+    ),
+}
+"""Name -> the keys of a tokenizer whose ids llama.cpp has computed."""
