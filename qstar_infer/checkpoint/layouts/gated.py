@@ -45,21 +45,11 @@ def own_names(files: CheckpointFiles) -> OwnNames | None:
 
 def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
     """As in `Layout`. A checkpoint whose gates are all switched off is one of the paper's code."""
-    if _CHANNEL_GATE in own.tensors:
-        shape = list(files.tensors[_CHANNEL_GATE].shape)
-        raise CheckpointError(
-            f"{files.directory} has {_CHANNEL_GATE} of shape {shape}: not a talk head with one "
-            "mixing weight, but a gate for each channel of the hidden states, "
-            "sigmoid(W [base ; thought]), as in Qwen2.5-3b-Quiet-StaR. Its thoughts also do not "
-            "see the text. Neither can be computed here, and its own inference does not think. "
-            f"{_ADVICE}"
-        )
-    gates = sorted(name for name in own.tensors if name.startswith(_LENGTH_GATE))
+    gates = _gates(files, own)
     if gates:
         raise CheckpointError(
-            f"{files.directory} has a thinking gate ({', '.join(gates)}): it scales each thought "
-            "and decides how long to think, as in Qwen2.5-3B-Quiet-STaR-EDIT. Such a gate cannot "
-            f"be computed here. {_ADVICE}"
+            f"{files.directory} mixes its thoughts by gates that cannot be computed here: "
+            f"{'; '.join(gates)}. {_ADVICE}"
         )
     for key, off in _SWITCHES.items():
         value = files.config.get(key, off)
@@ -69,3 +59,22 @@ def describe(files: CheckpointFiles, own: OwnNames) -> ThoughtLayout:
                 f"thoughts by gates or for chunks of tokens cannot be computed here. {_ADVICE}"
             )
     return reference.describe(files, own)
+
+
+def _gates(files: CheckpointFiles, own: OwnNames) -> list[str]:
+    """What the gates of a checkpoint are, as clauses."""
+    gates: list[str] = []
+    if _CHANNEL_GATE in own.tensors:
+        shape = list(files.tensors[_CHANNEL_GATE].shape)
+        gates.append(
+            f"{_CHANNEL_GATE} of shape {shape} is no talk head with one mixing weight, but a gate "
+            "for each channel of the hidden states, sigmoid(W [base ; thought]), and the thoughts "
+            "of this code do not see the text (as in Qwen2.5-3b-Quiet-StaR)"
+        )
+    tensors = sorted(name for name in own.tensors if name.startswith(_LENGTH_GATE))
+    if tensors:
+        gates.append(
+            f"{', '.join(tensors)} are a thinking gate, which scales each thought and decides how "
+            "long to think (as in Qwen2.5-3B-Quiet-STaR-EDIT)"
+        )
+    return gates

@@ -88,8 +88,8 @@ def test_the_last_stage_thinks_only_if_a_length_is_given(
 @pytest.mark.parametrize(
     ("is_edit", "message"),
     [
-        (False, r"talk_head\.0\.weight of shape \[32, 64\]: .* a gate for each channel"),
-        (True, "a gate for each channel of the hidden states"),
+        (False, r"talk_head\.0\.weight of shape \[32, 64\] is no talk head .* a gate for each channel"),
+        (True, r"a gate for each channel .*; thinking_gate\.fc1\.bias, .* are a thinking gate"),
     ],
 )
 def test_gates_are_refused_by_what_they_are(tmp_path: Path, is_edit: bool, message: str) -> None:
@@ -117,7 +117,7 @@ def test_a_thinking_gate_alone_is_refused_unless_it_is_off(
             load(made)
     gate = {"thinking_gate.fc2.weight": torch.zeros(1, 128)}
     edit_tensors(made.directory / "model.safetensors", lambda tensors: tensors.update(gate))
-    with pytest.raises(CheckpointError, match=r"thinking gate \(thinking_gate\.fc2\.weight\)"):
+    with pytest.raises(CheckpointError, match=r"thinking_gate\.fc2\.weight are a thinking gate"):
         load(made)
 
 
