@@ -9,8 +9,10 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
+from peft import IA3Config, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 from ..fuzz.gguf_files import HIDDEN, VOCAB, Content, make_content, write
 from ..fuzz.seeds import Maker, adapter, native, plain, published
@@ -44,9 +46,21 @@ class Feature:
     files: Callable[[Path], None] | None = None
     """Changes the files of the backbone's directory."""
     gguf: GgufChange | None = None
+    adapter: Maker | None = None
+    """A feature of the adapter itself; other formats have no such thing."""
+
+    def exists_in(self, format_name: str) -> bool:
+        if self.adapter is not None:
+            return format_name == "adapter"
+        if format_name == "GGUF":
+            return self.gguf is not None or self == Feature()
+        return self == Feature() or self != Feature(gguf=self.gguf)
 
 
 def make_directory(feature: Feature, format_name: str, directory: Path) -> None:
+    if feature.adapter is not None:
+        feature.adapter(directory)
+        return
     FORMATS[format_name](feature.model_type, feature.settings)(directory)
     backbone = directory / "base" if format_name == "adapter" else directory
     if feature.keys:
@@ -173,6 +187,19 @@ def _gguf_cut(content: Content) -> None:
     content.cut = 0.9
 
 
+def _ia3(directory: Path) -> None:
+    plain("llama")(directory / "base")
+    base = AutoModelForCausalLM.from_pretrained(directory / "base")
+    config = IA3Config(
+        target_modules=["k_proj", "down_proj"],
+        feedforward_modules=["down_proj"],
+        task_type="CAUSAL_LM",
+    )
+    wrapped = get_peft_model(base, config)
+    wrapped.peft_config["default"].base_model_name_or_path = "base"
+    wrapped.save_pretrained(str(directory))
+
+
 def _rope(kind: str, **more: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_type": kind, "rope_theta": 10000.0, **more}}
 
@@ -268,8 +295,28 @@ FEATURES: dict[str, Feature] = {
     "scale of the logits": Feature(
         keys={"logit_scale": 0.5}, gguf=_gguf_key(llama__logit_scale=0.5)
     ),
-    "a key that the model does not know": Feature(
+    "a key about numbers that the model does not know": Feature(
         keys={"attention_multiplier": 0.5}, gguf=_gguf_key(llama__attention__scale=0.5)
     ),
     "added tokens without an embedding": Feature(files=_add_tokens),
+    "LoRA of one of two tied embeddings": Feature(
+        adapter=adapter({"tie_word_embeddings": True}, target_modules=["embed_tokens"])
+    ),
+    "DoRA, rank and alpha patterns": Feature(
+        adapter=adapter(
+            target_modules=["q_proj", "down_proj"],
+            use_dora=True,
+            rank_pattern={"q_proj": 3},
+            alpha_pattern={"down_proj": 5},
+        )
+    ),
+    "rsLoRA, with biases": Feature(
+        adapter=adapter(
+            {"attention_bias": True}, target_modules=["q_proj"], use_rslora=True, bias="all"
+        )
+    ),
+    "`modules_to_save`": Feature(
+        adapter=adapter(target_modules=["q_proj"], modules_to_save=["lm_head", "embed_tokens"])
+    ),
+    "another adapter than LoRA": Feature(adapter=_ia3),
 }
