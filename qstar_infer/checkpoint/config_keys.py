@@ -19,7 +19,7 @@ from transformers.activations import ACT2FN
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from qstar_infer.checkpoint.inventory import Inventory
-from qstar_infer.checkpoint.rope import account_for_rope
+from qstar_infer.checkpoint.rope import account_for_rope, contradictions
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _ACTIVATION = re.compile(r"(^|_)(hidden_act|hidden_activation|activation_function)$")
@@ -42,27 +42,33 @@ _ALWAYS_TAKEN = frozenset({"model_type", "architectures", "quantization_config",
 
 _QUANTISATION = re.compile(r"quant|compress|gptq|awq|hqq|aqlm|fp8|fp4|int8|int4|nf4|(^|_)bits($|_)")
 
+_SHARING = re.compile(r"(sequence|tensor|pipeline|context|expert|data)_parallel")
+"""In keys about how work is shared by devices."""
+
 _OF_TRAINING = (
     "dropout pdrop layerdrop drop init initializer loss aux coef jitter checkpointing train "
-    "training pretraining cache flash kernel kernels implementation std summary classifier"
+    "training pretraining neftune cache flash kernel kernels implementation std summary classifier"
 )
 """Words of keys about training, or about how fast something is computed."""
 
 _UNSEEN = (
     "alibi alpha beta bidirectional cap capping causal clamp clip factor interleave interleaved "
     "limit logit logits mrope mscale multiplier multipliers nope ntk parallel partial residual "
-    "rope rotary scale scaled scaling sink sinks sliding softcap softcapping softmax "
+    "rope rotary scalar scale scaled scaling sink sinks sliding softcap softcapping softmax swa "
     "temperature theta tie tied window windows yarn"
 )
 """Words of keys that change the numbers and show in no tensor. Sizes, biases, norms and experts are
 seen in the tensors, which are accounted for."""
+
+_CHUNKS = "attention_chunk_size"
+"""A kind of window. Other keys about chunks say how a text is computed in parts."""
 
 
 def _changes_numbers(key: str) -> bool:
     """Whether the name of a key speaks of something that a model computes without a tensor."""
     words = set(re.split(r"[^a-z]+", key.lower()))
     is_limit = key.startswith("max_")
-    is_of_training = bool(words & set(_OF_TRAINING.split()))
+    is_of_training = bool(words & set(_OF_TRAINING.split()) or _SHARING.search(key))
     return not (is_limit or is_of_training) and bool(words & set(_UNSEEN.split()))
 
 
@@ -115,6 +121,7 @@ def account_for_keys(values: dict[str, Any], config: PreTrainedConfig, where: st
         where=where, kind="key", advice="Correct it, or fetch or save the checkpoint again."
     )
     _sort(values, config, inventory, prefix="")
+    inventory.unfit |= contradictions(values, config)
     return inventory
 
 
@@ -161,7 +168,7 @@ def _meaning(key: str, value: Any, kind: str) -> str | None:
         )
     if key.startswith("_"):
         return None  # notes of the program that saved it
-    if not _changes_numbers(key):
+    if not (_changes_numbers(key) or value == "alibi" or key == _CHUNKS):
         return None
     return (
         f"{kind} of transformers has no {key} (here {value!r}). Remove it if the model does not "

@@ -71,6 +71,29 @@ def account_for_rope(config: PreTrainedConfig, code: str, inventory: Inventory) 
         _sort(rope, read, code, inventory, where=where)
 
 
+def contradictions(values: dict[str, Any], config: PreTrainedConfig) -> dict[str, str]:
+    """Keys of a `config.json` that state other rope parameters than the ones in use, and why.
+
+    A file may state them in three places, of which transformers keeps one without a word.
+
+    Args:
+        values: the content of the file.
+        config: what transformers made of it.
+    """
+    stated = {"rope_theta": {"rope_theta": values.get("rope_theta")}}
+    if values.get("rope_scaling") and isinstance(values.get("rope_parameters"), dict):
+        stated["rope_parameters"] = values["rope_parameters"]
+    wrong: dict[str, str] = {}
+    for place, parameters in stated.items():
+        for key, value in parameters.items():
+            kept = [rope[key] for _, rope in rope_sets(config) if key in rope]
+            if kept and value is not None and value not in kept:
+                wrong[place] = (
+                    f"states {key} = {value!r}, and another key of the file states {kept[0]!r}"
+                )
+    return wrong
+
+
 def _sort(
     rope: dict[str, Any], read: set[str], code: str, inventory: Inventory, *, where: str
 ) -> None:

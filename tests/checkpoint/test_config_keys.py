@@ -91,6 +91,10 @@ def test_keys_of_quantisation(
         ("attention_sink_size", 4),
         ("dynamic_ntk", True),
         ("tied_lm_head", True),
+        ("position_embedding_type", "alibi"),
+        ("query_pre_attn_scalar", 64),
+        ("attention_chunk_size", 4),
+        ("swa_size", 4),
     ],
 )
 def test_keys_that_speak_of_what_no_tensor_shows(
@@ -116,6 +120,10 @@ def test_keys_that_speak_of_what_no_tensor_shows(
         ("_flash_attn_2_enabled", True),
         ("_attn_implementation_autoset", True),
         ("neftune_noise_alpha", None),
+        ("neftune_noise_alpha", 5),
+        ("sequence_parallel", True),
+        ("tensor_parallel_degree", 8),
+        ("position_embedding_type", "rotary"),
         ("rope_interleaved", False),
         ("sliding_window", None),
         ("final_logit_softcapping", None),
@@ -243,6 +251,32 @@ def test_rope_parameters_that_transformers_does_not_compute(
     with pytest.raises(CheckpointError, match=message) as error:
         load_model(directory)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "place"),
+    [
+        ({"rope_theta": 500.0}, "rope_theta"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_parameters"),
+        ({"rope_scaling": {"rope_theta": 500.0, "rope_type": "default"}}, "rope_parameters"),
+    ],
+)
+def test_rope_parameters_that_contradict_each_other(
+    make_plain: ToyMaker, edit_json: JsonEditor, stated: dict[str, Any], place: str
+) -> None:
+    """transformers takes one of them, and does not say which."""
+    directory = make_plain()
+    rope = {"rope_theta": 1e4, "rope_type": "default"}
+    edit_json(directory / "config.json", rope_parameters=rope, **stated)
+    with pytest.raises(CheckpointError, match=rf"{place} in .* states .*another key of the file"):
+        load_model(directory)
+
+
+def test_rope_parameters_stated_twice_alike(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    directory = make_plain()
+    rope = {"rope_theta": 500, "rope_type": "linear", "factor": 2.0}
+    edit_json(directory / "config.json", rope_parameters=rope, rope_scaling=rope, rope_theta=500.0)
+    _check_equals_transformers(directory)
 
 
 def test_rope_parameters_of_each_layer_type(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
