@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -53,13 +52,17 @@ class LazyGroup(TyperGroup):
             return super().invoke(ctx)
 
 
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of the click that typer uses, which may be a copy of its own."""
+
+
 @contextmanager
 def _printable_usage_errors() -> Iterator[None]:
     """A wrong argument is quoted in its error."""
     try:
         yield
-    except click.ClickException as error:
-        vars(error)["message"] = printable(error.message)
+    except _UsageError as error:
+        vars(error)["message"] = printable(vars(error)["message"])
         raise
 
 

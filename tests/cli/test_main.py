@@ -45,6 +45,16 @@ def test_unknown_command_suggests_a_similar_one() -> None:
     assert "'generate'" in result.stderr
 
 
+@pytest.mark.parametrize("place", [[], ["generate", "x"], ["inspect", "a"], ["bench"]])
+@pytest.mark.parametrize("dashes", ["", "--"])
+def test_a_wrong_argument_does_not_control_the_terminal(place: list[str], dashes: str) -> None:
+    wrong = f"{dashes}a\x1b[2J\x9b\u202eb\u2066"
+    result = runner.invoke(main.app, [*place, wrong])
+    assert result.exit_code == 2
+    assert "u202e" in result.stderr
+    assert not set("\x1b\x9b\u202e\u2066") & set(result.stderr)
+
+
 @pytest.mark.parametrize("name", sorted(main.COMMANDS))
 def test_each_command_loads_and_shows_its_help(name: str) -> None:
     result = runner.invoke(main.app, [name, "--help"])
