@@ -3,7 +3,6 @@
 Imports no command and no torch; see `qstar_infer.cli.lazy`.
 """
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typer.core import TyperGroup
 
 from qstar_infer.cli.lazy import lazy_commands
 from qstar_infer.cli.streams import OutputError, exact_streams
-from qstar_infer.cli.terminal import PrintableFormatter, printable, safe_text
+from qstar_infer.cli.terminal import make_messages_printable, printable, safe_text
 from qstar_infer.errors import EngineDeadError, QStarError, RequestFailedError
 
 COMMANDS = {
@@ -93,8 +92,7 @@ def qstar(
 
 def main() -> None:
     """Entry point of the console script."""
-    if logging.lastResort is not None:  # shows the warnings of commands without a log
-        logging.lastResort.setFormatter(PrintableFormatter("%(message)s"))
+    make_messages_printable()
     try:
         with exact_streams():
             app()
