@@ -37,5 +37,5 @@ def train(
     model = run(load_config(TrainConfig, config, assignments or []), resume=resume)
     if os.environ.get("RANK", "0") != "0":  # only one process says it
         return
-    console = Console(stderr=True)
-    console.print(safe_text(f"The checkpoint is in {model}. Serve it: qstar serve {model}"))
+    place = safe_text(f"The checkpoint is in {model}. Serve it: qstar serve {model}")
+    Console(stderr=True).print(place, soft_wrap=True)

@@ -30,7 +30,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a directory.
 
     Raises:
-        CheckpointError: there is none, or transformers cannot read it.
+        CheckpointError: there is none, or transformers cannot read or use it.
     """
     if not has_tokenizer(directory):
         raise CheckpointError(
@@ -42,6 +42,7 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
+        tokenizer("a")  # some wrong settings show only in use
     return tokenizer
 
 

@@ -87,7 +87,7 @@ def _print_report(report: DecodeReport, console: Console) -> None:
         f"{report.max_tokens} new tokens each; whole calls, median of {report.repeats} rounds",
     )
     for line in lines:
-        console.print(safe_text(line))
+        console.print(safe_text(line), soft_wrap=True)
 
 
 def decode_table(report: DecodeReport) -> Table:

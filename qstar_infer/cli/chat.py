@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from jinja2 import TemplateError
 from rich.console import Console
 
 from qstar_infer.cli import options
@@ -24,6 +23,8 @@ from qstar_infer.sampling_params import SamplingParams
 if TYPE_CHECKING:
     from qstar_infer.llm import LLM
 
+FAILED_EXIT_CODE = 1
+"""Of a piped conversation in which a message has no answer."""
 HELP = "/thoughts shows or hides thoughts, /clear starts over, /quit ends; Ctrl-C stops an answer"
 
 
@@ -58,10 +59,16 @@ def chat(
         opening = None if system is None else text_of_argument(system)
         conversation = Conversation(llm, params, system=opening, show_thoughts=show_thoughts)
         conversation.run()
+    if conversation.has_failed and not sys.stdin.isatty():
+        raise typer.Exit(FAILED_EXIT_CODE)
 
 
 class Conversation:
-    """A conversation: its messages, and the commands of its user."""
+    """A conversation: its messages, and the commands of its user.
+
+    Attributes:
+        has_failed: whether a message has no answer.
+    """
 
     def __init__(
         self, llm: "LLM", params: SamplingParams, *, system: str | None, show_thoughts: bool | None
@@ -77,6 +84,7 @@ class Conversation:
         self._console = Console(highlight=False)
         self._show_thoughts = self._console.is_terminal if show_thoughts is None else show_thoughts
         self._is_first_line = True
+        self.has_failed = False
 
     def run(self) -> None:
         """Answer each line until /quit or the end of the input."""
@@ -126,7 +134,9 @@ class Conversation:
             answer = self._answer()
         except (RequestError, RequestFailedError) as error:
             self._messages.pop()
-            self._console.print(safe_text(f"error: {error}", "red"), soft_wrap=True)
+            self.has_failed = True
+            # Not to stdout, which may be a file of answers.
+            Console(stderr=True).print(safe_text(f"error: {error}", "red"), soft_wrap=True)
             return
         self._messages.append({"role": "assistant", "content": answer})
 
@@ -154,11 +164,12 @@ class Conversation:
             ids = self._llm.tokenizer.apply_chat_template(
                 self._messages, add_generation_prompt=True, return_dict=False
             )
-        except TemplateError as error:
+        except Exception as error:  # a template is code of the checkpoint, and may raise anything
             advice = "Leave out --system" if self._opening else "Start over with /clear"
+            reason = str(error).rstrip(".") or type(error).__name__
             raise RequestError(
                 f"the chat template of {self._llm.model_info.name} refuses this conversation: "
-                f"{error}. {advice}, or use `qstar generate`."
+                f"{reason}. {advice}, or use `qstar generate`."
             ) from error
         return list(ids)
 

@@ -3,21 +3,19 @@
 Imports no command and no torch; see `qstar_infer.cli.lazy`.
 """
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
 from qstar_infer.cli.lazy import lazy_commands
 from qstar_infer.cli.streams import OutputError, exact_streams
-from qstar_infer.cli.terminal import PrintableFormatter, printable, safe_text
+from qstar_infer.cli.terminal import make_messages_printable, printable, safe_text
 from qstar_infer.errors import EngineDeadError, QStarError, RequestFailedError
 
 COMMANDS = {
@@ -53,13 +51,17 @@ class LazyGroup(TyperGroup):
             return super().invoke(ctx)
 
 
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of the click that typer uses, which may be a copy of its own."""
+
+
 @contextmanager
 def _printable_usage_errors() -> Iterator[None]:
     """A wrong argument is quoted in its error."""
     try:
         yield
-    except click.ClickException as error:
-        vars(error)["message"] = printable(error.message)
+    except _UsageError as error:
+        vars(error)["message"] = printable(vars(error)["message"])
         raise
 
 
@@ -90,8 +92,7 @@ def qstar(
 
 def main() -> None:
     """Entry point of the console script."""
-    if logging.lastResort is not None:  # shows the warnings of commands without a log
-        logging.lastResort.setFormatter(PrintableFormatter("%(message)s"))
+    make_messages_printable()
     try:
         with exact_streams():
             app()

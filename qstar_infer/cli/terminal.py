@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from typing import Any
 
 from rich.text import Text
@@ -49,6 +50,26 @@ def json_text(value: Any, *, encoding: str | None) -> str:
     is_unicode = (encoding or "").lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=not is_unicode, indent=2)
     return _UNSAFE_CHARACTER.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+class PrintableRecord(logging.LogRecord):
+    """A log record whose message no terminal obeys. Libraries format records by themselves."""
+
+    def getMessage(self) -> str:
+        """The message, with its line breaks."""
+        return printable(super().getMessage())
+
+
+def make_messages_printable() -> None:
+    """Make the log messages and warnings of this process safe to show, those of libraries too.
+
+    transformers, for example, quotes the values of a checkpoint's config in them.
+    """
+    logging.setLogRecordFactory(PrintableRecord)
+    if logging.lastResort is not None:  # shows the warnings of commands without a log
+        logging.lastResort.setFormatter(PrintableFormatter("%(message)s"))
+    plain = warnings.formatwarning
+    vars(warnings)["formatwarning"] = lambda *args, **kwargs: printable(plain(*args, **kwargs))
 
 
 class PrintableFormatter(logging.Formatter):

@@ -23,10 +23,11 @@ class TokenText:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
         self._vocabulary = Vocabulary(tokenizer)
+        self._has_warned_of_bos = False
         self.of_token = lru_cache(maxsize=65536)(lambda token_id: self.of_piece([token_id]))
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Token ids of a text. Logs a warning if it gets a second beginning of sequence.
+        """Token ids of a text. The first that gets a second beginning of sequence is logged.
 
         Raises:
             RequestError: the text cannot be encoded in UTF-8 (it contains a lone surrogate).
@@ -40,7 +41,9 @@ class TokenText:
             ) from None
         ids: list[int] = self._tokenizer(text, add_special_tokens=add_special_tokens).input_ids
         bos = self._tokenizer.bos_token_id
-        if add_special_tokens and bos is not None and ids[:2] == [bos, bos]:
+        is_double = add_special_tokens and bos is not None and ids[:2] == [bos, bos]
+        if is_double and not self._has_warned_of_bos:
+            self._has_warned_of_bos = True  # a request can hold many, and the next ones as well
             logger.warning(
                 "a prompt begins with %r, and the tokenizer adds it again, so that the model gets "
                 "two. Leave it out of the prompt, or send add_special_tokens: false",

@@ -148,6 +148,14 @@ def test_wrong_end_of_sequence_ids(make_plain: ToyMaker, edit_json: JsonEditor, 
         load_model(directory)
 
 
+def test_a_tokenizer_that_cannot_encode(make_plain: ToyMaker, edit_json: JsonEditor) -> None:
+    """transformers reads it, and fails at each text. It used to give a traceback in the engine."""
+    directory = make_plain()
+    edit_json(directory / "tokenizer_config.json", model_max_length="long")
+    with pytest.raises(CheckpointError, match="The tokenizer in .* could not be loaded: TypeError"):
+        load_model(directory)
+
+
 @pytest.mark.parametrize("name", ["~nobodyhere/x", "x" * 5000], ids=["user", "long"])
 def test_name_that_cannot_be_a_path(name: str) -> None:
     """It used to give a traceback in pathlib."""

@@ -108,22 +108,32 @@ def test_turn_without_an_answer_is_removed_from_the_conversation(
 
     fake_llm.on_token = refuse
     result = runner.invoke(app, ["chat"], input="a\nb\n")
-    assert result.exit_code == 0
-    assert "error: too long ␛[2J" in result.stdout
+    assert result.exit_code == 1
+    assert "error: too long ␛[2J" in result.stderr
+    assert result.stdout == ""  # holds answers only
     assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
 
 
-def test_chat_template_error_is_shown_as_one_line(fake_llm: Any) -> None:
-    """A template without a system role used to end the chat with a traceback."""
-
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TemplateError("System role not supported."), "System role not supported"),
+        (TypeError('can only concatenate str (not "int") to str'), "can only concatenate str"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_chat_template_error_is_shown_as_one_line(
+    fake_llm: Any, error: Exception, reason: str
+) -> None:
     def refuse(*_: object, **__: object) -> list[int]:
-        raise TemplateError("System role not supported")
+        raise error
 
     fake_llm.tokenizer.apply_chat_template = refuse
     result = runner.invoke(app, ["chat", "--system", "x"], input="a\n/quit\n")
-    assert result.exit_code == 0
-    assert "error: the chat template of fake refuses" in result.stdout
-    assert "System role not supported. Leave out --system" in result.stdout
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: the chat template of fake refuses this conversation: {reason}")
+    assert ". Leave out --system" in line
 
 
 def test_model_without_chat_template_is_rejected(fake_llm: Any) -> None:

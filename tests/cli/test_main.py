@@ -45,6 +45,16 @@ def test_unknown_command_suggests_a_similar_one() -> None:
     assert "'generate'" in result.stderr
 
 
+@pytest.mark.parametrize("place", [[], ["generate", "x"], ["inspect", "a"], ["bench"]])
+@pytest.mark.parametrize("dashes", ["", "--"])
+def test_a_wrong_argument_does_not_control_the_terminal(place: list[str], dashes: str) -> None:
+    wrong = f"{dashes}a\x1b[2J\x9b\u202eb\u2066"
+    result = runner.invoke(main.app, [*place, wrong])
+    assert result.exit_code == 2
+    assert "u202e" in result.stderr
+    assert not set("\x1b\x9b\u202e\u2066") & set(result.stderr)
+
+
 @pytest.mark.parametrize("name", sorted(main.COMMANDS))
 def test_each_command_loads_and_shows_its_help(name: str) -> None:
     result = runner.invoke(main.app, [name, "--help"])
@@ -84,3 +94,27 @@ def test_speculation(value: str, parsed: str | int) -> None:
 def test_other_speculation_values_are_rejected(value: str) -> None:
     with pytest.raises(ConfigError, match="speculation"):
         parse_speculation(value)
+
+
+def test_messages_of_libraries_do_not_control_the_terminal() -> None:
+    """A library has handlers of its own, and quotes the values of a checkpoint's files."""
+    code = """
+import logging, warnings
+from qstar_infer.cli import main
+
+def app():
+    logger = logging.getLogger("library")
+    logger.addHandler(logging.StreamHandler())
+    logger.propagate = False
+    logger.warning("unknown rope_type %s", "a\\x1b[2J\\u202e")
+    logging.getLogger("other").warning("unknown %s", "a\\x1b[2J\\nERROR forged")
+    warnings.warn("odd \\x1b[2J\\u202e")
+
+main.app = app
+main.main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    first, second, third, *_ = result.stderr.decode().splitlines()
+    assert first == "unknown rope_type a␛[2J\\u202e"
+    assert second == "unknown a␛[2J↵ERROR forged"
+    assert third.endswith("UserWarning: odd ␛[2J\\u202e")

@@ -1,7 +1,6 @@
 """Offsets of echoed and generated tokens over HTTP, with several kinds of tokenizers."""
 
 import json
-import logging
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -119,23 +118,3 @@ async def test_a_stop_string_is_found_where_it_is(client: httpx.AsyncClient) -> 
         choice = await complete(client, prompt=prompt, echo=False, stop=stop)
         assert choice["text"] == whole[: whole.index(stop)]
         assert choice["finish_reason"] == "stop"
-
-
-async def test_a_second_beginning_of_sequence_is_logged(
-    client: httpx.AsyncClient, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    adds_bos = tokenizer_of(kind)("").input_ids[:1] == [1]
-    with caplog.at_level(logging.WARNING):
-        await complete(client, prompt="<s>the")
-    assert bool(beginnings(caplog)) == adds_bos
-    caplog.clear()
-    await complete(client, prompt="the")
-    await complete(client, prompt="<s>the", add_special_tokens=False)
-    await complete(client, prompt=[1, 1, 5])
-    assert not beginnings(caplog)
-
-
-def beginnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The log lines about a second beginning; the HTTP client logs its requests too."""
-    messages = [record.getMessage() for record in caplog.records]
-    return [each for each in messages if "begins with '<s>', and the tokenizer adds it" in each]

@@ -159,3 +159,20 @@ def test_a_prompt_of_token_ids_is_cut_at_its_own_text(kind: str, skip: bool) -> 
         offsets = token_text.offsets(ids, skip_special_tokens=skip)
         assert offsets == sorted(offsets)
         assert "".join(cut(decoded, offsets)) == decoded
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_second_beginning_of_sequence_is_logged_once(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that always sends it must not fill the log."""
+    tokenizer = tokenizer_of(kind)
+    adds_bos = tokenizer("").input_ids[:1] == [1]
+    text = TokenText(tokenizer)
+    text.encode("the")
+    text.encode("<s>the", add_special_tokens=False)
+    assert caplog.messages == []
+    for _ in range(3):
+        text.encode("<s>the")
+    assert len(caplog.messages) == adds_bos
+    assert all("begins with '<s>'" in message for message in caplog.messages)

@@ -91,6 +91,8 @@ def test_it_trains_a_checkpoint_that_thinks(config: Path, tmp_path: Path) -> Non
     assert re.search(
         r"^step 1/1 loss \S+ base \S+ reward \S+ weight \S+ \d+ tok/s$", result.stderr, re.M
     )
+    # One line, however narrow the terminal, so that it can be copied.
+    assert result.stderr.endswith(f"Serve it: qstar serve {output / 'model'}\n")
 
 
 def test_the_default_base_is_not_quantised(config: Path) -> None:
