@@ -311,13 +311,14 @@ def _norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def _rotation(content: Content, length: int, factors: Tensor | None) -> Callable[[Tensor], Tensor]:
     """Rotates neighbouring pairs, as GGUF stores the heads of a Llama."""
-    width = content.keys["llama.rope.dimension_count"]
+    width = content.keys.get("llama.rope.dimension_count", HEAD_DIM)
     base = content.keys.get("llama.rope.freq_base", 10000.0)
     frequencies = base ** (-torch.arange(0, width, 2) / width)
     if factors is not None:
         frequencies = frequencies / factors
-    scaling = content.keys.get("llama.rope.scaling.type")
-    factor = content.keys.get("llama.rope.scaling.factor", 1.0)
+    scaling = content.keys.get("llama.rope.scaling.type", "linear")
+    older = content.keys.get("llama.rope.scale_linear", 1.0)
+    factor = content.keys.get("llama.rope.scaling.factor", older)
     size = 1.0
     if scaling == "linear":
         frequencies = frequencies / factor
