@@ -278,7 +278,10 @@ def logits(content: Content, ids: Tensor) -> Tensor:
     values. Raises KeyError or RuntimeError where the content does not describe one."""
     keys = content.keys
     tensors = {name: torch.from_numpy(stored(content, name)).float() for name in content.tensors}
-    heads, kv_heads = keys["llama.attention.head_count"], keys["llama.attention.head_count_kv"]
+    heads, kv_heads = (
+        value[0] if isinstance(value := keys[f"llama.attention.{name}"], list) else value
+        for name in ("head_count", "head_count_kv")
+    )
     eps = keys["llama.attention.layer_norm_rms_epsilon"]
     rotate = _rotation(content, ids.shape[0], tensors.get("rope_freqs.weight"))
     states = tensors["token_embd.weight"][ids]
@@ -323,7 +326,8 @@ def _rotation(content: Content, length: int, factors: Tensor | None) -> Callable
     if scaling == "linear":
         frequencies = frequencies / factor
     if scaling == "yarn":
-        trained = content.keys["llama.rope.scaling.original_context_length"]
+        length_key = "llama.rope.scaling.original_context_length"
+        trained = content.keys.get(length_key, content.keys.get("llama.context_length"))
         share = _yarn_share(width, base, trained)
         frequencies = frequencies / factor * (1 - share) + frequencies * share
         size = 1 + 0.1 * math.log(factor)
