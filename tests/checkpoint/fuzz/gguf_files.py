@@ -327,7 +327,7 @@ def _rotation(content: Content, length: int, factors: Tensor | None) -> Callable
         frequencies = frequencies / factor
     if scaling == "yarn":
         length_key = "llama.rope.scaling.original_context_length"
-        trained = content.keys.get(length_key, content.keys.get("llama.context_length"))
+        trained = content.keys.get(length_key, content.keys["llama.context_length"])
         share = _yarn_share(width, base, trained)
         frequencies = frequencies / factor * (1 - share) + frequencies * share
         size = 1 + 0.1 * math.log(factor)
