@@ -11,14 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.backbone import account_for
 from qstar_infer.checkpoint.inventory import judge
 from qstar_infer.errors import CheckpointError
 
-from ..tolerances import float32_tolerance
+from .stock import check_equals_transformers
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
@@ -26,18 +25,6 @@ TensorEditor = Callable[[Path, Callable[[dict[str, Tensor]], object]], None]
 
 _Q = "model.layers.1.self_attn.q_proj.weight"
 _EMBEDDING = "model.embed_tokens.weight"
-
-
-def _check_equals_transformers(directory: Path) -> None:
-    ids = torch.tensor([[1, 40, 300, 7, 99, 12, 5]])
-    stock = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
-    with torch.no_grad():
-        expected = stock(ids).logits
-    ours = load_model(directory, dtype="float32", device="cpu")
-    found = ours.think(ids, num_thought_tokens=0).base_logits
-    # Two layers of eight sums of up to 48 terms; values with these weights stay below 100.
-    tolerance = float32_tolerance(num_terms=2 * 8 * 48 + 32, size=100)
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
 
 def _judge_without_loading(directory: Path) -> None:
@@ -108,7 +95,7 @@ def test_weights_of_a_dtype_that_needs_scales(
 def test_weights_of_another_floating_dtype(edit_weights: Callable[..., Path], dtype: str) -> None:
     kind = getattr(torch, dtype)
     directory = edit_weights(lambda tensors: tensors.update({_Q: tensors[_Q].to(kind)}))
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
 
 
 @pytest.mark.parametrize("names", [["qweight", "qzeros", "scales", "g_idx"]])
@@ -122,7 +109,7 @@ def test_packed_weights(edit_weights: Callable[..., Path], names: list[str]) -> 
 
 
 def test_tied_embeddings_stored_once(make_plain: ToyMaker) -> None:
-    _check_equals_transformers(make_plain(tie_word_embeddings=True, initializer_range=0.2))
+    check_equals_transformers(make_plain(tie_word_embeddings=True, initializer_range=0.2))
 
 
 def test_tied_embeddings_stored_twice(edit_weights: Callable[..., Path]) -> None:
@@ -130,7 +117,7 @@ def test_tied_embeddings_stored_twice(edit_weights: Callable[..., Path]) -> None
         lambda tensors: tensors.update({"lm_head.weight": tensors[_EMBEDDING].clone()}),
         tie_word_embeddings=True,
     )
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
     (_, tensors) = account_for(directory)
     assert "equals model.embed_tokens.weight" in tensors.without_effect["lm_head.weight"]
 
@@ -142,7 +129,7 @@ def test_tied_embeddings_stored_under_the_name_of_the_output(
         lambda tensors: tensors.update({"lm_head.weight": tensors.pop(_EMBEDDING)}),
         tie_word_embeddings=True,
     )
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
 
 
 def test_tied_embeddings_that_differ(edit_weights: Callable[..., Path]) -> None:
@@ -180,7 +167,7 @@ def test_rope_frequencies_that_are_recomputed(
         lambda tensors: tensors.update({name: frequencies.to(dtype)}),
         rope_parameters={"rope_theta": theta, "rope_type": "default"},
     )
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
 
 
 def test_rope_frequencies_of_another_config(edit_weights: Callable[..., Path]) -> None:
@@ -200,7 +187,7 @@ def test_masks_of_older_checkpoints(edit_weights: Callable[..., Path]) -> None:
             stem = f"transformer.h.{layer}.attn."
             tensors |= {f"{stem}bias": mask.clone(), f"{stem}masked_bias": torch.tensor(-1e4)}
 
-    _check_equals_transformers(edit_weights(add, "gpt2", **_GPT2))
+    check_equals_transformers(edit_weights(add, "gpt2", **_GPT2))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +215,7 @@ def test_tensor_that_the_class_of_transformers_leaves_out(
         "ernie4_5_moe",
         **experts,
     )
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
 
 
 def test_accounting_reads_no_weights(edit_weights: Callable[..., Path]) -> None:

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.backbone import account_for, read_config
 from qstar_infer.checkpoint.inventory import judge
 from qstar_infer.errors import CheckpointError
 
-from ..tolerances import float32_tolerance
+from .stock import check_equals_transformers
 
 ToyMaker = Callable[..., Path]
 JsonEditor = Callable[..., None]
@@ -23,18 +21,6 @@ CONFIGS: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("public_configs.json").read_text(encoding="utf-8")
 )
 """Configs as public checkpoints have them, oddities included."""
-
-
-def _check_equals_transformers(directory: Path) -> None:
-    ids = torch.tensor([[1, 40, 300, 7, 99, 12, 5]])
-    stock = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
-    with torch.no_grad():
-        expected = stock(ids).logits
-    ours = load_model(directory, dtype="float32", device="cpu")
-    found = ours.think(ids, num_thought_tokens=0).base_logits
-    # Two layers of eight sums of up to 48 terms; values with these weights stay below 100.
-    tolerance = float32_tolerance(num_terms=2 * 8 * 48 + 32, size=100)
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -66,7 +52,7 @@ def test_keys_of_quantisation(
     directory = make_plain()
     edit_json(directory / "config.json", **{key: value})
     if value == {}:
-        _check_equals_transformers(directory)
+        check_equals_transformers(directory)
         return
     with pytest.raises(CheckpointError, match=r"quantised.* only bitsandbytes is supported"):
         load_model(directory)
@@ -139,7 +125,7 @@ def test_keys_that_change_nothing(
 ) -> None:
     directory = make_plain()
     edit_json(directory / "config.json", **{key: value})
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
     (keys, _) = account_for(directory)
     assert key in keys.used | keys.without_effect.keys()
 
@@ -276,7 +262,7 @@ def test_rope_parameters_stated_twice_alike(make_plain: ToyMaker, edit_json: Jso
     directory = make_plain()
     rope = {"rope_theta": 500, "rope_type": "linear", "factor": 2.0}
     edit_json(directory / "config.json", rope_parameters=rope, rope_scaling=rope, rope_theta=500.0)
-    _check_equals_transformers(directory)
+    check_equals_transformers(directory)
 
 
 def test_rope_parameters_of_each_layer_type(make_plain: ToyMaker, edit_json: JsonEditor) -> None:

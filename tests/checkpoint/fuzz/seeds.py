@@ -1,10 +1,11 @@
 """Small valid checkpoints that the fuzz test mutates, one maker for each format."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
@@ -15,7 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "A" / "checkpoint"
 HIDDEN = 16
 VOCAB = 512
 
-Maker = Callable[[Path], None]
+Maker = Callable[[Path], object]
 
 
 def write_tokenizer(directory: Path, *, delimiters: bool) -> None:
@@ -182,3 +183,12 @@ SEEDS: dict[str, Maker] = {
         bias="lora_only",
     ),
 }
+
+
+def make_all(makers: Mapping[str, Maker], factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Name -> directory of each checkpoint."""
+    made = {}
+    for index, (name, make) in enumerate(makers.items()):
+        made[name] = factory.mktemp(f"seed{index}") / "checkpoint"
+        make(made[name])
+    return made

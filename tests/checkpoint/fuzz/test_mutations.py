@@ -19,7 +19,7 @@ from qstar_infer.errors import QStarError
 
 from .mutations import mutate
 from .reference import IDS, Unreadable, reference_logits
-from .seeds import SEEDS
+from .seeds import SEEDS, make_all
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the reference warns about what we refuse
 
@@ -33,11 +33,7 @@ TOLERANCE = 2e-4
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made = {}
-    for index, (name, make) in enumerate(SEEDS.items()):
-        made[name] = tmp_path_factory.mktemp(f"seed{index}") / "checkpoint"
-        make(made[name])
-    return made
+    return make_all(SEEDS, tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", SEEDS)

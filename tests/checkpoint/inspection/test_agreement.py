@@ -21,7 +21,7 @@ from qstar_infer.checkpoint.layouts.lightning import convert_lightning
 from ..adapter.toys import QV, Workshop
 from ..fuzz.gguf_files import change, make_content, write
 from ..fuzz.mutations import mutate
-from ..fuzz.seeds import SEEDS
+from ..fuzz.seeds import SEEDS, make_all
 from ..gguf.toys import ARCHITECTURES, write_toy
 from ..layouts.makers import gated, mix_head, mixer_head, ponderlm, reference
 from ..layouts.makers.common import Made, make_tokenizer
@@ -44,11 +44,7 @@ FAST = 4
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made = {}
-    for index, (name, make) in enumerate(MAKERS.items()):
-        made[name] = tmp_path_factory.mktemp(f"seed{index}") / "checkpoint"
-        make(made[name])
-    return made
+    return make_all(MAKERS, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
