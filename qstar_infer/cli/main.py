@@ -3,6 +3,7 @@
 Imports no command and no torch; see `qstar_infer.cli.lazy`.
 """
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,8 @@ def qstar(
 def main() -> None:
     """Entry point of the console script."""
     make_messages_printable()
+    # At each import it advises a package that would fetch compute kernels from a hub and run them.
+    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
     try:
         with exact_streams():
             app()
