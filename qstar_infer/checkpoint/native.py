@@ -28,6 +28,7 @@ from qstar_infer.model.config import (
 )
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingRule, read_rule
 
 QUIET_STAR_JSON = "quiet_star.json"
 QUIET_STAR_TENSORS = "quiet_star.safetensors"
@@ -38,6 +39,7 @@ _FIELD_TYPES: dict[str, tuple[type, ...]] = {
     "num_thought_tokens": (int,),
     "num_talk_tokens": (int,),
     "thought_temperature": (int, float, type(None)),
+    "thinking": (dict,),
     "start_thought_token_id": _OPTIONAL_INT,
     "end_thought_token_id": _OPTIONAL_INT,
     "base_model": _OPTIONAL_STR,
@@ -56,8 +58,8 @@ _MINIMA: dict[str, int] = {
 def to_json(config: QuietStarConfig, *, talk_head: TalkHeadConfig) -> dict[str, Any]:
     """The content of `quiet_star.json`."""
     version = FORMAT_VERSION if talk_head.is_standard else ANY_HEAD_FORMAT_VERSION
-    head = head_to_json(talk_head)
-    return {"format_version": version, **dataclasses.asdict(config), "talk_head": head}
+    values = dataclasses.asdict(config) | {"thinking": config.thinking.to_json()}
+    return {"format_version": version, **values, "talk_head": head_to_json(talk_head)}
 
 
 def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, ThoughtParts]:
@@ -241,7 +243,16 @@ def read_native_config(directory: Path) -> tuple[QuietStarConfig, TalkHeadConfig
             f"{path} has format_version {version}, which has only the talk head of the paper, but "
             "its talk_head has another shape. Correct it, or save the checkpoint again."
         )
+    if "thinking" in values:
+        values["thinking"] = _read_thinking(values["thinking"], path)
     return QuietStarConfig(**values), talk_head
+
+
+def _read_thinking(value: Any, path: Path) -> ThinkingRule:
+    try:
+        return read_rule(value)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: thinking is no rule: {error}. Correct it.") from error
 
 
 def _known_version(version: Any, path: Path) -> int:

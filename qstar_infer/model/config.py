@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
+
 FORMAT_VERSION = 1
 """Of a checkpoint with the paper's talk head."""
 ANY_HEAD_FORMAT_VERSION = 2
@@ -62,6 +64,8 @@ class QuietStarConfig:
     """True tokens predicted after each thought in training."""
     thought_temperature: float | None = None
     """Default temperature of thoughts, in [0, 2], for requests that sample. None: 1."""
+    thinking: ThinkingRule = EVERYWHERE
+    """Where it thinks, unless a request says otherwise."""
     start_thought_token_id: int | None = None
     """Vocabulary id of the start delimiter; None if the vocabulary has none. None is needed."""
     end_thought_token_id: int | None = None

@@ -62,22 +62,48 @@ class ConstantTalkHead(TalkHead):
         )
 
 
+class ThinkingGate(nn.Linear):
+    """Decides from the state at a token whether to think about the next one.
+
+    One linear layer, `weight` `[1, hidden]` and `bias` `[1]`; above 0 it thinks. Always computed
+    in float32.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__(hidden_size, 1)
+
+    def score(self, hidden_base: Tensor) -> Tensor:
+        """`[..., hidden]` to `[...]`, float32; above 0: think."""
+        with torch.autocast(hidden_base.device.type, enabled=False):
+            score: Tensor = self(hidden_base.float())
+        return score.squeeze(-1)
+
+
 class ThoughtParts(nn.Module):
-    """Talk head, `start_thought` and `end_thought`, held in float32.
+    """Talk head, `start_thought` and `end_thought`, and perhaps a gate, held in float32.
 
     Attributes:
         start_thought, end_thought: `[hidden]`, fed unscaled in place of an embedding row.
+        gate: decides where to think; None if the checkpoint has none.
     """
 
-    def __init__(self, hidden_size: int, *, talk_head: TalkHeadConfig | None = None) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        *,
+        talk_head: TalkHeadConfig | None = None,
+        has_gate: bool = False,
+    ) -> None:
         """Untrained parts.
 
         Args:
             hidden_size: the backbone's width.
             talk_head: its shape; None: the paper's.
+            has_gate: whether there is a gate.
         """
         super().__init__()
         self.talk_head = TalkHead(talk_head or TalkHeadConfig.standard(hidden_size))
+        self.gate = ThinkingGate(hidden_size) if has_gate else None
         self.start_thought = nn.Parameter(torch.zeros(hidden_size))
         self.end_thought = nn.Parameter(torch.zeros(hidden_size))
 

@@ -24,6 +24,7 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.ranking",
     "qstar_infer.sampling_defaults",
     "qstar_infer.sampling_params",
+    "qstar_infer.thinking_rule",
 }
 SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.cli.engine_options",
@@ -53,6 +54,7 @@ PLAIN_DATA = {
     "sampling_defaults",
     "sampling_params",
     "step",
+    "thinking_rule",
 }
 """Modules of `qstar_infer` that import the standard library and each other."""
 PARTS_BELOW = {

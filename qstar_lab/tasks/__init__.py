@@ -1,0 +1,1 @@
+"""Tasks whose text needs serial work. No torch."""
