@@ -3,7 +3,7 @@
 Where the rule says no, the base prediction decides, and no row of a pass is spent on a thought.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -82,3 +82,47 @@ def _check_token(token: Any) -> None:
     if isinstance(token, int) and not isinstance(token, bool) and token >= 0:
         return
     raise ValueError(f"a token must be a name or an id of the vocabulary, not {token!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingPlaces:
+    """A rule whose tokens are ids of one model's vocabulary."""
+
+    behind_ids: frozenset[int] | None = None
+    """Think only at these tokens. None: at all tokens, or where the gate says so."""
+    asks_gate: bool = False
+    """Whether the gate decides, at each token."""
+
+    def may_think_at(self, token_id: int) -> bool:
+        """Whether a thought may begin at this token; with a gate, only the gate knows."""
+        return self.behind_ids is None or token_id in self.behind_ids
+
+
+def resolve_rule(
+    rule: ThinkingRule,
+    *,
+    id_of: Callable[[str], int | None],
+    vocab_size: int,
+    has_gate: bool,
+) -> ThinkingPlaces:
+    """Find a rule's tokens in a vocabulary.
+
+    Args:
+        id_of: the id of a token's name; None if the vocabulary has no such token.
+        vocab_size: rows of the embedding.
+        has_gate: whether the checkpoint has a gate.
+
+    Raises:
+        ValueError: a token is not in the vocabulary, or there is no gate.
+    """
+    if rule.where == "gate" and not has_gate:
+        raise ValueError("the rule is a gate, but the checkpoint has none")
+    if rule.where != "behind":
+        return ThinkingPlaces(asks_gate=rule.where == "gate")
+    ids = set()
+    for token in rule.tokens:
+        token_id = id_of(token) if isinstance(token, str) else token
+        if token_id is None or token_id >= vocab_size:
+            raise ValueError(f"the vocabulary has no token {token!r}")
+        ids.add(token_id)
+    return ThinkingPlaces(behind_ids=frozenset(ids))
