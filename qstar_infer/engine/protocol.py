@@ -7,7 +7,7 @@ from typing import Protocol
 from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
-from qstar_infer.thinking_rule import ThinkingPlaces
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingPlaces, ThinkingRule
 
 OutputListener = Callable[[RequestOutput | Exception], None]
 """Called on the engine's thread with each delta; the last has `finished` set. If an error ends the
@@ -35,6 +35,10 @@ class ModelInfo:
     """Unix time, seconds."""
     sampling_defaults: SamplingDefaults = SamplingDefaults()
     """The checkpoint's values for fields that requests leave out."""
+    thinking: ThinkingRule = EVERYWHERE
+    """At which tokens it thinks, unless a request says otherwise."""
+    has_gate: bool = False
+    """Whether a request may ask for the rule "gate"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +62,13 @@ class AdmittedRequest:
     request: EngineRequest
     num_thought_tokens: int
     """0: do not think."""
+    places: ThinkingPlaces
+    """At which tokens to think, if `num_thought_tokens` is above 0."""
     thought_temperature: float
     max_tokens: int
     """Most visible tokens to produce."""
     eos_token_ids: frozenset[int]
     """Token ids that end the output; empty if `ignore_eos` is set."""
-    places: ThinkingPlaces = ThinkingPlaces()
-    """Where the request's sequences think."""
 
     def empty_output(self, prompt: str | None = None) -> RequestOutput:
         """An empty output, to which `RequestOutput.extend` adds the deltas."""
