@@ -1,0 +1,118 @@
+"""The numbers of the lab, one recipe per task: sizes, steps, learning rates, what is measured.
+
+Change them here, or copy a written config from the lab's directory and run `qstar train` with it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+ControlName = Literal["silent", "random", "no-policy"]
+"""silent: the same steps without thoughts. random: trained with random thoughts. no-policy:
+trained without REINFORCE."""
+CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Size of the model, a Llama."""
+
+    num_layers: int = 2
+    hidden_size: int = 128
+    intermediate_size: int = 512
+    num_heads: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corpus:
+    """Number of documents that are written."""
+
+    num_visible: int = 100_000
+    """With visible working, for the base."""
+    num_direct: int = 200_000
+    """The answer right behind the question, for base and thoughts."""
+    num_held_out: int = 2_000
+    """Questions that occur in no training document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseTraining:
+    """The base: a language model without thoughts, on half visible and half direct text."""
+
+    steps: int = 1_000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    seconds_per_step: float = 0.3
+    """Rough, on one thread. Only for the estimate of the time left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThoughtTraining:
+    """Quiet-STaR on direct text."""
+
+    steps: int = 400
+    batch_size: int = 48
+    num_passes: int = 4
+    learning_rate: float = 3e-4
+    talk_head_learning_rate: float = 2e-3
+    policy_weight: float = 4.0
+    elsewhere: int = 1
+    """Random places per document, besides the marker, where the model thinks while it learns."""
+    num_follow: int = 8
+    """States along the way that are kept and measured."""
+    seconds_per_step: float = 0.7
+    """Rough, on one thread, with REINFORCE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecipe:
+    """Everything about one task of the lab."""
+
+    task: str
+    """Its name in `qstar_lab.tasks`."""
+    title: str
+    about: str
+    """What must be done to answer a question, for the page."""
+    shape: Shape = Shape()
+    corpus: Corpus = Corpus()
+    base: BaseTraining = BaseTraining()
+    thoughts: ThoughtTraining = ThoughtTraining()
+    controls: tuple[ControlName, ...] = CONTROLS
+    least_working: float = 0.98
+    """Share of held-out questions for which the base must write the whole working. Below it,
+    thoughts would learn nothing, and the lab stops."""
+    num_questions: int = 500
+    """Held-out questions that are answered through the engine."""
+    num_speed_tokens: int = 512
+    """Tokens of a text whose decoding is timed."""
+
+
+RECIPES: tuple[TaskRecipe, ...] = (
+    TaskRecipe(
+        task="chain",
+        title="Chains of operations",
+        about="Start from a digit and apply up to 16 operations, one after the other, modulo 7.",
+    ),
+    TaskRecipe(
+        task="hops",
+        title="Pointer hops",
+        about="Start from a place and follow the arrows of a table for up to 16 hops.",
+        controls=("silent", "random"),
+    ),
+)
+"""The lab, in order. The first task gives the picture's first half and the model of `serve lab`."""
+
+
+def quick(recipe: TaskRecipe) -> TaskRecipe:
+    """The same stages in seconds, far too short to learn anything: a check of the lab itself."""
+    return replace(
+        recipe,
+        shape=Shape(num_layers=1, hidden_size=32, intermediate_size=64, num_heads=2),
+        corpus=Corpus(num_visible=200, num_direct=200, num_held_out=40),
+        base=BaseTraining(steps=4, batch_size=8, seconds_per_step=0.05),
+        thoughts=ThoughtTraining(
+            steps=4, batch_size=4, num_passes=2, num_follow=2, seconds_per_step=0.1
+        ),
+        least_working=0.0,
+        num_questions=12,
+        num_speed_tokens=24,
+    )
