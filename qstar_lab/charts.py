@@ -3,14 +3,14 @@
 The classes are in `chart.css`, which a page or a picture of its own includes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from qstar_eval.bootstrap import Estimate
 
 WIDTH, PLOT_HEIGHT = 480.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 34.0, 46.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 58.0, 46.0
 """Room around the plot, in units of the view box."""
 LEGEND_ROW = 20.0
 CHARACTER = 6.4
@@ -29,6 +29,8 @@ class Line:
     style: str
     """CSS classes: a colour (`c0` to `c5`, `k0` to `k3`), and `dashed` if it is a control."""
     has_intervals: bool = True
+    value_text: Callable[[float], str] | None = None
+    """Text above each point, from its y; None: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ def _axes(chart: Chart) -> list[str]:
         parts.append(_text(chart.x(place), bottom + 16, label, "tick middle"))
     parts.append(_segment(LEFT, bottom, right, bottom, "axis"))
     parts.append(_text((LEFT + right) / 2, bottom + 35, chart.x_title, "name middle"))
-    parts.append(_text(LEFT - 34, TOP - 6, chart.y_title, "name"))
+    parts.append(_text(LEFT - 34, TOP - 20, chart.y_title, "name"))
     return parts
 
 
@@ -134,6 +136,8 @@ def _line(chart: Chart, line: Line) -> list[str]:
             low, high = chart.y(estimate.low), chart.y(estimate.high)
             parts.append(_segment(x, low, x, high, "interval"))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>')
+        if line.value_text is not None:
+            parts.append(_text(x - 6, y - 8, line.value_text(estimate.value), "value"))
     return [*parts, "</g>"]
 
 

@@ -40,7 +40,8 @@ def percent(share: float) -> str:
 
 def interval(estimate: Estimate) -> str:
     """The interval of a share: `86.4 to 89.2 %`."""
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}{PERCENT}"
+    low, high = max(0.0, estimate.low), min(1.0, estimate.high)
+    return f"{100 * low:.1f} to {100 * high:.1f}{PERCENT}"
 
 
 def headlines(task: TaskFigures) -> list[Headline]:

@@ -64,7 +64,9 @@ def table_of(view: View) -> Table:
     table.title = summary_text(view)
     for each in view.running:
         bar = ProgressBar(total=1, completed=each.share_done(), width=20)
-        table.add_row(safe_text(each.stage.name), safe_text(each.stage.title), bar, state_text(each))
+        table.add_row(
+            safe_text(each.stage.name), safe_text(each.stage.title), bar, state_text(each)
+        )
     return table
 
 

@@ -137,7 +137,7 @@ class TaskFigures:
 
 
 def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
-    """One seed's estimate as it is; of several the mean, with Student's 95 % interval over seeds."""
+    """Of one seed its estimate; of several the mean, with Student's 95 % interval over seeds."""
     if len(estimates) == 1:
         return estimates[0]
     values = [each.value for each in estimates]
@@ -203,17 +203,21 @@ def _read_scores(path: Path) -> dict[Mode, Score]:
 
 
 def _mean_scores(seeds: Sequence[Mapping[Mode, Score]]) -> dict[Mode, Score]:
-    return {
-        mode: Score(
-            accuracy=mean_estimate([seed[mode].accuracy for seed in seeds]),
-            nats=mean_estimate([seed[mode].nats for seed in seeds]),
-            by_size={
-                size: mean_estimate([s[mode].by_size[size] for s in seeds if size in s[mode].by_size])
-                for size in sorted(set().union(*(seed[mode].by_size for seed in seeds)))
-            },
-        )
-        for mode in seeds[0]
+    return {mode: _mean_score([seed[mode] for seed in seeds]) for mode in seeds[0]}
+
+
+def _mean_score(scores: Sequence[Score]) -> Score:
+    """Sizes that a seed has no question of are averaged over the others."""
+    sizes = sorted({size for score in scores for size in score.by_size})
+    by_size = {
+        size: mean_estimate([score.by_size[size] for score in scores if size in score.by_size])
+        for size in sizes
     }
+    return Score(
+        accuracy=mean_estimate([score.accuracy for score in scores]),
+        nats=mean_estimate([score.nats for score in scores]),
+        by_size=by_size,
+    )
 
 
 def _over_training(seeds: Sequence[Path]) -> list[Point]:

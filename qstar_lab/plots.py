@@ -24,7 +24,9 @@ def accuracy_by_length(task: TaskFigures) -> Chart:
         y_title="right answers",
         x_ticks=_length_ticks(task),
         y_ticks=PERCENT_TICKS,
-        lines=_lines_by_length(task, lambda score: score.accuracy),
+        lines=_lines_by_length(
+            task, lambda score: score.accuracy, value_text=lambda share: f"{100 * share:.0f}"
+        ),
         level=(task.chance, f"chance {percent(task.chance)}"),
     )
 
@@ -94,7 +96,8 @@ def picture(tasks: Sequence[TaskFigures], style: str) -> str:
     width = len(charts) * (WIDTH + GAP) + GAP
     height = max(chart.height for chart in charts) + 2 * GAP
     inner = [
-        svg_of(chart, place=(GAP + index * (WIDTH + GAP), GAP)) for index, chart in enumerate(charts)
+        svg_of(chart, place=(GAP + index * (WIDTH + GAP), GAP))
+        for index, chart in enumerate(charts)
     ]
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     return "\n".join(
@@ -108,8 +111,10 @@ def picture(tasks: Sequence[TaskFigures], style: str) -> str:
     )
 
 
-def _lines_by_length(task: TaskFigures, number: Number) -> list[Line]:
-    """Thoughts and controls, at the places of their lengths."""
+def _lines_by_length(
+    task: TaskFigures, number: Number, *, value_text: Callable[[float], str] | None = None
+) -> list[Line]:
+    """Thoughts and controls, at the places of their lengths; `value_text` is for the first."""
     own = (THINKING, "sampled", "its own thoughts", "")
     others = [
         ("no-policy", "sampled", "trained without REINFORCE", "k3 dashed"),
@@ -124,7 +129,13 @@ def _lines_by_length(task: TaskFigures, number: Number) -> list[Line]:
         points = [(places[length], number(score)) for length, score in scores if score is not None]
         if len(points) > 1:
             lines.append(
-                Line(label=label, points=points, style=style, has_intervals=model == THINKING)
+                Line(
+                    label=label,
+                    points=points,
+                    style=style,
+                    has_intervals=model == THINKING,
+                    value_text=None if lines else value_text,
+                )
             )
     silent = [(0.0, number(task.without))]
     return [*lines, Line(label="trained without thoughts", points=silent, style="k0")]
@@ -142,11 +153,9 @@ def _length_ticks(task: TaskFigures) -> list[tuple[float, str]]:
 
 
 def _thinned(values: Sequence[float], most: int = 9) -> list[float]:
-    """At most so many of the values, the first and the last among them."""
-    if len(values) <= most:
-        return list(values)
-    last = len(values) - 1
-    return [values[round(index * last / (most - 1))] for index in range(most)]
+    """Every value, every second one, ...: at most so many, and the last is among them."""
+    distance = max(1, math.ceil((len(values) - 1) / (most - 1)))
+    return list(values[::-1][::distance][::-1])
 
 
 def _ticks_to(top: float) -> list[tuple[float, str]]:

@@ -88,14 +88,14 @@ class TaskRecipe:
 
 RECIPES: tuple[TaskRecipe, ...] = (
     TaskRecipe(
-        task="chain",
+        task="digit_chains",
         title="Chains of operations",
         about="Start from a digit and apply up to 16 operations, one after the other, modulo 7.",
     ),
     TaskRecipe(
-        task="hops",
+        task="pointer_hops",
         title="Pointer hops",
-        about="Start from a place and follow the arrows of a table for up to 16 hops.",
+        about="Start from a letter and follow the pairs of a table for up to 8 hops.",
         controls=("silent", "random"),
     ),
 )
