@@ -137,7 +137,7 @@ def _line(chart: Chart, line: Line) -> list[str]:
             parts.append(_segment(x, low, x, high, "interval"))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>')
         if line.value_text is not None:
-            parts.append(_text(x - 6, y - 8, line.value_text(estimate.value), "value"))
+            parts.append(_text(x - 4, y - 9, line.value_text(estimate.value), "value"))
     return [*parts, "</g>"]
 
 
