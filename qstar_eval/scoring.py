@@ -13,8 +13,9 @@ from qstar_infer.model.thinking import Rollout, mix_states, roll_out
 from qstar_train.objective.chunked_logits import pick_thought_ids, token_losses
 from qstar_train.sampling import ordinary_ids, random_thoughts, sampled_thoughts
 
-ThoughtKind = Literal["sampled", "random"]
-"""`random` replaces each thought with uniformly random tokens: the control."""
+ThoughtKind = Literal["sampled", "greedy", "random", "shuffled"]
+"""`greedy` takes the most likely tokens. The controls replace each thought: `random` with uniformly
+random tokens, `shuffled` with the sampled thought of another example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class ThinkingMode:
     """0: no thoughts; mixed figures then equal base figures."""
     kind: ThoughtKind = "sampled"
     temperature: float = 1.0
-    """Of sampled thoughts; 0 is greedy."""
+    """Of sampled and shuffled thoughts; 0 is greedy."""
 
     @property
     def name(self) -> str:
@@ -34,7 +35,7 @@ class ThinkingMode:
 
     @property
     def kind_name(self) -> str:
-        """`sampled`, `random` or `none`, as in reports."""
+        """The kind of thoughts, or `none`, as in reports."""
         return self.kind if self.num_thought_tokens else "none"
 
 
@@ -60,6 +61,20 @@ class AnchorScores:
     """`[batch, anchors, vocab]`."""
     logits: Tensor
     """`[batch, anchors, vocab]`, mixed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorStates:
+    """Last-layer states at chosen anchors, on the model's device."""
+
+    hidden_base: Tensor
+    """`[batch, anchors, hidden]`, in the model's dtype."""
+    hidden_mixed: Tensor
+    """`[batch, anchors, hidden]`; its logits are the mixed logits."""
+    mixing_weights: Tensor
+    """`[batch, anchors]`, float32."""
+    thought_ids: Tensor
+    """`[batch, anchors, num_thought_tokens]`, int64."""
 
 
 @torch.no_grad()
@@ -111,15 +126,56 @@ def score_anchors(
     Raises:
         RequestError: as for `score_text`.
     """
+    states = think_at(model, rows, anchors=anchors, seeds=seeds, mode=mode)
+    base_logits = model.mask_delimiters(model.logits(states.hidden_base))
+    logits = base_logits
+    if mode.num_thought_tokens:
+        logits = model.mask_delimiters(model.logits(states.hidden_mixed))
+    return AnchorScores(base_logits=base_logits.cpu(), logits=logits.cpu())
+
+
+@torch.no_grad()
+def think_at(
+    model: QuietStarModel,
+    rows: Sequence[list[int]],
+    *,
+    anchors: Tensor,
+    seeds: Tensor,
+    mode: ThinkingMode,
+    thought_ids: Tensor | None = None,
+) -> AnchorStates:
+    """Think at a few anchors of each row, and mix.
+
+    Args:
+        rows, seeds: as for `score_text`.
+        anchors: `[batch, anchors]`, int64, indices of real tokens.
+        thought_ids: `[batch, anchors, num_thought_tokens]`, int64: thoughts to take instead of the
+            model's own. None: its own.
+
+    Raises:
+        RequestError: as for `score_text`.
+    """
     ids, is_real = _batch(model, rows, mode)
     anchors = anchors.to(model.device)
-    rollout = _roll_out(model, ids, is_real=is_real, anchors=anchors, seeds=seeds, mode=mode)
-    base_logits = model.mask_delimiters(model.logits(rollout.hidden_base))
-    logits = base_logits
+    rollout = _roll_out(
+        model,
+        ids,
+        is_real=is_real,
+        anchors=anchors,
+        seeds=seeds,
+        mode=mode,
+        thought_ids=thought_ids,
+    )
+    mixed = rollout.hidden_base
+    weights = torch.zeros(anchors.shape, device=model.device)
     if rollout.hidden_thought is not None:
-        mixed, _ = mix_states(model, rollout.hidden_base, rollout.hidden_thought)
-        logits = model.mask_delimiters(model.logits(mixed))
-    return AnchorScores(base_logits=base_logits.cpu(), logits=logits.cpu())
+        mixed, weights = mix_states(model, rollout.hidden_base, rollout.hidden_thought)
+    return AnchorStates(
+        hidden_base=rollout.hidden_base,
+        hidden_mixed=mixed,
+        mixing_weights=weights,
+        thought_ids=rollout.thought_ids,
+    )
 
 
 def _batch(
@@ -140,15 +196,21 @@ def _roll_out(
     anchors: Tensor,
     seeds: Tensor,
     mode: ThinkingMode,
+    thought_ids: Tensor | None = None,
 ) -> Rollout:
+    """Think the given thoughts, or else the model's own; the own thoughts of the mode `shuffled`
+    are sampled ones."""
     seeds = seeds.to(model.device)
+    given = None if thought_ids is None else thought_ids.to(model.device)
     pick = (
-        sampled_thoughts(seeds, temperature=mode.temperature)
-        if mode.kind == "sampled"
-        else random_thoughts(seeds, ordinary_ids(model))
+        random_thoughts(seeds, ordinary_ids(model))
+        if mode.kind == "random"
+        else sampled_thoughts(seeds, temperature=0.0 if mode.kind == "greedy" else mode.temperature)
     )
 
     def choose(hidden: Tensor, stream_index: int) -> Tensor:
+        if given is not None:
+            return given[..., stream_index - 1]
         return pick_thought_ids(model, hidden, anchors, pick, stream_index)
 
     return roll_out(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.config import Measure, QuestionSetConfig
@@ -133,8 +134,15 @@ class QuestionTask(Task):
 
 def question_seed(target: EvalTarget, index: int) -> int:
     """The seed of a question's noise: a function of the run's seed and the question's index."""
-    one = torch.ones(1, dtype=torch.int64)
-    return int(row_keys(one * target.seed, one * index, one * _QUESTION_STREAM))
+    return int(question_seeds(target.seed, [index]))
+
+
+def question_seeds(seed: int, indices: Sequence[int]) -> Tensor:
+    """The seed of each question's noise: `[questions]`, int64."""
+    numbers = torch.tensor(indices, dtype=torch.int64)
+    return row_keys(
+        torch.full_like(numbers, seed), numbers, torch.full_like(numbers, _QUESTION_STREAM)
+    )
 
 
 def digest_of(content: Any) -> str:
