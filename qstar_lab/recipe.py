@@ -57,6 +57,11 @@ class ThoughtTraining:
     policy_weight: float = 4.0
     elsewhere: int = 1
     """Random places per document, besides the marker, where the model thinks while it learns."""
+    gate_cost: float = 0.05
+    """Nats that a thought must gain for the gate to open."""
+    gate_learning_rate: float = 1e-2
+    serves: Literal["gate", "behind"] = "gate"
+    """Where the checkpoint thinks when it is served: where its gate says, or behind the marker."""
     num_follow: int = 8
     """States along the way that are kept and measured."""
     seconds_per_step: float = 0.7
