@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Mapping, Sequence
 
-from qstar_lab.stage import Stage, in_order
+from qstar_lab.stage import Stage
 
 
 def seconds_left(
@@ -12,13 +12,13 @@ def seconds_left(
     """Time until the last stage ends, if each starts as soon as it can.
 
     Args:
-        stages: all of the lab.
+        stages: all of the lab, each behind those that it needs.
         remaining: seconds that each unfinished stage still needs, the running ones included.
         num_jobs: stages that run at once.
     """
     free = [0.0] * num_jobs
     ends: dict[str, float] = {}
-    for stage in in_order(stages):
+    for stage in stages:
         if stage.name not in remaining:
             ends[stage.name] = 0.0
             continue

@@ -3,6 +3,7 @@
 Change them here, or copy a written config from the lab's directory and run `qstar train` with it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -105,6 +106,12 @@ RECIPES: tuple[TaskRecipe, ...] = (
     ),
 )
 """The lab, in order. The first task gives the picture's first half and the model of `serve lab`."""
+
+
+def recipes_of(tasks: Sequence[str], *, is_quick: bool) -> list[TaskRecipe]:
+    """The recipes of these tasks, in the order of the lab."""
+    chosen = [recipe for recipe in RECIPES if recipe.task in tasks]
+    return [quick(recipe) for recipe in chosen] if is_quick else chosen
 
 
 def quick(recipe: TaskRecipe) -> TaskRecipe:

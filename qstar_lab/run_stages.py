@@ -5,35 +5,27 @@ A stage that has finished with the same settings is not run again.
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import yaml
 
 from qstar_infer.cli.terminal import printable
 from qstar_lab.errors import LabError
 from qstar_lab.forecast import seconds_left
-from qstar_lab.stage import Stage, StageFiles, digests_of, forget, in_order
+from qstar_lab.stage import Stage, StageFiles, check_order, digests_of, forget
+from qstar_lab.work.process import Process, start_stage
 from qstar_train.atomic_write import replace_text
 
 POLL_S = 0.1
 SECONDS_TO_END = 10.0
 """After this, a process that was asked to end is killed."""
 LOG_LINES = 15
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
-}
-"""Each stage has one thread: stages side by side use the cores better than threads of one."""
+Start = Callable[..., Process]
+"""As `start_stage`."""
 
 
 @dataclass(slots=True)
@@ -41,8 +33,7 @@ class Running:
     """A stage that runs."""
 
     stage: Stage
-    process: "subprocess.Popen[bytes]"
-    log: IO[bytes]
+    process: Process
     began: float
     step: int = 0
     """Of a training stage."""
@@ -86,9 +77,11 @@ class StageRunner:
     """Runs the stages of one lab."""
 
     stages: Sequence[Stage]
+    """Each behind those that it needs; those in front start first."""
     directory: Path
     num_jobs: int
     observer: Observer = field(default_factory=Observer)
+    start: Start = start_stage
     _done: dict[str, float] = field(default_factory=dict)
     """Seconds of each finished stage."""
     _running: list[Running] = field(default_factory=list)
@@ -103,7 +96,8 @@ class StageRunner:
         Raises:
             LabError: a stage failed; the others are ended.
         """
-        waiting = in_order(self.stages)
+        check_order(self.stages)
+        waiting = list(self.stages)
         self._digests = digests_of(self.stages, self.directory)
         try:
             while waiting or self._running:
@@ -150,18 +144,10 @@ class StageRunner:
         if not resumes:
             forget(stage)
         files.mark_begun(digest)
-        command = write_settings(stage, files.settings, resumes=resumes)
-        log = files.log.open("ab" if resumes else "wb")
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=os.environ | ENVIRONMENT,
-            # Ctrl-C then reaches this process alone, which ends the others in order.
-            start_new_session=True,
-        )
-        return Running(stage, process, log, time.monotonic(), last_step(stage) if resumes else 0)
+        settings = write_settings(stage, files.settings)
+        continues = resumes and stage.output is not None and stage.output.exists()
+        process = self.start(stage.work, settings, files.log, resumes=continues)
+        return Running(stage, process, time.monotonic(), last_step(stage) if continues else 0)
 
     def _collect(self) -> None:
         """Take note of processes that have ended, and of the steps of the others.
@@ -170,11 +156,10 @@ class StageRunner:
             LabError: one has failed.
         """
         for running in list(self._running):
-            stage, code = running.stage, running.process.poll()
+            stage, code = running.stage, running.process.exitcode
             if code is None:
                 running.step = last_step(stage)
                 continue
-            running.log.close()
             self._running.remove(running)
             if code != 0:
                 raise LabError(self._failure(stage, code))
@@ -223,27 +208,28 @@ class StageRunner:
             running.process.terminate()
         deadline = time.monotonic() + SECONDS_TO_END
         for running in self._running:
-            try:
-                running.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            running.process.join(max(0.0, deadline - time.monotonic()))
+            if running.process.exitcode is None:
                 running.process.kill()
-                running.process.wait()
-            running.log.close()
+                running.process.join()
         self._running.clear()
 
 
-def write_settings(stage: Stage, path: Path, *, resumes: bool) -> list[str]:
-    """Write what the stage's process reads; returns the arguments of Python that start it."""
+def write_settings(stage: Stage, path: Path) -> Path:
+    """Write the file that the stage's process reads.
+
+    Args:
+        path: of the settings, for a stage that does not train. The config of a training run is
+            beside the run's directory, where a person finds it.
+    """
     if stage.output is None:
-        values = {"work": stage.work, **stage.settings}
-        replace_text(path, json.dumps(values, indent=2) + "\n")
-        return ["-m", "qstar_lab.work", str(path)]
+        replace_text(path, json.dumps(dict(stage.settings), indent=2) + "\n")
+        return path
     config = stage.output.with_suffix(".yaml")
     config.parent.mkdir(parents=True, exist_ok=True)
     header = f"# {stage.title}\n# qstar train --config {config} --set output=ANOTHER/DIRECTORY\n"
     replace_text(config, header + yaml.safe_dump(dict(stage.settings), sort_keys=False))
-    resume = ["--resume"] if resumes and stage.output.exists() else []
-    return ["-m", "qstar_train", "--config", str(config), *resume]
+    return config
 
 
 def last_step(stage: Stage) -> int:

@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -113,27 +112,30 @@ def _digest_in(path: Path) -> str | None:
         return None
 
 
-def in_order(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages, each behind those that it needs.
+def check_order(stages: Sequence[Stage]) -> None:
+    """Check that names are unique and that each stage is behind those that it needs.
 
     Raises:
-        AssertionError: two have one name, or one needs a stage that is not there.
-        graphlib.CycleError: they need each other.
+        AssertionError: it is not so.
     """
-    by_name = {stage.name: stage for stage in stages}
-    assert len(by_name) == len(stages), "two stages have the same name"
-    graph = {stage.name: stage.needs for stage in stages}
-    assert all(name in by_name for needs in graph.values() for name in needs)
-    return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+    seen: set[str] = set()
+    for stage in stages:
+        assert stage.name not in seen, f"two stages are named {stage.name}"
+        assert seen.issuperset(stage.needs), f"{stage.name} is before what it needs"
+        seen.add(stage.name)
 
 
 def digests_of(stages: Sequence[Stage], directory: Path) -> dict[str, str]:
     """A digest for each stage, of its settings and of the digests of what it needs.
 
     Paths below the lab's directory count relative to it, so that a lab can be moved.
+
+    Args:
+        stages: each behind those that it needs.
+        directory: of the lab.
     """
     digests: dict[str, str] = {}
-    for stage in in_order(stages):
+    for stage in stages:
         text = json.dumps([FORMAT, stage.work, stage.settings], sort_keys=True)
         text = text.replace(f"{json.dumps(str(directory))[1:-1]}/", "./")
         parts = [text, *(digests[name] for name in stage.needs)]

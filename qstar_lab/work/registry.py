@@ -1,16 +1,10 @@
-"""The process of one stage: `python -m qstar_lab.work SETTINGS.json`."""
+"""The work of stages by name. Imports torch."""
 
 import json
-import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from qstar_infer.cli.terminal import make_messages_printable, safe_text
-from qstar_infer.errors import QStarError
 from qstar_lab.work.check_base import check_base
 from qstar_lab.work.examples import show_examples
 from qstar_lab.work.materials import make_materials
@@ -18,6 +12,9 @@ from qstar_lab.work.over_training import measure_over_training
 from qstar_lab.work.scores import measure_scores
 from qstar_lab.work.served import measure_served
 from qstar_lab.work.speed import measure_speed
+from qstar_train.config import TrainConfig
+from qstar_train.config_file import load_config
+from qstar_train.trainer.train import train
 
 WORK: dict[str, Callable[..., None]] = {
     "materials": make_materials,
@@ -31,20 +28,15 @@ WORK: dict[str, Callable[..., None]] = {
 """What `Stage.work` may be, besides `train`. The settings of a stage are the keyword arguments."""
 
 
-def main(arguments: list[str]) -> int:
-    """Do the work of a settings file; the exit code."""
-    make_messages_printable()
-    logging.basicConfig(level=logging.WARNING)
-    settings: dict[str, Any] = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    work = WORK[settings.pop("work")]
-    try:
-        work(**settings)
-    except QStarError as error:
-        console = Console(stderr=True)
-        console.print(safe_text(f"error: {error}"), soft_wrap=True)
-        return 2
-    return 0
+def do_work(work: str, settings: Path, *, resumes: bool) -> None:
+    """Do the work of a stage.
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    Args:
+        settings: a file: YAML for training, JSON for other work.
+        resumes: continue an interrupted training run.
+    """
+    if work == "train":
+        train(load_config(TrainConfig, settings), resume=resumes)
+    else:
+        arguments: dict[str, Any] = json.loads(settings.read_text(encoding="utf-8"))
+        WORK[work](**arguments)
