@@ -176,8 +176,9 @@ class StageRunner:
         reason = "\n".join(lines[ours[-1] if ours else -LOG_LINES :]).removeprefix("error: ")
         return (
             f"{stage.name} ({stage.title}) failed with exit code {code}:\n{printable(reason)}\n"
-            f"The whole log is in {files.log}, the settings are in {files.settings}. After a "
-            "change, run the same command again: finished stages are kept."
+            f"The whole log is in {files.log}, the settings are in "
+            f"{stage.config or files.settings}. After a change, run the same command again: "
+            "finished stages are kept."
         )
 
     def _view(self, waiting: Sequence[Stage]) -> View:
@@ -219,17 +220,17 @@ def write_settings(stage: Stage, path: Path) -> Path:
     """Write the file that the stage's process reads.
 
     Args:
-        path: of the settings, for a stage that does not train. The config of a training run is
-            beside the run's directory, where a person finds it.
+        path: of the file, for a stage that does not train.
     """
-    if stage.output is None:
+    if stage.config is None:
         replace_text(path, json.dumps(dict(stage.settings), indent=2) + "\n")
         return path
-    config = stage.output.with_suffix(".yaml")
-    config.parent.mkdir(parents=True, exist_ok=True)
-    header = f"# {stage.title}\n# qstar train --config {config} --set output=ANOTHER/DIRECTORY\n"
-    replace_text(config, header + yaml.safe_dump(dict(stage.settings), sort_keys=False))
-    return config
+    stage.config.parent.mkdir(parents=True, exist_ok=True)
+    title = f"# {stage.name}: {stage.title}"
+    command = f"# qstar train --config {stage.config} --set output=ANOTHER/DIRECTORY"
+    values = yaml.safe_dump(dict(stage.settings), sort_keys=False)
+    replace_text(stage.config, f"{title}\n{command}\n{values}")
+    return stage.config
 
 
 def last_step(stage: Stage) -> int:

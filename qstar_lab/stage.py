@@ -45,6 +45,11 @@ class Stage:
         return Path(self.settings["output"]) if self.work == "train" else None
 
     @property
+    def config(self) -> Path | None:
+        """The config file of a training stage, beside its run, where a person finds it."""
+        return self.output.with_suffix(".yaml") if self.output is not None else None
+
+    @property
     def result(self) -> Path:
         """What is there once the stage has finished."""
         return Path(self.settings["result"]) if self.output is None else self.output / "model"
@@ -63,7 +68,7 @@ class StageFiles:
 
     @property
     def settings(self) -> Path:
-        """What the process reads: YAML for a training run, JSON for other work."""
+        """What the process of a stage that does not train reads."""
         return self._path(".json")
 
     @property
