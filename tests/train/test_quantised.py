@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import ObjectiveConfig
 from qstar_train.trainer.model_setup import model_to_train
-from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.train import train
 
 from .trainer_toys import config_of, write_config
