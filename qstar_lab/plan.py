@@ -24,8 +24,6 @@ MEASURE_S = 20.0
 NUM_FOLLOWED = 400
 """Questions that are asked of each saved state."""
 NUM_EXAMPLES = 6
-NUM_TEXT_TOKENS = 120
-"""Of a text that is compared with the definition: several documents."""
 
 
 def lab_stages(recipes: Sequence[TaskRecipe], directory: Path, *, num_seeds: int) -> list[Stage]:
@@ -171,7 +169,7 @@ class SeedPlan:
             "result": files.measure("engine"),
             **common,
             "count": recipe.num_questions,
-            "num_text_tokens": NUM_TEXT_TOKENS,
+            "num_text_tokens": recipe.num_text_tokens,
         }
         stages = [
             self._measure("over-training", "measure thoughts over training", over_training),
@@ -188,7 +186,7 @@ class SeedPlan:
             speed = {
                 "result": files.measure("speed"),
                 **common,
-                "num_tokens": recipe.num_speed_tokens,
+                "num_tokens": recipe.num_text_tokens,
             }
             stages += [
                 self._measure("examples", "collect examples", examples),

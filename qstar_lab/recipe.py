@@ -88,8 +88,8 @@ class TaskRecipe:
     thoughts would learn nothing, and the lab stops."""
     num_questions: int = 500
     """Held-out questions that are answered through the engine."""
-    num_speed_tokens: int = 512
-    """Tokens of a text whose decoding is timed."""
+    num_text_tokens: int = 120
+    """Tokens of a text that the engine writes: several documents."""
 
 
 RECIPES: tuple[TaskRecipe, ...] = (
@@ -126,5 +126,5 @@ def quick(recipe: TaskRecipe) -> TaskRecipe:
         ),
         least_working=0.0,
         num_questions=12,
-        num_speed_tokens=24,
+        num_text_tokens=8,
     )
