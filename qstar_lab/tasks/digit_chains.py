@@ -26,9 +26,9 @@ class DigitChains:
     marker = "?"
     start = ">"
     end = "="
-    tokens = ("<eos>", "<unk>", *DIGITS, *OPERATIONS, EMPTY, marker, start, end)
+    tokens: tuple[str, ...] = ("<eos>", "<unk>", *DIGITS, *OPERATIONS, EMPTY, marker, start, end)
     pattern = r"[+-][1-6]|\*[2-6]|."
-    thought_lengths = (1, 2, 4, 8, 16)
+    thought_lengths: tuple[int, ...] = (1, 2, 4, 8, 16)
     max_size = NUM_SLOTS
     chance = 1 / MODULUS
 

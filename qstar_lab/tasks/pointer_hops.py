@@ -27,9 +27,9 @@ class PointerHops:
     marker = "?"
     start = ">"
     end = "="
-    tokens = ("<eos>", "<unk>", *LETTERS, *PAIRS, HOP, EMPTY, marker, start, end)
+    tokens: tuple[str, ...] = ("<eos>", "<unk>", *LETTERS, *PAIRS, HOP, EMPTY, marker, start, end)
     pattern = r"[a-i][a-i],|."
-    thought_lengths = (1, 2, 4, 8)
+    thought_lengths: tuple[int, ...] = (1, 2, 4, 8)
     max_size = MAX_HOPS
     chance = 1 / MAX_HOPS
 

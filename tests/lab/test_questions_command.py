@@ -31,8 +31,9 @@ def test_prints_json_lines_without_torch() -> None:
 
 def test_ends_quietly_when_the_reader_has_enough() -> None:
     """As in `qstar lab questions --count 100000 | head -1`."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command("--count", "100000"), text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    arguments = command("--count", "100000")
+    with subprocess.Popen(arguments, text=True, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert json.loads(process.stdout.readline()).keys() == {"prompt", "answer"}

@@ -2,7 +2,7 @@
 
 import torch
 import transformers
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from qstar_infer.checkpoint.backbone import finish
 from qstar_infer.checkpoint.scratch.config import ScratchConfig
@@ -22,8 +22,10 @@ def init_scratch(config: ScratchConfig) -> QuietStarModel:
     tokenizer = make_tokenizer(config.vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        backbone = LlamaForCausalLM(_llama_config(config))
-    return QuietStarModel(finish(backbone.float()), tokenizer).eval()
+        backbone: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            _llama_config(config), dtype=torch.float32
+        )
+    return QuietStarModel(finish(backbone), tokenizer).eval()
 
 
 def _llama_config(config: ScratchConfig) -> transformers.LlamaConfig:

@@ -18,7 +18,7 @@ def make_tokenizer(config: VocabularyConfig) -> PreTrainedTokenizerFast:
     backend = Tokenizer(models.WordLevel(ids, unk_token=config.unk_token))
     backend.pre_tokenizer = pre_tokenizers.Split(_regex(config.pattern), "isolated")
     backend.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
         eos_token=config.eos_token,
         unk_token=config.unk_token,

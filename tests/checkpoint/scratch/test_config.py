@@ -22,7 +22,7 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert (config.seed, config.llama.tied, config.llama.initializer_range) == (0, False, 0.02)
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no vocabulary": ({"vocabulary": ...}, "vocabulary is missing"),
     "unknown section": ({"gpt2": {}}, "gpt2 is no setting"),
     "unknown key": ({"llama__hidden": 3}, "llama.hidden is no setting"),
