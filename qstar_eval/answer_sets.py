@@ -6,14 +6,16 @@ For most question sets the answer is one token, and there is one thought for eac
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from qstar_eval.scoring import ThinkingMode, ThoughtKind, think_at
+from qstar_eval.config import ThoughtKind
+from qstar_eval.scoring import ThinkingMode, states_at
 from qstar_eval.task import question_seeds
 from qstar_eval.tokens import encode_text, texts_of
 from qstar_infer.errors import ConfigError, NotFiniteError
@@ -70,10 +72,13 @@ class AnswerRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Encoded:
+class EncodedAnswer:
+    """What is fed and what is measured for one question."""
+
     prompt_ids: list[int]
     answer_ids: list[int]
     working_ids: list[int]
+    """Empty if the question has no working."""
 
     @property
     def input_ids(self) -> list[int]:
@@ -118,7 +123,7 @@ def measure_answers(
         num_thought_tokens=num_thought_tokens, kind=thoughts, temperature=temperature
     )
     wanted = range(len(questions)) if indices is None else indices
-    encoded = [_encode(model, index, question) for index, question in enumerate(questions)]
+    encoded = encode_questions(model.tokenizer, questions, model.delimiter_ids)
     run = _Run(model, encoded, mode=mode, seed=seed)
     # Questions of similar length share a batch.
     order = sorted(wanted, key=lambda index: len(encoded[index].input_ids))
@@ -157,7 +162,12 @@ class _Run:
     """Measures batches of encoded questions in one thinking mode."""
 
     def __init__(
-        self, model: QuietStarModel, encoded: Sequence[_Encoded], *, mode: ThinkingMode, seed: int
+        self,
+        model: QuietStarModel,
+        encoded: Sequence[EncodedAnswer],
+        *,
+        mode: ThinkingMode,
+        seed: int,
     ) -> None:
         self._model = model
         self._encoded = encoded
@@ -173,7 +183,7 @@ class _Run:
     def measure(self, indices: Sequence[int]) -> list[AnswerRecord]:
         questions = [self._encoded[index] for index in indices]
         places = max(len(question.answer_ids) for question in questions)
-        states = think_at(
+        states = states_at(
             self._model,
             [question.input_ids for question in questions],
             anchors=_anchors(questions, places),
@@ -201,7 +211,7 @@ class _Run:
             return None
         donors = [self._donors[index] for index in indices]
         questions = [self._encoded[donor] for donor in donors]
-        return think_at(
+        return states_at(
             self._model,
             [question.input_ids for question in questions],
             anchors=_anchors(questions, places),
@@ -209,7 +219,7 @@ class _Run:
             mode=self._mode,
         ).thought_ids
 
-    def _read(self, states: Tensor, questions: Sequence[_Encoded]) -> list["_Reading"]:
+    def _read(self, states: Tensor, questions: Sequence[EncodedAnswer]) -> list["_Reading"]:
         """What the states predict: `[batch, places, hidden]`, a few rows at a time."""
         step = max(1, LOGITS_AT_ONCE // (self._model.vocab_size * states.shape[1]))
         readings = []
@@ -280,13 +290,36 @@ class _Reading:
     """The most likely of the candidates."""
 
 
-def _encode(model: QuietStarModel, index: int, question: AnswerQuestion) -> _Encoded:
-    prompt_ids = encode_text(model.tokenizer, question.prompt, model.delimiter_ids)
+def encode_questions(
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[AnswerQuestion],
+    delimiter_ids: Sequence[int] = (),
+) -> list[EncodedAnswer]:
+    """Encode questions, so that prompt, answer and working have tokens of their own.
+
+    Args:
+        delimiter_ids: as for `encode_text`.
+
+    Raises:
+        ConfigError: the tokenizer joins the end of a prompt with the beginning of its answer or
+            working, or one of them has no tokens. Names the question, counted from 0.
+    """
+
+    def encode(text: str) -> list[int]:
+        return encode_text(tokenizer, text, delimiter_ids)
+
+    return [_encode(encode, index, question) for index, question in enumerate(questions)]
+
+
+def _encode(
+    encode: Callable[[str], list[int]], index: int, question: AnswerQuestion
+) -> EncodedAnswer:
+    prompt_ids = encode(question.prompt)
     if not prompt_ids:
         raise ConfigError(f"question {index} has a prompt without tokens. Give it a text.")
 
     def after_prompt(text: str, what: str) -> list[int]:
-        ids = encode_text(model.tokenizer, question.prompt + text, model.delimiter_ids)
+        ids = encode(question.prompt + text)
         if ids[: len(prompt_ids)] != prompt_ids or len(ids) == len(prompt_ids):
             raise ConfigError(
                 f"question {index}: the tokenizer does not encode {what} {text!r} by itself after "
@@ -295,14 +328,14 @@ def _encode(model: QuietStarModel, index: int, question: AnswerQuestion) -> _Enc
             )
         return ids[len(prompt_ids) :]
 
-    return _Encoded(
+    return EncodedAnswer(
         prompt_ids=prompt_ids,
         answer_ids=after_prompt(question.answer, "the answer"),
         working_ids=after_prompt(question.working, "the working") if question.working else [],
     )
 
 
-def _anchors(questions: Sequence[_Encoded], places: int) -> Tensor:
+def _anchors(questions: Sequence[EncodedAnswer], places: int) -> Tensor:
     """The index before each token of the answer: `[batch, places]`, int64. Answers shorter than
     `places` repeat their last anchor."""
     first = torch.tensor([len(question.prompt_ids) - 1 for question in questions])

@@ -147,6 +147,8 @@ def _settings_by_task(config: EvalConfig) -> dict[str, dict[str, Any]]:
             found[f"{questions.name}-{measure}"] = questions.model_dump(
                 mode="json", exclude={"name", "measures", *unread}
             )
+    for answers in config.answers:
+        found[answers.task_name] = answers.model_dump(mode="json", exclude={"name", "batch_size"})
     return found
 
 

@@ -2,20 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from qstar_eval.config import ThoughtKind
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import Rollout, mix_states, roll_out
 from qstar_train.objective.chunked_logits import pick_thought_ids, token_losses
 from qstar_train.sampling import ordinary_ids, random_thoughts, sampled_thoughts
-
-ThoughtKind = Literal["sampled", "greedy", "random", "shuffled"]
-"""`greedy` takes the most likely tokens. The controls replace each thought: `random` with uniformly
-random tokens, `shuffled` with the sampled thought of another example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +28,11 @@ class ThinkingMode:
     def name(self) -> str:
         """`0`, `5-sampled` or `5-random`: unique among the modes of one run; a file name."""
         return f"{self.num_thought_tokens}-{self.kind}" if self.num_thought_tokens else "0"
+
+    @property
+    def thought_temperature(self) -> float:
+        """The temperature that thoughts are sampled at: 0 for greedy ones."""
+        return 0.0 if self.kind == "greedy" else self.temperature
 
     @property
     def kind_name(self) -> str:
@@ -126,7 +127,7 @@ def score_anchors(
     Raises:
         RequestError: as for `score_text`.
     """
-    states = think_at(model, rows, anchors=anchors, seeds=seeds, mode=mode)
+    states = states_at(model, rows, anchors=anchors, seeds=seeds, mode=mode)
     base_logits = model.mask_delimiters(model.logits(states.hidden_base))
     logits = base_logits
     if mode.num_thought_tokens:
@@ -135,7 +136,7 @@ def score_anchors(
 
 
 @torch.no_grad()
-def think_at(
+def states_at(
     model: QuietStarModel,
     rows: Sequence[list[int]],
     *,
@@ -205,7 +206,7 @@ def _roll_out(
     pick = (
         random_thoughts(seeds, ordinary_ids(model))
         if mode.kind == "random"
-        else sampled_thoughts(seeds, temperature=0.0 if mode.kind == "greedy" else mode.temperature)
+        else sampled_thoughts(seeds, temperature=mode.thought_temperature)
     )
 
     def choose(hidden: Tensor, stream_index: int) -> Tensor:

@@ -96,7 +96,7 @@ def _checked_token(token: Any) -> TokenName:
     if isinstance(token, str) and token:
         return token
     # bool is an int in Python, but `true` is no id.
-    if isinstance(token, Integral) and not isinstance(token, bool) and token >= 0:
+    if isinstance(token, Integral) and not isinstance(token, bool) and int(token) >= 0:
         return int(token)
     raise ValueError(f"a token must be a name or an id of the vocabulary, not {shown(token)}")
 

@@ -52,7 +52,7 @@ class Answers(Task):
     num_examples = 3
     digest = "answers"
     batch_size = 2
-    has_random_control = False
+    kinds = frozenset({"sampled"})  # type: ignore[arg-type]
 
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         length = target.mode.num_thought_tokens

@@ -90,7 +90,8 @@ def make_toy(
             parameter.normal_(std=0.25)
         if parts.gate is not None:
             parts.gate.weight.normal_(std=0.25)
-            parts.gate.bias.zero_()
+            states = stock.model(torch.arange(0, 256, 4)[None]).last_hidden_state[0]
+            parts.gate.bias.copy_(parts.gate.bias - parts.gate.score(states).quantile(0.5))
     model = QuietStarModel(
         copy.deepcopy(stock),
         byte_tokenizer(),
