@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +31,17 @@ HELP = "/thoughts shows or hides thoughts, /clear starts over, /quit ends; Ctrl-
 
 @with_engine_options
 def chat(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="lab (the packaged lab model), a checkpoint directory, a .gguf file or a hub id; "
+            "without it, the default model."
+        ),
+    ] = None,
     *,
+    model_option: Annotated[
+        str | None, typer.Option("--model", "-m", help="Another way to give MODEL.")
+    ] = None,
     system: Annotated[
         str | None, typer.Option(help="System message, before the conversation.")
     ] = None,
@@ -45,6 +56,10 @@ def chat(
     engine_args: EngineArgs,
 ) -> None:
     """Chat with a model that has a chat template, and show its thoughts."""
+    if model is not None and model_option is not None:
+        raise typer.BadParameter("is given twice: leave out --model", param_hint="MODEL")
+    if model_option is not None:
+        engine_args = replace(engine_args, model=model_option)
     given = options.given_params(
         max_tokens=max_tokens,
         temperature=temperature,
@@ -165,7 +180,11 @@ class Conversation:
                 self._messages, add_generation_prompt=True, return_dict=False
             )
         except Exception as error:  # a template is code of the checkpoint, and may raise anything
-            advice = "Leave out --system" if self._opening else "Start over with /clear"
+            advice = (
+                "Leave out --system"
+                if self._opening
+                else "Change the message, start over with /clear"
+            )
             reason = str(error).rstrip(".") or type(error).__name__
             raise RequestError(
                 f"the chat template of {self._llm.model_info.name} refuses this conversation: "

@@ -57,7 +57,7 @@ def convert(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A checkpoint directory (published, adapter, plain), a .gguf file, a hub id, or a "
+            help="lab, a checkpoint directory (published, adapter, plain), a .gguf file, a hub id, or a "
             "Lightning .ckpt with --base.",
         ),
     ],
