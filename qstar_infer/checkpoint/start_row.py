@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.backbone import input_embedding_row
 from qstar_infer.checkpoint.tokenizer import DELIMITER_TEXT
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, ConfigError
 
 START_TEXTS = (DELIMITER_TEXT, "--", "-", "\N{EM DASH}", "...", ".")
 """Marks of a break in a text: the paper's (section 4.2), then those that come closest to it."""
@@ -51,6 +51,36 @@ def start_row(
     return _mean_row(backbone, ids), _note("the mean of all tokens")
 
 
+def token_row(
+    backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, token: str, *, setting: str
+) -> Tensor:
+    """The embedding of one token of the vocabulary, by its exact name.
+
+    Args:
+        token: as the vocabulary spells it, such as `>` or `Ġthe`.
+        setting: what named the token, for messages.
+
+    Returns:
+        `[hidden]`, float32, on the CPU.
+
+    Raises:
+        ConfigError: the vocabulary has no such token, or the embedding has no row for it.
+    """
+    token_id = tokenizer.get_vocab().get(token)
+    if token_id is None:
+        raise ConfigError(
+            f"{setting} = {token!r}: the vocabulary has no such token. Give one token as "
+            "tokenizer.json spells it."
+        )
+    num_rows = embedding_table(backbone).shape[0]
+    if token_id >= num_rows:
+        raise ConfigError(
+            f"{setting} = {token!r}: its id is {token_id}, and the embedding has only {num_rows} "
+            "rows. Give another token."
+        )
+    return input_embedding_row(backbone, token_id)
+
+
 def _first_id(tokenizer: PreTrainedTokenizerBase, text: str) -> int | None:
     """The first id of a text, without special tokens and a prefix of spaces.
 
@@ -85,6 +115,7 @@ def _mean_row(backbone: PreTrainedModel, ids: list[int]) -> Tensor:
 
 def _note(what: str) -> str:
     return (
-        f"Both thought vectors start as an embedding, and it is {what}: the tokenizer does not "
-        f"know {DELIMITER_TEXT!r}, the text from which the paper's start."
+        f"A thought vector starts as an embedding, and it is {what}: the tokenizer does not "
+        f"know {DELIMITER_TEXT!r}, the text from which the paper's start. To choose tokens that "
+        "the model knows, give start_token and end_token (--start-token, --end-token)."
     )

@@ -25,15 +25,33 @@ def init(
     *,
     num_thought_tokens: Annotated[int, typer.Option(min=1, help="Tokens per thought.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the talk head's weights.")] = 0,
+    start_token: Annotated[
+        str | None,
+        typer.Option(
+            help="The start vector begins as the embedding of this token.", show_default="of ---"
+        ),
+    ] = None,
+    end_token: Annotated[
+        str | None,
+        typer.Option(
+            help="The end vector begins as the embedding of this token.", show_default="of ---"
+        ),
+    ] = None,
     dtype: options.StoredDtype = "stored",
 ) -> None:
     """Give a language model fresh thought parts, ready for training."""
-    save_with_progress(lambda: _load(source, num_thought_tokens, seed, dtype), source, destination)
 
+    def load() -> "QuietStarModel":
+        from qstar_infer.checkpoint import init_model  # imports torch, so only after parsing
 
-def _load(source: str, num_thought_tokens: int, seed: int, dtype: str) -> "QuietStarModel":
-    from qstar_infer.checkpoint import init_model  # imports torch, so only after parsing
+        return init_model(
+            source,
+            num_thought_tokens=num_thought_tokens,
+            seed=seed,
+            start_token=start_token,
+            end_token=end_token,
+            dtype=dtype,
+            device="cpu",
+        )
 
-    return init_model(
-        source, num_thought_tokens=num_thought_tokens, seed=seed, dtype=dtype, device="cpu"
-    )
+    save_with_progress(load, source, destination)

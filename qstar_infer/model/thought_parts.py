@@ -108,21 +108,21 @@ class ThoughtParts(nn.Module):
         self.end_thought = nn.Parameter(torch.zeros(hidden_size))
 
     @classmethod
-    def fresh(cls, delimiter_embedding: Tensor, *, seed: int = 0) -> "ThoughtParts":
-        """Untrained parts as the paper initialises them (section 4.2 and appendix A).
+    def fresh(cls, start: Tensor, end: Tensor, *, seed: int = 0) -> "ThoughtParts":
+        """Untrained parts, initialised as in the paper (section 4.2 and appendix A).
 
-        Both vectors start as the embedding of `---`. The talk head's last layer is zero, so every
-        mixing weight is 0 and the output is the backbone's.
+        The talk head's last layer is zero, so every mixing weight is 0 and the output is the
+        backbone's. The paper starts both vectors as the embedding of `---`.
 
         Args:
-            delimiter_embedding: `[hidden]`.
+            start, end: `[hidden]`, the first values of the two vectors.
             seed: draws the talk head's other layers.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts = cls(delimiter_embedding.shape[-1])
+            parts = cls(start.shape[-1])
         with torch.no_grad():
-            parts.start_thought.copy_(delimiter_embedding)
-            parts.end_thought.copy_(delimiter_embedding)
+            parts.start_thought.copy_(start)
+            parts.end_thought.copy_(end)
             parts.talk_head.last_layer.weight.zero_()
         return parts

@@ -121,6 +121,20 @@ def test_init(run: Runner, make_plain: ToyMaker, tmp_path: Path) -> None:
     assert load_model(tmp_path / "dst").num_thought_tokens == 2
 
 
+def test_init_with_tokens(run: Runner, make_plain: ToyMaker, tmp_path: Path) -> None:
+    options = ("--start-token", "a", "--end-token", "b")
+    code, _ = run("init", make_plain(), tmp_path / "dst", *options)
+    assert code == 0
+    model = load_model(tmp_path / "dst", device="cpu")
+    ids = model.tokenizer.convert_tokens_to_ids(["a", "b"])
+    rows = model.backbone.get_input_embeddings().get_parameter("weight")
+    assert model.thinking_parts.start_thought.equal(rows[ids[0]])
+    assert model.thinking_parts.end_thought.equal(rows[ids[1]])
+    code, text = run("init", make_plain(name="other"), tmp_path / "none", "--end-token", "<end>")
+    assert code == 2
+    assert "end_token = '<end>': the vocabulary has no such token" in text
+
+
 @pytest.mark.parametrize("command", ["convert", "init"])
 def test_full_destination(run: Runner, make_plain: ToyMaker, command: str) -> None:
     directory = make_plain()

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from qstar_infer.checkpoint import init_model, load_model, save_model
-from qstar_infer.checkpoint.start_row import start_row
-from qstar_infer.errors import CheckpointError
+from qstar_infer.checkpoint.start_row import start_row, token_row
+from qstar_infer.errors import CheckpointError, ConfigError
 
 Backbone = Callable[..., PreTrainedModel]
 WORDS = ["the", "a"]
@@ -128,6 +128,7 @@ def test_a_tokenizer_without_dashes_gives_the_next_mark_and_says_so(
     assert torch.equal(row, rows_of(backbone)[tokenizer.get_vocab()[token]])
     assert note is not None
     assert f"it is that of {text!r}: the tokenizer does not know '---'" in note
+    assert "--start-token" in note
 
 
 @pytest.mark.parametrize("names", [{}, {"unk_token": "<unk>"}])
@@ -181,3 +182,62 @@ def test_what_was_used_is_logged_and_stays_with_the_checkpoint(
     parts = load_model(tmp_path / "saved", device="cpu").thinking_parts
     assert torch.equal(parts.start_thought.data, rows_of(model.backbone)[3])
     assert torch.equal(parts.end_thought.data, rows_of(model.backbone)[3])
+
+
+# --- named tokens -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path: Path, toy_backbone: Backbone) -> Path:
+    """A model whose tokenizer does not know `---`. Ids: `<unk>` 0, the 1, a 2, > 3, = 4."""
+    toy_backbone().save_pretrained(tmp_path / "plain")
+    words(">", "=").save_pretrained(tmp_path / "plain")
+    return tmp_path / "plain"
+
+
+def test_vectors_start_as_the_named_tokens(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        model = init_model(saved, start_token=">", end_token="=", device="cpu")
+    assert "vector" not in caplog.text
+    rows, parts = rows_of(model.backbone), model.thinking_parts
+    assert torch.equal(parts.start_thought.data, rows[3])
+    assert torch.equal(parts.end_thought.data, rows[4])
+    assert model.config is not None
+    assert model.config.notes == [
+        "The start vector starts as the embedding of '>'.",
+        "The end vector starts as the embedding of '='.",
+    ]
+
+
+def test_a_vector_without_a_named_token_starts_as_before(saved: Path) -> None:
+    model = init_model(saved, end_token="=", device="cpu")
+    without = init_model(saved, device="cpu").thinking_parts
+    assert torch.equal(model.thinking_parts.start_thought, without.start_thought)
+    assert torch.equal(model.thinking_parts.end_thought.data, rows_of(model.backbone)[4])
+
+
+def test_a_named_token_of_a_scaled_embedding_is_scaled(
+    tmp_path: Path, toy_backbone: Backbone
+) -> None:
+    toy_backbone("gemma").save_pretrained(tmp_path / "plain")
+    words(">").save_pretrained(tmp_path / "plain")
+    model = init_model(tmp_path / "plain", start_token=">", device="cpu")
+    wanted = model.backbone.get_input_embeddings()(torch.tensor([3]))[0].detach()
+    assert torch.equal(model.thinking_parts.start_thought.data, wanted)
+    assert not torch.equal(wanted, rows_of(model.backbone)[3])
+
+
+@pytest.mark.parametrize("name", ["start_token", "end_token"])
+def test_an_unknown_token_is_refused_by_name(saved: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} = '->': the vocabulary has no such token"):
+        init_model(
+            saved,
+            device="cpu",
+            start_token="->" if name == "start_token" else None,
+            end_token="->" if name == "end_token" else None,
+        )
+
+
+def test_a_named_token_without_a_row_is_refused(toy_backbone: Backbone) -> None:
+    with pytest.raises(ConfigError, match="its id is 4, and the embedding has only 4 rows"):
+        token_row(toy_backbone(vocab_size=4), words(">", "="), "=", setting="end_token")

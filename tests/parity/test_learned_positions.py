@@ -16,7 +16,7 @@ def model() -> QuietStarModel:
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=260, n_positions=24, n_embd=32, n_layer=2, n_head=2)
     backbone = GPT2LMHeadModel(config).eval()
-    parts = ThoughtParts.fresh(torch.randn(32))
+    parts = ThoughtParts.fresh(torch.randn(32), torch.randn(32))
     return QuietStarModel(
         backbone,
         byte_tokenizer(),
