@@ -141,3 +141,22 @@ def test_model_without_chat_template_is_rejected(fake_llm: Any) -> None:
     result = runner.invoke(app, ["chat"], input="a\n")
     assert isinstance(result.exception, ConfigError)
     assert "qstar generate" in str(result.exception)
+
+
+@pytest.mark.parametrize("arguments", [["lab"], ["--model", "lab"], ["-m", "lab"]])
+def test_the_model_is_an_argument_or_an_option(fake_llm: Any, arguments: list[str]) -> None:
+    """Either wins over the environment."""
+    runner.invoke(app, ["chat", *arguments], input="/quit\n", env={"QSTAR_MODEL": "other"})
+    assert fake_llm.engine_args.model == "lab"
+
+
+def test_the_models_name_from_the_environment(fake_llm: Any) -> None:
+    runner.invoke(app, ["chat"], input="/quit\n", env={"QSTAR_MODEL": "other"})
+    assert fake_llm.engine_args.model == "other"
+
+
+@pytest.mark.usefixtures("fake_llm")
+def test_two_models_are_refused() -> None:
+    result = runner.invoke(app, ["chat", "lab", "--model", "lab"])
+    assert result.exit_code == 2
+    assert "leave out --model" in result.stderr
