@@ -15,12 +15,12 @@ from qstar_infer.engine.create import create_llm_engine
 from qstar_infer.engine.failure import RequestFailure
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.errors import ConfigError, RequestError
+from qstar_infer.errors import ConfigError, RequestError, shown
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.source_name import source_text
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, Ranker, best_outputs
-from qstar_infer.sampling_params import SamplingParams, shown
+from qstar_infer.sampling_params import SamplingParams
 
 Prompt = str | Sequence[int]
 

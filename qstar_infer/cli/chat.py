@@ -51,6 +51,7 @@ def chat(
     top_k: options.TopK = None,
     seed: options.Seed = None,
     num_thought_tokens: options.NumThoughtTokens = None,
+    thinking: options.Thinking = None,
     think_threshold: options.ThinkThreshold = None,
     show_thoughts: options.ShowThoughts = None,
     engine_args: EngineArgs,
@@ -67,6 +68,7 @@ def chat(
         top_k=top_k,
         seed=seed,
         num_thought_tokens=num_thought_tokens,
+        thinking=options.thinking_rule(thinking),
         think_threshold=think_threshold,
     )
     with options.open_llm(engine_args) as llm:

@@ -16,6 +16,7 @@ from transformers import (
 from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
 
 EOS = 256
 START_ID, END_ID = 257, 258
@@ -57,8 +58,12 @@ def make_toy(
     seed: int = 0,
     ties_embeddings: bool = False,
     talk_head: TalkHeadConfig | None = None,
+    thinking: ThinkingRule = EVERYWHERE,
 ) -> Toy:
-    """A two-layer model whose mixing weights are far from 0, so that thoughts have an effect."""
+    """A two-layer model whose mixing weights are far from 0, so that thoughts have an effect.
+
+    Its gate, if the rule asks one, opens at about half of the tokens.
+    """
     config = AutoConfig.for_model(
         architecture,
         vocab_size=VOCAB_SIZE,
@@ -77,18 +82,23 @@ def make_toy(
     )
     torch.manual_seed(seed)
     stock = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
-    parts = ThoughtParts(32, talk_head=talk_head)
+    parts = ThoughtParts(32, talk_head=talk_head, has_gate=thinking.where == "gate")
     with torch.no_grad():
         parts.start_thought.normal_(std=0.3)
         parts.end_thought.normal_(std=0.3)
         for parameter in parts.talk_head.parameters():
             parameter.normal_(std=0.25)
+        if parts.gate is not None:
+            parts.gate.weight.normal_(std=0.25)
+            states = stock.model(torch.arange(0, 256, 4)[None]).last_hidden_state[0]
+            parts.gate.bias.copy_(parts.gate.bias - parts.gate.score(states).quantile(0.5))
     model = QuietStarModel(
         copy.deepcopy(stock),
         byte_tokenizer(),
         thought_parts=parts,
         config=QuietStarConfig(
             num_thought_tokens=num_thought_tokens,
+            thinking=thinking,
             start_thought_token_id=START_ID,
             end_thought_token_id=END_ID,
         ),

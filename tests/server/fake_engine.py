@@ -18,6 +18,7 @@ from qstar_infer.errors import (
     RequestError,
 )
 from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.thinking_rule import ThinkingPlaces
 from tests.server.byte_tokens import (
     BOS,
     END_THOUGHT,
@@ -126,6 +127,7 @@ class FakeEngine:
         return AdmittedRequest(
             request=request,
             num_thought_tokens=model.num_thought_tokens if length is None else length,
+            places=ThinkingPlaces(),
             thought_temperature=model.sampling_defaults.resolve_thought_temperature(params),
             max_tokens=max_tokens,
             eos_token_ids=frozenset() if params.ignore_eos else frozenset({EOS}),
