@@ -160,3 +160,16 @@ def test_two_models_are_refused() -> None:
     result = runner.invoke(app, ["chat", "lab", "--model", "lab"])
     assert result.exit_code == 2
     assert "leave out --model" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("context", "arguments", "wanted"),
+    [(4096, [], 512), (100, [], 97), (3, [], 1), (100, ["--max-tokens", "98"], 98)],
+)
+def test_an_answer_is_as_long_as_the_context_allows(
+    fake_llm: Any, context: int, arguments: list[str], wanted: int
+) -> None:
+    """A model of 64 positions refused every message, because 512 tokens did not fit."""
+    fake_llm.model_info = replace(fake_llm.model_info, max_model_len=context)
+    runner.invoke(app, ["chat", *arguments], input="a\n")
+    assert fake_llm.params.max_tokens == wanted
