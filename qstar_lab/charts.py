@@ -55,8 +55,9 @@ class Chart:
 
     def x(self, value: float) -> float:
         """Where a value is on the x axis."""
-        low = min(place for place, _ in self.x_ticks)
-        high = max(place for place, _ in self.x_ticks)
+        places = [place for place, _ in self.x_ticks]
+        places += [x for line in self.lines for x, _ in line.points]
+        low, high = min(places), max(places)
         share = (value - low) / (high - low) if high > low else 0.5
         return LEFT + 14 + share * (WIDTH - LEFT - RIGHT - 28)
 

@@ -11,8 +11,6 @@ from qstar_train.atomic_write import replacing
 
 MAX_POSITIONS = 512
 INITIALIZER_RANGE = 0.05
-CHAT_TEMPLATE = "{{ messages[-1]['content'] }}"
-"""A conversation is its last question alone."""
 
 
 def make_materials(
@@ -48,7 +46,6 @@ def make_materials(
         "pattern": kind.pattern,
         "eos_token": kind.tokens[0],
         "unk_token": kind.tokens[1],
-        "chat_template": CHAT_TEMPLATE,
     }
     llama = {
         **shape,

@@ -117,3 +117,19 @@ def test_the_picture_holds_a_chart_of_each_task(tmp_path: Path) -> None:
     right = [float(chart.get("x", "")) + float(chart.get("width", "")) for chart in charts]
     assert right[0] < float(charts[1].get("x", ""))
     assert right[1] < float(root.get("width", ""))
+
+
+def test_points_beside_the_ticks_stay_in_the_plot() -> None:
+    """A chart with ticks at 2, 4, 6 and a point at 1 drew it over the labels of the y axis."""
+    points = [(x, Estimate(value=0.5, low=0.5, high=0.5)) for x in (1.0, 6.0)]
+    chart = Chart(
+        title="",
+        x_title="",
+        y_title="",
+        x_ticks=[(2, "2"), (4, "4"), (6, "6")],
+        y_ticks=[(0, "0"), (1, "1")],
+        lines=[Line(label="", points=points, style="")],
+    )
+    axis = re.search(r'class="axis" x1="([\d.]+)" y1="[\d.]+" x2="([\d.]+)"', svg_of(chart))
+    assert axis is not None
+    assert all(float(axis[1]) < x < float(axis[2]) for x, _ in circles(svg_of(chart)))

@@ -49,3 +49,10 @@ def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> N
     assert str(tmp_path) in rest
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+def test_the_labs_own_process_has_no_torch() -> None:
+    """It only starts others, so it begins at once and leaves them the memory."""
+    code = "import sys, qstar_lab.lab, qstar_lab.display; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert result.stdout.strip() == b"False"
