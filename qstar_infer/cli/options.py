@@ -75,9 +75,8 @@ ShowThoughts = Annotated[
         show_default="on in a terminal",
     ),
 ]
-StoredDtype = Annotated[
-    str, typer.Option(help="stored (the checkpoint's own), auto, float32, bfloat16 or float16.")
-]
+STORED_DTYPES = "stored (the checkpoint's own), auto, float32, bfloat16 or float16."
+StoredDtype = Annotated[str, typer.Option(help=STORED_DTYPES)]
 
 
 def thinking_rule(text: str | None) -> ThinkingRule | None:

@@ -16,6 +16,7 @@ EMPTY = "."
 DIGITS = tuple(str(digit) for digit in range(MODULUS))
 SUMS = tuple(f"{sign}{digit}" for sign in "+-" for digit in range(1, MODULUS))
 PRODUCTS = tuple(f"*{digit}" for digit in range(2, MODULUS))
+OPERATIONS = SUMS + PRODUCTS
 
 
 class DigitChains:
@@ -25,9 +26,9 @@ class DigitChains:
     marker = "?"
     start = ">"
     end = "="
-    tokens = ("<eos>", "<unk>", *DIGITS, *SUMS, *PRODUCTS, EMPTY, marker, start, end)
+    tokens: tuple[str, ...] = ("<eos>", "<unk>", *DIGITS, *OPERATIONS, EMPTY, marker, start, end)
     pattern = r"[+-][1-6]|\*[2-6]|."
-    thought_lengths = (1, 2, 4, 8, 16)
+    thought_lengths: tuple[int, ...] = (1, 2, 4, 8, 16)
     max_size = NUM_SLOTS
     chance = 1 / MODULUS
 
@@ -49,14 +50,15 @@ class DigitChains:
             ValueError: it is not a digit, 1 to 16 operations, `.` in the empty slots, and `?`.
         """
         question = split(self, prompt)
-        first, operations, last = question[:1], question[1:-1], question[-1:]
-        used = [token for token in operations if token in SUMS + PRODUCTS]
-        if (
-            first[:1] + last != (*first[:1], self.marker)
-            or not set(first) <= set(DIGITS)
-            or not used
-            or operations != _padded(used)
-        ):
+        operations = question[1:-1]
+        is_question = (
+            len(question) == NUM_SLOTS + 2
+            and question[0] in DIGITS
+            and question[-1] == self.marker
+            and operations[0] in OPERATIONS
+            and operations == _padded([token for token in operations if token in OPERATIONS])
+        )
+        if not is_question:
             raise ValueError(
                 f"{prompt!r} is no question of {self.name}: it must be a digit from 0 to "
                 f"{MODULUS - 1}, 1 to {NUM_SLOTS} operations, {EMPTY!r} in the empty slots, and "

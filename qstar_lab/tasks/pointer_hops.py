@@ -27,9 +27,9 @@ class PointerHops:
     marker = "?"
     start = ">"
     end = "="
-    tokens = ("<eos>", "<unk>", *LETTERS, *PAIRS, HOP, EMPTY, marker, start, end)
+    tokens: tuple[str, ...] = ("<eos>", "<unk>", *LETTERS, *PAIRS, HOP, EMPTY, marker, start, end)
     pattern = r"[a-i][a-i],|."
-    thought_lengths = (1, 2, 4, 8)
+    thought_lengths: tuple[int, ...] = (1, 2, 4, 8)
     max_size = MAX_HOPS
     chance = 1 / MAX_HOPS
 
@@ -56,14 +56,15 @@ class PointerHops:
         """
         question = split(self, prompt)
         count = len(LETTERS)
-        pairs, first, rest = question[:count], question[count : count + 1], question[count + 1 :]
-        size = rest.count(HOP)
-        if (
-            not _is_cycle(pairs)
-            or not set(first) <= set(LETTERS)
-            or size == 0
-            or rest != (*_hops(size), self.marker)
-        ):
+        size = question.count(HOP)
+        is_question = (
+            len(question) == count + 1 + MAX_HOPS + 1
+            and _is_cycle(question[:count])
+            and question[count] in LETTERS
+            and size > 0
+            and question[count + 1 :] == (*_hops(size), self.marker)
+        )
+        if not is_question:
             raise ValueError(
                 f"{prompt!r} is no question of {self.name}: it must be {count} pairs such as 'ab,' "
                 f"that make one cycle, a letter, 1 to {MAX_HOPS} times {HOP!r}, {EMPTY!r} in the "

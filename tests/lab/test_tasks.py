@@ -165,6 +165,7 @@ def test_what_is_no_digit_chain_is_refused(prompt: str) -> None:
         HOPS.replace(".", "", 1),
         HOPS.replace(".", "..", 1),
         HOPS.replace("~~~", "..."),
+        HOPS.replace("~~~.....", "~~~~~~~~~"),
         HOPS.replace("~~.", "~.~"),
         HOPS.replace("be,", ""),
         HOPS.replace("be,", "ac,"),
