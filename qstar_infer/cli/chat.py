@@ -31,30 +31,35 @@ DEFAULT_MAX_TOKENS = 512
 HELP = "/thoughts shows or hides thoughts, /clear starts over, /quit ends; Ctrl-C stops an answer"
 
 
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        help="lab (the packaged lab model), a checkpoint directory, a .gguf file or a hub id; "
+        "without it, the default model."
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="Another way to give the model.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        help="Most visible tokens of an answer.",
+        min=1,
+        show_default=f"{DEFAULT_MAX_TOKENS}, or as many as fit",
+    ),
+]
+
+
 @with_engine_options
 def chat(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="lab (the packaged lab model), a checkpoint directory, a .gguf file or a hub id; "
-            "without it, the default model."
-        ),
-    ] = None,
+    model: Model = None,
     *,
-    model_option: Annotated[
-        str | None, typer.Option("--model", "-m", help="Another way to give MODEL.")
-    ] = None,
+    model_option: ModelOption = None,
     system: Annotated[
         str | None, typer.Option(help="System message, before the conversation.")
     ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            help="Most visible tokens of an answer.",
-            min=1,
-            show_default=f"{DEFAULT_MAX_TOKENS}, or as many as fit",
-        ),
-    ] = None,
+    max_tokens: MaxTokens = None,
     temperature: options.Temperature = None,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
@@ -66,10 +71,7 @@ def chat(
     engine_args: EngineArgs,
 ) -> None:
     """Chat with a model that has a chat template, and show its thoughts."""
-    if model is not None and model_option is not None:
-        raise typer.BadParameter("is given twice: leave out --model", param_hint="MODEL")
-    if model_option is not None:
-        engine_args = replace(engine_args, model=model_option)
+    engine_args = _with_model(engine_args, model, model_option)
     given = options.given_params(
         max_tokens=max_tokens,
         temperature=temperature,
@@ -93,6 +95,15 @@ def chat(
         conversation.run()
     if conversation.has_failed and not sys.stdin.isatty():
         raise typer.Exit(FAILED_EXIT_CODE)
+
+
+def _with_model(args: EngineArgs, model: str | None, model_option: str | None) -> EngineArgs:
+    """The settings with the model of the option; that of the argument is in them already."""
+    if model_option is None:
+        return args
+    if model is not None:
+        raise typer.BadParameter("is given twice: leave out --model", param_hint="MODEL")
+    return replace(args, model=model_option)
 
 
 class Conversation:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import qstar_lab
 from qstar_infer.checkpoint.save import save_model
+from qstar_infer.checkpoint.scratch.config import VocabularyConfig
+from qstar_infer.checkpoint.scratch.tokenizer import make_tokenizer
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
@@ -21,13 +22,15 @@ WIDTH = 16
 def lab_tokenizer() -> PreTrainedTokenizerFast:
     """One token for each token of the digit chains, and their chat template."""
     task = DigitChains()
-    vocab = {token: index for index, token in enumerate(task.tokens)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(task.pattern), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", unk_token="<unk>")
-    fast.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
-    return fast
+    return make_tokenizer(
+        VocabularyConfig(
+            tokens=task.tokens,
+            pattern=task.pattern,
+            eos_token=task.tokens[0],
+            unk_token=task.tokens[1],
+            chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8"),
+        )
+    )
 
 
 def save_toy_lab(directory: Path, *, seed: int = 0) -> Path:
