@@ -77,11 +77,15 @@ def draw_params(draw: random.Random) -> SamplingParams:
 
 def draw_config(draw: random.Random) -> EngineConfig:
     block_size = draw.choice([2, 4, 16])
+
+    def blocks(num_slots: int) -> int:
+        return -(-num_slots // block_size)
+
     return EngineConfig(
         speculation=draw.choice(["auto", "auto", "off", 1, 2, 4, 9]),
         block_size=block_size,
         # From just enough blocks for the largest request to enough for all.
-        num_blocks=-(-(24 + 14) // block_size) - (-(5 + 2) // block_size) + draw.choice([0, 0, 4, 60]),
+        num_blocks=blocks(24 + 14) + blocks(5 + 2) + draw.choice([0, 0, 4, 60]),
         max_rows=draw.choice([1, 7, 512]),
         max_num_seqs=draw.choice([2, 8]),
         speculation_rows=draw.choice([8, 64]),
