@@ -75,8 +75,8 @@ class Scheduler:
                 num_decoding=num_decoding,
                 thinks_everywhere=seq.thinks_everywhere,
             )
-            feed_end = self._feed_end(seq, depth, rows_left, slots_left)
-            feed_end = self._reserve(seq, feed_end)
+            wanted = self._feed_end(seq, depth, rows_left, slots_left)
+            feed_end = self._reserve(seq, wanted)
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
                 slots_left += _num_draft_slots(seq)
