@@ -22,7 +22,8 @@ LOGITS_AT_ONCE = 2**25
 """128 MiB in float32."""
 
 KEPT_LOGITS = 2
-"""Logits of at most this many tokens for each dimension of a state are kept for the backward pass."""
+"""Logits are kept for the backward pass if there are at most this many for each dimension of a
+state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,9 +227,9 @@ def _recompute_logits(
 ) -> Tensor:
     """`function(states)`, without keeping the logits for the backward pass.
 
-    A vocabulary that is hardly larger than the states has its logits kept: to run again would take
-    longer than it saves memory. If the output layer is frozen, only the gradients of the states are needed, and they are
-    computed at once. If it learns, it is run again in the backward pass.
+    Logits that are hardly larger than the states are kept after all: to compute them again would
+    cost time and save little. If the output layer is frozen, only the gradients of the states are
+    needed, and they are computed at once. If it learns, it is run again in the backward pass.
 
     Args:
         function: `[..., hidden]` to `[...]`; each number depends on its own state.
