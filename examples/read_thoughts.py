@@ -40,7 +40,8 @@ def main() -> None:
     print("the largest changes: token, log-probability without its thought, change")
     for at in gain.abs().topk(min(NUM_SHOWN, len(gain))).indices.tolist():
         token = model.tokenizer.decode([int(ids[at + 1])])
-        thought = model.tokenizer.decode(trace.thought_ids[0, at].tolist())
+        thought_ids = trace.thought_ids[0, at].tolist() if trace.is_thinking[0, at] else []
+        thought = model.tokenizer.decode(thought_ids)
         print(f"{token!r:16} {base[at]:7.3f} {gain[at]:+.3f}  thought {thought!r}")
 
 

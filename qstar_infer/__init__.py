@@ -24,6 +24,7 @@ from qstar_infer.errors import (
 )
 from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput, Thought
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingRule
 
 if TYPE_CHECKING:
     from qstar_infer.checkpoint import load_model
@@ -49,6 +50,7 @@ __all__ = [
     "RequestFailedError",
     "RequestOutput",
     "SamplingParams",
+    "ThinkingRule",
     "Thought",
     "load_model",
 ]

@@ -94,3 +94,11 @@ class EngineDeadError(QStarError):
 
 class EngineClosedError(EngineDeadError):
     """The engine was closed deliberately; open requests end with this error."""
+
+
+def shown(value: object) -> str:
+    """At most 40 characters of a rejected value, so that messages stay short."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"  # repr() fails above 4300 digits
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from qstar_infer.errors import RequestError
+from qstar_infer.errors import RequestError, shown
+from qstar_infer.thinking_rule import ThinkingRule, read_rule
 
 MAX_SEED = 2**63 - 1
 MAX_LOGPROBS = 20
@@ -79,6 +80,9 @@ class SamplingParams:
     thought_temperature: float | None = None
     """Temperature of thought tokens. None: 0 if `temperature` is 0, else the checkpoint's
     `thought_temperature`, else 1."""
+    thinking: ThinkingRule | Mapping[str, Any] | None = None
+    """At which tokens to think; a mapping such as `{"where": "gate"}` is stored as a rule. None: as
+    the checkpoint says."""
     think_threshold: float | None = None
     """Skip the thought if the top probability of the base distribution is at least this.
 
@@ -125,6 +129,8 @@ class SamplingParams:
             self._check_int("num_thought_tokens", 0, MAX_INTEGER)
         if self.thought_temperature is not None:
             self._check_temperature("thought_temperature")
+        if self.thinking is not None:
+            self._set("thinking", _checked_rule(self.thinking))
         if self.think_threshold is not None:
             self._check_float("think_threshold", 0.0, 1.0)
 
@@ -228,6 +234,13 @@ def _checked_stop(stop: object) -> tuple[str, ...]:
     return texts
 
 
+def _checked_rule(rule: object) -> ThinkingRule:
+    try:
+        return read_rule(rule)
+    except ValueError as error:
+        raise RequestError(f"thinking is no rule: {error}", param="thinking") from None
+
+
 def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
     if values is None:
         return ()
@@ -235,11 +248,3 @@ def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:
         return tuple(values)
     except TypeError:
         raise RequestError(f"{name} must be a list, got {shown(values)}", param=name) from None
-
-
-def shown(value: object) -> str:
-    """At most 40 characters of a rejected value, so that messages stay short."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"a number of {value.bit_length()} bits"  # repr() fails above 4300 digits
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -3,9 +3,12 @@
 Where the rule says no, the base prediction decides, and no row of a pass is spent on a thought.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, get_args
+
+from qstar_infer.errors import shown
 
 Where = Literal["everywhere", "behind", "gate"]
 TokenName = str | int
@@ -13,6 +16,7 @@ TokenName = str | int
 
 MAX_TOKENS = 1024
 """Most tokens that a rule may name."""
+_NUM_DESCRIBED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +32,38 @@ class ThinkingRule:
     """everywhere: at every token. behind: at the tokens named in `tokens`. gate: where the
     checkpoint's gate says so."""
     tokens: tuple[TokenName, ...] = ()
-    """Only for `behind`: at least one."""
+    """Only for `behind`: at least one. A list is accepted too."""
 
     def __post_init__(self) -> None:
         if self.where not in get_args(Where):
             raise ValueError(
-                f"where must be one of {', '.join(get_args(Where))}, not {self.where!r}"
+                f"where must be one of {', '.join(get_args(Where))}, not {shown(self.where)}"
             )
+        if not isinstance(self.tokens, list | tuple):
+            raise ValueError(f"tokens must be a list, not {shown(self.tokens)}")
         if self.where != "behind":
             if self.tokens:
                 raise ValueError(f'only the rule "behind" has tokens, not {self.where!r}')
-            return
-        if not 0 < len(self.tokens) <= MAX_TOKENS:
+        elif not 0 < len(self.tokens) <= MAX_TOKENS:
             raise ValueError(
                 f'the rule "behind" needs 1 to {MAX_TOKENS} tokens, not {len(self.tokens)}'
             )
-        for token in self.tokens:
-            _check_token(token)
+        # The dataclass is frozen.
+        object.__setattr__(self, "tokens", tuple(_checked_token(each) for each in self.tokens))
 
     def to_json(self) -> dict[str, Any]:
         """The rule as `quiet_star.json` and requests write it."""
         return {"where": self.where, **({"tokens": list(self.tokens)} if self.tokens else {})}
+
+    def describe(self) -> str:
+        """The rule in words that follow "it thinks"."""
+        if self.where == "gate":
+            return "where its gate says so"
+        if self.where == "everywhere":
+            return "before each token"
+        named = ", ".join(map(shown, self.tokens[:_NUM_DESCRIBED]))
+        more = len(self.tokens) - _NUM_DESCRIBED
+        return f"behind {named}" + (f" and {more} more" if more > 0 else "")
 
 
 EVERYWHERE = ThinkingRule()
@@ -57,31 +72,33 @@ EVERYWHERE = ThinkingRule()
 def read_rule(value: Any) -> ThinkingRule:
     """The rule that a JSON value describes, such as `{"where": "behind", "tokens": ["?"]}`.
 
+    A `ThinkingRule` is returned as it is.
+
     Raises:
         ValueError: it describes none; the message says why.
     """
     if isinstance(value, ThinkingRule):
         return value
-    if not isinstance(value, dict):
-        raise ValueError(f'it must be an object such as {{"where": "everywhere"}}, not {value!r}')
+    if not isinstance(value, Mapping):
+        raise ValueError(
+            f'it must be an object such as {{"where": "everywhere"}}, not {shown(value)}'
+        )
     unknown = sorted(map(str, set(value) - {"where", "tokens"}))
     if unknown:
-        raise ValueError(f"it has unknown keys: {', '.join(unknown)}; where and tokens are known")
+        names = shown(", ".join(unknown))
+        raise ValueError(f"it has unknown keys, {names}; only where and tokens are known")
     if "where" not in value:
         raise ValueError(f"it lacks where, one of {', '.join(get_args(Where))}")
-    tokens = value.get("tokens", ())
-    if isinstance(tokens, str) or not isinstance(tokens, Iterable):
-        raise ValueError(f"tokens must be a list, not {tokens!r}")
-    return ThinkingRule(where=value["where"], tokens=tuple(tokens))
+    return ThinkingRule(where=value["where"], tokens=value.get("tokens", ()))
 
 
-def _check_token(token: Any) -> None:
+def _checked_token(token: Any) -> TokenName:
     if isinstance(token, str) and token:
-        return
+        return token
     # bool is an int in Python, but `true` is no id.
-    if isinstance(token, int) and not isinstance(token, bool) and token >= 0:
-        return
-    raise ValueError(f"a token must be a name or an id of the vocabulary, not {token!r}")
+    if isinstance(token, Integral) and not isinstance(token, bool) and int(token) >= 0:
+        return int(token)
+    raise ValueError(f"a token must be a name or an id of the vocabulary, not {shown(token)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +140,6 @@ def resolve_rule(
     for token in rule.tokens:
         token_id = id_of(token) if isinstance(token, str) else token
         if token_id is None or token_id >= vocab_size:
-            raise ValueError(f"the vocabulary has no token {token!r}")
+            raise ValueError(f"the vocabulary has no token {shown(token)}")
         ids.add(token_id)
     return ThinkingPlaces(behind_ids=frozenset(ids))

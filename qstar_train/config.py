@@ -251,6 +251,9 @@ class TrainConfig(Config):
     log_every: int = Field(1, ge=1)
     save_every: int = Field(100, ge=1)
     """Steps between saved states; the newest two are kept."""
+    keep_every: int | None = Field(None, ge=1)
+    """Also keep for good every saved state whose step is a multiple of this, to study what a run
+    learned when. None: only the newest two."""
     sample_every: int = Field(25, ge=1)
     """Steps between samples of thoughts."""
     tracker: Literal["none", "tensorboard", "wandb"] = "none"

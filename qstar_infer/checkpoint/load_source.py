@@ -17,7 +17,12 @@ from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
 from qstar_infer.checkpoint.layouts.find import own_names
 from qstar_infer.checkpoint.layouts.layout import OwnNames
 from qstar_infer.checkpoint.layouts.load import load_with_layout
-from qstar_infer.checkpoint.native import QUIET_STAR_JSON, check_delimiters, read_native
+from qstar_infer.checkpoint.native import (
+    QUIET_STAR_JSON,
+    check_delimiters,
+    check_thinking,
+    read_native,
+)
 from qstar_infer.checkpoint.options import NO_OVERRIDES, LoadOptions, Overrides, check_length_fits
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
 from qstar_infer.checkpoint.source import (
@@ -46,7 +51,7 @@ def load_source(
     """Load a model by name; `load_model` also loads the default model.
 
     Args:
-        source: a directory, a `.gguf` file or a hub id.
+        source: "lab", a directory, a `.gguf` file or a hub id.
         options: dtype, device, quantization.
         overrides: what is used in place of what the checkpoint says.
         revision: as for `load_model`.
@@ -122,6 +127,7 @@ def _load_ours_or_plain(
     config, parts = read_native(found.directory, hidden=hidden_size(backbone))
     config = _overridden(config, overrides.num_thought_tokens)
     check_delimiters(config, backbone, text, found.directory / QUIET_STAR_JSON)
+    check_thinking(config, backbone, text, found.directory / QUIET_STAR_JSON)
     return QuietStarModel(backbone, text, thought_parts=parts, config=config)
 
 

@@ -1,7 +1,7 @@
 """Reads `quiet_star.json` and `quiet_star.safetensors`, the thinking part of a checkpoint."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from qstar_infer.model.config import (
 )
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.sampling_params import SamplingParams
-from qstar_infer.thinking_rule import ThinkingRule, read_rule
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule, read_rule, resolve_rule
 
 QUIET_STAR_JSON = "quiet_star.json"
 QUIET_STAR_TENSORS = "quiet_star.safetensors"
+GATE_TENSORS = ("gate.weight", "gate.bias")
 
 _OPTIONAL_INT = (int, type(None))
 _OPTIONAL_STR = (str, type(None))
@@ -56,9 +57,16 @@ _MINIMA: dict[str, int] = {
 
 
 def to_json(config: QuietStarConfig, *, talk_head: TalkHeadConfig) -> dict[str, Any]:
-    """The content of `quiet_star.json`."""
+    """The content of `quiet_star.json`.
+
+    `thinking` is left out if the model thinks everywhere, so that programs which do not know the
+    field can read the file. With another rule they refuse it, since they refuse unknown fields; so
+    the field needs no format version of its own.
+    """
     version = FORMAT_VERSION if talk_head.is_standard else ANY_HEAD_FORMAT_VERSION
     values = dataclasses.asdict(config) | {"thinking": config.thinking.to_json()}
+    if config.thinking == EVERYWHERE:
+        del values["thinking"]
     return {"format_version": version, **values, "talk_head": head_to_json(talk_head)}
 
 
@@ -75,7 +83,9 @@ def read_native(directory: Path, *, hidden: int) -> tuple[QuietStarConfig, Thoug
     config, talk_head = read_native_config(directory)
     check_width(talk_head, hidden, directory / QUIET_STAR_JSON)
     path = directory / QUIET_STAR_TENSORS
-    check_float_headers(headers_of(path), path)
+    headers = headers_of(path)
+    check_float_headers(headers, path)
+    check_gate(config, headers, path)
     return config, build_thought_parts(read_tensors(path), talk_head=talk_head, where=path)
 
 
@@ -91,6 +101,59 @@ def check_width(talk_head: TalkHeadConfig, hidden: int, path: Path) -> None:
             f"the backbone is {hidden} wide. The thought parts belong to another model: use the "
             "checkpoint they were saved with."
         )
+
+
+def has_gate(names: Collection[str]) -> bool:
+    """Whether a gate, or a part of one, is among these tensors of thought parts."""
+    return any(name in names for name in GATE_TENSORS)
+
+
+def check_gate(config: QuietStarConfig, names: Collection[str], path: Path) -> None:
+    """Check that there is a gate if the rule asks one.
+
+    Args:
+        config: its rule.
+        names: the tensors in `path`, the `quiet_star.safetensors`.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if config.thinking.where == "gate" and not has_gate(names):
+        raise CheckpointError(
+            f"{path} has no gate ({', '.join(GATE_TENSORS)}), but {QUIET_STAR_JSON} says that "
+            'thinking.where is "gate". Save or fetch the checkpoint again, or correct '
+            f"thinking in {QUIET_STAR_JSON}."
+        )
+
+
+def check_thinking(
+    config: QuietStarConfig,
+    backbone: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+) -> None:
+    """Check that the model has the tokens that its rule names.
+
+    Args:
+        config: the content of `path`, the `quiet_star.json`.
+        backbone: its embedding has a row for each id.
+        tokenizer: knows the names.
+
+    Raises:
+        CheckpointError: it lacks one; it is named.
+    """
+    try:
+        resolve_rule(
+            config.thinking,
+            id_of=tokenizer.get_vocab().get,
+            vocab_size=embedding_table(backbone).shape[0],
+            has_gate=True,  # `check_gate` looks for it
+        )
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: thinking cannot be followed: {error}. Correct it, or use the tokenizer that "
+            "the model was trained with."
+        ) from error
 
 
 def check_delimiters(
@@ -143,10 +206,16 @@ def check_delimiters(
             )
 
 
-def thought_part_shapes(talk_head: TalkHeadConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of each tensor of the thought parts."""
+def thought_part_shapes(
+    talk_head: TalkHeadConfig, found: Collection[str]
+) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of each tensor that thought parts need.
+
+    Args:
+        found: the names of the tensors that there are. They decide whether there is a gate.
+    """
     with torch.device("meta"):
-        parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head)
+        parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head, has_gate=has_gate(found))
     return {name: tuple(tensor.shape) for name, tensor in parts.state_dict().items()}
 
 
@@ -199,7 +268,8 @@ def build_thought_parts(
     """Thought parts in float32 from tensors named as in `quiet_star.safetensors`.
 
     Args:
-        tensors: `talk_head.*`, `start_thought` and `end_thought`, in any float dtype.
+        tensors: `talk_head.*`, `start_thought` and `end_thought`, and `gate.*` if there is a gate,
+            in any float dtype.
         talk_head: its shape; its hidden size is the backbone's width.
         where: the file they come from, for messages.
 
@@ -207,9 +277,9 @@ def build_thought_parts(
         CheckpointError: a tensor is missing, unknown, misshapen, or not finite.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    check_names_and_shapes(shapes, thought_part_shapes(talk_head), where)
+    check_names_and_shapes(shapes, thought_part_shapes(talk_head, shapes), where)
     check_values(tensors, where)
-    parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head)
+    parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head, has_gate=has_gate(tensors))
     parts.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return parts
 

@@ -33,6 +33,7 @@ def generate(
     top_k: options.TopK = None,
     seed: options.Seed = None,
     num_thought_tokens: options.NumThoughtTokens = None,
+    thinking: options.Thinking = None,
     think_threshold: options.ThinkThreshold = None,
     show_thoughts: options.ShowThoughts = None,
     as_json: Annotated[
@@ -49,6 +50,7 @@ def generate(
         top_k=top_k,
         seed=seed,
         num_thought_tokens=num_thought_tokens,
+        thinking=options.thinking_rule(thinking),
         think_threshold=think_threshold,
     )
     with options.open_llm(engine_args) as llm:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from qstar_infer.cli.terminal import one_line
+from qstar_infer.thinking_rule import read_rule
 
 if TYPE_CHECKING:
     from qstar_infer.checkpoint.inspection.facts import (
@@ -132,12 +133,19 @@ def _thinking(thinking: "ThinkingFacts | None") -> list[Row]:
     talk = _count(thinking.num_talk_tokens, "token")
     rows = [
         ("thoughts", "of unknown length" if length is None else f"of {_count(length, 'token')}"),
+        ("thinks", _places(thinking)),
         ("training", f"{trained}; {talk} predicted after each thought"),
         ("talk head", _head(thinking)),
     ]
     if thinking.stored_weight_is_share_of_base:
         rows.append(("", "the files' weight is the share of the base; it is inverted"))
     return [*rows, ("start", _delimiter(thinking.start)), ("end", _delimiter(thinking.end))]
+
+
+def _places(thinking: "ThinkingFacts") -> str:
+    rule = read_rule(thinking.thinking)
+    unused_gate = thinking.has_gate and rule.where != "gate"
+    return rule.describe() + ("; it has a gate, for requests that ask it" if unused_gate else "")
 
 
 def _head(thinking: "ThinkingFacts") -> str:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from qstar_infer.cli.streams import text_of_argument
 from qstar_infer.cli.terminal import safe_text
 from qstar_infer.engine_args import EngineArgs
+from qstar_infer.errors import shown
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingRule, read_rule
 
 if TYPE_CHECKING:
     from qstar_infer.llm import LLM
@@ -48,6 +51,15 @@ NumThoughtTokens = Annotated[
     int | None,
     typer.Option(help="Tokens per thought; 0 does not think.", min=0, show_default="as trained"),
 ]
+Thinking = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="Where to think: everywhere, behind:TOKEN (at each token of this name), or gate "
+        "(where the checkpoint's gate says so).",
+        show_default="the checkpoint's",
+    ),
+]
 ThinkThreshold = Annotated[
     float | None,
     typer.Option(
@@ -63,9 +75,29 @@ ShowThoughts = Annotated[
         show_default="on in a terminal",
     ),
 ]
-StoredDtype = Annotated[
-    str, typer.Option(help="stored (the checkpoint's own), auto, float32, bfloat16 or float16.")
-]
+STORED_DTYPES = "stored (the checkpoint's own), auto, float32, bfloat16 or float16."
+StoredDtype = Annotated[str, typer.Option(help=STORED_DTYPES)]
+
+
+def thinking_rule(text: str | None) -> ThinkingRule | None:
+    """The rule that `--thinking` names; None if it is not given.
+
+    Raises:
+        typer.BadParameter: it names none.
+    """
+    if text is None:
+        return None
+    where, colon, token = text.partition(":")
+    try:
+        if where == "behind":
+            return ThinkingRule(where="behind", tokens=(text_of_argument(token),))
+        if where in ("everywhere", "gate") and not colon:
+            return read_rule({"where": where})
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--thinking") from None
+    raise typer.BadParameter(
+        f"it must be everywhere, gate or behind:TOKEN, not {shown(text)}", param_hint="--thinking"
+    )
 
 
 def given_params(**options: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Checks whether this model and pool can serve a request. No other module checks requests."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
-from qstar_infer.errors import ContextLengthError, RequestError
-from qstar_infer.sampling_params import SamplingParams, shown
+from qstar_infer.errors import ContextLengthError, RequestError, shown
+from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
 from qstar_infer.wavefront.lane import num_lane_slots
 
 
@@ -22,13 +23,16 @@ class Admission:
         eos_token_ids: frozenset[int],
         num_positions: int | None,
         unusable_tokens: Mapping[int, str],
+        id_of: Callable[[str], int | None],
     ) -> None:
         """
         Args:
             num_positions: rows of a learned position table, which thoughts use too. None if
                 positions are computed, so that a thought may reach past the context.
             unusable_tokens: tokens of the tokenizer that the model has no embedding for, by id.
+            id_of: the id of a token's name; None if the tokenizer has no such token.
         """
+        self._id_of = id_of
         self._num_positions = num_positions
         self._unusable_tokens = unusable_tokens
         self._model = model
@@ -36,6 +40,7 @@ class Admission:
         self._num_blocks = num_blocks
         self._delimiter_ids = delimiter_ids
         self._eos_token_ids = eos_token_ids
+        self._places = self._resolved(model.thinking)
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         """Check a request and fill in its defaults.
@@ -57,6 +62,7 @@ class Admission:
         return AdmittedRequest(
             request=request,
             num_thought_tokens=num_thought_tokens,
+            places=self._places_of(params),
             thought_temperature=self._model.sampling_defaults.resolve_thought_temperature(params),
             max_tokens=num_left if params.max_tokens is None else params.max_tokens,
             eos_token_ids=frozenset() if params.ignore_eos else self._eos_token_ids,
@@ -152,6 +158,26 @@ class Admission:
             raise RequestError(
                 f"num_thought_tokens is {length}, but {why}", param="num_thought_tokens"
             )
+
+    def _places_of(self, params: SamplingParams) -> ThinkingPlaces:
+        if params.thinking is None:
+            return self._places
+        if self._model.max_thought_tokens == 0:
+            raise RequestError(
+                "thinking is given, but this model cannot think; leave it out", param="thinking"
+            )
+        return self._resolved(read_rule(params.thinking))
+
+    def _resolved(self, rule: ThinkingRule) -> ThinkingPlaces:
+        try:
+            return resolve_rule(
+                rule,
+                id_of=self._id_of,
+                vocab_size=self._model.vocab_size,
+                has_gate=self._model.has_gate,
+            )
+        except ValueError as error:
+            raise RequestError(f"thinking cannot be followed: {error}", param="thinking") from None
 
     def _check_length(self, request: EngineRequest, limit: int) -> None:
         num_prompt_tokens = len(request.prompt_token_ids)

@@ -71,6 +71,7 @@ class LLMEngine:
             eos_token_ids=eos_token_ids(model),
             num_positions=model.num_positions,
             unusable_tokens=tokens_without_row(model.tokenizer, model.vocab_size),
+            id_of=self.token_text.id_of,
         )
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)

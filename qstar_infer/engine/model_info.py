@@ -9,6 +9,7 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.model.description import changes_nothing, describe, model_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.thinking_rule import EVERYWHERE
 
 
 def model_info(
@@ -37,6 +38,8 @@ def model_info(
         description=describe(model),
         created=int(time.time()),
         sampling_defaults=sampling_defaults,
+        thinking=EVERYWHERE if model.config is None else model.config.thinking,
+        has_gate=model.has_gate,
     )
 
 

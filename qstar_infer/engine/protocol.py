@@ -7,6 +7,7 @@ from typing import Protocol
 from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingPlaces, ThinkingRule
 
 OutputListener = Callable[[RequestOutput | Exception], None]
 """Called on the engine's thread with each delta; the last has `finished` set. If an error ends the
@@ -34,6 +35,10 @@ class ModelInfo:
     """Unix time, seconds."""
     sampling_defaults: SamplingDefaults = SamplingDefaults()
     """The checkpoint's values for fields that requests leave out."""
+    thinking: ThinkingRule = EVERYWHERE
+    """At which tokens it thinks, unless a request says otherwise."""
+    has_gate: bool = False
+    """Whether a request may ask for the rule "gate"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,8 @@ class AdmittedRequest:
     request: EngineRequest
     num_thought_tokens: int
     """0: do not think."""
+    places: ThinkingPlaces
+    """At which tokens to think, if `num_thought_tokens` is above 0."""
     thought_temperature: float
     max_tokens: int
     """Most visible tokens to produce."""

@@ -18,7 +18,7 @@ def describe(model: QuietStarModel) -> str:
         return f"{head}, a plain language model without thought parts; it cannot think"
     length = model.config.num_thought_tokens
     tokens = "token" if length == 1 else "tokens"
-    thinking = f"{head}, thinks {length} {tokens} before each token"
+    thinking = f"{head}, thinks {length} {tokens} {model.config.thinking.describe()}"
     return f"{thinking}; {_training(model.thought_parts, model.config)}"
 
 

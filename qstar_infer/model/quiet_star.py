@@ -1,5 +1,8 @@
 """A backbone, its tokenizer and its thought parts, as one model."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -8,7 +11,7 @@ from qstar_infer.attention.interface import AttentionState, install_attention
 from qstar_infer.errors import RequestError
 from qstar_infer.model.batch_checks import check_batch
 from qstar_infer.model.config import QuietStarConfig
-from qstar_infer.model.thinking import ThoughtTrace, think_everywhere
+from qstar_infer.model.thinking import ThoughtTrace, think_at
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.sampling_params import (
     MAX_INTEGER,
@@ -17,6 +20,7 @@ from qstar_infer.sampling_params import (
     checked_int,
     normalised_temperature,
 )
+from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
 
 MAX_TEMPERATURE = torch.finfo(torch.float32).max
 """The highest `temperature` of `think`, which is held in float32."""
@@ -73,6 +77,11 @@ class QuietStarModel(nn.Module):
     def num_thought_tokens(self) -> int:
         """Thought length as trained; 0 for a model that cannot think."""
         return 0 if self.config is None else self.config.num_thought_tokens
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether a gate can decide where it thinks."""
+        return self.thought_parts is not None and self.thought_parts.gate is not None
 
     @property
     def delimiter_ids(self) -> tuple[int, ...]:
@@ -181,6 +190,40 @@ class QuietStarModel(nn.Module):
             )
         return is_real
 
+    def resolve_thinking(
+        self, thinking: ThinkingRule | Mapping[str, Any] | None = None
+    ) -> ThinkingPlaces:
+        """Where this model thinks.
+
+        Args:
+            thinking: a rule that replaces the checkpoint's; None: the checkpoint's.
+
+        Raises:
+            RequestError: it is no rule, it names a token or a gate that the model does not have, or
+                the model cannot think.
+        """
+        if thinking is None:
+            if self.config is None:
+                return ThinkingPlaces()
+            thinking = self.config.thinking
+        elif not self.can_think:
+            raise RequestError(
+                "thinking is not possible here: the model has no thought parts. Leave it out",
+                param="thinking",
+            )
+        try:
+            rule = read_rule(thinking)
+            # The tokenizer builds this anew each time.
+            vocabulary = self.tokenizer.get_vocab() if rule.tokens else {}
+            return resolve_rule(
+                rule,
+                id_of=vocabulary.get,
+                vocab_size=self.vocab_size,
+                has_gate=self.has_gate,
+            )
+        except ValueError as error:
+            raise RequestError(f"thinking cannot be followed: {error}", param="thinking") from None
+
     @torch.no_grad()
     def think(
         self,
@@ -189,8 +232,11 @@ class QuietStarModel(nn.Module):
         num_thought_tokens: int | None = None,
         temperature: float = 0.0,
         seed: int = 0,
+        thinking: ThinkingRule | Mapping[str, Any] | None = None,
     ) -> ThoughtTrace:
-        """Think at every position of a batch: the thought at `a` helps predict token `a + 1`.
+        """Think at each position of a batch: the thought at `a` helps predict token `a + 1`.
+
+        Where the rule says no, the base logits decide.
 
         A number that is NaN or infinite stays in the tensors for you to see; nothing is raised. It
         may spread to every position of its row of the batch, also to earlier ones.
@@ -201,10 +247,11 @@ class QuietStarModel(nn.Module):
             num_thought_tokens: sampled tokens per thought. None: as trained. 0: no thoughts.
             temperature: of the thought's tokens; 0, or less than 1e-6, is greedy.
             seed: of the sampling noise.
+            thinking: at which tokens to think. None: as the checkpoint says.
 
         Raises:
             RequestError: the batch is malformed or too long, a setting is out of range, or the
-                model cannot think.
+                model cannot think, or not so.
         """
         length = self.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
         is_real = self.check_batch(input_ids, attention_mask, length)
@@ -212,11 +259,13 @@ class QuietStarModel(nn.Module):
             checked_float("temperature", temperature, 0.0, MAX_TEMPERATURE)
         )
         seed = checked_int("seed", seed, -MAX_SEED - 1, MAX_SEED)
-        return think_everywhere(
+        places = self.resolve_thinking(thinking)
+        return think_at(
             self,
             input_ids.to(self.device),
             attention_mask=is_real.to(self.device),
             num_thought_tokens=int(length),
             temperature=temperature,
             seed=seed,
+            places=places,
         )

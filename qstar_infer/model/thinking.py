@@ -1,4 +1,4 @@
-"""The oracle: tokenwise parallel thinking (paper, section 4.1), one thought at every position.
+"""The oracle: tokenwise parallel thinking (paper, section 4.1), a thought at every position.
 
 Short, and simple to check against the paper. Training, evaluation and tests use it; the engine must
 give the same numbers.
@@ -15,6 +15,7 @@ from qstar_infer.attention.interface import AttentionState
 from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.sampling.noise import pick_tokens, row_keys
+from qstar_infer.thinking_rule import ThinkingPlaces
 
 
 class ThinkingModel(Protocol):
@@ -41,16 +42,22 @@ class ThinkingModel(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThoughtTrace:
-    """The thoughts at every position. Rows of padding hold meaningless numbers."""
+    """The thoughts at every position. Rows of padding hold meaningless numbers.
+
+    Where the model does not think, the base logits decide.
+    """
 
     base_logits: Tensor
     """`[batch, seq, vocab]`, float32. Next-token logits without a thought, nothing masked."""
     thought_ids: Tensor
-    """`[batch, seq, num_thought_tokens]`, int64. The sampled tokens, without the delimiters."""
+    """`[batch, seq, num_thought_tokens]`, int64. The sampled tokens, without the delimiters; -1
+    where the model does not think."""
     mixing_weight: Tensor
-    """`[batch, seq]`, float32. The share of the thought."""
+    """`[batch, seq]`, float32. The share of the thought; 0 where the model does not think."""
     logits: Tensor
     """`[batch, seq, vocab]`, float32. Mixed logits; the delimiters are at minus infinity."""
+    is_thinking: Tensor
+    """`[batch, seq]`, bool. Whether the model thinks at this token."""
 
 
 def mix_logits(base_logits: Tensor, thought_logits: Tensor, mixing_weight: Tensor) -> Tensor:
@@ -139,7 +146,7 @@ def roll_out(
     )
 
 
-def think_everywhere(
+def think_at(
     model: ThinkingModel,
     input_ids: Tensor,
     *,
@@ -147,13 +154,15 @@ def think_everywhere(
     num_thought_tokens: int,
     temperature: float,
     seed: int,
+    places: ThinkingPlaces,
 ) -> ThoughtTrace:
-    """Think at every position of a checked batch, and mix.
+    """Think at every position of a checked batch, and mix where the rule says so.
 
     Args:
         input_ids, attention_mask, num_thought_tokens: as for `roll_out`.
         temperature: of the thought's tokens; 0 takes the most likely.
         seed: of the sampling noise, the same for each row of the batch.
+        places: where the model thinks. The thoughts at other positions are computed and dropped.
     """
 
     def choose(hidden: Tensor, index: int) -> Tensor:
@@ -167,17 +176,40 @@ def think_everywhere(
         num_thought_tokens=num_thought_tokens,
         choose=choose,
     )
-    base_logits = model.logits(rollout.hidden_base)
-    mixed = base_logits
-    mixing_weight = mixed.new_zeros(input_ids.shape)
+    logits = base_logits = model.logits(rollout.hidden_base)
+    mixing_weight = base_logits.new_zeros(input_ids.shape)
+    is_thinking = torch.zeros_like(input_ids, dtype=torch.bool)
     if rollout.hidden_thought is not None:
-        mixed, mixing_weight = mix(model, rollout.hidden_base, base_logits, rollout.hidden_thought)
+        is_thinking = thinks_at(model, places, input_ids, rollout.hidden_base)
+        mixed, weight = mix(model, rollout.hidden_base, base_logits, rollout.hidden_thought)
+        logits = torch.where(is_thinking.unsqueeze(-1), mixed, base_logits)
+        mixing_weight = weight.where(is_thinking, 0.0)
     return ThoughtTrace(
         base_logits=base_logits,
-        thought_ids=rollout.thought_ids,
+        thought_ids=rollout.thought_ids.where(is_thinking.unsqueeze(-1), -1),
         mixing_weight=mixing_weight,
-        logits=model.mask_delimiters(mixed),
+        logits=model.mask_delimiters(logits),
+        is_thinking=is_thinking,
     )
+
+
+def thinks_at(
+    model: ThinkingModel, places: ThinkingPlaces, input_ids: Tensor, hidden_base: Tensor
+) -> Tensor:
+    """Whether the model thinks at each token: `[batch, seq]`, bool.
+
+    Args:
+        places: its rule. One that asks the gate needs a model with a gate.
+        input_ids: `[batch, seq]`, int64.
+        hidden_base: `[batch, seq, hidden]`, the states at these tokens.
+    """
+    if places.asks_gate:
+        gate = model.thinking_parts.gate
+        assert gate is not None, "the rule asks a gate that the model does not have"
+        return gate.score(hidden_base) > 0
+    if places.behind_ids is None:
+        return torch.ones_like(input_ids, dtype=torch.bool)
+    return torch.isin(input_ids, torch.tensor(sorted(places.behind_ids), device=input_ids.device))
 
 
 def mix(

@@ -60,6 +60,10 @@ class TokenText:
         middle = self.detokenizer(self._vocabulary.anchor, skip_special_tokens=False)
         return _joined(middle, token_ids)
 
+    def id_of(self, name: str) -> int | None:
+        """The id of a token by its name in the vocabulary; None if there is no such token."""
+        return self._vocabulary.ids.get(name)
+
     def detokenizer(
         self, context: Sequence[int] = (), *, skip_special_tokens: bool
     ) -> IncrementalDetokenizer:

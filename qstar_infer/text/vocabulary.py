@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from qstar_infer.text.token_bytes import (
@@ -54,6 +54,12 @@ class Vocabulary:
         self.text_after = lru_cache(_CACHE_SIZE)(self._text_after)
         self._decoded = lru_cache(_CACHE_SIZE)(self._decode)
         self.anchor: tuple[int, ...] = () if self._is_byte_level else self._find_anchor()
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Name -> id of each token. Made once, when it is needed: there may be 250,000."""
+        ids: dict[str, int] = self._tokenizer.get_vocab()
+        return ids
 
     def _text_after(self, before: tuple[int, ...], token_id: int) -> str:
         """The text that a token adds after the tokens that its text may depend on."""

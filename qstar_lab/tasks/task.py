@@ -1,5 +1,6 @@
 """What a task of the lab is: problems with their working, and how they are written."""
 
+import re
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -17,6 +18,11 @@ class Problem:
     """One token."""
     size: int
     """Number of steps that matter, from 1."""
+
+    @property
+    def prompt(self) -> str:
+        """The question as text."""
+        return "".join(self.question)
 
 
 class Task(Protocol):
@@ -41,3 +47,39 @@ class Task(Protocol):
 
     def draw(self, random: Random, *, held_out: bool) -> Problem:
         """Draw a problem. Held-out problems and the others have no question in common."""
+
+    def solve(self, prompt: str) -> Problem:
+        """The problem whose question this text is.
+
+        Raises:
+            ValueError: the text is no question of this task; the message says why.
+        """
+
+
+def split(task: Task, text: str) -> tuple[str, ...]:
+    """Split a text into tokens, as the task's tokenizer does.
+
+    Raises:
+        ValueError: a part of the text is no token of the task.
+    """
+    tokens = tuple(re.findall(task.pattern, text, flags=re.DOTALL))
+    unknown = [token for token in tokens if token not in task.tokens]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} in {text!r} is no token of {task.name}")
+    return tokens
+
+
+def direct_text(problem: Problem) -> str:
+    """Question and answer, without working."""
+    return f"{problem.prompt}{problem.answer}"
+
+
+def visible_text(task: Task, problem: Problem, num_steps: int) -> str:
+    """Question, the first steps of the working, and the answer.
+
+    Args:
+        num_steps: how many steps are written, from 1 to `task.max_size`. If they do not reach the
+            answer, a reader has to do the others himself.
+    """
+    working = "".join(problem.working[:num_steps])
+    return f"{problem.prompt}{task.start}{working}{task.end}{problem.answer}"

@@ -156,6 +156,7 @@ class TrainingLoop:
                 self._module,
                 self._optimizer.optimizer,
                 method_state=self._method.state(),
+                keep_every=self._config.keep_every,
                 is_main=self.accelerator.is_main_process,
             )
 

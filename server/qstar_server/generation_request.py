@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from qstar_infer.errors import RequestError
+from qstar_infer.errors import RequestError, shown
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import SamplingParams, shown
+from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingRule, Where
 from qstar_server.config import ServerConfig
 from qstar_server.errors import ApiError
 
@@ -47,6 +48,17 @@ class TemplateSwitches(BaseModel):
     enable_thinking: bool | None = None
 
 
+class Thinking(BaseModel):
+    """At which tokens the model thinks, as in `quiet_star.json`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    where: Where
+    """everywhere; behind: at `tokens`; gate: where the checkpoint's gate says so."""
+    tokens: Annotated[list[str | int] | None, _IsBounded] = None
+    """Names or ids of the vocabulary; only for `behind`."""
+
+
 class SharedSamplingFields(TypedDict):
     """Fields of `SamplingParams` that mean the same at every endpoint. None: not given."""
 
@@ -68,6 +80,7 @@ class SharedSamplingFields(TypedDict):
     seed: int | None
     num_thought_tokens: int | None
     thought_temperature: float | None
+    thinking: ThinkingRule | Mapping[str, Any] | None
     think_threshold: float | None
 
 
@@ -105,6 +118,7 @@ class GenerationRequest(BaseModel):
     show_thoughts: bool | None = None
     num_thought_tokens: int | None = None
     thought_temperature: float | None = None
+    thinking: Annotated[Thinking | None, _IsBounded] = None
     think_threshold: float | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
@@ -163,6 +177,7 @@ class GenerationRequest(BaseModel):
             seed=self.seed,
             num_thought_tokens=_thought_length(self),
             thought_temperature=self.thought_temperature,
+            thinking=None if self.thinking is None else self.thinking.model_dump(exclude_none=True),
             think_threshold=self.think_threshold,
         )
 

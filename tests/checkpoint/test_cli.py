@@ -126,7 +126,7 @@ def test_init_with_tokens(run: Runner, make_plain: ToyMaker, tmp_path: Path) -> 
     code, _ = run("init", make_plain(), tmp_path / "dst", *options)
     assert code == 0
     model = load_model(tmp_path / "dst", device="cpu")
-    ids = model.tokenizer.convert_tokens_to_ids(["a", "b"])
+    ids = [model.tokenizer.get_vocab()[token] for token in ("a", "b")]
     rows = model.backbone.get_input_embeddings().get_parameter("weight")
     assert model.thinking_parts.start_thought.equal(rows[ids[0]])
     assert model.thinking_parts.end_thought.equal(rows[ids[1]])

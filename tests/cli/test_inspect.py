@@ -30,6 +30,7 @@ stored        151,040 values as F32 in 28 tensors, 590.0 KiB
 tokenizer     TokenizersBackend, 502 tokens, ids up to 501
 
 thoughts      of 5 tokens
+thinks        before each token
 training      trained; 4 tokens predicted after each thought
 talk head     128 -> 64 -> 64 -> 1 (bias, bias, no bias), no sigmoid
 start         <|startthought|>, id 500; vector: row 0 of start_embedding, times 100
@@ -84,6 +85,8 @@ def test_json_says_the_same(run: Runner) -> None:
     assert content["would_load"] is True
     assert content["problems"] == []
     assert content["thinking"]["num_thought_tokens"] == 5
+    assert content["thinking"]["thinking"] == {"where": "everywhere"}
+    assert content["thinking"]["has_gate"] is False
     assert content["model"]["num_parameters"] == 138304
     assert content["weights"]["by_dtype"]["F32"]["num_bytes"] == 604160
 

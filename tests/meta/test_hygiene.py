@@ -11,7 +11,7 @@ import qstar_infer
 
 ROOT = Path(__file__).parents[2]
 SOURCE_DIRS = (
-    *("qstar_infer", "qstar_train", "qstar_eval", "server"),
+    *("qstar_infer", "qstar_train", "qstar_eval", "qstar_lab", "server"),
     *("clients", "benchmarks", "scripts", "examples", "tests"),
 )
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".yaml", ".html"}

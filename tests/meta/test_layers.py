@@ -1,4 +1,6 @@
-"""Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval`; clients import none.
+"""Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval <- qstar_lab`.
+
+Clients import none of them.
 
 Holds each sentence of "Layers" in docs/architecture.md. The imports are read from the source,
 function-local and type-only ones included.
@@ -88,7 +90,9 @@ TORCH_FREE = {
     "qstar_infer.model.source_name",
     *(f"qstar_infer.{name}" for name in PLAIN_DATA),
 }
-"""Besides all of `text/`, `wavefront/` and `cli/`."""
+"""Besides all of `text/`, `wavefront/`, `cli/` and the lab's tasks."""
+LAB_WITHOUT_TORCH = {"qstar_lab.cli", "qstar_lab.corpus"}
+"""So that `qstar lab questions` starts at once; with all of `qstar_lab/tasks/`."""
 
 
 def sources(package: str) -> list[Path]:
@@ -98,7 +102,10 @@ def sources(package: str) -> list[Path]:
 IMPORT_ROOTS = [ROOT / "server", ROOT / "clients/python/src", ROOT]
 OUR_SOURCES = [
     path
-    for package in ("qstar_infer", "qstar_train", "qstar_eval", "server", "clients/python/src")
+    for package in (
+        *("qstar_infer", "qstar_train", "qstar_eval", "qstar_lab"),
+        *("server", "clients/python/src"),
+    )
     for path in sources(package)
 ]
 
@@ -193,31 +200,46 @@ def test_no_imports_go_round_in_circles() -> None:
 
 @pytest.mark.parametrize("path", sources("qstar_infer"), ids=relative)
 def test_qstar_infer_knows_neither_server_nor_trainer_nor_client(path: Path) -> None:
-    forbidden = {"qstar_server", "qstar_train", "qstar_eval", "qstar_client"}
+    forbidden = {"qstar_server", "qstar_train", "qstar_eval", "qstar_lab", "qstar_client"}
     forbidden |= {"fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
 @pytest.mark.parametrize("path", sources("qstar_train"), ids=relative)
 def test_training_knows_neither_evaluation_nor_server_nor_client(path: Path) -> None:
-    forbidden = {"qstar_eval", "qstar_server", "qstar_client", "fastapi", "starlette"}
+    forbidden = {"qstar_eval", "qstar_lab", "qstar_server", "qstar_client"}
+    forbidden |= {"fastapi", "starlette"}
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
 @pytest.mark.parametrize("path", sources("qstar_eval"), ids=relative)
 def test_evaluation_sees_data_and_losses_but_not_the_trainer(path: Path) -> None:
     names = list(imports_of(path))
-    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+    forbidden = {"qstar_lab", "qstar_server", "qstar_client", "fastapi", "starlette"}
     assert not [name for name in names if is_within(name, forbidden)]
     ours = [name for name in names if is_within(name, {"qstar_train"})]
     assert not [name for name in ours if not is_within(name, EVAL_MAY_IMPORT)]
+
+
+@pytest.mark.parametrize("path", sources("qstar_lab"), ids=relative)
+def test_the_lab_knows_neither_server_nor_client(path: Path) -> None:
+    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+    assert not [name for name in imports_of(path) if is_within(name, forbidden)]
+
+
+@pytest.mark.parametrize("path", sources("qstar_lab/tasks"), ids=relative)
+def test_tasks_of_the_lab_are_plain_data(path: Path) -> None:
+    """So that they can be read, drawn and judged anywhere."""
+    allowed = {"qstar_lab.tasks", "qstar_infer.errors", *sys.stdlib_module_names}
+    assert not [name for name in imports_of(path) if not is_within(name, allowed)]
 
 
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
 def test_server_sees_only_the_engine_protocol_and_plain_data(path: Path) -> None:
     is_command = path == ROOT / "server/qstar_server/cli.py"
     allowed = SERVER_MAY_IMPORT | (SERVER_COMMAND_MAY_IMPORT if is_command else set())
-    packages = {"qstar_infer", "qstar_train", "qstar_eval", "qstar_client"} | TENSOR_PACKAGES
+    packages = {"qstar_infer", "qstar_train", "qstar_eval", "qstar_lab", "qstar_client"}
+    packages |= TENSOR_PACKAGES
     ours = [name for name in imports_of(path) if is_within(name, packages)]
     assert not [name for name in ours if not is_within(name, allowed)]
 
@@ -238,15 +260,17 @@ def test_only_the_lifecycle_knows_the_web_server(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources("clients/python/src"), ids=relative)
 def test_client_imports_neither_ours_nor_torch(path: Path) -> None:
-    forbidden = {"qstar_infer", "qstar_server", "qstar_train", "qstar_eval"} | TENSOR_PACKAGES
+    forbidden = {"qstar_infer", "qstar_server", "qstar_train", "qstar_eval", "qstar_lab"}
+    forbidden |= TENSOR_PACKAGES
     assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
 def test_what_needs_no_tensors_imports_without_torch() -> None:
     """Importing also finds what is reached through other modules."""
-    names = set(TORCH_FREE)
-    for package in ("text", "wavefront", "cli"):
-        names |= {module_of(path) for path in sources(f"qstar_infer/{package}")}
+    names = TORCH_FREE | LAB_WITHOUT_TORCH
+    packages = ("qstar_infer/text", "qstar_infer/wavefront", "qstar_infer/cli", "qstar_lab/tasks")
+    for package in packages:
+        names |= {module_of(path) for path in sources(package)}
     blocked = dict.fromkeys(sorted(TENSOR_PACKAGES))
     code = (
         f"import sys, importlib\nsys.modules.update({blocked})\n"

@@ -6,6 +6,7 @@ window needs a mask, because it is counted back from the anchor for the whole th
 noise is implemented again in numpy.
 """
 
+import copy
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingRule
 
 from ..tolerances import NEAR_TIE
 
@@ -37,7 +39,7 @@ class Decision:
     mixing_weight: float
     thought: list[int]
     is_near_tie: bool
-    """True if rounding may change the thought, or whether it is skipped."""
+    """True if rounding may change the thought, or whether there is one."""
 
 
 @dataclass
@@ -115,9 +117,12 @@ class SlowLoop:
 
     def __init__(self, model: QuietStarModel, stock: PreTrainedModel) -> None:
         self.stock = stock
-        self.parts = model.thought_parts
+        self.parts = copy.deepcopy(model.thought_parts)
+        if self.parts is not None:
+            self.parts.cpu()
         self.delimiters = list(model.delimiter_ids)
         self.tokenizer = model.tokenizer
+        self.rule = None if model.config is None else model.config.thinking
         self.window = getattr(stock.config, "sliding_window", None)
 
     @torch.no_grad()
@@ -143,6 +148,31 @@ class SlowLoop:
         logits[self.delimiters] = -math.inf
         return logits
 
+    def thinks(
+        self, token: int, hidden_base: torch.Tensor, params: SamplingParams
+    ) -> tuple[bool, bool]:
+        """Whether the rule lets the model think at a token, and whether rounding may change that.
+
+        Args:
+            token: the last of the prefix.
+            hidden_base: `[hidden]`, the state there.
+            params: its `thinking` replaces the checkpoint's.
+        """
+        rule = self.rule if params.thinking is None else params.thinking
+        if rule is None:
+            return True, False
+        assert isinstance(rule, ThinkingRule)
+        if rule.where == "everywhere":
+            return True, False
+        if rule.where == "behind":
+            names = [self.tokenizer.convert_ids_to_tokens(token), token]
+            return any(name in rule.tokens for name in names), False
+        assert self.parts is not None
+        assert self.parts.gate is not None
+        weight, bias = self.parts.gate.weight[0], self.parts.gate.bias[0]
+        score = float((weight * hidden_base).sum() + bias)
+        return score > 0, abs(score) < NEAR_TIE
+
     @torch.no_grad()
     def decide(
         self, prefix: list[int], params: SamplingParams, num_thought_tokens: int, seed: int
@@ -153,11 +183,15 @@ class SlowLoop:
         anchor = len(prefix) - 1
         hidden_base = self.hidden(fed, anchor)
         base = self.logits(hidden_base)
+        thinks, near_gate = self.thinks(prefix[-1], hidden_base, params)
+        if num_thought_tokens == 0 or not (thinks or near_gate):
+            return Decision(base, base, 0.0, [], False)
         top = math.exp(base.max() - log_sum_exp(base))
         threshold = 2.0 if params.think_threshold is None else params.think_threshold
         near = threshold > 0 and abs(math.log(top / threshold)) < NEAR_TIE
-        if num_thought_tokens == 0 or top >= threshold:
-            return Decision(base, base, 0.0, [], near and num_thought_tokens > 0)
+        near |= near_gate
+        if not thinks or top >= threshold:
+            return Decision(base, base, 0.0, [], near)
         heat = params.thought_temperature
         if heat is None:
             heat = 0.0 if params.temperature == 0 else 1.0

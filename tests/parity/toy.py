@@ -16,6 +16,9 @@ from transformers import (
 from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
+
+from ..device import DEVICE
 
 EOS = 256
 START_ID, END_ID = 257, 258
@@ -32,7 +35,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """A model of ours, and its backbone with the attention of transformers."""
+    """A model of ours on the test's device; its backbone with stock attention, on the CPU."""
 
     model: QuietStarModel
     stock: PreTrainedModel
@@ -57,8 +60,12 @@ def make_toy(
     seed: int = 0,
     ties_embeddings: bool = False,
     talk_head: TalkHeadConfig | None = None,
+    thinking: ThinkingRule = EVERYWHERE,
 ) -> Toy:
-    """A two-layer model whose mixing weights are far from 0, so that thoughts have an effect."""
+    """A two-layer model whose mixing weights are far from 0, so that thoughts have an effect.
+
+    Its gate, if the rule asks one, opens at about half of the tokens.
+    """
     config = AutoConfig.for_model(
         architecture,
         vocab_size=VOCAB_SIZE,
@@ -77,20 +84,25 @@ def make_toy(
     )
     torch.manual_seed(seed)
     stock = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float().eval()
-    parts = ThoughtParts(32, talk_head=talk_head)
+    parts = ThoughtParts(32, talk_head=talk_head, has_gate=thinking.where == "gate")
     with torch.no_grad():
         parts.start_thought.normal_(std=0.3)
         parts.end_thought.normal_(std=0.3)
         for parameter in parts.talk_head.parameters():
             parameter.normal_(std=0.25)
+        if parts.gate is not None:
+            parts.gate.weight.normal_(std=0.25)
+            states = stock.model(torch.arange(0, 256, 4)[None]).last_hidden_state[0]
+            parts.gate.bias.copy_(parts.gate.bias - parts.gate.score(states).quantile(0.5))
     model = QuietStarModel(
         copy.deepcopy(stock),
         byte_tokenizer(),
         thought_parts=parts,
         config=QuietStarConfig(
             num_thought_tokens=num_thought_tokens,
+            thinking=thinking,
             start_thought_token_id=START_ID,
             end_thought_token_id=END_ID,
         ),
     )
-    return Toy(model=model.eval(), stock=stock)
+    return Toy(model=model.eval().to(DEVICE), stock=stock)

@@ -62,6 +62,9 @@ class ThinkingFacts:
     """None: the files do not say."""
     num_talk_tokens: int
     thought_temperature: float | None
+    thinking: dict[str, Any]
+    """At which tokens, as in `quiet_star.json`."""
+    has_gate: bool
     is_trained: bool
     """False if the talk head is fresh, so that thoughts change nothing."""
     head_layers: list[list[int]]

@@ -10,6 +10,7 @@ from qstar_infer.checkpoint.native import QUIET_STAR_TENSORS
 from qstar_infer.checkpoint.tensors import check_float_headers, headers_of, read_tensors
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig, TalkHeadConfig
+from qstar_infer.thinking_rule import EVERYWHERE
 
 
 def thinking_facts(skeleton: Skeleton, thoughts: Thoughts, directory: Path) -> ThinkingFacts | None:
@@ -24,6 +25,8 @@ def thinking_facts(skeleton: Skeleton, thoughts: Thoughts, directory: Path) -> T
         num_thought_tokens=lengths.num_thought_tokens,
         num_talk_tokens=lengths.num_talk_tokens,
         thought_temperature=lengths.thought_temperature,
+        thinking=(EVERYWHERE if thinking is None else thinking.thinking).to_json(),
+        has_gate=thoughts.has_gate,
         is_trained=layout is not None or not _has_zero_weight(head, directory),
         head_layers=[list(shape) for shape in head.layers],
         head_biases=list(head.biases),

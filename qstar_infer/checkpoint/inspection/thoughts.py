@@ -1,5 +1,6 @@
 """How a checkpoint thinks, with the checks of loading that need no weights."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from qstar_infer.checkpoint.native import (
     QUIET_STAR_JSON,
     QUIET_STAR_TENSORS,
     check_delimiters,
+    check_gate,
     check_names_and_shapes,
+    check_thinking,
     check_width,
+    has_gate,
     read_native_config,
     thought_part_shapes,
 )
@@ -29,6 +33,7 @@ class Thoughts:
 
     config: QuietStarConfig | None = None
     talk_head: TalkHeadConfig | None = None
+    has_gate: bool = False
 
 
 def find_thoughts(
@@ -55,22 +60,29 @@ def _of_native(skeleton: Skeleton, directory: Path, problems: Problems) -> Thoug
     if both is None:
         return Thoughts()
     config, talk_head = both
-    _check_native_tensors(directory / QUIET_STAR_TENSORS, talk_head, problems)
+    names = _check_native_tensors(directory / QUIET_STAR_TENSORS, config, talk_head, problems)
     backbone, text = skeleton.backbone, skeleton.tokenizer
     if backbone is not None:
         problems.attempt(lambda: check_width(talk_head, hidden_size(backbone), path))
     if backbone is not None and text is not None:
         problems.attempt(lambda: check_delimiters(config, backbone, text, path))
-    return Thoughts(config=config, talk_head=talk_head)
+        problems.attempt(lambda: check_thinking(config, backbone, text, path))
+    return Thoughts(config=config, talk_head=talk_head, has_gate=has_gate(names))
 
 
-def _check_native_tensors(path: Path, talk_head: TalkHeadConfig, problems: Problems) -> None:
+def _check_native_tensors(
+    path: Path, config: QuietStarConfig, talk_head: TalkHeadConfig, problems: Problems
+) -> Collection[str]:
+    """Check the headers of `quiet_star.safetensors`; returns the names of its tensors."""
     headers = problems.attempt(lambda: headers_of(path))
-    if headers is not None:
-        shapes = {name: header.shape for name, header in headers.items()}
-        needed = thought_part_shapes(talk_head)
-        problems.attempt(lambda: check_names_and_shapes(shapes, needed, path))
-        problems.attempt(lambda: check_float_headers(headers, path))
+    if headers is None:
+        return ()
+    shapes = {name: header.shape for name, header in headers.items()}
+    needed = thought_part_shapes(talk_head, shapes)
+    problems.attempt(lambda: check_gate(config, shapes, path))
+    problems.attempt(lambda: check_names_and_shapes(shapes, needed, path))
+    problems.attempt(lambda: check_float_headers(headers, path))
+    return headers
 
 
 def _of_layout(

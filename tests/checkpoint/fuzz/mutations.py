@@ -45,6 +45,8 @@ ADDED_NAMES = (
     "talk_head.0.0.weight",
     "start_embedding",
     "thinking_gate.fc1.weight",
+    "gate.weight",
+    "gate.bias",
     "extra",
 )
 KEYS: dict[str, tuple[Any, ...]] = {
@@ -101,6 +103,15 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "scale_attn_weights": (False,),
     "scale_embeddings": (True,),
     "sliding_window": (3, 0, None, "x"),
+    "thinking": (
+        {"where": "everywhere"},
+        {"where": "gate"},
+        {"where": "behind", "tokens": [79]},
+        {"where": "behind", "tokens": ["no such token"]},
+        {"where": "behind", "tokens": "<s>"},
+        {"where": "nowhere"},
+        "gate",
+    ),
     "tie_word_embeddings": (True, False),
     "use_qk_norm": (True,),
     "use_sliding_window": (True, False),

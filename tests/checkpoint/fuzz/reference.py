@@ -64,7 +64,9 @@ def _logits(directory: Path, seed: int) -> Tensor:
     if (directory / "quiet_star.json").exists():
         content = json.loads((directory / "quiet_star.json").read_text())
         parts = load_file(directory / "quiet_star.safetensors")
-        return _mixed(model, plain, content["num_thought_tokens"], parts, delimiters=[])
+        mixed = _mixed(model, plain, content["num_thought_tokens"], parts, delimiters=[])
+        is_thinking = _is_thinking(model, content.get("thinking"), parts, directory)
+        return torch.where(is_thinking[:, None], mixed, plain)
     config = json.loads((directory / "config.json").read_text())
     if "max_thoughts" in config and config["max_thoughts"] != PLAIN_MAX_THOUGHTS:
         tensors = load_file(directory / "model.safetensors")
@@ -121,6 +123,24 @@ def _mixed(
         mixed[delimiters] = float("-inf")
         rows.append(mixed)
     return torch.stack(rows)
+
+
+def _is_thinking(
+    model: PreTrainedModel, rule: Any, parts: dict[str, Tensor], directory: Path
+) -> Tensor:
+    """Whether the rule lets the model think at each of `IDS`: `[seq]`, bool."""
+    if rule is None or rule == {"where": "everywhere"}:
+        return torch.ones(IDS.shape[1], dtype=torch.bool)
+    if rule == {"where": "gate"}:
+        states: Tensor = model(IDS, output_hidden_states=True).hidden_states[-1][0]
+        scores = states @ parts["gate.weight"].float().T + parts["gate.bias"].float()
+        return scores[:, 0] > 0
+    if set(rule) != {"where", "tokens"} or rule["where"] != "behind":
+        raise Unreadable(f"no rule: {rule}")
+    text = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
+    ids = text["model"]["vocab"] | {each["content"]: each["id"] for each in text["added_tokens"]}
+    behind = [ids[token] if isinstance(token, str) else token for token in rule["tokens"]]
+    return torch.tensor([token_id in behind for token_id in IDS[0].tolist()])
 
 
 def _last(model: PreTrainedModel, fed: Tensor, text_length: int) -> tuple[Tensor, Tensor]:

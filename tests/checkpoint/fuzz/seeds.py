@@ -84,18 +84,24 @@ def thought_tensors(*, scale: float) -> dict[str, torch.Tensor]:
     return {name: torch.randn(shape) * scale for name, shape in shapes.items()}
 
 
-def native(model_type: str = "llama", **settings: Any) -> Maker:
-    """A model with thought parts in our format."""
+def native(
+    model_type: str = "llama", *, thinking: dict[str, Any] | None = None, **settings: Any
+) -> Maker:
+    """A model with thought parts in our format; with a gate if it has a rule."""
 
     def make(directory: Path) -> None:
         plain(model_type, **settings)(directory)
-        save_file(thought_tensors(scale=0.3), directory / "quiet_star.safetensors")
+        tensors = thought_tensors(scale=0.3)
+        if thinking is not None:
+            tensors |= {"gate.weight": torch.randn(1, HIDDEN), "gate.bias": torch.zeros(1)}
+        save_file(tensors, directory / "quiet_star.safetensors")
         layers = [[HIDDEN, 2 * HIDDEN], [HIDDEN, HIDDEN], [1, HIDDEN]]
         content = {
             "format_version": 1,
             "num_thought_tokens": 2,
             "num_talk_tokens": 4,
             "talk_head": {"hidden_size": HIDDEN, "layers": layers},
+            **({} if thinking is None else {"thinking": thinking}),
         }
         (directory / "quiet_star.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -174,6 +180,8 @@ SEEDS: dict[str, Maker] = {
     ),
     "gpt2": plain("gpt2", n_embd=HIDDEN, n_layer=2, n_head=4, n_positions=128),
     "native": native(),
+    "native, behind tokens": native(thinking={"where": "behind", "tokens": [42, "<s>", 116]}),
+    "native, with a gate": native(thinking={"where": "gate"}),
     "published": published(),
     "adapter": adapter(target_modules=["q_proj", "down_proj"]),
     "adapter of tied embeddings": adapter(

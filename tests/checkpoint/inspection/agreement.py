@@ -80,6 +80,8 @@ def assert_same_thinking(inspection: Inspection, model: QuietStarModel) -> None:
     assert thinking.num_thought_tokens == model.config.num_thought_tokens
     assert thinking.num_talk_tokens == model.config.num_talk_tokens
     assert thinking.thought_temperature == model.config.thought_temperature
+    assert thinking.thinking == model.config.thinking.to_json()
+    assert thinking.has_gate == model.has_gate
     assert thinking.is_trained == (not changes_nothing(model.thinking_parts.talk_head))
     assert thinking.head_layers == [list(shape) for shape in head.layers]
     assert thinking.head_biases == list(head.biases)

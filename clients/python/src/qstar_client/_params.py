@@ -43,6 +43,9 @@ class CompletionParams(TypedDict, total=False):
     """Sampled tokens in each thought; 0: do not think. Default: as trained."""
     thought_temperature: float | None
     """Default: 0 if `temperature` is 0, else the checkpoint's, else 1."""
+    thinking: Mapping[str, object] | None
+    """At which tokens to think: `{"where": "everywhere"}`, `{"where": "behind", "tokens": [...]}`
+    with names or ids of the vocabulary, or `{"where": "gate"}`. Default: as the checkpoint says."""
     think_threshold: float | None
     """Skip a thought if the model's top probability without it is at least this. Faster, but
     approximate."""

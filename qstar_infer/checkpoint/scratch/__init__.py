@@ -1,0 +1,1 @@
+"""Untrained models and tokenizers from a small config file."""
