@@ -155,6 +155,24 @@ def test_the_checkpoint_has_the_gate_and_the_rule(config: Path, tmp_path: Path) 
     assert noted["thinking"] == {"where": "gate"}
     assert noted["training"]["settings"]["objective"]["places"] == PLACES
     assert torch.equal(trained["gate.bias"], weights_of(directory)["model.thought_parts.gate.bias"])
+    model = load_model(directory / "model", dtype="float32", device="cpu")
+    gate = model.thinking_parts.gate
+    assert gate is not None
+    assert torch.equal(gate.weight, trained["gate.weight"])
+    again = {"model": str(directory / "model"), "objective.gate": None, "steps": 1}
+    further = run(config, tmp_path / "further", again) / "model" / "quiet_star.safetensors"
+    assert torch.equal(load_file(further)["gate.weight"], gate.weight)  # it only learns if told to
+    assert not torch.equal(load_file(further)["end_thought"], trained["end_thought"])
+
+
+def test_a_gate_changes_no_other_weight(config: Path, tmp_path: Path) -> None:
+    """Its gradients are not clipped with the others: they would shorten the others' steps."""
+    clipped = {"optimizer.max_gradient_norm": 0.01}
+    with_gate = weights_of(run(config, tmp_path / "with", clipped))
+    without = weights_of(run(config, tmp_path / "without", clipped | {"objective.gate": None}))
+    assert len(with_gate) == len(without) + 2
+    for name, tensor in without.items():
+        assert torch.equal(tensor, with_gate[name]), name
 
 
 def test_random_thoughts_are_random_and_reinforce_nothing(config: Path, tmp_path: Path) -> None:
