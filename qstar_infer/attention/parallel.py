@@ -1,7 +1,8 @@
 """Attention of the oracle: thoughts at many positions of a batch at once.
 
 Memory grows linearly with the sequence length: scores are computed for 128 queries at a time, and
-computed again in the backward pass.
+computed again in the backward pass, unless there are so few keys that scores are as small as
+queries.
 
 Legend: batch, heads, kv_heads, groups (heads = kv_heads * groups), seq, anchors, chunk, head_dim.
 """
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 QUERIES_AT_ONCE = 128
+KEPT_KEYS = 2
+"""Scores of at most this many keys for each dimension of a head are kept for the backward pass."""
 
 Memory = list[tuple[Tensor, Tensor]]
 """Keys and values of one layer: first of the base tokens, `[batch, kv_heads, seq, head_dim]`, then
@@ -114,11 +117,13 @@ class ParallelPass:
                 *(states[:, :, keys] for states in base),
                 *(states[:, :, rows] for pair in own for states in pair),
             )
+            num_keys = chunk[1].shape[2] + len(own)
+            is_kept = num_keys <= KEPT_KEYS * query.shape[-1]
             outputs.append(
                 checkpoint(
                     _attend, mask_inputs, *chunk, use_reentrant=False, preserve_rng_state=False
                 )
-                if torch.is_grad_enabled()
+                if torch.is_grad_enabled() and not is_kept
                 else _attend(mask_inputs, *chunk)
             )
         return torch.cat(outputs, dim=3)

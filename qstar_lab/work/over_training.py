@@ -9,7 +9,7 @@ from qstar_lab.work.files import read_questions, share, write_result
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
 from qstar_train.trainer.model_setup import model_to_train, unscale_vectors
-from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.state import load_weights, saved_states, state_step
 
 

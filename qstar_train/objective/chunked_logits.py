@@ -21,6 +21,10 @@ from qstar_train.sampling import Pick
 LOGITS_AT_ONCE = 2**25
 """128 MiB in float32."""
 
+KEPT_LOGITS = 2
+"""Logits are kept for the backward pass if there are at most this many for each dimension of a
+state."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThoughtToken:
@@ -223,13 +227,14 @@ def _recompute_logits(
 ) -> Tensor:
     """`function(states)`, without keeping the logits for the backward pass.
 
-    If the output layer is frozen, only the gradients of the states are needed, and they are
-    computed at once. If it learns, it is run again in the backward pass.
+    Logits that are hardly larger than the states are kept after all: to compute them again would
+    cost time and save little. If the output layer is frozen, only the gradients of the states are
+    needed, and they are computed at once. If it learns, it is run again in the backward pass.
 
     Args:
         function: `[..., hidden]` to `[...]`; each number depends on its own state.
     """
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or model.vocab_size <= KEPT_LOGITS * model.hidden_size:
         return function(states)
     if not any(parameter.requires_grad for parameter in model.backbone.lm_head.parameters()):
         return _GradientsAtOnce.apply(states, function)  # type: ignore[no-any-return,no-untyped-call]

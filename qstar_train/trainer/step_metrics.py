@@ -39,14 +39,14 @@ def metric_names(config: TrainConfig) -> tuple[str, ...]:
     terms are as they enter the loss. `text_loss` is the base loss over all positions,
     `answer_accuracy` the share of these places where the most likely next token is the true one.
     """
-    objective, names = config.objective, METRICS
+    objective, names = config.objective, list(METRICS)
     if objective.places is not None:
-        names += ("text_loss", "answer_accuracy")
+        names += ["text_loss", "answer_accuracy"]
     if objective.gate is not None and not config.trains_without_thoughts:
-        names += ("gate_loss", "gate_share")
+        names += ["gate_loss", "gate_share"]
         if objective.places is not None and objective.places.behind:
-            names += ("gate_share_elsewhere",)
-    return names
+            names += ["gate_share_elsewhere"]
+    return tuple(names)
 
 
 @torch.no_grad()

@@ -266,14 +266,17 @@ def test_the_gate_alone_learns_from_its_loss(at_places: bool) -> None:
     trace = model.think(ids, num_thought_tokens=1)
     base = -trace.base_logits.log_softmax(-1)[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
     mixed = with_gate.talk_losses[0].view(3, PASSES, 3).mean(1).detach()
-    states = []
+    states: list[Tensor] = []
     model.backbone.lm_head.register_forward_pre_hook(lambda _, args: states.append(args[0]))
     model.think(ids, num_thought_tokens=0)
-    score = model.thinking_parts.gate.score(states[0][:, :-1])
+    learned = model.thinking_parts.gate
+    assert learned is not None
+    score = learned.score(states[0][:, :-1])
     want = -(torch.sigmoid(score) * (base - mixed - 0.25)).mean()
     torch.testing.assert_close(with_gate.gate, want, rtol=1e-5, atol=TOY_LOGPROBS)
     assert with_gate.is_open is not None
     assert torch.equal(with_gate.is_open, score > 0)
     want.backward()
-    grad = model.thinking_parts.gate.weight.grad
+    grad = learned.weight.grad
+    assert grad is not None
     assert relative_deviation(ours["thought_parts.gate.weight"], grad) < TOY_GRADIENT

@@ -48,8 +48,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(config: Path, directory: Path, *, resume: bool = False, **changes: Any) -> Path:
-    train(config_of(config, output=str(directory), **changes), resume=resume)
+def run(
+    config: Path,
+    directory: Path,
+    changes: dict[str, Any] | None = None,
+    *,
+    resume: bool = False,
+) -> Path:
+    train(config_of(config, output=str(directory), **(changes or {})), resume=resume)
     return directory
 
 
@@ -65,12 +71,12 @@ def weights_of(run: Path) -> dict[str, torch.Tensor]:
 def test_resumed_equals_uninterrupted_bit_for_bit(
     config: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    whole = run(config, tmp_path / "whole", **changes)
+    whole = run(config, tmp_path / "whole", changes)
     cut = tmp_path / "cut"
     shutil.copytree(whole, cut)
     shutil.rmtree(cut / "states" / "step-000004")
     shutil.rmtree(cut / "model")
-    run(config, cut, resume=True, **changes)
+    run(config, cut, changes, resume=True)
     for name in ("weights", "optimizer"):
         file = f"states/step-000004/{name}.safetensors"
         assert (whole / file).read_bytes() == (cut / file).read_bytes()
@@ -82,14 +88,16 @@ def test_how_the_work_is_cut_changes_nothing(
     config: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     """Documents differ in length, and micro-batches in their numbers of tokens and places."""
-    whole = run(config, tmp_path / "whole", **changes)
-    parts = run(config, tmp_path / "parts", micro_batch_size=1, **changes)
-    assignments = {"output": str(tmp_path / "two"), **changes}
-    given = [each for key, value in assignments.items() for each in ("--set", f"{key}={value}")]
-    launched = launch("-m", "qstar_train", "--config", str(config), *given)
-    assert launched.returncode == 0, launched.stderr[-3000:]
+    whole = run(config, tmp_path / "whole", changes)
+    parts = run(config, tmp_path / "parts", {"micro_batch_size": 1, **changes})
+    others = [parts]
+    if not changes:  # two processes share their windows in the same way
+        others.append(tmp_path / "two")
+        command = ("-m", "qstar_train", "--config", str(config))
+        launched = launch(*command, "--set", f"output={others[1]}")
+        assert launched.returncode == 0, launched.stderr[-3000:]
     want = weights_of(whole)
-    for other in (parts, tmp_path / "two"):
+    for other in others:
         for ours, theirs in zip(metrics_of(whole), metrics_of(other), strict=True):
             assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
         got = weights_of(other)
@@ -100,7 +108,8 @@ def test_how_the_work_is_cut_changes_nothing(
 
 def test_the_metrics_are_those_behind_the_markers(config: Path, tmp_path: Path) -> None:
     """The first step's, by the definition, for a model without and with thoughts."""
-    silent = run(config, tmp_path / "silent", num_thought_tokens=0, batch_size=50, steps=1)
+    once = {"batch_size": 50, "steps": 1}
+    silent = run(config, tmp_path / "silent", {"num_thought_tokens": 0, **once})
     first = metrics_of(silent)[0]
     model = load_model(config.parent / "toy", dtype="float32", device="cpu")
     tokenizer = byte_tokenizer()
@@ -111,7 +120,7 @@ def test_the_metrics_are_those_behind_the_markers(config: Path, tmp_path: Path) 
         num_tokens += ids.shape[1]
         logits = model.think(ids, num_thought_tokens=0).base_logits[0, :-1]
         losses = -logits.log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
-        here = int((ids[0] == marker).nonzero())
+        here = ids[0].tolist().index(marker)
         behind.append(losses[here])
         right.append(float(logits[here].argmax() == ids[0, here + 1]))
         text.append(losses)
@@ -123,7 +132,7 @@ def test_the_metrics_are_those_behind_the_markers(config: Path, tmp_path: Path) 
     log = json.loads((silent / "metrics.jsonl").read_text().splitlines()[0])
     assert log["tokens_per_s"] > 0
 
-    thinking = run(config, tmp_path / "thinking", batch_size=50, steps=1)
+    thinking = run(config, tmp_path / "thinking", once)
     other = metrics_of(thinking)[0]
     for name in ("base_loss", "text_loss"):
         assert other[name] == pytest.approx(first[name], abs=TOY_LOGPROBS)
@@ -139,31 +148,49 @@ def test_samples_are_thoughts_behind_the_markers(config: Path, tmp_path: Path) -
 
 
 def test_the_checkpoint_has_the_gate_and_the_rule(config: Path, tmp_path: Path) -> None:
-    directory = run(config, tmp_path / "run", thinking={"where": "gate"})
+    directory = run(config, tmp_path / "run", {"thinking": {"where": "gate"}})
     trained = load_file(directory / "model" / "quiet_star.safetensors")
     assert trained["gate.weight"].any()
     noted = json.loads((directory / "model" / "quiet_star.json").read_text())
     assert noted["thinking"] == {"where": "gate"}
     assert noted["training"]["settings"]["objective"]["places"] == PLACES
     assert torch.equal(trained["gate.bias"], weights_of(directory)["model.thought_parts.gate.bias"])
+    model = load_model(directory / "model", dtype="float32", device="cpu")
+    gate = model.thinking_parts.gate
+    assert gate is not None
+    assert torch.equal(gate.weight, trained["gate.weight"])
+    again = {"model": str(directory / "model"), "objective.gate": None, "steps": 1}
+    further = run(config, tmp_path / "further", again) / "model" / "quiet_star.safetensors"
+    assert torch.equal(load_file(further)["gate.weight"], gate.weight)  # it only learns if told to
+    assert not torch.equal(load_file(further)["end_thought"], trained["end_thought"])
+
+
+def test_a_gate_changes_no_other_weight(config: Path, tmp_path: Path) -> None:
+    """Its gradients are not clipped with the others: they would shorten the others' steps."""
+    clipped = {"optimizer.max_gradient_norm": 0.01}
+    with_gate = weights_of(run(config, tmp_path / "with", clipped))
+    without = weights_of(run(config, tmp_path / "without", clipped | {"objective.gate": None}))
+    assert len(with_gate) == len(without) + 2
+    for name, tensor in without.items():
+        assert torch.equal(tensor, with_gate[name]), name
 
 
 def test_random_thoughts_are_random_and_reinforce_nothing(config: Path, tmp_path: Path) -> None:
-    directory = run(config, tmp_path / "run", **{"objective.thoughts": "random"})
+    directory = run(config, tmp_path / "run", {"objective.thoughts": "random"})
     assert {line["thought_entropy"] for line in metrics_of(directory)} == {0}
-    same = run(
-        config,
-        tmp_path / "same",
-        **{"objective.thoughts": "random", "objective.policy_weight": 77.0},
-    )
+    other = {"objective.thoughts": "random", "objective.policy_weight": 77.0}
+    same = run(config, tmp_path / "same", other)
     for name, tensor in weights_of(directory).items():
         assert torch.equal(tensor, weights_of(same)[name]), name
 
 
 def test_fresh_vectors_are_the_named_tokens(config: Path, tmp_path: Path) -> None:
-    plain = {"model": str(config.parent / "plain"), "vectors": {"start": ">", "end": "="}}
+    plain: dict[str, Any] = {
+        "model": str(config.parent / "plain"),
+        "vectors": {"start": ">", "end": "="},
+    }
     tiny = {"optimizer.learning_rate": 1e-12, "steps": 1, "objective.gate": None}
-    directory = run(config, tmp_path / "run", **plain, **tiny)
+    directory = run(config, tmp_path / "run", plain | tiny)
     model = load_model(directory / "model", dtype="float32", device="cpu")
     rows = model.embed(torch.tensor(model.tokenizer.convert_tokens_to_ids([">", "="])))
     parts = model.thinking_parts
@@ -190,4 +217,4 @@ def test_what_does_not_fit_is_refused(
     config: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        run(config, tmp_path / "run", **changes)
+        run(config, tmp_path / "run", changes)
