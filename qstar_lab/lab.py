@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from qstar_infer.errors import ConfigError
@@ -36,9 +37,14 @@ def run_lab(
     """Run what has not finished yet, and write page, picture and summary.
 
     Raises:
-        ConfigError: another lab runs in the directory, or it cannot be written.
+        ConfigError: another lab runs in the directory, it cannot be written, or a package that
+            training needs is not installed.
         LabError: a stage failed.
     """
+    if find_spec("datasets") is None:
+        raise ConfigError(
+            "the lab trains models, which needs the package datasets: pip install 'qstar[train]'"
+        )
     with _locked(directory):
         stages = lab_stages(recipes, directory, num_seeds=num_seeds)
         seconds = StageRunner(stages, directory, num_jobs, observer).run()
