@@ -16,8 +16,8 @@ PAGE_QUESTIONS = 100
 
 
 def write_answer_plots(report: dict[str, Any], results: Sequence[Result], directory: Path) -> None:
-    """Write `<task>-accuracy.svg` for each answer set, and `<task>-<label>-groups.svg` for each of
-    its checkpoints if it has groups.
+    """Write `<task>-accuracy.svg` for each answer set, and, if it has groups,
+    `<task>-<label>-groups.svg` for each of its checkpoints, without thoughts and with sampled ones.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -30,10 +30,14 @@ def write_answer_plots(report: dict[str, Any], results: Sequence[Result], direct
             _length_curves(items), directory / f"{name}-accuracy.svg"
         )
         for label in dict.fromkeys(item["checkpoint"] for item in items):
-            own = [item for item in items if item["checkpoint"] == label and item["groups"]]
-            if own:
+            own = [
+                item
+                for item in items
+                if item["checkpoint"] == label and item["thoughts"] in ("none", "sampled")
+            ]
+            if own and own[0]["groups"]:
                 plot_accuracy_by_group(
-                    [_group_curve(item) for item in own if item["thoughts"] in ("none", "sampled")],
+                    [_group_curve(item) for item in own],
                     directory / f"{name}-{label}-groups.svg",
                     groups=[group["group"] for group in own[0]["groups"]],
                 )
@@ -70,7 +74,7 @@ def _length_curves(items: Sequence[dict[str, Any]]) -> list[Curve]:
 def _group_curve(item: dict[str, Any]) -> Curve:
     length = item["num_thought_tokens"]
     return Curve(
-        label=f"{length} tokens" if length else "no thoughts",
+        label=("1 token" if length == 1 else f"{length} tokens") if length else "no thoughts",
         kind="sampled",
         points=[
             (place, _interval(group["figures"]["accuracy_mixed"]))

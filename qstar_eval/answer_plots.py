@@ -24,7 +24,13 @@ def plot_accuracy_against_thought_length(curves: Sequence[Curve], path: Path) ->
         )
         for curve in curves
     ]
-    _plot_shares(placed, path, names=list(map(str, lengths)), title="Accuracy by thought length")
+    _plot_shares(
+        placed,
+        path,
+        names=list(map(str, lengths)),
+        title="Accuracy by thought length",
+        axis="Length of a thought (tokens; 0: no thoughts)",
+    )
 
 
 def plot_accuracy_by_group(curves: Sequence[Curve], path: Path, *, groups: Sequence[str]) -> None:
@@ -33,15 +39,16 @@ def plot_accuracy_by_group(curves: Sequence[Curve], path: Path, *, groups: Seque
     Args:
         curves: points are `(index of the group, share)`.
     """
-    _plot_shares(curves, path, names=groups, title="Accuracy by group")
+    _plot_shares(curves, path, names=groups, title="Accuracy by group", axis="Group")
 
 
-def _plot_shares(curves: Sequence[Curve], path: Path, *, names: Sequence[str], title: str) -> None:
+def _plot_shares(
+    curves: Sequence[Curve], path: Path, *, names: Sequence[str], title: str, axis: str
+) -> None:
     with chart(path) as (axes,):
         draw_curves(axes, curves, spread=0.5, has_base_line=False)
         axes.set_xticks(range(len(names)), names)
         axes.set_ylim(0, 1.02)
         axes.set_title(f"{title}, with 95 % intervals")
-        is_length = "length" in title
-        axes.set_xlabel("Length of a thought (tokens; 0: no thoughts)" if is_length else "Group")
+        axes.set_xlabel(axis)
         axes.set_ylabel("Share of right answers")

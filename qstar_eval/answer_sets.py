@@ -16,16 +16,15 @@ from transformers import PreTrainedTokenizerBase
 
 from qstar_eval.config import ThoughtKind
 from qstar_eval.scoring import ThinkingMode, states_at
+from qstar_eval.shuffling import donors_of
 from qstar_eval.task import question_seeds
 from qstar_eval.tokens import encode_text, texts_of
 from qstar_infer.errors import ConfigError, NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.sampling.noise import row_keys
+from qstar_infer.thinking_rule import ThinkingRule
 from qstar_train.objective.chunked_logits import LOGITS_AT_ONCE
 
 BATCH_SIZE = 256
-_SHUFFLE_STREAM = -3
-"""Separates the order of shuffled thoughts from the noise of tokens and questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class AnswerRecord:
     """Its text; parts of characters are shown as bytes."""
     is_working: bool | None
     """Whether the thought is the beginning of the working, or begins with all of it. None if the
-    question has no working, or without thoughts."""
+    question has no working, or without a thought."""
     working_share: float | None
     """Share of the tokens for which that is true, compared place by place."""
 
@@ -94,6 +93,7 @@ def measure_answers(
     thoughts: ThoughtKind = "sampled",
     temperature: float = 1.0,
     seed: int = 0,
+    thinking: ThinkingRule | None = None,
     batch_size: int = BATCH_SIZE,
     indices: Sequence[int] | None = None,
 ) -> list[AnswerRecord]:
@@ -107,6 +107,8 @@ def measure_answers(
             order is a function of the seed, and no question keeps its own thought.
         temperature: of sampled and shuffled thoughts; 0 is greedy.
         seed: of the sampling noise.
+        thinking: at which tokens to think; None: as the checkpoint's rule says. Where it does not
+            think, the base decides, and the thought is empty.
         batch_size: questions in one batch. Affects speed and memory only.
         indices: of the questions to measure; None: all.
 
@@ -120,7 +122,10 @@ def measure_answers(
         RequestError: a question is too long for the model, or the model cannot think.
     """
     mode = ThinkingMode(
-        num_thought_tokens=num_thought_tokens, kind=thoughts, temperature=temperature
+        num_thought_tokens=num_thought_tokens,
+        kind=thoughts,
+        temperature=temperature,
+        thinking=thinking,
     )
     wanted = range(len(questions)) if indices is None else indices
     encoded = encode_questions(model.tokenizer, questions, model.delimiter_ids)
@@ -132,30 +137,6 @@ def measure_answers(
         for record in run.measure(order[start : start + batch_size]):
             records[record.index] = record
     return [records[index] for index in wanted]
-
-
-def donors_of(count: int, seed: int) -> list[int]:
-    """For each of `count` examples, the other one whose thought it gets when thoughts are shuffled.
-
-    Each example gives its thought once.
-
-    Raises:
-        ConfigError: there are fewer than two examples.
-    """
-    if count < 2:
-        raise ConfigError(
-            f"shuffled thoughts need at least two examples, and there are {count}. Give more, or "
-            "leave out shuffled."
-        )
-    numbers = torch.arange(count)
-    keys = row_keys(
-        torch.full_like(numbers, seed), numbers, torch.full_like(numbers, _SHUFFLE_STREAM)
-    )
-    order = keys.argsort(stable=True)
-    donors = torch.empty_like(numbers)
-    donors[order] = order.roll(-1)
-    found: list[int] = donors.tolist()
-    return found
 
 
 class _Run:
@@ -195,7 +176,12 @@ class _Run:
         mixed = (
             self._read(states.hidden_mixed, questions) if self._mode.num_thought_tokens else base
         )
-        thoughts = states.thought_ids[:, 0].tolist()
+        # At the prompt's end; none where the rule does not think.
+        is_thinking = states.is_thinking[:, 0].tolist()
+        thoughts = [
+            ids if thinks else []
+            for ids, thinks in zip(states.thought_ids[:, 0].tolist(), is_thinking, strict=True)
+        ]
         weights = states.mixing_weights.tolist()
         return [
             self._record(index, base[row], mixed[row], weights=weights[row], thought=thoughts[row])

@@ -63,6 +63,7 @@ class AnswerTask(Task):
                 thoughts=target.mode.kind,
                 temperature=target.mode.temperature,
                 seed=target.seed,
+                thinking=target.mode.thinking,
                 batch_size=self._questions_at_once,
                 indices=indices,
             )

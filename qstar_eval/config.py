@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
+from qstar_infer.thinking_rule import TokenName
 from qstar_train.config import SourceConfig
 from qstar_train.config_file import Config
 
@@ -36,6 +37,9 @@ class TextSetConfig(SourceConfig):
     """Only the first so many documents; blank ones among them are skipped."""
     max_tokens: int = Field(default=256, ge=2, le=32768)
     """Tokens measured of each document, from its start. The paper measures 256."""
+    behind: list[TokenName] | None = Field(default=None, min_length=1)
+    """Tokens of the vocabulary, by name or id. Loss and accuracy of the tokens directly behind them
+    are also measured separately."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -116,6 +120,9 @@ class EvalConfig(Config):
     shuffled."""
     temperature: float = Field(default=1.0, ge=0, le=2)
     """Of sampled and shuffled thoughts; 0 is greedy. 1 as in training."""
+    thinking: Literal["checkpoint", "everywhere"] = "checkpoint"
+    """checkpoint: think where the checkpoint's rule says; elsewhere the base decides. everywhere:
+    think at every token, whatever the rule."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     batch_size: int = Field(default=4, ge=1, le=4096)
     """Documents, or questions of `probability`, in one batch. Affects speed and memory only. The

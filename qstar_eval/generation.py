@@ -230,6 +230,7 @@ def generate(
         params,
         num_thought_tokens=mode.num_thought_tokens,
         thought_temperature=mode.thought_temperature,
+        thinking=mode.thinking if mode.num_thought_tokens else None,
     )
     encoded = [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts]
     try:

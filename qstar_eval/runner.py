@@ -61,6 +61,7 @@ def make_tasks(config: EvalConfig) -> list[Task]:
             text.name,
             list(documents(text)),
             max_tokens=text.max_tokens,
+            behind=text.behind or (),
             batch_size=config.batch_size,
         )
         for text in config.texts

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from qstar_eval.answer_sets import AnswerQuestion, AnswerRecord, donors_of, measure_answers
+from qstar_eval.answer_sets import AnswerQuestion, AnswerRecord, measure_answers
+from qstar_eval.shuffling import donors_of
 from qstar_infer.errors import ConfigError, NotFiniteError, RequestError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
 
 from ..parity.slow_loop import Numbers, SlowLoop, log_sum_exp
-from ..parity.toy import Toy, byte_tokenizer, make_toy
+from ..parity.toy import byte_tokenizer, make_toy
 from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
+from .toys import slow_mix
 
 GREEDY = SamplingParams(temperature=0.0)
 ONE = [
@@ -35,24 +38,6 @@ LONGER = [
 ]
 LOSS = 3 * TOY_LOGPROBS
 """Absolute error of the loss of an answer of three tokens."""
-
-
-def slow_mix(toy: Toy, prefix: list[int], thought: list[int]) -> tuple[Numbers, Numbers, float]:
-    """Base and mixed logits after a prefix with a given thought, and the mixing weight."""
-    loop, embed, anchor = SlowLoop(toy.model, toy.stock), toy.stock.get_input_embeddings(), 0
-    parts = toy.model.thinking_parts
-    fed, anchor = embed(torch.tensor(prefix)), len(prefix) - 1
-    hidden_base = loop.hidden(fed, anchor)
-    inner = embed(torch.tensor(thought))
-    fed = torch.cat([fed, parts.start_thought[None], inner, parts.end_thought[None]])
-    hidden_thought = loop.hidden(fed, anchor)
-    states = torch.cat([hidden_base, hidden_thought])
-    with torch.no_grad():
-        for layer in parts.talk_head:
-            states = layer(states)
-    weight = float(states)
-    mixed = loop.logits((1 - weight) * hidden_base + weight * hidden_thought)
-    return loop.logits(hidden_base), mixed, weight
 
 
 def ids_of(text: str) -> list[int]:
@@ -186,6 +171,35 @@ def test_the_working_is_the_thought() -> None:
         assert found.thought == record.thought
         shares[working] = (found.working_share, found.is_working)
     assert list(shares.values()) == [(1, True), (1, True), (1, True), (0.5, False), (0, False)]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [ThinkingRule(where="behind", tokens=("=",)), ThinkingRule(where="gate")],
+    ids=["behind", "gate"],
+)
+def test_where_the_rule_does_not_think_the_base_decides(rule: ThinkingRule) -> None:
+    toy = make_toy(thinking=rule)
+    asked = [
+        AnswerQuestion(prompt=f"{n}*{n}{end}", answer="4", working="1")
+        for n in range(10)
+        for end in "=?"
+    ]
+    records = measure_answers(toy.model, asked, num_thought_tokens=2, temperature=0.0)
+    thinking = set()
+    for question, record in zip(asked, records, strict=True):
+        trace = toy.model.think(torch.tensor([ids_of(question.prompt)]), num_thought_tokens=2)
+        thinks = bool(trace.is_thinking[0, -1])
+        thinking.add(thinks)
+        assert record.thought_ids == (trace.thought_ids[0, -1].tolist() if thinks else [])
+        loss = -trace.logits[0, -1].log_softmax(-1)[ids_of("4")[0]]
+        assert record.mixed_loss == pytest.approx(float(loss), abs=TOY_LOGPROBS)
+        assert (record.mixed_loss == record.base_loss) == (not thinks)
+        assert (record.mixing_weight == 0) == (record.is_working is None) == (not thinks)
+    assert thinking == {True, False}
+    for record in measure_answers(toy.model, asked, num_thought_tokens=2, thinking=EVERYWHERE):
+        assert len(record.thought_ids) == 2
+        assert record.mixed_loss != record.base_loss
 
 
 def test_without_thoughts_the_base_is_all_there_is() -> None:
