@@ -19,8 +19,8 @@ class Logprob:
 class Thought:
     """One visible token and the thought before it.
 
-    A token without a thought (`num_thought_tokens` is 0, or `think_threshold` skipped it) has an
-    empty thought and mixing weight 0.
+    A token without a thought has an empty thought and mixing weight 0: `num_thought_tokens` is 0,
+    the rule `thinking` does not think there, or `think_threshold` skipped it.
     """
 
     token_id: int

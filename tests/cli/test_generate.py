@@ -14,6 +14,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.thinking_rule import ThinkingRule
 
 runner = CliRunner()
 
@@ -82,8 +83,8 @@ def test_json_without_thoughts() -> None:
 def test_options_reach_the_model_and_the_request(fake_llm: Any) -> None:
     line = (
         "generate Hi --model /m --max-tokens 3 --temperature 0 --top-p 0.5 --top-k 4 --seed 7 "
-        "--num-thought-tokens 2 --think-threshold 0.9 --speculation 3 --dtype float32 --device cpu "
-        "--quantization nf4 --revision v1"
+        "--num-thought-tokens 2 --thinking behind:? --think-threshold 0.9 --speculation 3 "
+        "--dtype float32 --device cpu --quantization nf4 --revision v1"
     )
     runner.invoke(app, line.split())
     assert fake_llm.engine_args == EngineArgs(
@@ -97,6 +98,39 @@ def test_options_reach_the_model_and_the_request(fake_llm: Any) -> None:
     params = fake_llm.params
     assert (params.max_tokens, params.temperature, params.top_p, params.top_k) == (3, 0.0, 0.5, 4)
     assert (params.seed, params.num_thought_tokens, params.think_threshold) == (7, 2, 0.9)
+    assert params.thinking == ThinkingRule(where="behind", tokens=("?",))
+
+
+@pytest.mark.parametrize("command", ["generate Hi", "chat"])
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("everywhere", ThinkingRule()),
+        ("gate", ThinkingRule(where="gate")),
+        ("behind:7", ThinkingRule(where="behind", tokens=("7",))),
+        ("behind::", ThinkingRule(where="behind", tokens=(":",))),
+        ("behind:a,b", ThinkingRule(where="behind", tokens=("a,b",))),
+        (None, None),
+    ],
+)
+def test_a_thinking_rule_reaches_the_request(
+    fake_llm: Any, command: str, text: str | None, rule: ThinkingRule | None
+) -> None:
+    arguments = [*command.split(), *([] if text is None else ["--thinking", text])]
+    runner.invoke(app, arguments, input="a\n")
+    assert fake_llm.params.thinking == rule
+
+
+@pytest.mark.parametrize(
+    "text", ["", "never", "Gate", "gate:", "everywhere:?", "behind", "behind:"]
+)
+def test_a_wrong_thinking_rule_is_refused_before_the_model_is_loaded(
+    fake_llm: Any, text: str
+) -> None:
+    result = runner.invoke(app, ["generate", "Hi", "--thinking", text])
+    assert result.exit_code == 2
+    assert "--thinking" in result.stderr
+    assert fake_llm.engine_args is None
 
 
 def test_sampling_defaults_come_from_the_checkpoint_then_the_command(fake_llm: Any) -> None:

@@ -11,6 +11,7 @@ from qstar_infer.cli.render import (
     GREY,
     THOUGHT_STYLE,
     legend,
+    plain_segments,
     render_segment,
     render_segments,
     weight_style,
@@ -63,6 +64,18 @@ def test_token_without_a_thought_is_plain(make_thought: MakeThought) -> None:
     text = render_segment(segment(make_thought(" is")))
     assert text.plain == " is"
     assert not [span for span in text.spans if span.style]
+
+
+def test_among_tokens_without_thoughts_only_the_others_are_marked(
+    make_thought: MakeThought,
+) -> None:
+    """A model that thinks behind "?" alone."""
+    thoughts = [make_thought("2*3"), make_thought("?"), make_thought("6", "6 6", 0.5)]
+    text = render_segments([segment(each) for each in thoughts])
+    assert text.plain == "2*3?6⟨6 6⟩"
+    shaded = [text.plain[s.start : s.end] for s in text.spans if s.style]
+    assert shaded == ["6", "⟨6 6⟩"]
+    assert plain_segments([segment(each) for each in thoughts]) == "2*3?6⟨6 6⟩"
 
 
 def test_tokens_of_a_split_character_show_both_thoughts(make_thought: MakeThought) -> None:

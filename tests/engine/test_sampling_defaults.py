@@ -8,7 +8,8 @@ from qstar_infer import LLM, SamplingParams
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 
-from ..parity.toy import make_toy
+from ..parity.slow_loop import SlowLoop
+from ..parity.toy import EOS, make_toy
 
 PROMPT = [72, 105, 33, 1, 200, 14, 9]
 
@@ -93,6 +94,27 @@ def test_the_checkpoint_sets_the_temperature_of_thoughts(llm: LLM, plain_llm: LL
     assert greedy != hot
     assert tokens_and_thoughts(llm, sampled(None)) == greedy
     assert tokens_and_thoughts(plain_llm, sampled(None)) == hot
+
+
+def test_greedy_requests_think_greedily_whatever_the_checkpoint_says() -> None:
+    toy = make_toy()
+    assert toy.model.config is not None
+    hot = dataclasses.replace(toy.model.config, thought_temperature=2.0)
+    model = QuietStarModel(
+        toy.model.backbone, toy.model.tokenizer, thought_parts=toy.model.thought_parts, config=hot
+    )
+    llm = LLM(model=model)
+    assert llm.model_info.sampling_defaults.thought_temperature == 2.0
+    got = tokens_and_thoughts(llm, SamplingParams(temperature=0.0, max_tokens=6))
+    slow = SlowLoop(toy.model, toy.stock).generate(
+        PROMPT,
+        SamplingParams(temperature=0.0, thought_temperature=0.0, max_tokens=6),
+        num_thought_tokens=3,
+        seed=0,
+        eos=EOS,
+    )
+    assert slow.num_firm is None, "choose another prompt for this test"
+    assert got == list(zip(slow.token_ids, slow.thoughts, strict=True))
 
 
 def test_generation_config_none_ignores_the_checkpoints_settings(plain_llm: LLM) -> None:

@@ -6,8 +6,9 @@ that a test knows every token, thought and log-probability in advance.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo, OutputListener
 from qstar_infer.errors import (
@@ -18,7 +19,7 @@ from qstar_infer.errors import (
     RequestError,
 )
 from qstar_infer.outputs import EngineStats, RequestOutput
-from qstar_infer.thinking_rule import ThinkingPlaces
+from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
 from tests.server.byte_tokens import (
     BOS,
     END_THOUGHT,
@@ -127,11 +128,19 @@ class FakeEngine:
         return AdmittedRequest(
             request=request,
             num_thought_tokens=model.num_thought_tokens if length is None else length,
-            places=ThinkingPlaces(),
+            places=self._places(params.thinking),
             thought_temperature=model.sampling_defaults.resolve_thought_temperature(params),
             max_tokens=max_tokens,
             eos_token_ids=frozenset() if params.ignore_eos else frozenset({EOS}),
         )
+
+    def _places(self, thinking: ThinkingRule | Mapping[str, Any] | None) -> ThinkingPlaces:
+        rule = self.model.thinking if thinking is None else read_rule(thinking)
+        ids = {text: token_id for token_id, text in SPECIAL_TEXT.items()}
+        try:
+            return resolve_rule(rule, id_of=ids.get, vocab_size=VOCAB_SIZE, has_gate=False)
+        except ValueError as error:
+            raise RequestError(f"thinking: {error}", param="thinking") from None
 
     def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         num_sequences = sum(each.request.params.num_candidates for each in requests)

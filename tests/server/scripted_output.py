@@ -36,6 +36,7 @@ class ScriptedOutput:
         self._index = index
         self._script = script
         self._characters = Utf8Stream("replace")
+        self._last_id = admitted.request.prompt_token_ids[-1]
         self._num_tokens = 0
         self._num_characters = 0
         self.is_finished = False
@@ -48,6 +49,7 @@ class ScriptedOutput:
         self._num_tokens += 1
         piece = self._characters.push(bytes_of([token_id]))
         delta = self._delta(token_id, offset=self._num_characters + piece.begin)
+        self._last_id = token_id
         is_eos = token_id in self._admitted.eos_token_ids
         is_last = is_eos or self._num_tokens == self._admitted.max_tokens
         delta.text = piece.text + (self._characters.flush() if is_last else "")
@@ -67,13 +69,17 @@ class ScriptedOutput:
             token_ids=[token_id],
             token_offsets=[offset],
             thoughts=[self._thought(token_id)] if request.show_thoughts else [],
-            num_thought_tokens=self._admitted.num_thought_tokens,
+            num_thought_tokens=self._thought_length(),
             cumulative_logprob=logprob_of(token_id, self._index),
             logprobs=None if k is None else [logprob_entry(token_id, self._index, k)],
         )
 
+    def _thought_length(self) -> int:
+        is_thinking = self._admitted.places.may_think_at(self._last_id)
+        return self._admitted.num_thought_tokens if is_thinking else 0
+
     def _thought(self, token_id: int) -> Thought:
-        length = self._admitted.num_thought_tokens
+        length = self._thought_length()
         thought = (THOUGHT_TEXT * length)[:length]
         return Thought(
             token_id=token_id,

@@ -48,6 +48,10 @@ NEARLY_RIGHT = st.fixed_dictionaries(
         "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
         "show_thoughts": st.booleans(),
         "num_thought_tokens": st.integers(-1, 9),
+        "thinking": st.fixed_dictionaries(
+            {"where": st.sampled_from(["everywhere", "behind", "gate", "x"])},
+            optional={"tokens": st.lists(st.integers(-1, 300) | st.text(max_size=3), max_size=3)},
+        ),
         "skip_special_tokens": st.booleans(),
         "ignore_eos": st.booleans(),
         "logit_bias": st.dictionaries(

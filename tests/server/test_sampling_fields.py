@@ -50,6 +50,7 @@ def test_every_sampling_field_is_reached() -> None:
         "include_stop_str_in_output": True,
         "num_thought_tokens": 4,
         "thought_temperature": 0.75,
+        "thinking": {"where": "behind", "tokens": ["?", 7]},
         "think_threshold": 0.9,
         "logprobs": 2,
     }

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from qstar_server.config import ServerConfig
 
+from qstar_infer.thinking_rule import ThinkingRule
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server
 from tests.server.scripted_output import THOUGHT_TEXT, logprob_of
@@ -80,6 +81,29 @@ async def test_thought_length_and_its_aliases(
 ) -> None:
     await complete(client, **fields)
     assert engine.submitted[0].params.num_thought_tokens == length
+
+
+async def test_a_token_without_a_thought_has_an_empty_one(client: httpx.AsyncClient) -> None:
+    """The script begins with H and é, whose bytes are 72 and 195, 169."""
+    fields: dict[str, Any] = {"thinking": {"where": "behind", "tokens": [72, 169]}}
+    fields |= {"show_thoughts": True, "max_tokens": 5, "prompt": "A"}
+    whole = await complete(client, **fields)
+    thoughts = whole["choices"][0]["thoughts"]
+    assert [each["token_id"] for each in thoughts] == [72, 195, 169, 32, 240]
+    assert [each["thought"] for each in thoughts] == ["", "zqz", "", "zqz", ""]
+    assert [len(each["thought_token_ids"]) for each in thoughts] == [0, 3, 0, 3, 0]
+    assert [each["mixing_weight"] for each in thoughts] == [0, 0.5, 0, 0.5, 0]
+    assert whole["usage"]["completion_tokens_details"] == {"reasoning_tokens": 6}
+    chunks = await stream(client, **fields)
+    assert joined(chunks)[0]["thoughts"] == thoughts
+
+
+async def test_a_null_rule_is_the_checkpoints(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    await complete(client, thinking=None)
+    await complete(client, thinking={"where": "everywhere", "tokens": None})
+    assert [each.params.thinking for each in engine.submitted] == [None, ThinkingRule()]
 
 
 @pytest.mark.parametrize("is_shown", [None, False, True])

@@ -48,6 +48,28 @@ WRONG: dict[str, list[Any]] = {
     "chat_template_kwargs": [True, []],
     "thought_temperature": [True, -1],
     "think_threshold": [True, -0.1],
+    "thinking": [
+        True,
+        "gate",
+        [],
+        {},
+        {"where": "often"},
+        {"where": None},
+        {"where": "gate", "layer": 1},
+        {"where": "gate", "tokens": ["?"]},
+        {"where": "behind"},
+        {"where": "behind", "tokens": None},
+        {"where": "behind", "tokens": []},
+        {"where": "behind", "tokens": "?"},
+        {"where": "behind", "tokens": [True]},
+        {"where": "behind", "tokens": [1.0]},
+        {"where": "behind", "tokens": [-1]},
+        {"where": "behind", "tokens": [""]},
+        {"where": "behind", "tokens": [0] * 1025},
+        {"where": "behind", "tokens": [0] * 4097},
+        {"where": "behind", "tokens": ["x" * 10_000]},
+        {"type": "disabled"},
+    ],
 }
 UNSUPPORTED: dict[str, Any] = {
     "suffix": "x",
@@ -219,6 +241,8 @@ async def test_a_million_wrong_items_are_refused_quickly_and_briefly(
         {"stop": [1] * 400_000},
         {"logit_bias": {str(i): "x" for i in range(50_000)}},
         {"chat_template_kwargs": {str(i): 1 for i in range(50_000)}},
+        {"thinking": {str(i): 1 for i in range(50_000)}},
+        {"thinking": {"where": "behind", "tokens": [None] * 200_000}},
     ):
         error = await refused(client, **fields)
         assert len(error["message"]) < 500

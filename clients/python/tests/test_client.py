@@ -97,6 +97,7 @@ async def test_body_holds_what_was_given_and_nothing_else(harness: Harness) -> N
         temperature=0.0,
         stop=None,
         show_thoughts=False,
+        thinking={"where": "behind", "tokens": ["?", 7]},
         logit_bias={5: -1.5},
         extra_body={"best_of": 2, "temperature": 1.0},
     )
@@ -106,6 +107,7 @@ async def test_body_holds_what_was_given_and_nothing_else(harness: Harness) -> N
         "max_tokens": 0,
         "temperature": 1.0,
         "show_thoughts": False,
+        "thinking": {"where": "behind", "tokens": ["?", 7]},
         "logit_bias": {"5": -1.5},
         "best_of": 2,
     }

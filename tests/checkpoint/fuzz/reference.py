@@ -132,7 +132,7 @@ def _is_thinking(
     if rule is None or rule == {"where": "everywhere"}:
         return torch.ones(IDS.shape[1], dtype=torch.bool)
     if rule == {"where": "gate"}:
-        states = model(IDS, output_hidden_states=True).hidden_states[-1][0]
+        states: Tensor = model(IDS, output_hidden_states=True).hidden_states[-1][0]
         scores = states @ parts["gate.weight"].float().T + parts["gate.bias"].float()
         return scores[:, 0] > 0
     if set(rule) != {"where", "tokens"} or rule["where"] != "behind":
