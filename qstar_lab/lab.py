@@ -76,11 +76,26 @@ def summary_of(run: LabRun) -> str:
         lines += [f"## {task.title}", "", "| | | |", "|---|---|---|"]
         for number in headlines(task):
             lines.append(f"| {number.value} | {number.text} | {number.note} |")
-        failed = [claim for claim in claims(task) if not claim.holds]
-        lines += ["", "All claims hold." if not failed else "Does not hold:"]
-        lines += [f"- {claim.text}: {claim.measured}" for claim in failed]
-        lines.append("")
+        lines += ["", *_verdict(task), ""]
     return "\n".join(lines)
+
+
+def summary_text(run: LabRun) -> str:
+    """The same for a terminal."""
+    lines = []
+    for task in run.tasks:
+        lines.append(task.title)
+        for number in headlines(task):
+            lines.append(f"{number.value:>10}  {number.text} ({number.note})")
+        lines += [*_verdict(task), ""]
+    return "\n".join(lines)
+
+
+def _verdict(task: TaskFigures) -> list[str]:
+    failed = [claim for claim in claims(task) if not claim.holds]
+    if not failed:
+        return ["Everything that should hold does."]
+    return ["Does not hold:", "", *(f"- {claim.text}: {claim.measured}" for claim in failed)]
 
 
 def command_text() -> str:
