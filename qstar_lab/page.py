@@ -113,8 +113,8 @@ def _task(task: TaskFigures, *, is_first: bool) -> str:
 
 def _about(task: TaskFigures) -> str:
     return (
-        f"{task.about} Chance is {percent(task.chance)}. Before Quiet-STaR, the base wrote the "
-        f"whole working of {percent(task.working.value)} of the questions when it could write it down."
+        f"{task.about} Chance is {percent(task.chance)}. When it could write its working down, "
+        f"the base wrote it without a mistake for {percent(task.working.value)} of the questions."
     )
 
 

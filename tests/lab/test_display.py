@@ -47,7 +47,7 @@ def test_a_log_file_gets_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert lines[0] == "begin  a: make a"
     assert "done   a: make a, 0 s" in lines
     assert [line for line in lines if line.startswith("1 of 2 stages done") and ": b " in line]
-    assert lines[-3:-1] == ["kept   a: make a", "kept   b: make b"]
+    assert lines[-2:] == ["kept   a: make a", "kept   b: make b"]
     assert "\x1b" not in file.getvalue()
 
 
