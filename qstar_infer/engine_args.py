@@ -27,7 +27,7 @@ class EngineArgs:
     """
 
     model: str | None = setting(
-        None, "Checkpoint directory, .gguf file or hub id; default: the default model."
+        None, "lab, a checkpoint directory, .gguf file or hub id; default: the default model."
     )
     dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")

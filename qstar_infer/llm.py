@@ -17,6 +17,7 @@ from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInf
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, RequestError, shown
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.source_name import source_text
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, Ranker, best_outputs
 from qstar_infer.sampling_params import SamplingParams
@@ -45,7 +46,7 @@ class LLM:
     ) -> None:
         """
         Args:
-            source: a directory, a .gguf file or a hub id; None: the default model.
+            source: "lab", a directory, a .gguf file or a hub id; None: the default model.
             model: a loaded model, to use instead of loading `source`; or an alias of `source`, as
                 in vLLM.
             ranker: ranks the candidates of `best_of`; None: by mean log-probability.
@@ -58,7 +59,7 @@ class LLM:
         """
         loaded, source = _model_or_source(model, source)
         settings = {name: _as_text(value) for name, value in settings.items()}
-        args = EngineArgs.of(model=None if source is None else str(source), **settings)
+        args = EngineArgs.of(model=None if source is None else source_text(source), **settings)
         self._engine, self.model = create_llm_engine(args, model=loaded)
         self._ranker = MeanLogprobRanker() if ranker is None else ranker
         self._deltas: dict[str, deque[RequestOutput | RequestFailure]] = {}

@@ -30,8 +30,9 @@ def load_model(
     """Load a model that thinks, or a plain language model; the kind is read from its files.
 
     Args:
-        source: a directory (native, adapter, published or plain), a `.gguf` file or a directory
-            with one, a hub id `org/name`, or None for the default model.
+        source: "lab" for the packaged lab model, a directory (native, adapter, published or plain),
+            a `.gguf` file or a directory with one, a hub id `org/name`, or None for the default
+            model.
         dtype: "auto" (the checkpoint's own; float32 on a CPU without fast bfloat16), "stored" (the
             checkpoint's own on every machine), "float32", "bfloat16", "float16", or a torch dtype.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N", or such a torch device.

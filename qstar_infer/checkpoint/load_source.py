@@ -51,7 +51,7 @@ def load_source(
     """Load a model by name; `load_model` also loads the default model.
 
     Args:
-        source: a directory, a `.gguf` file or a hub id.
+        source: "lab", a directory, a `.gguf` file or a hub id.
         options: dtype, device, quantization.
         overrides: what is used in place of what the checkpoint says.
         revision: as for `load_model`.

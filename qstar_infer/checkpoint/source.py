@@ -3,6 +3,7 @@
 Reads only the headers of weights; never fetches a pickle or code.
 """
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from huggingface_hub import list_repo_files, snapshot_download
 
 from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, check_adapter_is_one
 from qstar_infer.checkpoint.backbone import CONFIG_NAME
+from qstar_infer.checkpoint.lab import lab_directory
 from qstar_infer.checkpoint.layouts.find import own_names
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS
 from qstar_infer.checkpoint.safety import (
@@ -23,6 +25,9 @@ from qstar_infer.checkpoint.safety import (
 )
 from qstar_infer.checkpoint.tensors import INDEX_NAME, SINGLE_NAME
 from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.model.source_name import LAB, source_text
+
+logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
@@ -73,14 +78,16 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
     """Find a checkpoint and determine its kind.
 
     Args:
-        source: a directory, a `.gguf` file, or a hub id `org/name`.
+        source: "lab" for the lab model, a directory, a `.gguf` file, or a hub id `org/name`.
         revision: a branch, tag or commit; only for a hub id.
 
     Raises:
         CheckpointError: there is no such checkpoint, or its kind is unknown or unsafe.
         ConfigError: a revision was given for something other than a hub repository.
     """
-    label = str(source)
+    label = source_text(source)
+    if source == LAB:
+        return _lab(revision)
     # os.path, because pathlib raises for an unknown user and for a name that is too long.
     path = Path(os.path.expanduser(source))
     if label and os.path.exists(path):
@@ -98,6 +105,17 @@ def find_source(source: str | Path, *, revision: str | None = None) -> Source:
         f"{label!r} is neither a directory, nor a .gguf file, nor a hub id like 'org/name'. "
         "Check the path."
     )
+
+
+def _lab(revision: str | None) -> Source:
+    if revision is not None:
+        raise ConfigError(
+            f"revision={revision!r} was given, but the lab model is part of this package. Leave it "
+            "out, or name a hub repository."
+        )
+    if os.path.exists(LAB):
+        logger.warning("lab is the packaged lab model. For what is called lab here, give ./lab")
+    return _directory(lab_directory(), LAB, revision=None)
 
 
 def find_tokenizer(source: str | Path) -> Path:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,16 +26,40 @@ if TYPE_CHECKING:
 
 FAILED_EXIT_CODE = 1
 """Of a piped conversation in which a message has no answer."""
+DEFAULT_MAX_TOKENS = 512
+"""Of an answer, where the model's context has room for so many."""
 HELP = "/thoughts shows or hides thoughts, /clear starts over, /quit ends; Ctrl-C stops an answer"
+
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        help="lab (the packaged lab model), a checkpoint directory, a .gguf file or a hub id; "
+        "without it, the default model."
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="Another way to give the model.")
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        help="Most visible tokens of an answer.",
+        min=1,
+        show_default=f"{DEFAULT_MAX_TOKENS}, or as many as fit",
+    ),
+]
 
 
 @with_engine_options
 def chat(
+    model: Model = None,
     *,
+    model_option: ModelOption = None,
     system: Annotated[
         str | None, typer.Option(help="System message, before the conversation.")
     ] = None,
-    max_tokens: options.MaxTokens = 512,
+    max_tokens: MaxTokens = None,
     temperature: options.Temperature = None,
     top_p: options.TopP = None,
     top_k: options.TopK = None,
@@ -46,6 +71,7 @@ def chat(
     engine_args: EngineArgs,
 ) -> None:
     """Chat with a model that has a chat template, and show its thoughts."""
+    engine_args = _with_model(engine_args, model, model_option)
     given = options.given_params(
         max_tokens=max_tokens,
         temperature=temperature,
@@ -59,10 +85,25 @@ def chat(
     with options.open_llm(engine_args) as llm:
         params = options.request_params(llm.model_info.sampling_defaults, given)
         opening = None if system is None else text_of_argument(system)
-        conversation = Conversation(llm, params, system=opening, show_thoughts=show_thoughts)
+        conversation = Conversation(
+            llm,
+            params,
+            system=opening,
+            show_thoughts=show_thoughts,
+            fills_context=max_tokens is None,
+        )
         conversation.run()
     if conversation.has_failed and not sys.stdin.isatty():
         raise typer.Exit(FAILED_EXIT_CODE)
+
+
+def _with_model(args: EngineArgs, model: str | None, model_option: str | None) -> EngineArgs:
+    """The settings with the model of the option; that of the argument is in them already."""
+    if model_option is None:
+        return args
+    if model is not None:
+        raise typer.BadParameter("is given twice: leave out --model", param_hint="MODEL")
+    return replace(args, model=model_option)
 
 
 class Conversation:
@@ -73,14 +114,25 @@ class Conversation:
     """
 
     def __init__(
-        self, llm: "LLM", params: SamplingParams, *, system: str | None, show_thoughts: bool | None
+        self,
+        llm: "LLM",
+        params: SamplingParams,
+        *,
+        system: str | None,
+        show_thoughts: bool | None,
+        fills_context: bool,
     ) -> None:
+        """
+        Args:
+            fills_context: `max_tokens` is `DEFAULT_MAX_TOKENS`, or as many as fit.
+        """
         if not llm.tokenizer.chat_template:
             raise ConfigError(
                 f"{llm.model_info.name} has no chat template; use `qstar generate` for it"
             )
         self._llm = llm
         self._params = params
+        self._fills_context = fills_context
         self._opening = [] if system is None else [{"role": "system", "content": system}]
         self._messages = list(self._opening)
         self._console = Console(highlight=False)
@@ -146,7 +198,8 @@ class Conversation:
         printer = AnswerPrinter(self._console, show_thoughts=self._show_thoughts)
         started = time.perf_counter()
         with catch_interrupt() as is_interrupted:
-            stream = self._llm.stream(self._prompt_ids(), self._params)
+            prompt_ids = self._prompt_ids()
+            stream = self._llm.stream(prompt_ids, self._params_behind(prompt_ids))
             try:
                 for delta in stream:
                     for output in delta.outputs:
@@ -161,13 +214,23 @@ class Conversation:
             printer.print_summary(time.perf_counter() - started)
         return printer.text
 
+    def _params_behind(self, prompt_ids: list[int]) -> SamplingParams:
+        if not self._fills_context:
+            return self._params
+        room = self._llm.model_info.max_model_len - len(prompt_ids)
+        return replace(self._params, max_tokens=min(DEFAULT_MAX_TOKENS, max(room, 1)))
+
     def _prompt_ids(self) -> list[int]:
         try:
             ids = self._llm.tokenizer.apply_chat_template(
                 self._messages, add_generation_prompt=True, return_dict=False
             )
         except Exception as error:  # a template is code of the checkpoint, and may raise anything
-            advice = "Leave out --system" if self._opening else "Start over with /clear"
+            advice = (
+                "Leave out --system"
+                if self._opening
+                else "Change the message, start over with /clear"
+            )
             reason = str(error).rstrip(".") or type(error).__name__
             raise RequestError(
                 f"the chat template of {self._llm.model_info.name} refuses this conversation: "

@@ -57,8 +57,8 @@ def convert(
         str,
         typer.Argument(
             metavar="SRC",
-            help="A checkpoint directory (published, adapter, plain), a .gguf file, a hub id, or a "
-            "Lightning .ckpt with --base.",
+            help="lab, a checkpoint directory (published, adapter, plain), a .gguf file, a hub "
+            "id, or a Lightning .ckpt with --base.",
         ),
     ],
     destination: Annotated[

@@ -19,7 +19,7 @@ def inspect(
         str | None,
         typer.Argument(
             metavar="[CHECKPOINT]",
-            help="A checkpoint directory, a .gguf file, a hub id, or a pickle, which is not "
+            help="lab, a checkpoint directory, a .gguf file, a hub id, or a pickle, which is not "
             "opened; default: the default model.",
         ),
     ] = None,

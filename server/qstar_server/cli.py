@@ -22,7 +22,10 @@ from qstar_server.lifecycle import run_server
 def serve(
     model: Annotated[
         str | None,
-        typer.Argument(help="Checkpoint directory or hub id; without it, the default model."),
+        typer.Argument(
+            help="lab (the packaged lab model), a checkpoint directory, a .gguf file or a hub id; "
+            "without it, the default model."
+        ),
     ] = None,
     *,
     host: Annotated[

@@ -141,3 +141,35 @@ def test_model_without_chat_template_is_rejected(fake_llm: Any) -> None:
     result = runner.invoke(app, ["chat"], input="a\n")
     assert isinstance(result.exception, ConfigError)
     assert "qstar generate" in str(result.exception)
+
+
+@pytest.mark.parametrize("arguments", [["lab"], ["--model", "lab"], ["-m", "lab"]])
+def test_the_model_is_an_argument_or_an_option(fake_llm: Any, arguments: list[str]) -> None:
+    """Either wins over the environment."""
+    runner.invoke(app, ["chat", *arguments], input="/quit\n", env={"QSTAR_MODEL": "other"})
+    assert fake_llm.engine_args.model == "lab"
+
+
+def test_the_models_name_from_the_environment(fake_llm: Any) -> None:
+    runner.invoke(app, ["chat"], input="/quit\n", env={"QSTAR_MODEL": "other"})
+    assert fake_llm.engine_args.model == "other"
+
+
+@pytest.mark.usefixtures("fake_llm")
+def test_two_models_are_refused() -> None:
+    result = runner.invoke(app, ["chat", "lab", "--model", "lab"])
+    assert result.exit_code == 2
+    assert "leave out --model" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("context", "arguments", "wanted"),
+    [(4096, [], 512), (100, [], 97), (3, [], 1), (100, ["--max-tokens", "98"], 98)],
+)
+def test_an_answer_is_as_long_as_the_context_allows(
+    fake_llm: Any, context: int, arguments: list[str], wanted: int
+) -> None:
+    """A model of 64 positions refused every message, because 512 tokens did not fit."""
+    fake_llm.model_info = replace(fake_llm.model_info, max_model_len=context)
+    runner.invoke(app, ["chat", *arguments], input="a\n")
+    assert fake_llm.params.max_tokens == wanted

@@ -10,10 +10,13 @@ import pytest
 from qstar_client import Completion, QStarClient
 from qstar_server.config import ServerConfig
 
+from qstar_infer.checkpoint import lab
 from qstar_infer.engine.create import create_async_engine
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 
+from ..lab.reference import solve_digits
+from ..lab.toy_model import save_toy_lab
 from ..server.live_server import start_server
 from ..server.real_engine import create_real_engine, save_toy
 
@@ -74,6 +77,27 @@ def test_read_thoughts(run: Run, toy: str) -> None:
     assert len(changes) == 8
     assert changes == sorted(changes, reverse=True)
     assert changes[-1] > 0
+
+
+def test_lab_thoughts(run: Run, tmp_path: Path) -> None:
+    model = str(save_toy_lab(tmp_path / "lab"))
+    *shares, _, first, second = run(
+        "lab_thoughts.py", "--model", model, "--count", "2"
+    ).splitlines()
+    found = [re.fullmatch(r" ?(\d+) thought tokens: +(\d+\.0)% right", line) for line in shares]
+    assert [match[1] for match in found if match] == ["0", "1", "2", "4", "8", "16"]
+    assert {match[2] for match in found if match} <= {"0.0", "50.0", "100.0"}
+    for line in (first, second):
+        chain, working, *_ = line.split()
+        values = solve_digits(f"{chain}?")
+        assert working == "".join(map(str, values)).ljust(16, str(values[-1]))
+
+
+def test_the_lab_model_is_the_examples_own(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lab, "LAB_DIRECTORY", save_toy_lab(tmp_path / "lab_model"))
+    assert len(run("lab_thoughts.py", "--count", "1").splitlines()) == 6 + 1 + 1
 
 
 def test_stream_with_client(run: Run, base_url: str) -> None:

@@ -11,6 +11,7 @@ from qstar_infer.checkpoint.adapter.quiet import quiet_peft
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.errors import CheckpointError
+from qstar_infer.model.source_name import source_text
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_TENSORS = "adapter_model.safetensors"
@@ -87,7 +88,8 @@ def base_of_adapter(directory: Path) -> tuple[str, str | None]:
     revision = values.get("revision")
     relative = directory / base
     # os.path, because pathlib raises for a name that is too long for a path.
-    source = str(relative) if not Path(base).is_absolute() and os.path.exists(relative) else base
+    is_beside = not Path(base).is_absolute() and os.path.exists(relative)
+    source = source_text(relative) if is_beside else base
     is_local = os.path.exists(os.path.expanduser(source))
     return source, revision if isinstance(revision, str) and not is_local else None
 

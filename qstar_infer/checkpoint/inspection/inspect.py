@@ -39,6 +39,7 @@ from qstar_infer.context_length import context_length
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.generation_defaults import checkpoint_defaults
 from qstar_infer.model.quiet_star import num_positions
+from qstar_infer.model.source_name import LAB
 
 _KINDS = {
     SourceKind.NATIVE: "native checkpoint",
@@ -139,6 +140,8 @@ def _inspect(
 
 
 def _kind(found: Source) -> str:
+    if found.label == LAB:
+        return f"lab model: {_KINDS[found.kind]}"
     if not found.is_adapter:
         return _KINDS[found.kind]
     if found.kind is SourceKind.PLAIN:
@@ -166,7 +169,7 @@ def _check_length(
 def _refused_at_once(source: str | Path, problems: Problems) -> Inspection:
     path = Path(os.path.expanduser(source))
     inspection = Inspection(source=str(source), kind="unknown", problems=problems.messages)
-    if not os.path.isdir(path):
+    if source == LAB or not os.path.isdir(path):
         return inspection
     found = problems.attempt(lambda: list(keys_of_code(path))) or []
     for file, key in found:

@@ -72,6 +72,11 @@ def test_a_chat_template_that_fails_is_refused(template: str) -> None:
         make(vocabulary__chat_template=template)
 
 
+def test_a_chat_template_may_refuse_messages() -> None:
+    template = "{{ raise_exception('give a number') }}"
+    assert make(vocabulary__chat_template=template).tokenizer.chat_template == template
+
+
 def test_a_chat_template_is_saved(tmp_path: Path) -> None:
     save_model(make(vocabulary__chat_template=TEMPLATE), tmp_path / "model")
     tokenizer = load_model(tmp_path / "model", device="cpu").tokenizer
