@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args
 
 from qstar_eval.answer_sets import AnswerQuestion, AnswerRecord, measure_answers
-from qstar_eval.scoring import ThoughtKind
+from qstar_eval.config import ThoughtKind
 from qstar_infer.checkpoint import load_model
 from qstar_infer.thinking_rule import EVERYWHERE
 from qstar_lab.work.files import BOOTSTRAP, as_list, read_questions, share, write_result

@@ -324,8 +324,7 @@ def test_states_to_study_are_kept(
     config: Path, tmp_path: Path, keep_every: int | None, kept: list[int]
 ) -> None:
     """The newest two, and the multiples of `keep_every`."""
-    changes = {"steps": 5, "save_every": 1, "keep_every": keep_every}
-    run(config, tmp_path, **changes)
+    run(config, tmp_path, steps=5, save_every=1, keep_every=keep_every)
     states = saved_states(tmp_path / "states")
     assert [state_step(state) for state in states] == kept
 
