@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve test lint type fmt unit bench clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit bench clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -46,6 +46,9 @@ lock: | $(BIN)/python ## pin all packages in constraints.txt; ARGS=--upgrade use
 
 serve: setup ## serve the default model, or MODEL=directory
 	$(BIN)/qstar serve --host $(HOST) --port $(PORT) $(if $(MODEL),"$(MODEL)")
+
+lab: setup ## half an hour: a tiny model from scratch in which thinking pays, and its page; ARGS="..."
+	$(BIN)/qstar lab $(ARGS)
 
 test: lint type unit ## lint, type-check and run the tests
 

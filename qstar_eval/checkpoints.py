@@ -14,6 +14,7 @@ from qstar_infer.checkpoint.packaged_base import base_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.source_name import source_name
+from qstar_infer.thinking_rule import EVERYWHERE
 from qstar_train.fingerprint import fingerprint_of
 
 DEFAULT = "default"
@@ -91,6 +92,7 @@ class ModelFacts:
                     num_thought_tokens=length,
                     kind=kind if length else "sampled",
                     temperature=config.temperature,
+                    thinking=EVERYWHERE if config.thinking == "everywhere" else None,
                 )
                 modes.setdefault(mode.name, mode)
         return list(modes.values())

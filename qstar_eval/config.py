@@ -1,11 +1,12 @@
 """What `qstar eval` measures: text sets, question sets, and thinking modes. Imports no torch."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from qstar_infer.sampling_params import MAX_SEED
+from qstar_infer.thinking_rule import TokenName
 from qstar_train.config import SourceConfig
 from qstar_train.config_file import Config
 
@@ -13,6 +14,17 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 """The name of a set; a part of file names."""
 QuestionKind = Literal["gsm8k", "commonsense_qa"]
 Measure = Literal["probability", "exact_match", "majority"]
+ThoughtKind = Literal["sampled", "greedy", "random", "shuffled"]
+"""`greedy` takes the most likely tokens. The controls replace each thought: `random` with uniformly
+random tokens, `shuffled` with the sampled thought of another example."""
+ALL_KINDS: frozenset[ThoughtKind] = frozenset(get_args(ThoughtKind))
+_GENERATED: frozenset[ThoughtKind] = frozenset({"sampled", "greedy"})
+KINDS_OF_MEASURES: dict[Measure, frozenset[ThoughtKind]] = {
+    "probability": ALL_KINDS - {"shuffled"},
+    "exact_match": _GENERATED,
+    "majority": _GENERATED,
+}
+"""Which thoughts each measure can be taken with. The engine thinks its own."""
 ThoughtLength = Annotated[int, Field(ge=0, le=256)]
 
 
@@ -25,6 +37,9 @@ class TextSetConfig(SourceConfig):
     """Only the first so many documents; blank ones among them are skipped."""
     max_tokens: int = Field(default=256, ge=2, le=32768)
     """Tokens measured of each document, from its start. The paper measures 256."""
+    behind: list[TokenName] | None = Field(default=None, min_length=1)
+    """Tokens of the vocabulary, by name or id. Loss and accuracy of the tokens directly behind them
+    are also measured separately."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -62,20 +77,52 @@ class QuestionSetConfig(Config):
         return self
 
 
+class AnswerSetConfig(Config):
+    """One's own questions: prompts, each with the answer that should follow it directly. The task
+    is `<name>-answer`."""
+
+    name: Name
+    """Names the task and its files."""
+    path: str = Field(min_length=1)
+    """A local jsonl file with one object for each question."""
+    max_questions: int | None = Field(default=None, ge=1)
+    """Only the first so many questions; null: all."""
+    prompt_field: str = "prompt"
+    """The key of the text before the answer, whole: nothing is added to it."""
+    answer_field: str = "answer"
+    """The key of the answer, a text or a whole number. A space before it belongs to it."""
+    group_field: str | None = None
+    """The key of what figures are also computed by, such as a size."""
+    working_field: str | None = None
+    """The key of the text that a perfect thought begins with; null in a row: it has none."""
+    batch_size: int = Field(default=256, ge=1, le=4096)
+    """Questions in one batch. Affects speed and memory only. 256 is for small models."""
+
+    @property
+    def task_name(self) -> str:
+        return f"{self.name}-answer"
+
+
 class EvalConfig(Config):
     """Everything `qstar eval` reads from its config file."""
 
     texts: list[TextSetConfig] = []
     questions: list[QuestionSetConfig] = []
+    answers: list[AnswerSetConfig] = []
     thought_lengths: list[ThoughtLength | None] = Field(default=[None], min_length=1)
     """Thought tokens; null: as each checkpoint was trained; 0: no thoughts. A checkpoint that
     cannot think is measured with 0 only. `exact_match` and `majority` are always measured with 0
     as well, because their records hold no figure without thoughts."""
-    thoughts: list[Literal["sampled", "random"]] = Field(default=["sampled"], min_length=1)
-    """`random` replaces thoughts with random tokens: the control. `exact_match` and `majority` skip
-    it, because the engine that generates their answers samples all thoughts itself."""
+    thoughts: list[ThoughtKind] = Field(default=["sampled"], min_length=1)
+    """greedy: the most likely tokens. Two controls: random, uniformly random tokens, and shuffled,
+    the sampled thought of another example. `exact_match` and `majority` skip the controls, because
+    the engine that generates their answers thinks all thoughts itself; `probability` skips
+    shuffled."""
     temperature: float = Field(default=1.0, ge=0, le=2)
-    """Of sampled thoughts; 0 is greedy. 1 as in training."""
+    """Of sampled and shuffled thoughts; 0 is greedy. 1 as in training."""
+    thinking: Literal["checkpoint", "everywhere"] = "checkpoint"
+    """checkpoint: think where the checkpoint's rule says; elsewhere the base decides. everywhere:
+    think at every token, whatever the rule."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     batch_size: int = Field(default=4, ge=1, le=4096)
     """Documents, or questions of `probability`, in one batch. Affects speed and memory only. The
@@ -88,18 +135,23 @@ class EvalConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.texts and not self.questions:
-            raise ValueError("nothing to measure: give texts, questions or both")
+        if not self.texts and not self.questions and not self.answers:
+            raise ValueError("nothing to measure: give texts, questions or answers")
         names = [text.name for text in self.texts]
         names += [f"{each.name}-{measure}" for each in self.questions for measure in each.measures]
-        _check_unique("names of texts and questions", names)
+        names += [each.task_name for each in self.answers]
+        _check_unique("names of texts, questions and answers", names)
         _check_unique("thought_lengths", self.thought_lengths)
         _check_unique("thoughts", self.thoughts)
-        generated = {m for each in self.questions for m in each.measures} - {"probability"}
-        if generated and "sampled" not in self.thoughts and 0 not in self.thought_lengths:
+        unmeasured = sorted(
+            measure
+            for measure in {m for each in self.questions for m in each.measures}
+            if not KINDS_OF_MEASURES[measure] & set(self.thoughts)
+        )
+        if unmeasured and 0 not in self.thought_lengths:
             raise ValueError(
-                f"{' and '.join(sorted(generated))} cannot be measured with thoughts = "
-                f"{self.thoughts}: the engine generates answers with sampled thoughts; add sampled"
+                f"{' and '.join(unmeasured)} cannot be measured with thoughts = {self.thoughts}; "
+                "add sampled"
             )
         return self
 

@@ -46,7 +46,6 @@ class GenerationTask(QuestionTask):
     """
 
     has_base_figures = False
-    has_random_control = False  # the engine samples all thoughts itself
     num_samples = 1
     """Sequences for each question."""
 
@@ -230,7 +229,8 @@ def generate(
     params = replace(
         params,
         num_thought_tokens=mode.num_thought_tokens,
-        thought_temperature=mode.temperature,
+        thought_temperature=mode.thought_temperature,
+        thinking=mode.thinking if mode.num_thought_tokens else None,
     )
     encoded = [encode_text(model.tokenizer, text, model.delimiter_ids) for text in prompts]
     try:

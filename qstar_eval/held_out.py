@@ -1,18 +1,25 @@
 """The loss of held-out text, with and without thoughts, and on easy and on hard tokens."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from qstar_eval.behind import add_right, differences_behind, figures_behind, ids_of
 from qstar_eval.bootstrap import Bootstrap, Estimate, Floats
 from qstar_eval.scoring import TextScores, score_text
+from qstar_eval.shuffling import donors_of
 from qstar_eval.task import EvalTarget, Record, Task, digest_of
 from qstar_eval.tokens import encode_text, texts_of
 from qstar_infer.errors import ConfigError
 from qstar_infer.sampling.noise import derive_seed
+from qstar_infer.thinking_rule import TokenName
+
+logger = logging.getLogger(__name__)
 
 NUM_GROUPS = 10
 """Groups of tokens by difficulty."""
@@ -26,15 +33,27 @@ class HeldOutTask(Task):
     p of the lists `base_losses`, `mixed_losses` (nats), `mixing_weights`, `thought_ids` and
     `thoughts` (their text) is about the prediction of token p + 1; the lists are empty for a
     document of one token. `tokens` and `thoughts` show a part of a character as bytes: `<E2>`.
+    Where the model does not think, the thought is empty.
+
+    If the set names tokens in `behind`, the record also holds the places p of these tokens,
+    `behind`, and `base_right` and `mixed_right`: for each such place, whether the most likely token
+    is token p + 1.
     """
 
     def __init__(
-        self, name: str, documents: Sequence[str], *, max_tokens: int, batch_size: int
+        self,
+        name: str,
+        documents: Sequence[str],
+        *,
+        max_tokens: int,
+        batch_size: int,
+        behind: Sequence[TokenName] = (),
     ) -> None:
         """
         Args:
             documents: those that hold only white space are skipped.
             max_tokens: measured of each document.
+            behind: tokens whose next token is measured separately, too.
 
         Raises:
             ConfigError: no document holds text.
@@ -49,23 +68,31 @@ class HeldOutTask(Task):
         self.digest = digest_of(self._documents)
         self.batch_size = batch_size
         self._max_tokens = max_tokens
+        self._behind = tuple(behind)
 
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         """As `Task.measure`.
 
         Raises:
             CheckpointError: a loss is not finite.
+            ConfigError: the vocabulary lacks a token of `behind`, or no other document can give its
+                thoughts.
         """
+        behind_ids = ids_of(target.model, self._behind)
         records = [self._describe(target, index) for index in indices]
         scored = [record for record in records if len(record["token_ids"]) > 1]
         if scored:
             scores = score_text(
                 target.model,
                 [record["token_ids"] for record in scored],
-                seeds=torch.tensor([derive_seed(target.seed, r["index"]) for r in scored]),
+                seeds=_seeds(target, scored),
                 mode=target.mode,
+                thought_ids=self._thoughts_of_donors(target, scored),
+                behind_ids=behind_ids,
             )
             for row, record in enumerate(scored):
+                if behind_ids:
+                    add_right(record, scores, row, behind_ids)
                 self._add_scores(record, target, scores, row)
         return records
 
@@ -78,11 +105,17 @@ class HeldOutTask(Task):
         base, mixed, weights, counts = _sums(records).T
         if not counts.sum() > 0:
             raise ConfigError(f"{self.name}: no document has two tokens. Give longer documents.")
+        behind = figures_behind(records, bootstrap)
+        if self._behind and not behind:
+            logger.warning(
+                "%s: no token is behind %s.", self.name, ", ".join(map(str, self._behind))
+            )
         return {
             "loss_base": bootstrap.ratio(base, counts),
             "loss_mixed": bootstrap.ratio(mixed, counts),
             "gain": bootstrap.ratio(base - mixed, counts),
             "mixing_weight": bootstrap.ratio(weights, counts),
+            **behind,
         }
 
     def compare(
@@ -97,6 +130,7 @@ class HeldOutTask(Task):
             "loss_base": bootstrap.ratio(base - other_base, counts),
             "loss_mixed": bootstrap.ratio(mixed - other_mixed, counts),
             "gain": bootstrap.ratio((base - mixed) - (other_base - other_mixed), counts),
+            **differences_behind(records, others, bootstrap),
         }
 
     def _describe(self, target: EvalTarget, index: int) -> Record:
@@ -112,6 +146,35 @@ class HeldOutTask(Task):
             **{name: [] for name in (*_FLOATS, "thought_ids", "thoughts")},
         }
 
+    def _thoughts_of_donors(self, target: EvalTarget, records: Sequence[Record]) -> Tensor | None:
+        """`[batch, seq - 1, num_thought_tokens]`, int64; None unless thoughts are shuffled.
+
+        A shorter donor begins again with its first thought.
+        """
+        if target.mode.kind != "shuffled":
+            return None
+        order = donors_of(self.num_examples, target.seed)
+        donors = [self._donor_of(target, record["index"], order) for record in records]
+        rows = [donor["token_ids"] for donor in donors]
+        found = score_text(target.model, rows, seeds=_seeds(target, donors), mode=target.mode)
+        longest = max(len(record["token_ids"]) for record in records) - 1
+        places = [torch.arange(longest) % (len(row) - 1) for row in rows]
+        return torch.stack([found.thought_ids[row, at] for row, at in enumerate(places)])
+
+    def _donor_of(self, target: EvalTarget, index: int, donors: Sequence[int]) -> Record:
+        """The record, without scores, of the document that gives its thoughts to this one: the next
+        one of at least two tokens."""
+        donor = donors[index]
+        while donor != index:
+            record = self._describe(target, donor)
+            if len(record["token_ids"]) > 1:
+                return record
+            donor = donors[donor]
+        raise ConfigError(
+            f"{self.name}: shuffled thoughts need another document of two tokens. Give more "
+            "documents, or leave out shuffled."
+        )
+
     def _add_scores(self, record: Record, target: EvalTarget, scores: TextScores, row: int) -> None:
         length = len(record["token_ids"]) - 1  # without padding
         for name in _FLOATS:
@@ -121,8 +184,17 @@ class HeldOutTask(Task):
                     f"document {record['document']} of {self.name} has a loss that is"
                 )
             record[name] = _shortest(values)
-        record["thought_ids"] = scores.thought_ids[row, :length].tolist()
+        is_thinking = scores.is_thinking[row, :length].tolist()
+        thoughts = scores.thought_ids[row, :length].tolist()
+        record["thought_ids"] = [
+            ids if thinks else [] for ids, thinks in zip(thoughts, is_thinking, strict=True)
+        ]
         record["thoughts"] = texts_of(target.model.tokenizer, record["thought_ids"])
+
+
+def _seeds(target: EvalTarget, records: Sequence[Record]) -> Tensor:
+    """Of each document's noise: `[batch]`, int64."""
+    return torch.tensor([derive_seed(target.seed, record["index"]) for record in records])
 
 
 def have_same_tokens(records: Sequence[Record], others: Sequence[Record]) -> bool:

@@ -1,12 +1,13 @@
-"""The files of a finished run: report, tables, plots, and pages of shaded text."""
+"""The files of a finished run: report, tables, plots, and pages of shaded text and of answers."""
 
 import importlib.util
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qstar_eval.config import EvalConfig
+from qstar_eval.answer_output import write_answer_pages, write_answer_plots
+from qstar_eval.config import EvalConfig, ThoughtKind
 from qstar_eval.held_out import HeldOutTask
 from qstar_eval.page import max_gain_of, write_page
 from qstar_eval.plots import (
@@ -17,8 +18,7 @@ from qstar_eval.plots import (
     plot_mixing_weights,
 )
 from qstar_eval.report import Report, make_report, markdown
-from qstar_eval.results import Result, random_control
-from qstar_eval.scoring import ThoughtKind
+from qstar_eval.results import Result, controls, shown_by_task
 from qstar_eval.task import write_json
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,12 @@ def write_output(config: EvalConfig, results: Sequence[Result], directory: Path)
     write_json(directory / "report.json", report)
     (directory / "report.md").write_text(markdown(report), encoding="utf-8")
     write_pages(results, pages)
+    write_answer_pages(results, pages)
     if importlib.util.find_spec("matplotlib") is None:
         logger.warning("No plots: matplotlib is not installed (pip install 'qstar[train]').")
     else:
         write_plots(report, results, plots)
+        write_answer_plots(report, results, plots)
     return report
 
 
@@ -58,7 +60,7 @@ def write_plots(report: Report, results: Sequence[Result], directory: Path) -> N
         ConfigError: matplotlib is not installed.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name, shown in _shown_by_task(results):
+    for name, shown in shown_by_task(results, HeldOutTask):
         if not shown:
             continue
         summaries = [item for item in report["results"] if item["task"] == name]
@@ -66,7 +68,7 @@ def write_plots(report: Report, results: Sequence[Result], directory: Path) -> N
         curves = _loss_curves([item for item in summaries if item["checkpoint"] in labels])
         plot_loss_against_thought_length(curves, directory / f"{name}-loss.svg")
         # With the control: any second opinion gains on tokens chosen as hard.
-        pairs = [each for result in shown for each in (result, *random_control(result, results))]
+        pairs = [each for result in shown for each in (result, *controls(result, results))]
         gains = [_gain_curve(result, summaries) for result in pairs]
         plot_gain_by_difficulty(gains, directory / f"{name}-difficulty.svg")
         weights = {_title(result): _mixing_weights(result) for result in shown}
@@ -79,35 +81,12 @@ def write_pages(results: Sequence[Result], directory: Path) -> None:
     The pages of a text set share one scale.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name, shown in _shown_by_task(results):
+    for name, shown in shown_by_task(results, HeldOutTask):
         pages = [result.file.records()[:PAGE_DOCUMENTS] for result in shown]
         max_gain = max_gain_of(record for page in pages for record in page)
         for result, page in zip(shown, pages, strict=True):
             path = directory / f"{name}-{result.checkpoint.label}.html"
             write_page(page, path, title=f"{name}: {_title(result)}", max_gain=max_gain)
-
-
-def _shown_by_task(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
-    """Each text set with one result for each checkpoint that thinks.
-
-    Sampled thoughts are preferred to random ones, then the trained length, then longer ones.
-    """
-
-    def preference(result: Result) -> tuple[bool, bool, int]:
-        length = result.mode.num_thought_tokens
-        return result.mode.kind == "sampled", length == result.facts.num_thought_tokens, length
-
-    found: dict[str, dict[str, Result]] = {}
-    for result in results:
-        if not isinstance(result.task, HeldOutTask):
-            continue
-        shown, label = found.setdefault(result.task.name, {}), result.checkpoint.label
-        if result.mode.num_thought_tokens and (
-            label not in shown or preference(result) > preference(shown[label])
-        ):
-            shown[label] = result
-    for name, shown in found.items():
-        yield name, list(shown.values())
 
 
 def _title(result: Result) -> str:
@@ -119,7 +98,7 @@ def _loss_curves(summaries: Sequence[dict[str, Any]]) -> list[Curve]:
     changes: dict[tuple[str, ThoughtKind], list[tuple[int, Interval]]] = {}
     notes = {}
     for item in summaries:
-        kind: ThoughtKind = "random" if item["thoughts"] == "random" else "sampled"
+        kind: ThoughtKind = "sampled" if item["thoughts"] == "none" else item["thoughts"]
         gain, low, high = _interval(item["figures"]["gain"])
         point = (item["num_thought_tokens"], (-gain, -high, -low))
         changes.setdefault((item["checkpoint"], kind), []).append(point)

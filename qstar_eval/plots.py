@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qstar_eval.scoring import ThoughtKind
+from qstar_eval.config import ThoughtKind
 from qstar_infer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ _STYLE: dict[Any, Any] = {
 _BASE_LINE: dict[str, Any] = {"color": "#777777", "linewidth": 1.2, "linestyle": (0, (6, 3))}
 _LINES: dict[ThoughtKind, dict[str, Any]] = {
     "sampled": {"linewidth": 1.2, "marker": "o", "markersize": 5},
+    "greedy": {"linewidth": 1.2, "linestyle": (0, (4, 2)), "marker": "^", "markersize": 5},
     "random": {
         "linewidth": 1.2,
         "linestyle": ":",
@@ -65,9 +66,21 @@ _LINES: dict[ThoughtKind, dict[str, Any]] = {
         "markersize": 5,
         "markerfacecolor": "white",
     },
+    "shuffled": {
+        "linewidth": 1.2,
+        "linestyle": (0, (1, 3)),
+        "marker": "D",
+        "markersize": 5,
+        "markerfacecolor": "white",
+    },
 }
 """Line styles, the same for every colour."""
-_KINDS: dict[ThoughtKind, str] = {"sampled": "thoughts", "random": "random tokens"}
+_KINDS: dict[ThoughtKind, str] = {
+    "sampled": "thoughts",
+    "greedy": "greedy thoughts",
+    "random": "random tokens",
+    "shuffled": "others' thoughts",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +91,7 @@ class Curve:
     """The checkpoint; curves of the same one share a colour."""
     kind: ThoughtKind
     points: Sequence[tuple[int, Interval]]
-    """`(x, figure)`, in nats per token."""
+    """`(x, figure)`; the chart names the unit."""
     note: str = ""
     """Shown with the checkpoint in the legend."""
 
@@ -91,7 +104,7 @@ def plot_loss_against_thought_length(curves: Sequence[Curve], path: Path) -> Non
     """
     lengths = sorted({x for curve in curves for x, _ in curve.points})
     with chart(path) as (axes,):
-        _draw_curves(axes, curves, spread=max(lengths[-1] - lengths[0], 1) / 4)
+        draw_curves(axes, curves, spread=max(lengths[-1] - lengths[0], 1) / 4)
         axes.set_xticks(lengths)
         axes.set_xlim(lengths[0] - 0.5, lengths[-1] + 0.5)
         axes.set_title("Loss against thought length, with 95 % intervals")
@@ -102,7 +115,7 @@ def plot_loss_against_thought_length(curves: Sequence[Curve], path: Path) -> Non
 def plot_gain_by_difficulty(curves: Sequence[Curve], path: Path) -> None:
     """Plot `base loss - mixed loss` for groups of tokens, numbered from 1, the easiest."""
     with chart(path) as (axes,):
-        _draw_curves(axes, curves)
+        draw_curves(axes, curves)
         axes.set_xticks(range(1, 1 + max(len(curve.points) for curve in curves)))
         axes.set_title("Gain by difficulty of the token, with 95 % intervals")
         axes.set_xlabel("Tokens in groups of equal size by their base loss (1: easiest)")
@@ -159,14 +172,18 @@ def _draw_histogram(axes: "Axes", values: Floats, *, bins: Floats, colour: str) 
     axes.grid(axis="y")
 
 
-def _draw_curves(axes: "Axes", curves: Sequence[Curve], *, spread: float = 1.0) -> None:
+def draw_curves(
+    axes: "Axes", curves: Sequence[Curve], *, spread: float = 1.0, has_base_line: bool = True
+) -> None:
     """Draw each point with its interval, and the legend.
 
     Args:
         spread: scales the distance between curves, so that intervals do not hide each other.
+        has_base_line: whether 0 stands for no thoughts.
     """
     labels = list(dict.fromkeys(curve.label for curve in curves))
-    axes.axhline(0, **_BASE_LINE)
+    if has_base_line:
+        axes.axhline(0, **_BASE_LINE)
     for index, curve in enumerate(curves):
         x, points = zip(*sorted(curve.points), strict=True)
         value, low, high = np.array(points).T
@@ -180,10 +197,17 @@ def _draw_curves(axes: "Axes", curves: Sequence[Curve], *, spread: float = 1.0) 
         )
     axes.grid(axis="y")
     notes = {curve.label: f"\n({curve.note})" for curve in curves if curve.note}
-    _add_legend(axes, {label: notes.get(label, "") for label in labels}, {c.kind for c in curves})
+    _add_legend(
+        axes,
+        {label: notes.get(label, "") for label in labels},
+        {c.kind for c in curves},
+        has_base_line,
+    )
 
 
-def _add_legend(axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[ThoughtKind]) -> None:
+def _add_legend(
+    axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[ThoughtKind], has_base_line: bool
+) -> None:
     """The key to the colours, with a note on each, then the key to the lines."""
     from matplotlib.lines import Line2D
 
@@ -196,7 +220,8 @@ def _add_legend(axes: "Axes", notes: Mapping[str, str], kinds: AbstractSet[Thoug
         for kind, name in _KINDS.items()
         if kind in kinds
     ]
-    handles.append(Line2D([], [], label="no thoughts", **_BASE_LINE))
+    if has_base_line:
+        handles.append(Line2D([], [], label="no thoughts", **_BASE_LINE))
     legend(axes, handles)
 
 

@@ -159,6 +159,14 @@ class ProbabilityTask(QuestionTask):
 
     measure_name = "probability"
 
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Check that a tokenizer writes answers character by character.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        answer_tokens(tokenizer, self.config.kind)
+
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         """As `Task.measure`.
 

@@ -135,6 +135,9 @@ def _shared(config: EvalConfig) -> dict[str, Any]:
     """What every record depends on. A device counts by its kind: `auto` may be `cpu`."""
     device = LoadOptions.resolve(dtype="auto", device=config.device, quantization="none").device
     shared: dict[str, Any] = config.model_dump(include={"seed", "temperature", "dtype"})
+    if config.thinking == "everywhere":
+        # Not noted otherwise: directories from before there were rules can then be continued.
+        shared["thinking"] = config.thinking
     return shared | {"device": device.type}
 
 
@@ -147,6 +150,8 @@ def _settings_by_task(config: EvalConfig) -> dict[str, dict[str, Any]]:
             found[f"{questions.name}-{measure}"] = questions.model_dump(
                 mode="json", exclude={"name", "measures", *unread}
             )
+    for answers in config.answers:
+        found[answers.task_name] = answers.model_dump(mode="json", exclude={"name", "batch_size"})
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from qstar_eval.answer_task import AnswerTask
 from qstar_eval.bootstrap import Bootstrap, Estimate
 from qstar_eval.config import EvalConfig
 from qstar_eval.held_out import HeldOutTask, difficulty_groups
@@ -21,12 +22,15 @@ Report = dict[str, Any]
 - `settings`, `versions`, `hardware`
 - `checkpoints`: `label`, `source`, `fingerprint`, `description`, `num_thought_tokens`, `can_think`
 - `results`, one for each `Result`: `task`, `checkpoint`, `num_thought_tokens`, `thoughts` (sampled,
-  random, none), `num_units`, `figures` (name to `value`, `low`, `high`); for held-out text also
-  `difficulty`: `judged_by` (the label of the reference) and `groups`, easiest first
+  greedy, random, shuffled, none), `num_units`, `figures` (name to `value`, `low`, `high`); for
+  held-out text also `difficulty`: `judged_by` (the label of the reference) and `groups`, easiest
+  first; for answer sets also `groups`: `group`, `num_questions` and its `figures`
 - `comparisons`: `task`, `this` and `other` (each `checkpoint`, `num_thought_tokens`, `thoughts`),
   `figures` of this minus other, paired
 """
 _WHO = ("checkpoint", "thought", "kind")
+_MAX_FIGURES = 5
+"""In one table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +67,14 @@ def tables(report: Report) -> Iterator[PlainTable]:
     """For each task: its figures; for text, the gain by difficulty; and its comparisons."""
     comparisons = _by_task(report["comparisons"])
     for name, results in _by_task(report["results"]).items():
-        yield _figure_table(name, results)
+        yield from _figure_tables(name, results)
+        if any(item.get("groups") for item in results):
+            yield _group_table(name, results)
         thinking = [item for item in results if "difficulty" in item and item["thoughts"] != "none"]
         if thinking:
             yield _difficulty_table(name, thinking)
         if name in comparisons:
-            yield _comparison_table(name, comparisons[name])
+            yield from _comparison_tables(name, comparisons[name])
 
 
 def rich_table(plain: PlainTable) -> Table:
@@ -109,13 +115,16 @@ def _summary(result: Result, results: Sequence[Result], bootstrap: Bootstrap) ->
         "num_units": len(records),
         "figures": _figures(result.task.summarise(records, bootstrap)),
     }
+    if isinstance(result.task, AnswerTask):
+        groups = result.task.by_group(records, bootstrap)
+        summary["groups"] = [asdict(group) for group in groups]
     if isinstance(result.task, HeldOutTask):
         first = next(other for other in results if other.task is result.task)
         reference = records if first is result else first.file.records()
-        groups, is_referenced = difficulty_groups(records, reference, bootstrap)
+        tenths, is_referenced = difficulty_groups(records, reference, bootstrap)
         summary["difficulty"] = {
             "judged_by": (first if is_referenced else result).checkpoint.label,
-            "groups": [asdict(group) for group in groups],
+            "groups": [asdict(tenth) for tenth in tenths],
         }
     return summary
 
@@ -151,17 +160,30 @@ def _by_task(items: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
     return found
 
 
-def _figure_table(name: str, results: Sequence[dict[str, Any]]) -> PlainTable:
-    names = _figure_names(results)
+def _figure_tables(name: str, results: Sequence[dict[str, Any]]) -> Iterator[PlainTable]:
+    """As many tables as the figures need to fit a terminal."""
     number = results[0]["num_units"]
     note = f"{number} units; 95 % intervals" if number > 1 else "1 unit: no intervals"
+    for names in _parts(_figure_names(results)):
+        yield PlainTable(
+            title=f"{name} ({note})",
+            headings=(*_WHO, *(figure.replace("_", " ") for figure in names)),
+            rows=[
+                (*_who(result), *(_estimate(result["figures"].get(figure)) for figure in names))
+                for result in results
+            ],
+        )
+
+
+def _group_table(name: str, results: Sequence[dict[str, Any]]) -> PlainTable:
+    """Without intervals and in percent, to fit a terminal; `report.json` has the intervals."""
+    groups = [item["group"] for item in results[0]["groups"]]
+    rows = []
+    for result in results:
+        shares = [100 * item["figures"]["accuracy_mixed"]["value"] for item in result["groups"]]
+        rows.append((" ".join(_who(result)), *(f"{share:.0f}" for share in shares)))
     return PlainTable(
-        title=f"{name} ({note})",
-        headings=(*_WHO, *(figure.replace("_", " ") for figure in names)),
-        rows=[
-            (*_who(result), *(_estimate(result["figures"].get(figure)) for figure in names))
-            for result in results
-        ],
+        title=f"{name}: accuracy by group in %", headings=("this", *groups), rows=rows
     )
 
 
@@ -181,24 +203,31 @@ def _difficulty_table(name: str, results: Sequence[dict[str, Any]]) -> PlainTabl
     )
 
 
-def _comparison_table(name: str, comparisons: Sequence[dict[str, Any]]) -> PlainTable:
-    names = _figure_names(comparisons)
-    rows = []
-    for item in comparisons:
-        sides = (" ".join(_who(item[side])) for side in ("this", "other"))
-        figures = [_estimate(item["figures"].get(figure)) for figure in names]
-        if not item["figures"]:
-            figures = ["nothing in common", *figures[1:]]
-        rows.append((*sides, *figures))
-    return PlainTable(
-        title=f"{name}: differences, paired by unit",
-        headings=("this", "minus", *(figure.replace("_", " ") for figure in names or ("",))),
-        rows=rows,
-    )
+def _comparison_tables(name: str, comparisons: Sequence[dict[str, Any]]) -> Iterator[PlainTable]:
+    """As many tables as the figures need to fit a terminal."""
+    for names in _parts(_figure_names(comparisons)) or [("",)]:
+        rows = []
+        for item in comparisons:
+            sides = (" ".join(_who(item[side])) for side in ("this", "other"))
+            figures = [_estimate(item["figures"].get(figure)) for figure in names]
+            if not item["figures"]:
+                figures = ["nothing in common", *figures[1:]]
+            rows.append((*sides, *figures))
+        yield PlainTable(
+            title=f"{name}: differences, paired by unit",
+            headings=("this", "minus", *(figure.replace("_", " ") for figure in names)),
+            rows=rows,
+        )
 
 
 def _figure_names(items: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(figure for item in items for figure in item["figures"]))
+
+
+def _parts(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The names of the figures of each table."""
+    starts = range(0, len(names), _MAX_FIGURES)
+    return [names[start : start + _MAX_FIGURES] for start in starts]
 
 
 def _who(item: dict[str, Any]) -> tuple[str, str, str]:

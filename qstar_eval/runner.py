@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
+from qstar_eval.answer_files import read_answer_set
+from qstar_eval.answer_task import AnswerTask
 from qstar_eval.checkpoints import Checkpoint, ModelFacts
 from qstar_eval.config import EvalConfig
 from qstar_eval.generation import ExactMatchTask, MajorityTask
 from qstar_eval.held_out import HeldOutTask
-from qstar_eval.probability import ProbabilityTask, answer_tokens
+from qstar_eval.probability import ProbabilityTask
 from qstar_eval.provenance import check_provenance
 from qstar_eval.questions import read_questions
 from qstar_eval.results import Result
@@ -48,7 +50,8 @@ class Progress:
 
 
 def make_tasks(config: EvalConfig) -> list[Task]:
-    """Read texts and questions. Text sets come first, then each measure of each question set.
+    """Read texts and questions. Text sets come first, then each measure of each question set,
+    then answer sets.
 
     Raises:
         ConfigError: a file or data set cannot be read, or holds nothing to measure.
@@ -58,6 +61,7 @@ def make_tasks(config: EvalConfig) -> list[Task]:
             text.name,
             list(documents(text)),
             max_tokens=text.max_tokens,
+            behind=text.behind or (),
             batch_size=config.batch_size,
         )
         for text in config.texts
@@ -70,27 +74,29 @@ def make_tasks(config: EvalConfig) -> list[Task]:
             else:
                 kind = ExactMatchTask if measure == "exact_match" else MajorityTask
                 tasks.append(kind(each, questions))
+    tasks += [AnswerTask(each, read_answer_set(each)) for each in config.answers]
     return tasks
 
 
 def check_tokenizers(checkpoints: Sequence[Checkpoint], tasks: Sequence[Task]) -> None:
-    """Check that every checkpoint's tokenizer can write the answers of every `probability` task.
+    """Check that every checkpoint's tokenizer can write the answers of every `probability` task and
+    of every answer set.
 
     Raises:
         ConfigError: a tokenizer cannot; names checkpoint and task.
         CheckpointError: a tokenizer cannot be read.
     """
-    names = {task.config.kind: task.name for task in tasks if isinstance(task, ProbabilityTask)}
-    if not names:
+    checked = [task for task in tasks if isinstance(task, ProbabilityTask | AnswerTask)]
+    if not checked:
         return
     for checkpoint in checkpoints:
         tokenizer = load_tokenizer_of(checkpoint.source)
-        for kind, name in names.items():
+        for task in checked:
             try:
-                answer_tokens(tokenizer, kind)
+                task.check_tokenizer(tokenizer)
             except ConfigError as error:
                 raise ConfigError(
-                    f"{checkpoint.label} cannot be measured by {name}: {error}"
+                    f"{checkpoint.label} cannot be measured by {task.name}: {error}"
                 ) from error
 
 
@@ -126,7 +132,7 @@ class Evaluation:
         Raises:
             CheckpointError, ConfigError, RequestError: as loading and the tasks raise them.
         """
-        self._warn_without_control()
+        self._warn_of_skipped_kinds()
         results = []
         for checkpoint in self._checkpoints:
             try:
@@ -140,17 +146,18 @@ class Evaluation:
                 ) from error
         return results
 
-    def _warn_without_control(self) -> None:
-        """Name the tasks that have no random thoughts although the config asks for them."""
-        if "random" not in self._config.thoughts or self._config.thought_lengths == [0]:
+    def _warn_of_skipped_kinds(self) -> None:
+        """Name the tasks that cannot measure some kind of thoughts that the config asks for."""
+        if self._config.thought_lengths == [0]:
             return
-        names = [task.name for task in self._tasks if not task.has_random_control]
-        if names:
-            logger.warning(
-                "No random thoughts for %s: the engine generates their answers and samples all "
-                "thoughts itself.",
-                ", ".join(names),
-            )
+        for kind in self._config.thoughts:
+            names = [task.name for task in self._tasks if kind not in task.kinds]
+            if names:
+                logger.warning(
+                    "No %s thoughts for %s: these measures cannot replace a thought by them.",
+                    kind,
+                    ", ".join(names),
+                )
 
     def _measured(self, checkpoint: Checkpoint) -> list[Result]:
         directory = self._directory / "units" / checkpoint.label
@@ -182,7 +189,7 @@ class Evaluation:
             for mode in facts.thinking_modes(
                 self._config, with_no_thoughts=not task.has_base_figures
             )
-            if task.has_random_control or mode.kind != "random"
+            if mode.num_thought_tokens == 0 or mode.kind in task.kinds
         ]
 
     def _measure(self, result: Result, llm: LLM) -> None:

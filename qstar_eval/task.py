@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from qstar_eval.bootstrap import Bootstrap, Estimate
-from qstar_eval.config import Measure, QuestionSetConfig
+from qstar_eval.config import (
+    ALL_KINDS,
+    KINDS_OF_MEASURES,
+    Measure,
+    QuestionSetConfig,
+    ThoughtKind,
+)
 from qstar_eval.questions import Question
 from qstar_eval.scoring import ThinkingMode
 from qstar_infer.errors import CheckpointError, ConfigError, NotFiniteError
@@ -61,8 +68,8 @@ class Task(ABC):
     """Most examples in one call of `measure`."""
     has_base_figures = True
     """Whether each record also holds the figures without thoughts."""
-    has_random_control = True
-    """Whether the task can measure random thoughts. The run skips them if it cannot."""
+    kinds: frozenset[ThoughtKind] = ALL_KINDS
+    """The thoughts that the task can measure. The run skips the others."""
 
     @abstractmethod
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
@@ -93,6 +100,7 @@ class QuestionTask(Task):
         self, config: QuestionSetConfig, questions: Sequence[Question], *, batch_size: int
     ) -> None:
         self.name = f"{config.name}-{self.measure_name}"
+        self.kinds = KINDS_OF_MEASURES[self.measure_name]
         self.config = config
         self.questions = questions
         self.num_examples = len(questions)
@@ -133,8 +141,15 @@ class QuestionTask(Task):
 
 def question_seed(target: EvalTarget, index: int) -> int:
     """The seed of a question's noise: a function of the run's seed and the question's index."""
-    one = torch.ones(1, dtype=torch.int64)
-    return int(row_keys(one * target.seed, one * index, one * _QUESTION_STREAM))
+    return int(question_seeds(target.seed, [index]))
+
+
+def question_seeds(seed: int, indices: Sequence[int]) -> Tensor:
+    """The seed of each question's noise: `[questions]`, int64."""
+    numbers = torch.tensor(indices, dtype=torch.int64)
+    return row_keys(
+        torch.full_like(numbers, seed), numbers, torch.full_like(numbers, _QUESTION_STREAM)
+    )
 
 
 def digest_of(content: Any) -> str:

@@ -53,6 +53,8 @@ class VisiblePick:
     """A prompt token to score. None: sample one."""
     may_decide: bool = True
     """True if the pick may be final, so that its log-probabilities are needed. False: a draft."""
+    asks_gate: bool = False
+    """Whether the gate decides if the model thinks here; the result is `SampledToken.thinks`."""
     num_top_logprobs: int = 0
     temperature: float = 0.0
     top_k: int = 0
@@ -84,6 +86,8 @@ class SampledToken:
     """The most likely tokens of the mixed distribution, best first, as many as requested."""
     top_logprob: float = math.nan
     """Log-probability of the most likely token."""
+    thinks: bool = True
+    """False if the gate was asked and says not to think: the base prediction decides."""
     fault: Fault | None = None
     """Set if some logit, the mixing weight or a log-probability is not finite. The token and all
     numbers are then meaningless."""

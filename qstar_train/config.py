@@ -1,11 +1,15 @@
 """The configuration of a training run, its defaults the paper's. A run is a function of it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from qstar_infer.sampling_params import MIN_TEMPERATURE
+from qstar_infer.thinking_rule import MAX_TOKENS, read_rule
 from qstar_train.config_file import Config
+
+Packing = Literal["stream", "document"]
+"""How documents become windows."""
 
 
 class SourceConfig(Config):
@@ -36,11 +40,51 @@ class DataConfig(Config):
 
     sources: list[SourceConfig] = Field(min_length=1)
     window: int = Field(256, ge=8, le=65536)
-    """Tokens in each training window (the paper: 256)."""
+    """Tokens in each training window (the paper: 256); with `packing: document`, the most."""
+    packing: Packing = "stream"
+    """stream: documents are joined, and cut into full windows. document: each window is one
+    document with its end of sequence; a longer one than `window` is an error."""
+
+
+class PlacesConfig(Config):
+    """At which positions of a window to think."""
+
+    behind: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=MAX_TOKENS)
+    """Tokens, as the vocabulary names them: think after each of them."""
+    elsewhere: int = Field(0, ge=0)
+    """Think at this many other positions of each window, drawn by the seed, so that the talk head
+    learns where thoughts are worth nothing."""
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> Self:
+        if not self.behind and not self.elsewhere:
+            raise ValueError(
+                "there is no place to think: name tokens in behind, or give elsewhere, or leave "
+                "objective.places out to think everywhere"
+            )
+        return self
+
+
+class GateConfig(Config):
+    """How the gate learns where to think: where a thought gains more than it costs."""
+
+    cost: float = Field(ge=0)
+    """What a thought must gain to be worth its passes, in nats of the next token's loss."""
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    """Learning rate of the gate, which has gradients of its own."""
 
 
 class ObjectiveConfig(Config):
     """The terms of the loss and their weights."""
+
+    places: PlacesConfig | None = None
+    """Where to think. The base prediction learns at all positions. None: everywhere."""
+    thoughts: Literal["sampled", "random"] = "sampled"
+    """random: a control. Thoughts are random tokens, and what teaches the model what to think is
+    off: the policy, entropy and foresight losses, and true thoughts."""
+    gate: GateConfig | None = None
+    """Learn a gate, which decides at each token whether to think. None: do not, and leave the gate
+    of a model that has one as it is."""
 
     num_talk_tokens: int = Field(4, ge=1, le=64)
     """True tokens predicted after each thought (the non-myopic loss, section 4.4.1)."""
@@ -78,6 +122,46 @@ class ObjectiveConfig(Config):
     num_foresight_tokens: int = Field(1, ge=1)
     """Apply the foresight loss to this many thought tokens, from the first on. A later token
     follows guesses that may be wrong, so its target says little about what follows them."""
+
+    def with_thoughts_resolved(self) -> "ObjectiveConfig":
+        """The same with every loss off that teaches what to think, if thoughts are random."""
+        if self.thoughts == "sampled":
+            return self
+        names = ("policy_weight", "thought_entropy_weight", "foresight_loss_weight")
+        return self.model_copy(update=dict.fromkeys(names, 0.0))
+
+    @property
+    def num_ahead(self) -> int:
+        """The most tokens after an anchor that a term of the objective asks for."""
+        foreseen = self.num_foresight_tokens if self.foresight_loss_weight > 0 else 0
+        return max(self.num_talk_tokens, foreseen)
+
+    @model_validator(mode="after")
+    def _check_gate(self) -> Self:
+        if self.gate is not None and self.places is not None and not self.places.elsewhere:
+            raise ValueError(
+                "gate: it can only learn where thoughts gain nothing if some are thought there. "
+                "Give places.elsewhere, or leave places out to think everywhere"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_think_every(self) -> Self:
+        if self.think_every > 1 and self.places is not None:
+            raise ValueError(
+                f"think_every = {self.think_every} and places: choose one. With places, windows "
+                "cost little anyway"
+            )
+        return self
+
+
+class VectorsConfig(Config):
+    """What the thought vectors of a model without thought parts start as."""
+
+    start: str = Field(min_length=1)
+    """A token, as the vocabulary names it: the start vector is its embedding."""
+    end: str = Field(min_length=1)
+    """The same of the end vector."""
 
 
 class LoraConfig(Config):
@@ -138,6 +222,13 @@ class TrainConfig(Config):
     """Share of thoughts that, in the first step, are the true text to come instead of samples, so
     that reading a thought pays. Falls linearly to 0 at `true_thought_steps`."""
     true_thought_steps: int = Field(100, ge=1)
+    vectors: VectorsConfig | None = None
+    """Only for a model without thought parts. None: the embedding of `---`, or of what comes
+    closest to it."""
+    thinking: dict[str, Any] | None = None
+    """Where the checkpoint thinks when it is served, as in `quiet_star.json`:
+    `{where: everywhere}`, `{where: behind, tokens: ["?"]}` or `{where: gate}`. None: as the model
+    has it; everywhere for one with fresh thought parts."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """dtype of frozen weights and of the arithmetic; learning weights are always float32. auto: the
     checkpoint's dtype, as `load_model` resolves it for the device; float32 for float16 files, whose
@@ -160,9 +251,27 @@ class TrainConfig(Config):
     log_every: int = Field(1, ge=1)
     save_every: int = Field(100, ge=1)
     """Steps between saved states; the newest two are kept."""
+    keep_every: int | None = Field(None, ge=1)
+    """Also keep for good every saved state whose step is a multiple of this, to study what a run
+    learned when. None: only the newest two."""
     sample_every: int = Field(25, ge=1)
     """Steps between samples of thoughts."""
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
+
+    @field_validator("thinking")
+    @classmethod
+    def _check_thinking(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if value is None else read_rule(value).to_json()
+
+    @model_validator(mode="after")
+    def _check_packing(self) -> Self:
+        every = self.objective.think_every
+        if self.data.packing == "document" and every > 1:
+            raise ValueError(
+                f"objective.think_every = {every} needs windows of equal length: leave it out, or "
+                "set data.packing = stream"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_window(self) -> Self:

@@ -20,6 +20,7 @@ ROOTS = {
     "qstar_infer": ROOT / "qstar_infer",
     "qstar_train": ROOT / "qstar_train",
     "qstar_eval": ROOT / "qstar_eval",
+    "qstar_lab": ROOT / "qstar_lab",
     "qstar_server": ROOT / "server" / "qstar_server",
 }
 Graph = dict[str, set[str]]

@@ -1,9 +1,11 @@
-"""Settings of all tests: no network, one thread."""
+"""Settings of all tests: no network, one thread, one device."""
 
 import os
 
 import pytest
 import torch
+
+from .device import DEVICE
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -11,6 +13,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # other in every small matrix product. The variable is for processes that tests start.
 NUM_THREADS = 1
 os.environ["OMP_NUM_THREADS"] = str(NUM_THREADS)
+if DEVICE == "cpu":  # or a trainer, and device="auto", would take a GPU that is there
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from qstar_infer.kv_cache.lane_buffers import LaneBuffers
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_logits
 from qstar_infer.sampling.sampler import sample_thoughts, sample_visible
-from qstar_infer.step import END, START, StepBatch, StepResult, VisiblePick
+from qstar_infer.step import END, START, SampledToken, StepBatch, StepResult, VisiblePick
 
 
 class ModelRunner:
@@ -72,6 +72,7 @@ class ModelRunner:
             base_logits=mixed_from,
             mixing_weights=weights,
         )
+        self._ask_gate(batch.base_picks, tokens, hidden)
         result = StepResult(
             base_tokens=tokens[:thoughts_begin],
             thought_token_ids=sample_thoughts(
@@ -107,6 +108,18 @@ class ModelRunner:
         rows = [row for row, pick in enumerate(picks) if pick.lane_slot is not None]
         slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
         self._lane_buffers.store(slots, hidden[rows], logits[rows])
+
+    def _ask_gate(
+        self, picks: Sequence[VisiblePick], tokens: Sequence[SampledToken], hidden: Tensor
+    ) -> None:
+        """Note for each base pick that asks the gate whether the model thinks there."""
+        asking = [number for number, pick in enumerate(picks) if pick.asks_gate]
+        if not asking:
+            return
+        gate = self._model.thinking_parts.gate
+        assert gate is not None, "a model without a gate was asked for it"
+        for number, score in zip(asking, gate.score(hidden[asking]).tolist(), strict=True):
+            tokens[number].thinks = score > 0
 
     def _mix(
         self, picks: Sequence[VisiblePick], hidden_thought: Tensor, thought_logits: Tensor

@@ -81,6 +81,7 @@ def _new_sequence(admitted: AdmittedRequest, *, index: int, seed: int) -> Sequen
         num_prompt_tokens=num_prompt_tokens,
         max_tokens=admitted.max_tokens,
         wavefront=Wavefront(request.prompt_token_ids),
+        places=admitted.places,
         eos_token_ids=admitted.eos_token_ids,
         scoring=PromptScoring(num_prompt_tokens) if scores_prompt else None,
     )

@@ -9,6 +9,7 @@ same result.
 import bisect
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.kv_cache.block_manager import BlockManager
@@ -63,20 +64,24 @@ class Scheduler:
         """Plan the next step and allocate what it needs. The plan may be empty."""
         self._admit()
         num_decoding = sum(not seq.is_prefilling for seq in self.running)
-        num_drafts = sum(seq.wavefront.num_drafts_fed for seq in self.running)
+        slots_left = self._max_drafts - sum(map(_num_draft_slots, self.running))
         rows_left = self.config.max_rows
         steps: dict[Sequence, SequenceStep] = {}
         for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
             if seq.status is not SequenceStatus.RUNNING:
                 continue  # preempted earlier in this loop
-            depth = self._depth.of(seq.num_thought_tokens, num_decoding=num_decoding)
-            depth = depth if num_drafts < self._max_drafts else 0
-            feed_end = self._reserve(seq, self._feed_end(seq, depth, rows_left))
+            depth = self._depth.of(
+                seq.num_thought_tokens,
+                num_decoding=num_decoding,
+                thinks_everywhere=seq.thinks_everywhere,
+            )
+            wanted = self._feed_end(seq, depth, rows_left, slots_left)
+            feed_end = self._reserve(seq, wanted)
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
-                num_drafts -= seq.wavefront.num_drafts_fed
+                slots_left += _num_draft_slots(seq)
                 steps[seq] = self._feed(seq, feed_end)
-                num_drafts += seq.wavefront.num_drafts_fed
+                slots_left -= _num_draft_slots(seq)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
 
@@ -95,18 +100,26 @@ class Scheduler:
             self.blocks.grow(seq.table, num_tokens)
             bisect.insort(self.running, seq, key=lambda running: running.arrival)
 
-    def _feed_end(self, seq: Sequence, depth: int, rows_left: int) -> int:
-        """End of the tokens to feed from `num_computed`: a chunk of verified text, or a draft."""
+    def _feed_end(self, seq: Sequence, depth: int, rows_left: int, slots_left: int) -> int:
+        """End of the tokens to feed from `num_computed`: verified text with guesses, or a draft.
+
+        Args:
+            slots_left: slots of the lane buffers that drafts may still take.
+        """
         wavefront = seq.wavefront
         start = wavefront.num_computed
         if start >= wavefront.num_verified:  # the next token is a draft
             is_within_depth = wavefront.num_drafts_fed < depth
-            return start + (is_within_depth and start < seq.num_feedable)
+            if not is_within_depth or start >= seq.num_feedable:
+                return start
+            return start + (slots_left > 0 or not seq.may_think_at(start))
         end = min(wavefront.num_verified, seq.num_feedable, start + max(0, rows_left))
         if not seq.is_prompt_scored:
             # Score one chunk at a time, so that scores come in order.
             assert seq.scoring is not None
             end = start if seq.scoring.lanes else min(end, start + self._num_scoring_left())
+        if end == wavefront.num_verified:
+            end += _num_guesses(seq, min(depth, rows_left - (end - start)), slots_left)
         return end
 
     def _num_scoring_left(self) -> int:
@@ -128,11 +141,12 @@ class Scheduler:
         lane_blocks = self._lane_blocks(seq)
         while True:
             anchors = [a for a in range(start, feed_end) if seq.needs_decision(a)]
-            num_blocks = self.blocks.num_missing(seq.table, feed_end) + lane_blocks * len(anchors)
+            num_lanes = sum(map(seq.may_think_at, anchors))
+            num_blocks = self.blocks.num_missing(seq.table, feed_end) + lane_blocks * num_lanes
             if num_blocks <= self.blocks.num_free:
                 return feed_end
             if len(anchors) > 1:
-                feed_end = anchors[len(anchors) // 2]  # score fewer prompt positions at once
+                feed_end = anchors[len(anchors) // 2]  # score or guess fewer tokens at once
             elif start >= seq.wavefront.num_verified:
                 return start
             else:
@@ -154,9 +168,9 @@ class Scheduler:
             advancing=[lane for lane in in_flight if lane.decision is None],
             opening={a: self._open_lane(seq, a) for a in fed if seq.needs_decision(a)},
         )
-        self.num_drafted += seq.wavefront.feed(feed_end)
         for anchor, lane in step.opening.items():
             (scoring if seq.needs_score(anchor) else seq.wavefront.lanes).append(lane)
+        self.num_drafted += seq.wavefront.feed(feed_end)
         return step
 
     # --- after a step -------------------------------------------------------------------------
@@ -206,12 +220,17 @@ class Scheduler:
         return self.blocks.blocks_for(num_lane_slots(seq.num_thought_tokens))
 
     def _open_lane(self, seq: Sequence, anchor: int) -> Lane:
-        lane = Lane(anchor=anchor, num_thought_tokens=seq.num_thought_tokens)
-        if seq.num_thought_tokens > 0:
-            lane.table = self.blocks.open_table()
-            self.blocks.grow(lane.table, num_lane_slots(seq.num_thought_tokens))
-            lane.buffer_slot = self.lane_slots.take()
-        return lane
+        if not seq.may_think_at(anchor):
+            return Lane(anchor=anchor, num_thought_tokens=0)
+        table = self.blocks.open_table()
+        self.blocks.grow(table, num_lane_slots(seq.num_thought_tokens))
+        return Lane(
+            anchor=anchor,
+            num_thought_tokens=seq.num_thought_tokens,
+            table=table,
+            buffer_slot=self.lane_slots.take(),
+            asks_gate=seq.places.asks_gate,
+        )
 
     def _preempt(self, seq: Sequence) -> None:
         """Return a sequence to the queue, by arrival; its verified text is recomputed later."""
@@ -234,3 +253,27 @@ class Scheduler:
 def _lanes(seq: Sequence) -> list[Lane]:
     scoring = () if seq.scoring is None else seq.scoring.lanes
     return [*scoring, *seq.wavefront.lanes]
+
+
+def _num_draft_slots(seq: Sequence) -> int:
+    """Slots of the lane buffers that a sequence's lanes hold, without its oldest lane."""
+    return sum(lane.buffer_slot is not None for lane in islice(seq.wavefront.lanes, 1, None))
+
+
+def _num_guesses(seq: Sequence, limit: int, slots_left: int) -> int:
+    """How many guesses to feed after the newest token.
+
+    None after a token that surely is thought about: its thought may overrule the next guess.
+    """
+    wavefront = seq.wavefront
+    num_guesses = 0
+    for index in range(wavefront.num_known, min(wavefront.num_known + limit, seq.max_fed)):
+        if num_guesses == len(wavefront.guesses) or wavefront.drafts:
+            break
+        if seq.may_think_at(index - 1) and not seq.places.asks_gate:
+            break
+        slots_left -= seq.may_think_at(index)
+        if slots_left < 0:
+            break
+        num_guesses += 1
+    return num_guesses

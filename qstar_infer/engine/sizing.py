@@ -56,6 +56,7 @@ def bytes_per_slot(model: QuietStarModel) -> int:
 
 def _free_bytes(model: QuietStarModel) -> int:
     if model.device.type == "cuda":
+        torch.cuda.empty_cache()  # or memory that an earlier engine has freed would not count
         free, _ = torch.cuda.mem_get_info(model.device)
         return int(free * _GPU_SHARE)
     return int(psutil.virtual_memory().available * _CPU_SHARE)

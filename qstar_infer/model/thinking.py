@@ -80,6 +80,8 @@ class Rollout:
 
     attention: ParallelThoughts
     """Holds keys and values, so that more tokens can be fed after each thought."""
+    hidden_everywhere: Tensor
+    """`[batch, seq, hidden]`. State at each token."""
     hidden_base: Tensor
     """`[batch, anchors, hidden]`. State at each anchor."""
     thought_ids: Tensor
@@ -112,9 +114,10 @@ def roll_out(
         anchors: `[batch, anchors]`, int64: where to think. None: everywhere, anchors = seq.
     """
     attention = ParallelThoughts(attention_mask, anchors)
-    hidden_base = model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
+    everywhere = model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
+    hidden_base = everywhere
     if anchors is not None:
-        hidden_base = hidden_base.gather(1, anchors.unsqueeze(-1).expand(-1, -1, model.hidden_size))
+        hidden_base = everywhere.gather(1, anchors.unsqueeze(-1).expand(-1, -1, model.hidden_size))
     shape = attention.anchors.shape
     thought_ids: list[Tensor] = []
     hidden_thought = None
@@ -136,6 +139,7 @@ def roll_out(
         hidden_thought = hidden[:, shape[1] :]
     return Rollout(
         attention=attention,
+        hidden_everywhere=everywhere,
         hidden_base=hidden_base,
         thought_ids=torch.stack(thought_ids, -1) if thought_ids else input_ids.new_empty(*shape, 0),
         hidden_thought=hidden_thought,

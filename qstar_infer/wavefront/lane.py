@@ -4,7 +4,8 @@
     row         start    c_1 .. c_n   end
     position    a + 1    ...          a + 2 + n      for the anchor a
 
-The rows at depth n and n + 1 share a pass, because each layer writes keys before it reads them.
+The rows at depth n and n + 1 share a pass, because each layer writes keys before it reads them. So
+do the anchor's row and the start, unless a gate must see the anchor's state first.
 """
 
 from dataclasses import dataclass, field
@@ -40,10 +41,18 @@ class Lane:
     """The thought tokens sampled so far."""
     decision: SampledToken | None = None
     """The token after the anchor; None until it is decided."""
+    asks_gate: bool = False
+    """Whether the gate decides, in the anchor's pass, if this lane thinks. Then its start row comes
+    a pass later."""
     is_draft_fed: bool = False
     """Whether the draft after the anchor was fed before this lane decided."""
     fault: Fault | None = None
     """Set if a number that the thought depends on is not finite."""
+
+    @property
+    def starts_with_anchor(self) -> bool:
+        """Whether the start row shares the pass of the anchor."""
+        return self.table is not None and not self.asks_gate
 
     @property
     def is_at_end(self) -> bool:

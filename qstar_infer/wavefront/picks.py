@@ -22,8 +22,8 @@ def thought_pick(seq: Sequence, lane: Lane, row: int) -> ThoughtPick:
 def base_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
     """Pick for the draft after an anchor, or for the decision if there is no thought."""
     has_thought = lane.table is not None
-    may_decide = not has_thought or seq.params.think_threshold is not None
-    return _visible_pick(seq, lane, row, may_decide=may_decide)
+    may_decide = not has_thought or lane.asks_gate or seq.params.think_threshold is not None
+    return _visible_pick(seq, lane, row, may_decide=may_decide, asks_gate=lane.asks_gate)
 
 
 def target_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
@@ -31,7 +31,9 @@ def target_pick(seq: Sequence, lane: Lane, row: int) -> VisiblePick:
     return _visible_pick(seq, lane, row, may_decide=True)
 
 
-def _visible_pick(seq: Sequence, lane: Lane, row: int, *, may_decide: bool) -> VisiblePick:
+def _visible_pick(
+    seq: Sequence, lane: Lane, row: int, *, may_decide: bool, asks_gate: bool = False
+) -> VisiblePick:
     params = seq.params
     known_id = seq.known_next(lane.anchor)
     num_top = params.logprobs if known_id is None else params.prompt_logprobs
@@ -42,6 +44,7 @@ def _visible_pick(seq: Sequence, lane: Lane, row: int, *, may_decide: bool) -> V
         lane_slot=lane.buffer_slot,
         known_id=known_id,
         may_decide=may_decide,
+        asks_gate=asks_gate,
         num_top_logprobs=0 if num_top is None else num_top,
         **(_rules(seq, lane.anchor) if known_id is None else {}),
     )

@@ -18,18 +18,23 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
         result: this sequence's share, from `split_result`.
 
     Returns:
-        The lanes that have decided, so that their blocks and slots can be released.
+        The lanes that have decided or that follow a wrong guess, so that their blocks and slots
+        can be released.
     """
     seq = step.seq
     if result.broken_rows:
         _mark_broken(step, result.broken_rows)
     for lane, token_id in zip(step.thinking, result.thought_token_ids, strict=True):
         lane.thought.append(token_id)
-    decided = []
+    decided: list[Lane] = []
+    dropped: list[Lane] = []
     for lane, token in zip(step.opening.values(), result.base_tokens, strict=True):
+        if lane in dropped:
+            continue
         if seq.known_next(lane.anchor) is None:
-            seq.wavefront.add_draft(lane.anchor, token.token_id)
-        if lane.table is None or _is_confident(token, seq.params.think_threshold):
+            dropped += seq.wavefront.add_draft(lane.anchor, token.token_id)
+        is_closed = lane.table is None or not token.thinks
+        if is_closed or _is_confident(token, seq.params.think_threshold):
             lane.thought.clear()
             lane.fault = None  # of a thought that does not count
             decided.append(_decide(step, lane, token))
@@ -37,7 +42,7 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
             lane.fault = lane.fault or token.fault
     for lane, token in zip(step.ending, result.target_tokens, strict=True):
         decided.append(_decide(step, lane, token))
-    return decided
+    return decided + dropped
 
 
 def _decide(step: SequenceStep, lane: Lane, token: SampledToken) -> Lane:

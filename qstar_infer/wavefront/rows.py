@@ -27,7 +27,7 @@ class SequenceStep:
 
     @property
     def num_rows(self) -> int:
-        num_starts = sum(lane.table is not None for lane in self.opening.values())
+        num_starts = sum(lane.starts_with_anchor for lane in self.opening.values())
         return sum(lane.num_next_rows for lane in self.advancing) + len(self.fed) + num_starts
 
 
@@ -79,7 +79,7 @@ def owners_of_rows(step: SequenceStep) -> Iterator[Lane | int]:
     for index in step.fed:
         yield index
         lane_here = step.opening.get(index)
-        if lane_here is not None and lane_here.table is not None:
+        if lane_here is not None and lane_here.starts_with_anchor:
             yield lane_here
 
 
@@ -117,6 +117,9 @@ class _SequenceWriter:
     def _advance(self, lane: Lane) -> None:
         """Add the next row of a lane; in its last step two: the last thought token and the end."""
         depth = len(lane.thought)
+        if depth == 0:  # the gate has opened it
+            self._start(lane)
+            return
         row = self._add_thought(lane, lane.thought[-1], depth)
         if not lane.is_at_end:
             self._think(lane, row)
@@ -137,8 +140,11 @@ class _SequenceWriter:
         if lane is None:
             return
         self._batch.base_picks.append(base_pick(self._seq, lane, row))
-        if lane.table is not None:
-            self._think(lane, self._add_thought(lane, START, 0))
+        if lane.starts_with_anchor:
+            self._start(lane)
+
+    def _start(self, lane: Lane) -> None:
+        self._think(lane, self._add_thought(lane, START, 0))
 
     def _think(self, lane: Lane, row: int) -> None:
         self._batch.thought_picks.append(thought_pick(self._seq, lane, row))

@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from qstar_infer.kv_cache.block_manager import BlockTable
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.wavefront import Wavefront
 
@@ -30,6 +31,8 @@ class Sequence:
     num_prompt_tokens: int
     max_tokens: int
     wavefront: Wavefront
+    places: ThinkingPlaces = ThinkingPlaces()
+    """Where it thinks."""
     eos_token_ids: frozenset[int] = frozenset()
     """Empty if `ignore_eos` is set."""
     scoring: PromptScoring | None = None
@@ -50,9 +53,25 @@ class Sequence:
         return self.wavefront.num_verified - self.num_prompt_tokens
 
     @property
+    def max_fed(self) -> int:
+        """Number of tokens that are ever fed; the last one that `max_tokens` allows is not."""
+        return self.num_prompt_tokens + self.max_tokens - 1
+
+    @property
     def num_feedable(self) -> int:
-        """Number of tokens that may be fed; the last one that `max_tokens` allows is never fed."""
-        return min(self.wavefront.num_known, self.num_prompt_tokens + self.max_tokens - 1)
+        """Number of tokens that may be fed now, without guesses."""
+        return min(self.wavefront.num_known, self.max_fed)
+
+    @property
+    def thinks_everywhere(self) -> bool:
+        """Whether there is a thought at every token."""
+        return self.places == ThinkingPlaces()
+
+    def may_think_at(self, anchor: int) -> bool:
+        """Whether a thought may begin at this token; with a gate, only its pass will tell."""
+        return self.num_thought_tokens > 0 and self.places.may_think_at(
+            self.wavefront.token_at(anchor)
+        )
 
     @property
     def is_prefilling(self) -> bool:

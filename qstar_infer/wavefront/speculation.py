@@ -17,13 +17,18 @@ class SpeculationDepth:
         self._fixed = config.fixed_depth
         self._speculation_rows = speculation_rows
 
-    def of(self, num_thought_tokens: int, *, num_decoding: int) -> int:
+    def of(
+        self, num_thought_tokens: int, *, num_decoding: int, thinks_everywhere: bool = True
+    ) -> int:
         """Most unverified tokens that a sequence may feed; at most its thought length.
 
         Args:
             num_decoding: number of sequences that decode in this step.
+            thinks_everywhere: whether each draft brings a thought, and so a row in every step.
         """
         depth = self._fixed
+        if depth is None and not thinks_everywhere:
+            return num_thought_tokens
         if depth is None:
             rows_per_sequence = self._speculation_rows // max(1, num_decoding)
             depth = max(0, rows_per_sequence - ROWS_BESIDES_DRAFTS)

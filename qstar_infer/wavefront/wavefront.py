@@ -1,16 +1,22 @@
 """The verified text of one sequence, its drafts, and the lanes that verify them.
 
-    index      0 .. num_verified .. num_verified + len(drafts)
-               verified text      drafts
+    index      0 .. num_verified .. num_known .. num_known + len(guesses)
+               verified text      drafts      guesses
     the tokens [0, num_computed) have keys and values in the pool
 
 Only verified tokens leave the engine. `lanes[i]` thinks at anchor `num_verified - 1 + i` and
 verifies `drafts[i]`.
+
+A guess is a draft that followed a wrong draft. Where a model thinks at few tokens, a wrong draft
+often changes little of what follows. So the guesses are fed together, in the pass of the decision
+that replaced the wrong draft. The base prediction at each token gives the draft after it: a guess
+that equals it has saved a pass, and a wrong one is dropped with all that follow it.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from qstar_infer.step import SampledToken
 from qstar_infer.wavefront.lane import Lane
@@ -36,6 +42,7 @@ class Wavefront:
         self.token_ids = list(prompt_token_ids)
         """The verified text: prompt and output."""
         self.drafts: deque[int] = deque()
+        self.guesses: deque[int] = deque()
         self.lanes: deque[Lane] = deque()
         self.num_computed = 0
         self._first_broken: int | None = None
@@ -52,24 +59,27 @@ class Wavefront:
 
     @property
     def num_drafts_fed(self) -> int:
-        """Number of drafts whose keys and values are computed."""
+        """Number of drafts, and guesses, whose keys and values are computed."""
         return max(0, self.num_computed - self.num_verified)
 
     def token_at(self, index: int) -> int:
-        """The token at an index, verified or a draft."""
+        """The token at an index: verified, a draft or a guess."""
         beyond = index - self.num_verified
-        return self.token_ids[index] if beyond < 0 else self.drafts[beyond]
+        if beyond < 0:
+            return self.token_ids[index]
+        num_drafts = len(self.drafts)
+        return self.drafts[beyond] if beyond < num_drafts else self.guesses[beyond - num_drafts]
 
     def text_until(self, end: int) -> list[int]:
-        """The tokens `[0, end)`, drafts included."""
+        """The tokens `[0, end)`, drafts and guesses included."""
         beyond = max(0, end - self.num_verified)
-        return self.token_ids[:end] + [self.drafts[i] for i in range(beyond)]
+        return self.token_ids[:end] + [*islice(chain(self.drafts, self.guesses), beyond)]
 
     def feed(self, end: int) -> int:
-        """Mark the tokens `[num_computed, end)` as computed.
+        """Mark the tokens `[num_computed, end)` as computed. Each has its lane already.
 
         Returns:
-            How many of them are drafts.
+            How many of them are drafts or guesses.
         """
         num_fed_before = self.num_drafts_fed
         self.num_computed = end
@@ -86,16 +96,24 @@ class Wavefront:
         """Whether this token attends to a broken one, or is one."""
         return self._first_broken is not None and self._first_broken <= anchor
 
-    def add_draft(self, anchor: int, token_id: int) -> None:
-        """Append the draft that follows an anchor, which must be the newest token."""
+    def add_draft(self, anchor: int, token_id: int) -> list[Lane]:
+        """Append the draft that follows an anchor, which must be the newest token.
+
+        Returns:
+            The lanes that followed a wrong guess of this draft, and were dropped.
+        """
         assert anchor == self.num_known - 1, "a draft must follow the newest token"
         self.drafts.append(token_id)
+        if not self.guesses or self.guesses.popleft() == token_id:
+            return []
+        self.guesses.clear()
+        return self._drop_after(anchor)
 
     def verify(self) -> Verified | None:
         """Verify the next token if the oldest lane has decided it; None otherwise.
 
-        If the draft is another token, the decision replaces it, and later drafts and lanes are
-        dropped.
+        If the draft is another token, the decision replaces it. Later drafts become guesses, and
+        their lanes are dropped.
         """
         if not self.lanes or self.lanes[0].decision is None:
             return None
@@ -104,7 +122,11 @@ class Wavefront:
         assert decision is not None
         assert lane.anchor == self.num_verified - 1, "a lane was lost"
         is_draft_kept = self.drafts.popleft() == decision.token_id
-        dropped = [] if is_draft_kept else self._roll_back()
+        dropped: list[Lane] = []
+        if not is_draft_kept:
+            guesses = [*self.drafts, *self.guesses]
+            dropped = self._roll_back()
+            self.guesses.extend(guesses)
         self.token_ids.append(decision.token_id)
         return Verified(lane=lane, decision=decision, is_draft_kept=is_draft_kept, dropped=dropped)
 
@@ -118,11 +140,22 @@ class Wavefront:
         self._forget_from(0)
         return dropped
 
+    def _drop_after(self, anchor: int) -> list[Lane]:
+        """Drop the lanes after an anchor, and forget the keys and values there."""
+        dropped: list[Lane] = []
+        while self.lanes and self.lanes[-1].anchor > anchor:
+            dropped.append(self.lanes.pop())
+        if dropped:
+            self.lanes[-1].is_draft_fed = False  # what was fed after it was a wrong guess
+        self._forget_from(anchor + 1)
+        return dropped
+
     def _roll_back(self) -> list[Lane]:
-        """Drop all drafts and lanes."""
+        """Drop all drafts, guesses and lanes."""
         dropped = list(self.lanes)
         self.lanes.clear()
         self.drafts.clear()
+        self.guesses.clear()
         self._forget_from(self.num_verified)
         return dropped
 

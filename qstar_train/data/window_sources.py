@@ -1,76 +1,79 @@
 """Windows of one source: tokenised once and shuffled in each epoch, or tokenised while it is read.
 
-The ids of a source that is tokenised once are in an Arrow file that `datasets` caches and maps into
-memory. It holds documents; windows are cut when they are read, so one file serves every length.
+A window is a piece of the joined documents, or one whole document.
 """
 
 import hashlib
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from qstar_infer.errors import ConfigError
-from qstar_train.config import SourceConfig
+from qstar_train.config import Packing, SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
-from qstar_train.data.sources import (
-    documents,
-    explained,
-    local_files,
-    missing_text,
-    open_source,
-    progress_bars,
-)
+from qstar_train.data.sources import documents, explained, local_files
+from qstar_train.data.tokenised import tokenised
 
-BATCH_DOCUMENTS = 256
-"""Tokenised at once; less than a gigabyte even at a megabyte per document."""
 STREAMED_DOCUMENTS = 32
 """Documents of a stream that are read ahead of the requested window."""
 
-_VERSION = 1
-"""Increase it when the code below changes its result, so that old caches are not used."""
 
-
-class PackedSource:
+class TokenisedSource:
     """Windows of a source that fits on disk.
 
     Args:
         config: the source.
         encoder: encodes its text.
-        window: tokens in a window.
+        window: tokens in a window; of a document, the most.
+        packing: how documents become windows.
         key: what the order depends on besides the epoch: the seed and the source's number.
 
     Raises:
-        ConfigError: see `open_source`; or the source has fewer tokens than one window.
+        ConfigError: see `tokenised`; the source has fewer tokens than one window; or a document is
+            longer than a window that should hold it.
     """
 
     def __init__(
-        self, config: SourceConfig, encoder: PlainEncoder, *, window: int, key: tuple[int, ...]
+        self,
+        config: SourceConfig,
+        encoder: PlainEncoder,
+        *,
+        window: int,
+        packing: Packing,
+        key: tuple[int, ...],
     ) -> None:
-        self._tokens = _tokenised(config, encoder)
-        self._window = window
+        text = tokenised(config, encoder)
+        self._tokens = text.tokens
+        self._packing = packing
         self._key = key
-        self._num_windows = len(self._tokens) // window
-        if not self._num_windows:
-            raise _too_short(config, num_tokens=len(self._tokens), window=window)
+        if packing == "document":
+            _check_lengths(config, text.lengths, window=window)
+            ends = text.lengths.cumsum()
+            is_kept = text.lengths > 0
+            self._bounds = np.stack([ends - text.lengths, ends], axis=1)[is_kept]
+        else:
+            starts = np.arange(len(text.tokens) // window) * window
+            self._bounds = np.stack([starts, starts + window], axis=1)
+        if not len(self._bounds):
+            raise _too_short(config, num_tokens=len(text.tokens), window=window)
 
     def windows(self, start: int) -> Iterator[TokenIds]:
-        """Windows `start`, `start + 1`, ... without end, each `[window]`, int32."""
-        epoch, first = divmod(start, self._num_windows)
+        """Windows `start`, `start + 1`, ... without end, each `[tokens]`, int32."""
+        epoch, first = divmod(start, len(self._bounds))
         for number in count(epoch):
-            for place in self._order(number)[first:]:
-                offset = int(place) * self._window
-                yield self._tokens.slice(offset, self._window).to_numpy()
+            for begin, end in self._bounds[self._order(number)[first:]].tolist():
+                yield self._tokens.slice(begin, end - begin).to_numpy()
             first = 0
 
     def digest(self) -> str:
-        """A digest of the token ids: 16 hexadecimal digits."""
+        """A digest of the windows: 16 hexadecimal digits."""
         digest = hashlib.sha256()
         for chunk in self._tokens.chunks:
             digest.update(np.ascontiguousarray(chunk.to_numpy()).data)
+        if self._packing == "document":  # else the settings say where windows begin
+            digest.update(self._bounds.tobytes())
         return digest.hexdigest()[:16]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -79,7 +82,7 @@ class PackedSource:
         Uses RandomState: only it promises the same numbers in every version of numpy.
         """
         bits = np.random.MT19937(np.random.SeedSequence((*self._key, epoch)))
-        return np.random.RandomState(bits).permutation(self._num_windows)
+        return np.random.RandomState(bits).permutation(len(self._bounds))
 
 
 class StreamedSource:
@@ -88,21 +91,26 @@ class StreamedSource:
     Args:
         config: the source.
         encoder: encodes its text.
-        window: tokens in a window.
+        window: tokens in a window; of a document, the most.
+        packing: how documents become windows.
     """
 
-    def __init__(self, config: SourceConfig, encoder: PlainEncoder, *, window: int) -> None:
+    def __init__(
+        self, config: SourceConfig, encoder: PlainEncoder, *, window: int, packing: Packing
+    ) -> None:
         self._config = config
         self._encoder = encoder
         self._window = window
+        self._one_pass = self._documents if packing == "document" else self._joined
 
     def windows(self, start: int) -> Iterator[TokenIds]:
-        """Windows `start`, `start + 1`, ... without end, each `[window]`, int32.
+        """Windows `start`, `start + 1`, ... without end, each `[tokens]`, int32.
 
         Reads and drops the windows before `start`, in at most one pass over the source.
 
         Raises:
-            ConfigError: see `documents`; or the source has fewer tokens than one window.
+            ConfigError: see `documents`; the source has fewer tokens than one window; or a document
+                is longer than a window that should hold it.
         """
         num_dropped = start
         while True:
@@ -129,7 +137,20 @@ class StreamedSource:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
             return digest.hexdigest()[:16]
 
-    def _one_pass(self) -> Iterator[TokenIds]:
+    def _documents(self) -> Iterator[TokenIds]:
+        num_read, is_empty = 0, True
+        for encoded in self._encoded():
+            lengths = np.array([len(ids) for ids in encoded])
+            _check_lengths(self._config, lengths, window=self._window, first=num_read)
+            num_read += len(encoded)
+            for ids in encoded:
+                if ids.size:
+                    is_empty = False
+                    yield ids
+        if is_empty:
+            raise _too_short(self._config, num_tokens=0, window=self._window)
+
+    def _joined(self) -> Iterator[TokenIds]:
         num_tokens = 0
         rest = np.empty(0, dtype=np.int32)
         for encoded in self._encoded():
@@ -147,36 +168,27 @@ class StreamedSource:
             yield self._encoder.encode(batch, where=self._config.path)
 
 
+def _check_lengths(
+    config: SourceConfig, lengths: NDArray[np.int64], *, window: int, first: int = 0
+) -> None:
+    """Check that each document fits a window.
+
+    Args:
+        lengths: `[num_documents]`, in tokens.
+        first: the number of the first of them.
+    """
+    if lengths.max(initial=0) > window:
+        number = int((lengths > window).argmax())
+        raise ConfigError(
+            f"{config.path}: document {first + number} has {lengths[number]} tokens, its end "
+            f"included, which is more than data.window = {window}. With data.packing = document a "
+            "document is never cut: raise data.window, or shorten or remove the document."
+        )
+
+
 def _too_short(config: SourceConfig, *, num_tokens: int, window: int) -> ConfigError:
     """The error for a source that does not fill one window."""
     return ConfigError(
         f"{config.path} has {num_tokens} tokens, fewer than one window of {window}. "
         "Give more text or shorter windows."
     )
-
-
-def _tokenised(config: SourceConfig, encoder: PlainEncoder) -> pa.ChunkedArray:
-    """The token ids of all documents, int32, mapped into memory."""
-
-    def encode(table: pa.Table, rows: list[int]) -> pa.Table:
-        column = table.column(config.text_field)
-        if column.null_count:
-            raise missing_text(config, rows[column.to_pylist().index(None)], None)
-        encoded = encoder.encode(column.to_pylist(), where=config.path)
-        return pa.table({"ids": pa.array(encoded, type=pa.list_(pa.int32()))})
-
-    dataset = open_source(config)
-    key = f"{_VERSION} {dataset._fingerprint} {encoder.fingerprint}"
-    with explained(config), progress_bars():
-        tokenised: Any = dataset.with_format("arrow").map(
-            encode,
-            with_indices=True,
-            batched=True,
-            batch_size=BATCH_DOCUMENTS,
-            remove_columns=dataset.column_names,
-            # `datasets` would hash the function and its tokenizer, whose hash is not stable.
-            new_fingerprint=hashlib.sha256(key.encode()).hexdigest()[:32],
-            desc=f"Tokenising {config.path}",
-        )
-    documents = tokenised.data.column("ids").chunks
-    return pa.chunked_array([chunk.flatten() for chunk in documents], type=pa.int32())

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from qstar_train.config import SourceConfig
+from qstar_train.config import Packing, SourceConfig
 from qstar_train.data.encoding import PlainEncoder, TokenIds
-from qstar_train.data.window_sources import PackedSource, StreamedSource
+from qstar_train.data.window_sources import StreamedSource, TokenisedSource
 
 BLOCK = 1 << 16
 """Sources are drawn for this many windows at once."""
@@ -33,11 +33,11 @@ class Window:
     source: int
     """Index of the source it came from."""
     token_ids: Tensor
-    """`[window]`, int64."""
+    """`[tokens]`, int64: as many as a window has, or one whole document."""
 
 
 class WindowStream:
-    """Endless windows of equal length, drawn from sources by weight.
+    """Endless windows, drawn from sources by weight.
 
     Tokenises the sources that are not streamed, unless their tokens are cached.
 
@@ -45,14 +45,16 @@ class WindowStream:
         sources: at least one.
         tokenizer: a fast one; it is not changed. Text that looks like a special token is encoded
             as plain text.
-        window: tokens in a window, at least 1.
+        window: tokens in a window, at least 1; of a document, the most.
+        packing: how documents become windows.
         seed: at least 0.
         excluded_ids: ids that must not occur: the thought delimiters, and tokens without an
             embedding.
 
     Raises:
-        ConfigError: a source cannot be read, contains an excluded id, or has fewer tokens than one
-            window. For a streaming source `windows` raises it.
+        ConfigError: a source cannot be read, contains an excluded id, has fewer tokens than one
+            window, or has a document that is longer than the window that should hold it. For a
+            streaming source `windows` raises it.
     """
 
     def __init__(
@@ -62,15 +64,18 @@ class WindowStream:
         *,
         window: int,
         seed: int,
+        packing: Packing = "stream",
         excluded_ids: Sequence[int] = (),
     ) -> None:
         encoder = PlainEncoder(tokenizer, excluded_ids)
         self._seed = seed
         self._weights = [source.weight for source in sources]
         self._sources = [
-            StreamedSource(source, encoder, window=window)
+            StreamedSource(source, encoder, window=window, packing=packing)
             if source.streaming
-            else PackedSource(source, encoder, window=window, key=(seed, number))
+            else TokenisedSource(
+                source, encoder, window=window, packing=packing, key=(seed, number)
+            )
             for number, source in enumerate(sources)
         ]
 

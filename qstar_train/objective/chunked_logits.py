@@ -54,6 +54,24 @@ def token_losses(
     return _at_each_state(model, losses, states, labels) * is_counted
 
 
+@torch.no_grad()
+def is_most_likely(model: QuietStarModel, states: Tensor, labels: Tensor) -> Tensor:
+    """Whether `lm_head(state)` is largest at the label, delimiters aside.
+
+    Args:
+        states: `[rows, positions, hidden]`.
+        labels: `[rows, positions]`, int64.
+
+    Returns:
+        `[rows, positions]`, bool.
+    """
+
+    def hits(states: Tensor, labels: Tensor) -> Tensor:
+        return model.mask_delimiters(model.logits(states)).argmax(-1) == labels
+
+    return _at_each_state(model, hits, states, labels)
+
+
 def base_states(model: QuietStarModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """Last hidden states, without thoughts: `[examples, seq, hidden]`.
 
@@ -174,7 +192,7 @@ def _at_each_state(
     states: Tensor,
     others: Tensor,
 ) -> Tensor:
-    """`function(states, others)`, a few positions at a time: `[rows, positions]`, float32.
+    """`function(states, others)`, a few positions at a time: `[rows, positions]`.
 
     Args:
         function: `[count, hidden]` and `[count, ...]` to `[count]`, each number from its own row.

@@ -14,6 +14,11 @@ def mean_counted(losses: Tensor) -> Tensor:
     return losses.sum() / (losses != 0).sum().clamp(min=1)
 
 
+def mean_over(numbers: Tensor, count: float) -> Tensor:
+    """Their sum divided by a count that is known otherwise; 0 if that is 0."""
+    return numbers.sum() / (count if count > 0 else 1)
+
+
 def language_loss(
     base_losses: Tensor, talk_losses: Sequence[Tensor], *, base_weight: float, talk_weight: float
 ) -> Tensor:

@@ -14,6 +14,7 @@ from qstar_train.objective.chunked_logits import (
     teacher_divergence,
     token_losses,
 )
+from qstar_train.objective.gate import Gated, evaluate_gate
 from qstar_train.objective.losses import (
     advantages,
     language_loss,
@@ -43,18 +44,27 @@ class Objective:
     weight is 0."""
     teacher_divergence: Tensor
     """Scalar: KL(teacher || base prediction), nats; 0 without a teacher."""
+    gate: Tensor
+    """Scalar: the gate's loss, nats; 0 without one that learns."""
     base_losses: Tensor
-    """`[rows, seq - 1]`."""
+    """`[rows, seq - 1]`; with places `[examples, seq - 1]`."""
     talk_losses: list[Tensor]
-    """Entry s: `[rows, seq - 1 - s]`."""
+    """Entry s: `[rows, seq - 1 - s]`; with places `[rows, places]`."""
+    thought_losses: list[Tensor]
+    """The same under the thought's own logits; empty if their weight is 0."""
     rewards: Tensor
-    """`[rows, seq - 1 - num_talk_tokens]`, before the baseline."""
+    """`[rows, seq - 1 - num_talk_tokens]` or `[rows, places]`, before the baseline."""
     loglikelihoods: list[Tensor]
-    """For each thought token `[rows, seq]`."""
+    """For each thought token `[rows, seq]` or `[rows, places]`."""
     mixing_weights: list[Tensor]
-    """Entry s: `[rows, seq - 1 - s]`, of talk token s."""
+    """Entry s: `[rows, seq - 1 - s]` or `[rows, places]`, of talk token s."""
     thought_ids: Tensor
-    """`[rows, seq, num_thought_tokens]`."""
+    """`[rows, seq, num_thought_tokens]` or `[rows, places, num_thought_tokens]`."""
+    is_open: Tensor | None
+    """`[examples, seq - 1]` or `[examples, places]`, bool: where the gate, if it learns, thinks."""
+    is_right: Tensor | None = None
+    """Only with places: whether the mixed prediction of the next token is the true one, `[rows,
+    places]`, bool."""
 
 
 def evaluate_objective(
@@ -87,6 +97,7 @@ def evaluate_objective(
     rewards = thought_rewards(base_losses, talk.losses)
     language = _language(base_losses, talk.losses, config=config)
     policy = _policy(rewards, thoughts.tokens, config=config)
+    gated = _gated(model, rows, hidden_base, base_losses - talk.losses[0], config=config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(t.entropy * rows.is_real).mean() for t in thoughts.tokens], like=language)
     foresight = _mean([mean_counted(each) for each in thoughts.foresight_losses], like=language)
@@ -95,25 +106,49 @@ def evaluate_objective(
         # One pass of each example; the other passes have the same base states.
         states, mask = hidden_base[:: config.num_passes], attention_mask.bool()
         divergence = teacher_divergence(model, states, teacher, input_ids, mask)
+    terms = {
+        "language": language,
+        "policy": policy,
+        "thought": thought,
+        "entropy": entropy,
+        "foresight": foresight,
+        "teacher_divergence": divergence,
+        "gate": torch.zeros_like(language) if gated is None else gated.loss,
+    }
     return Objective(
-        total=language
-        + config.teacher_weight * divergence
-        + config.policy_weight * policy.mean()
-        + config.thought_loss_weight * thought
-        + config.foresight_loss_weight * foresight
-        - config.thought_entropy_weight * entropy,
-        language=language,
-        policy=policy,
-        thought=thought,
-        entropy=entropy,
-        foresight=foresight,
-        teacher_divergence=divergence,
+        total=weighted_sum(config, **terms),
+        **terms,
         base_losses=base_losses,
         talk_losses=talk.losses,
+        thought_losses=talk.thought_losses,
         rewards=rewards,
         loglikelihoods=[token.loglikelihood for token in thoughts.tokens],
         mixing_weights=talk.mixing_weights,
         thought_ids=thoughts.rollout.thought_ids,
+        is_open=None if gated is None else gated.is_open,
+    )
+
+
+def weighted_sum(
+    config: ObjectiveConfig,
+    *,
+    language: Tensor,
+    policy: Tensor,
+    thought: Tensor,
+    entropy: Tensor,
+    foresight: Tensor,
+    teacher_divergence: Tensor,
+    gate: Tensor,
+) -> Tensor:
+    """The loss: the terms of `Objective` by their weights."""
+    return (
+        language
+        + config.teacher_weight * teacher_divergence
+        + config.policy_weight * policy.mean()
+        + config.thought_loss_weight * thought
+        + config.foresight_loss_weight * foresight
+        - config.thought_entropy_weight * entropy
+        + gate
     )
 
 
@@ -238,6 +273,27 @@ def _policy(rewards: Tensor, tokens: list[ThoughtToken], *, config: ObjectiveCon
         rewards, num_passes=config.num_passes, drops_negative=config.drops_negative_rewards
     )
     return policy_losses(advantage, [token.loglikelihood for token in tokens])
+
+
+def _gated(
+    model: QuietStarModel,
+    rows: _Rows,
+    hidden_base: Tensor,
+    gains: Tensor,
+    *,
+    config: ObjectiveConfig,
+) -> Gated | None:
+    """What the gate decides at every position with a next token; None if it does not learn."""
+    if config.gate is None:
+        return None
+    num_passes = config.num_passes
+    return evaluate_gate(
+        model,
+        hidden_base[::num_passes, :-1],
+        gains.view(-1, num_passes, gains.shape[1]).mean(1),
+        rows.is_counted[::num_passes, 1:],
+        cost=config.gate.cost,
+    )
 
 
 def _mean(terms: list[Tensor], *, like: Tensor) -> Tensor:

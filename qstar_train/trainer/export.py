@@ -14,11 +14,12 @@ from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.save import save_model, share_files, write_thought_parts
 from qstar_infer.checkpoint.source import SourceKind, find_source
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.thinking_rule import read_rule
 from qstar_train.atomic_write import replacing
 from qstar_train.config import LoraConfig, TrainConfig
 from qstar_train.trainer.lora import adapter_tensors, peft_config, target_modules_of
 from qstar_train.trainer.model_setup import adapter_source, model_to_train, unscale_vectors
-from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import load_weights
 
@@ -40,8 +41,10 @@ def export_checkpoint(config: TrainConfig, directory: RunDirectory, state: Path)
     model = module.model.eval()
     if model.config is not None:
         unscale_vectors(model.thinking_parts)
+        rule = model.config.thinking if config.thinking is None else read_rule(config.thinking)
         model.config = dataclasses.replace(
             model.config,
+            thinking=rule,
             num_talk_tokens=config.objective.num_talk_tokens,
             thought_temperature=config.objective.thought_temperature,
             training={

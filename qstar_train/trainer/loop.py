@@ -18,7 +18,12 @@ from qstar_train.trainer.method import TrainingMethod
 from qstar_train.trainer.processes import TrainingError, barrier
 from qstar_train.trainer.reporter import Reporter
 from qstar_train.trainer.run_directory import RunDirectory
-from qstar_train.trainer.schedule import parameter_groups, rate_factor, set_rates
+from qstar_train.trainer.schedule import (
+    clipped_parameters,
+    parameter_groups,
+    rate_factor,
+    set_rates,
+)
 from qstar_train.trainer.state import load_method_state, load_state, save_state
 
 
@@ -46,8 +51,10 @@ class TrainingLoop:
         self._method = method
         accelerator.gradient_accumulation_steps = method.num_rounds
         rates = config.optimizer
+        gate = config.objective.gate
+        gate_rate = None if gate is None else gate.learning_rate
         optimizer = torch.optim.AdamW(
-            parameter_groups(method.module, rates),
+            parameter_groups(method.module, rates, gate_learning_rate=gate_rate),
             lr=rates.learning_rate,
             betas=(rates.beta1, rates.beta2),
             eps=rates.epsilon,
@@ -88,7 +95,7 @@ class TrainingLoop:
                     reporter.first_step(seconds, config)
                 number = step + 1
                 if number % config.log_every == 0 or number == config.steps:
-                    rate = config.batch_size * config.data.window / seconds
+                    rate = metrics.pop("num_tokens") / seconds
                     metrics["tokens_per_s"] = rate
                     line = f"{self._method.describe(metrics)} {rate:.0f} tok/s"
                     reporter.step(number, metrics, line)
@@ -103,9 +110,10 @@ class TrainingLoop:
         """Update the weights once.
 
         Returns:
-            The metrics, means over the batch; this process's first micro-batch and its output.
+            The metrics, means over the batch, with `num_tokens`, a sum over it; this process's
+            first micro-batch and its output.
         """
-        config, names = self._config, self._method.metric_names
+        config, names = self._config, (*self._method.metric_names, "num_tokens")
         sums = torch.zeros(len(names), device=self.accelerator.device)
         for round_ in range(self._method.num_rounds):
             batch = next(batches)
@@ -117,8 +125,9 @@ class TrainingLoop:
                 first_batch, first_output = batch, output
         means = self.accelerator.reduce(sums / self._method.num_rounds, reduction="mean")
         metrics = dict(zip(names, means.tolist(), strict=True))
+        metrics["num_tokens"] *= self._method.num_rounds * self.accelerator.num_processes
         norm = self.accelerator.clip_grad_norm_(
-            self._module.parameters(), config.optimizer.max_gradient_norm
+            clipped_parameters(self._module), config.optimizer.max_gradient_norm
         )
         metrics["gradient_norm"] = float(norm)
         _check_finite(metrics, step, dtype=config.dtype)
@@ -147,6 +156,7 @@ class TrainingLoop:
                 self._module,
                 self._optimizer.optimizer,
                 method_state=self._method.state(),
+                keep_every=self._config.keep_every,
                 is_main=self.accelerator.is_main_process,
             )
 

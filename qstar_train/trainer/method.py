@@ -41,7 +41,8 @@ class TrainingMethod(Protocol):
         """What learns. The loop wraps it (DDP, FSDP2), updates it and saves what learns.
 
         `module(**batch)` returns `loss`, a scalar to differentiate; a detached scalar for each of
-        `metric_names`; and whatever else `samples` needs.
+        `metric_names` and for `num_tokens`, the tokens of text that it read; and whatever else
+        `samples` needs.
         """
 
     def batches(self, first_step: int) -> Iterator[dict[str, Any]]:

@@ -16,11 +16,14 @@ from qstar_infer.checkpoint.packaged_base import BASE_MODEL, BASE_PACKAGE, base_
 from qstar_infer.checkpoint.source import Source, SourceKind, find_source
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.model.thought_parts import ThoughtParts
-from qstar_train.config import TrainConfig
+from qstar_infer.model.thought_parts import ThinkingGate, ThoughtParts
+from qstar_infer.thinking_rule import read_rule, resolve_rule
+from qstar_train.config import ObjectiveConfig, TrainConfig
+from qstar_train.objective.places import PlaceRule
 from qstar_train.trainer.lora import add_adapters, read_adapters
 
 DEFAULT_THOUGHT_TOKENS = 5
+FRESH_GATE_BIAS = 0.5
 _VECTORS = ("start_thought", "end_thought")
 
 
@@ -47,6 +50,7 @@ def load_to_train(
     model, config = _load_resolved(config, device)
     model = _with_parts(model, config)
     _check_positions(model, config)
+    _check_rule(model, config)
     model.requires_grad_(False)
     if config.lora is None:
         model.requires_grad_(True)
@@ -56,7 +60,7 @@ def load_to_train(
         if adapter is not None:
             read_adapters(model.backbone, config.lora, adapter.directory)
     if model.can_think:
-        model.thinking_parts.requires_grad_(True)
+        _mark_parts(model.thinking_parts, learns_gate=config.objective.gate is not None)
         scale_vectors(model.thinking_parts, config.objective.embedding_scale)
     if config.gradient_checkpointing:
         _checkpoint_layers(model.backbone)
@@ -164,18 +168,93 @@ def _with_parts(model: QuietStarModel, config: TrainConfig) -> QuietStarModel:
         return QuietStarModel(model.backbone, model.tokenizer)
     base, revision = _base_of(config)
     if model.config is None:
+        vectors = config.vectors
         return add_fresh_parts(
             model,
             num_thought_tokens=wanted or max(config.thought_lengths or [DEFAULT_THOUGHT_TOKENS]),
             seed=config.seed,
             base_model=base,
             base_revision=revision,
+            start_token=None if vectors is None else vectors.start,
+            end_token=None if vectors is None else vectors.end,
+        )
+    if config.vectors is not None:
+        raise ConfigError(
+            f"vectors = {config.vectors.start!r}, {config.vectors.end!r}: model = {config.model} "
+            "has thought parts already, whose vectors would be lost. Leave vectors out, or give "
+            "the model without thought parts."
         )
     if adapter_source(config) is not None:
         model.config = dataclasses.replace(model.config, base_model=base, base_revision=revision)
     if wanted is not None:
         model.config = dataclasses.replace(model.config, num_thought_tokens=wanted)
     return model
+
+
+def _mark_parts(parts: ThoughtParts, *, learns_gate: bool) -> None:
+    """Let the parts learn, but a gate only if it is asked to; add the gate if there is none."""
+    if learns_gate and parts.gate is None:
+        parts.gate = fresh_gate(parts.start_thought)
+    parts.requires_grad_(True)
+    if parts.gate is not None:
+        parts.gate.requires_grad_(learns_gate)
+
+
+def fresh_gate(like: Tensor) -> ThinkingGate:
+    """A gate that thinks everywhere, though not by much: weight 0, bias 0.5.
+
+    Args:
+        like: `[hidden]`, on the gate's device.
+    """
+    gate = ThinkingGate(like.shape[0])
+    with torch.no_grad():
+        gate.weight.zero_()
+        gate.bias.fill_(FRESH_GATE_BIAS)
+    return gate.to(like.device)
+
+
+def place_rule(config: ObjectiveConfig, model: QuietStarModel) -> PlaceRule | None:
+    """`objective.places` with ids; None to think everywhere.
+
+    Raises:
+        ConfigError: a token is not in the vocabulary, or no text can hold it.
+    """
+    if config.places is None:
+        return None
+    tokenizer, vocab, ids = model.tokenizer, model.tokenizer.get_vocab(), []
+    unwritten = {*tokenizer.all_special_ids, *model.delimiter_ids} - {tokenizer.eos_token_id}
+    for name in config.places.behind:
+        token_id = vocab.get(name)
+        if token_id is None or token_id >= model.vocab_size:
+            raise ConfigError(
+                f"objective.places.behind = {name!r}: the vocabulary has no such token. Give one "
+                "token as tokenizer.json spells it."
+            )
+        if token_id in unwritten:
+            raise ConfigError(
+                f"objective.places.behind = {name!r} is a special token, which no text holds: its "
+                "name in a text is encoded as plain text. Give another token."
+            )
+        ids.append(token_id)
+    return PlaceRule(behind_ids=tuple(ids), elsewhere=config.places.elsewhere)
+
+
+def _check_rule(model: QuietStarModel, config: TrainConfig) -> None:
+    """Check that the rule to be written fits the model."""
+    if config.thinking is None or not model.can_think:
+        return
+    try:
+        resolve_rule(
+            read_rule(config.thinking),
+            id_of=model.tokenizer.get_vocab().get,
+            vocab_size=model.vocab_size,
+            has_gate=config.objective.gate is not None or model.thinking_parts.gate is not None,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"thinking = {config.thinking}: {error}. Correct thinking, or set objective.gate if "
+            "it should learn one."
+        ) from error
 
 
 def _check_positions(model: QuietStarModel, config: TrainConfig) -> None:

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 MAY_CHANGE = {
     "gradient_checkpointing",
+    "keep_every",
     "log_every",
     "micro_batch_size",
     "output",

@@ -1,105 +1,27 @@
-"""What each step trains on and how: windows, learning rates, thought lengths.
+"""How each step trains: learning rates, thought lengths, the share of true thoughts.
 
 Everything is a function of the config and the step, so a run needs no other state to resume.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from qstar_infer.errors import ConfigError
 from qstar_infer.sampling.noise import derive_seed
 from qstar_train.config import OptimizerConfig
-from qstar_train.data.windows import WindowStream
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchPlan:
-    """How the windows of a step are divided among processes and accumulation rounds."""
+def parameter_groups(
+    model: nn.Module, config: OptimizerConfig, *, gate_learning_rate: float | None = None
+) -> list[dict[str, Any]]:
+    """AdamW's groups: separate for backbone, talk head, vectors and gate; only matrices decay.
 
-    batch_size: int
-    """Windows per step, over all processes."""
-    micro_batch_size: int
-    """Windows that one process computes at once."""
-    num_processes: int
-    process_index: int
-
-    @classmethod
-    def of(
-        cls,
-        batch_size: int,
-        micro_batch_size: int | None,
-        *,
-        think_every: int = 1,
-        num_processes: int,
-        process_index: int,
-    ) -> "BatchPlan":
-        """Check the sizes and make a plan.
-
-        Raises:
-            ConfigError: the sizes do not divide.
-        """
-        if batch_size % num_processes:
-            raise ConfigError(
-                f"batch_size = {batch_size} cannot be divided evenly among {num_processes} "
-                f"processes. Give a multiple of {num_processes}."
-            )
-        share = batch_size // num_processes
-        micro = share if micro_batch_size is None else min(micro_batch_size, share)
-        if share % micro:
-            raise ConfigError(
-                f"micro_batch_size = {micro} does not divide the {share} windows of each process. "
-                "Change it or batch_size."
-            )
-        if micro % think_every:
-            raise ConfigError(
-                f"objective.think_every = {think_every} does not divide the {micro} windows that a "
-                "process computes at once. Change it, batch_size or micro_batch_size."
-            )
-        return cls(
-            batch_size=batch_size,
-            micro_batch_size=micro,
-            num_processes=num_processes,
-            process_index=process_index,
-        )
-
-    @property
-    def num_rounds(self) -> int:
-        """Micro-batches that each process accumulates in one step."""
-        return self.batch_size // self.num_processes // self.micro_batch_size
-
-    def is_mine(self, place: int) -> bool:
-        """Whether the window at `place` of a step's batch belongs to this process."""
-        return place // self.micro_batch_size % self.num_processes == self.process_index
-
-
-def micro_batches(
-    stream: WindowStream, plan: BatchPlan, *, first_step: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's micro-batches, `plan.num_rounds` for each step, without end.
-
-    Yields:
-        `input_ids` `[micro, seq]` and `window_indices` `[micro]`, int64, on the CPU.
-    """
-    ids: list[Tensor] = []
-    indices: list[int] = []
-    for window in stream.windows(first_step * plan.batch_size):
-        if not plan.is_mine(window.index % plan.batch_size):
-            continue
-        ids.append(window.token_ids)
-        indices.append(window.index)
-        if len(ids) == plan.micro_batch_size:
-            yield torch.stack(ids), torch.tensor(indices)
-            ids, indices = [], []
-
-
-def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """AdamW's groups: separate for backbone, talk head and vectors; only matrices decay.
+    Args:
+        model: its learning parameters are in the groups.
+        config: rates and decay.
+        gate_learning_rate: None: as the backbone.
 
     Returns:
         Groups with `params`, `lr`, `full_lr` and `weight_decay`.
@@ -107,6 +29,7 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     rates = {
         "talk_head": config.talk_head_learning_rate,
         "vectors": config.vector_learning_rate,
+        "gate": gate_learning_rate,
         "backbone": config.learning_rate,
     }
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
@@ -123,7 +46,17 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     return result
 
 
+def clipped_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters whose gradients are clipped together: all but the gate's.
+
+    The gate has a loss of its own, which must not shorten the steps of the others.
+    """
+    return [each for name, each in model.named_parameters() if _part_of(name) != "gate"]
+
+
 def _part_of(name: str) -> str:
+    if "thought_parts.gate." in name:
+        return "gate"
     if "talk_head" in name:
         return "talk_head"
     return "vectors" if "start_thought" in name or "end_thought" in name else "backbone"

@@ -41,12 +41,13 @@ def save_state(
     optimizer: Optimizer,
     *,
     method_state: dict[str, Tensor] | None = None,
+    keep_every: int | None = None,
     is_main: bool,
 ) -> None:
     """Write the state after `step` updates to `directory/step-NNNNNN`, completely or not at all.
 
     Every process takes part in gathering; the main one writes, and deletes all but the two newest
-    states.
+    states and those whose step is a multiple of `keep_every`.
 
     Raises:
         CheckpointError: it cannot be written; earlier states are kept.
@@ -64,7 +65,8 @@ def save_state(
             save_file(_separate(method_state), new / METHOD)
         (new / STATE).write_text(json.dumps({"step": step}) + "\n", encoding="utf-8")
     for old in saved_states(directory)[:-NUM_KEPT]:
-        shutil.rmtree(old)
+        if keep_every is None or state_step(old) % keep_every:
+            shutil.rmtree(old)
 
 
 def _gathered(module: nn.Module) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
+from qstar_train.trainer.batches import BatchPlan
 from qstar_train.trainer.export import export_checkpoint
 from qstar_train.trainer.loop import TrainingLoop
 from qstar_train.trainer.method import TrainingMethod
@@ -19,7 +20,6 @@ from qstar_train.trainer.model_setup import load_to_train, teacher_of
 from qstar_train.trainer.processes import barrier, keep_freed_memory
 from qstar_train.trainer.quiet_star import QuietStar
 from qstar_train.trainer.run_directory import RunDirectory
-from qstar_train.trainer.schedule import BatchPlan
 
 
 def train(config: TrainConfig, *, resume: bool = False) -> Path:
@@ -83,6 +83,7 @@ def _quiet_star(
                     config.data.sources,
                     model.tokenizer,
                     window=config.data.window,
+                    packing=config.data.packing,
                     seed=config.seed,
                     excluded_ids=(
                         *model.delimiter_ids,

@@ -13,6 +13,8 @@ from qstar_infer.checkpoint import describe, load_model, save_model
 from qstar_infer.checkpoint.options import LoadOptions
 from qstar_infer.errors import CheckpointError, ConfigError
 
+from ..device import DEVICE
+
 ToyMaker = Callable[..., Path]
 
 needs_bitsandbytes = pytest.mark.skipif(
@@ -106,8 +108,8 @@ def test_quantised_model_thinks(
     golden: Path, tmp_path: Path, quantization: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = golden / "A" / "checkpoint"
-    exact = load_model(source, device="cpu")
-    model = load_model(source, device="cpu", quantization=quantization)
+    exact = load_model(source, device=DEVICE)
+    model = load_model(source, device=DEVICE, quantization=quantization)
     ids = torch.tensor([[1, 40, 300, 7, 99]])
     with torch.no_grad():
         error = (model.think(ids).base_logits - exact.think(ids).base_logits).abs().mean()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..default_cache import default_cache
+from ..device import DEVICE
 
 GOLDEN_A = Path(__file__).parents[1] / "golden" / "A" / "checkpoint"
 
@@ -43,7 +44,7 @@ def serving(*arguments: str, **variables: str) -> Iterator[str]:
 def golden_server() -> Iterator[str]:
     """Golden checkpoint A with room for two sequences and a queue of one."""
     limits = ("--max-num-seqs", "2", "--max-queue", "1")
-    with serving(str(GOLDEN_A), "--dtype", "float32", "--device", "cpu", *limits) as url:
+    with serving(str(GOLDEN_A), "--dtype", "float32", "--device", DEVICE, *limits) as url:
         yield url
 
 

@@ -12,10 +12,17 @@ from itertools import islice
 from zlib import crc32
 
 from qstar_infer.step import END, NO_LANE, START, SampledToken, StepBatch, StepResult, VisiblePick
+from qstar_infer.thinking_rule import ThinkingPlaces
 
 VOCAB_SIZE = 50
 AGREEMENT = 0.7
 """Share of the thoughts whose target equals the draft."""
+
+EVERYWHERE = ThinkingPlaces()
+EASY = 0.8
+"""Share of the texts after which the draft depends on their length alone."""
+OPEN = 0.3
+"""Share of the texts after which the gate says to think."""
 
 Tokens = tuple[int, ...]
 
@@ -26,10 +33,25 @@ def share(*parts: object) -> float:
 
 
 def draft(text: Tokens, seed: int) -> SampledToken:
-    """The token after a text, without a thought."""
-    token_id = int(share("draft", text, seed) * VOCAB_SIZE)
+    """The token after a text, without a thought.
+
+    Often it depends on the length of the text alone, so that what follows a wrong draft may be
+    right.
+    """
+    seen: object = len(text) if share("easy", text, seed) < EASY else text
+    token_id = int(share("draft", seen, seed) * VOCAB_SIZE)
     top_logprob = math.log(1 - share("confidence", text, seed))
-    return SampledToken(token_id=token_id, logprob=-1.0, top_logprob=top_logprob)
+    logprob = -share("logprob", text, token_id)
+    return SampledToken(token_id=token_id, logprob=logprob, top_logprob=top_logprob)
+
+
+def opens_gate(text: Tokens) -> bool:
+    """Whether the gate says to think after a text."""
+    return share("gate", text) < OPEN
+
+
+def thinks_after(text: Tokens, places: ThinkingPlaces) -> bool:
+    return places.may_think_at(text[-1]) and (not places.asks_gate or opens_gate(text))
 
 
 def thought_token(text: Tokens, thought: Tokens, seed: int) -> int:
@@ -55,6 +77,7 @@ class Expected:
 
     token_ids: list[int] = field(default_factory=list)
     thoughts: list[Tokens] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     is_faulty: bool = False
     """Ended by a decision or score that a broken token affects."""
@@ -68,6 +91,7 @@ def by_definition(
     max_tokens: int,
     stop_ids: frozenset[int] = frozenset(),
     scores_prompt: bool = False,
+    places: ThinkingPlaces = EVERYWHERE,
     broken_ids: frozenset[int] = frozenset(),
 ) -> Expected:
     """Compute the expected output without drafts, one token after the other.
@@ -77,19 +101,25 @@ def by_definition(
     """
     text = tuple(prompt)
     expected = Expected()
+
+    def think(text: Tokens) -> Tokens:
+        length = num_thought_tokens if thinks_after(text, places) else 0
+        return thought_of(text, length, seed)
+
     for end in range(1, len(text) if scores_prompt else 0):
-        thought = think(text[:end], num_thought_tokens, seed)
+        thought = think(text[:end])
         if broken_ids & {*text[:end], *thought}:
             expected.is_faulty = True
             return expected
         expected.scores.append(score(text[:end], thought, text[end]).logprob)
     while len(expected.token_ids) < max_tokens:
-        thought = think(text, num_thought_tokens, seed)
+        thought = think(text)
         if broken_ids & {*text, *thought}:
             expected.is_faulty = True
             break
         decision = target(text, thought, seed) if thought else draft(text, seed)
         expected.token_ids.append(decision.token_id)
+        expected.logprobs.append(decision.logprob)
         expected.thoughts.append(thought)
         text += (decision.token_id,)
         if decision.token_id in stop_ids:
@@ -97,7 +127,7 @@ def by_definition(
     return expected
 
 
-def think(text: Tokens, num_thought_tokens: int, seed: int) -> Tokens:
+def thought_of(text: Tokens, num_thought_tokens: int, seed: int) -> Tokens:
     thought: Tokens = ()
     for _ in range(num_thought_tokens):
         thought += (thought_token(text, thought, seed),)
@@ -141,7 +171,11 @@ class FakeModel:
         assert pick.history in ([], list(text))
         if pick.lane_slot is not None:
             self._buffers[pick.lane_slot] = text
-        return draft(text, pick.seed) if pick.known_id is None else score(text, (), pick.known_id)
+        token = draft(text, pick.seed)
+        if pick.known_id is not None:
+            token = score(text, (), pick.known_id)
+        token.thinks = not pick.asks_gate or opens_gate(text)
+        return token
 
     def _target(self, pick: VisiblePick, text: Tokens, lane: Tokens) -> SampledToken:
         assert pick.lane_slot is not None

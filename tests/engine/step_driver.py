@@ -7,13 +7,14 @@ from itertools import takewhile
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 from qstar_infer.wavefront.wavefront import Wavefront
 
-from .fake_model import Expected, FakeModel, by_definition
+from .fake_model import EVERYWHERE, Expected, FakeModel, by_definition
 
 
 def make_sequence(
@@ -25,6 +26,7 @@ def make_sequence(
     seed: int = 0,
     eos_token_ids: frozenset[int] = frozenset(),
     scores_prompt: bool = False,
+    places: ThinkingPlaces = EVERYWHERE,
     params: SamplingParams | None = None,
 ) -> Sequence:
     return Sequence(
@@ -37,6 +39,7 @@ def make_sequence(
         num_prompt_tokens=len(prompt),
         max_tokens=max_tokens,
         wavefront=Wavefront(prompt),
+        places=places,
         eos_token_ids=eos_token_ids,
         scoring=PromptScoring(len(prompt)) if scores_prompt else None,
     )
@@ -51,6 +54,7 @@ def definition_of(seq: Sequence, broken_ids: frozenset[int] = frozenset()) -> Ex
         max_tokens=seq.max_tokens,
         stop_ids=seq.end_token_ids,
         scores_prompt=seq.scoring is not None,
+        places=seq.places,
         broken_ids=broken_ids,
     )
 
@@ -116,6 +120,7 @@ class Driver:
                 self._fail(seq)
                 return
             got.token_ids.append(verified.decision.token_id)
+            got.logprobs.append(verified.decision.logprob)
             got.thoughts.append(tuple(verified.lane.thought))
             is_end = verified.decision.token_id in seq.end_token_ids
             if is_end or seq.num_output_tokens >= seq.max_tokens:

@@ -8,16 +8,20 @@ import pytest
 
 from qstar_infer.config import EngineConfig, Speculation
 from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.rows import StepPlan
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 
-from .fake_model import VOCAB_SIZE, Expected
+from .fake_model import EVERYWHERE, VOCAB_SIZE, Expected
 from .step_driver import Driver, definition_of, make_sequence
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 LONGEST_PROMPT = 20
 MOST_TOKENS = 12
 LONGEST_THOUGHT = 4
+BEHIND = ThinkingPlaces(behind_ids=frozenset(range(0, VOCAB_SIZE, 4)))
+GATE = ThinkingPlaces(asks_gate=True)
+PLACES = (EVERYWHERE, BEHIND, GATE)
 
 
 def fed(plan: StepPlan, seq: Sequence) -> list[int]:
@@ -261,6 +265,7 @@ def draw_sequences(draw: random.Random) -> list[Sequence]:
             seed=i,
             eos_token_ids=draw.choice([frozenset(), frozenset({7, 8})]),
             scores_prompt=draw.random() < 0.3,
+            places=draw.choice(PLACES),
         )
         for i in range(draw.randint(1, 8))
     ]
@@ -330,3 +335,82 @@ def test_the_schedules_reject_drafts_and_preempt() -> None:
     assert sum(scheduler.num_rejected for scheduler in schedulers) > 20
     assert sum(scheduler.num_accepted for scheduler in schedulers) > 20
     assert sum(scheduler.num_preemptions for scheduler in schedulers) > 5
+
+
+# --- where a model thinks -----------------------------------------------------------------------
+
+
+def num_thinking(seq: Sequence) -> int:
+    """Number of tokens that are thought about, by the definition."""
+    return sum(map(bool, definition_of(seq).thoughts))
+
+
+@pytest.mark.parametrize("places", [BEHIND, GATE])
+def test_no_row_is_spent_where_the_rule_does_not_think(places: ThinkingPlaces) -> None:
+    driver = Driver(EngineConfig(speculation="off"))
+    seq = make_sequence(PROMPT, num_thought_tokens=3, max_tokens=40, places=places)
+    driver.add(seq)
+    plans = driver.run()
+    assert driver.got[seq] == definition_of(seq)
+    assert 0 < num_thinking(seq) < 30
+    num_text_rows = len(PROMPT) + 39
+    assert sum(plan.batch.num_rows for plan in plans) == num_text_rows + 5 * num_thinking(seq)
+
+
+@pytest.mark.parametrize(("places", "num_passes"), [(BEHIND, 3), (GATE, 4)])
+def test_without_drafts_a_thought_takes_its_passes(places: ThinkingPlaces, num_passes: int) -> None:
+    """The pass of the anchor is that of its token; a gate needs one more."""
+    driver = Driver(EngineConfig(speculation="off"))
+    seq = make_sequence(PROMPT, num_thought_tokens=3, max_tokens=40, places=places)
+    driver.add(seq)
+    assert len(driver.run()) == 40 + num_passes * num_thinking(seq)
+
+
+@pytest.mark.parametrize("places", [BEHIND, GATE])
+def test_guesses_save_passes_after_a_wrong_draft(places: ThinkingPlaces) -> None:
+    """Most of the text after a wrong draft stays the same, and needs no passes of its own."""
+    driver = Driver(EngineConfig())
+    seq = make_sequence(PROMPT, num_thought_tokens=4, max_tokens=200, places=places)
+    driver.add(seq)
+    plans = driver.run()
+    assert driver.got[seq] == definition_of(seq)
+    assert driver.scheduler.num_rejected > 5
+    # 4 of 5 tokens do not depend on the text before them.
+    assert any(len(fed(plan, seq)) > 2 for plan in plans[1:])
+    with_waiting = 200 + num_thinking(seq) * (4 if places is BEHIND else 5)
+    assert len(plans) < 0.9 * with_waiting
+
+
+def test_where_a_model_thinks_everywhere_nothing_is_guessed() -> None:
+    """A guess after a token that is thought about would most likely wait for its thought."""
+    driver = Driver(EngineConfig())
+    seq = make_sequence(PROMPT, num_thought_tokens=4, max_tokens=60)
+    driver.add(seq)
+    assert all(len(fed(plan, seq)) <= 1 for plan in driver.run()[1:])
+
+
+def test_the_rules_give_the_tokens_of_the_definition_and_guess() -> None:
+    """Otherwise the random schedules would prove little about rules."""
+    num_guessed = 0
+    for seed in range(20):
+        draw = random.Random(seed)
+        driver = Driver(draw_config(draw), speculation_rows=draw.choice([1, 8, 64]))
+        chosen = [
+            make_sequence(
+                PROMPT,
+                name=str(i),
+                seed=i,
+                num_thought_tokens=3,
+                max_tokens=30,
+                places=draw.choice([BEHIND, GATE]),
+            )
+            for i in range(4)
+        ]
+        driver.add(*chosen)
+        for plan in driver.run():
+            num_guessed += sum(
+                max(0, len(step.fed) - 1) for step in plan.sequences if step.fed.start >= 10
+            )
+        for seq in chosen:
+            assert driver.got[seq] == definition_of(seq)
+    assert num_guessed > 50

@@ -137,7 +137,7 @@ def test_without_matplotlib_the_rest_is_written(
         ("thought_length=[1]", "did you mean thought_lengths"),
         ("thought_lengths=[-1]", "greater than or equal to 0"),
         ("thought_lengths=[1, 1]", "given twice: 1"),
-        ("thoughts=[greedy]", "'sampled' or 'random'"),
+        ("thoughts=[spoken]", "'random' or 'shuffled'"),
         ("temperature=-1", "temperature = -1"),
         ("batch_size=0", "batch_size = 0"),
         ("bootstrap_resamples=5", "greater than or equal to 100"),

@@ -233,7 +233,7 @@ def test_majority_of_letters() -> None:
 
 @pytest.mark.parametrize("task", [exact_match(EGGS), majority(EGGS)], ids=["exact", "majority"])
 def test_random_thoughts_cannot_write(task: QuestionTask) -> None:
-    assert not task.has_random_control
+    assert task.kinds == {"sampled", "greedy"}
 
 
 def test_a_run_that_could_generate_nothing_is_refused() -> None:

@@ -69,6 +69,17 @@ def test_sets_and_measures_are_added_and_left_out_in_any_order(
         claim(out, changed(sets, max_new_tokens=9))
 
 
+def test_an_answer_set_goes_on_with_other_batches_but_not_with_other_fields(
+    sets: dict[str, Any], tmp_path: Path
+) -> None:
+    write(tmp_path / "own.jsonl", [{"prompt": "1+1=", "answer": "2", "also": "3"}])
+    own = {"name": "own", "path": str(tmp_path / "own.jsonl")}
+    claim(tmp_path / "out", sets | {"answers": [own]})
+    claim(tmp_path / "out", sets | {"answers": [own | {"batch_size": 2}]})
+    with pytest.raises(ConfigError, match="'own-answer': answer_field was 'answer' and is 'also'"):
+        claim(tmp_path / "out", sets | {"answers": [own | {"answer_field": "also"}]})
+
+
 def test_a_setting_that_a_measure_does_not_read_may_change(
     sets: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -122,6 +133,7 @@ def test_the_same_examples_continue_however_they_are_found(
         ({"seed": 3}, "seed was 0 and is 3"),
         ({"temperature": 0.5}, "temperature was 1.0 and is 0.5"),
         ({"dtype": "float32"}, "dtype was 'auto' and is 'float32'"),
+        ({"thinking": "everywhere"}, "thinking was None and is 'everywhere'"),
     ],
 )
 def test_what_shapes_every_record_is_refused_by_name(

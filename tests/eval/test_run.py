@@ -19,6 +19,7 @@ from qstar_eval.task import EvalTarget, Record, Task
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.thinking_rule import EVERYWHERE
 
 from ..parity.toy import make_toy
 from ..tolerances import TOY_LOGPROBS
@@ -52,7 +53,7 @@ class Answers(Task):
     num_examples = 3
     digest = "answers"
     batch_size = 2
-    has_random_control = False
+    kinds = frozenset({"sampled"})
 
     def measure(self, target: EvalTarget, indices: Sequence[int]) -> list[Record]:
         length = target.mode.num_thought_tokens
@@ -168,6 +169,13 @@ def test_lengths_as_trained_and_doubles() -> None:
     found = facts.thinking_modes(EvalConfig.model_validate(SETTINGS | changes))
     assert [mode.name for mode in found] == ["5-random", "0"]
     assert found[1].kind == "sampled"
+
+
+def test_the_rule_of_the_checkpoint_can_be_replaced() -> None:
+    facts = ModelFacts(description="", num_thought_tokens=5, can_think=True)
+    for value, rule in (("checkpoint", None), ("everywhere", EVERYWHERE)):
+        config = EvalConfig.model_validate(SETTINGS | {"thinking": value})
+        assert {mode.thinking for mode in facts.thinking_modes(config)} == {rule}
 
 
 class CutOffError(Exception):

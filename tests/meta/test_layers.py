@@ -1,4 +1,6 @@
-"""Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval`; clients import none.
+"""Imports point one way: `server -> qstar_infer <- qstar_train <- qstar_eval <- qstar_lab`.
+
+Clients import none of them.
 
 Holds each sentence of "Layers" in docs/architecture.md. The imports are read from the source,
 function-local and type-only ones included.
@@ -217,6 +219,12 @@ def test_evaluation_sees_data_and_losses_but_not_the_trainer(path: Path) -> None
     assert not [name for name in names if is_within(name, forbidden)]
     ours = [name for name in names if is_within(name, {"qstar_train"})]
     assert not [name for name in ours if not is_within(name, EVAL_MAY_IMPORT)]
+
+
+@pytest.mark.parametrize("path", sources("qstar_lab"), ids=relative)
+def test_the_lab_knows_neither_server_nor_client(path: Path) -> None:
+    forbidden = {"qstar_server", "qstar_client", "fastapi", "starlette"}
+    assert not [name for name in imports_of(path) if is_within(name, forbidden)]
 
 
 @pytest.mark.parametrize("path", sources("qstar_lab/tasks"), ids=relative)

@@ -10,6 +10,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from qstar_infer.checkpoint import load_model
 
+from ..device import DEVICE
 from ..tolerances import float32_tolerance
 from .toy import byte_tokenizer
 
@@ -106,8 +107,8 @@ def difference(config: Any, directory: Path) -> float:
     ids = torch.arange(24).mul(37).remainder(255).add(1).unsqueeze(0)
     with torch.no_grad():
         expected = stock(input_ids=ids).logits.log_softmax(-1)
-    ours = load_model(directory, dtype="float32", device="cpu")
-    found = ours.think(ids, num_thought_tokens=0).base_logits.log_softmax(-1)
+    ours = load_model(directory, dtype="float32", device=DEVICE)
+    found = ours.think(ids, num_thought_tokens=0).base_logits.cpu().log_softmax(-1)
     return float((found - expected).abs().max())
 
 

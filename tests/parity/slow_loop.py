@@ -6,6 +6,7 @@ window needs a mask, because it is counted back from the anchor for the whole th
 noise is implemented again in numpy.
 """
 
+import copy
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -116,7 +117,9 @@ class SlowLoop:
 
     def __init__(self, model: QuietStarModel, stock: PreTrainedModel) -> None:
         self.stock = stock
-        self.parts = model.thought_parts
+        self.parts = copy.deepcopy(model.thought_parts)
+        if self.parts is not None:
+            self.parts.cpu()
         self.delimiters = list(model.delimiter_ids)
         self.tokenizer = model.tokenizer
         self.rule = None if model.config is None else model.config.thinking

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 
 from qstar_infer import LLM, QuietStarModel, SamplingParams, load_model
 
+from ..device import DEVICE
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 VARIANTS = ["A", "C"]
 TOLERANCE = 1e-4
@@ -21,12 +23,12 @@ Behaviour = Literal["kept", "literal"]
 
 def load(variant: str, behaviour: Behaviour) -> QuietStarModel:
     return load_model(
-        GOLDEN / variant / "checkpoint", dtype="float32", device="cpu", thought_vectors=behaviour
+        GOLDEN / variant / "checkpoint", dtype="float32", device=DEVICE, thought_vectors=behaviour
     )
 
 
 def assert_close(got: torch.Tensor, want: torch.Tensor) -> None:
-    torch.testing.assert_close(got, want, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(got.cpu(), want, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("behaviour", ["kept", "literal"])
@@ -37,7 +39,7 @@ def test_single_prompts(variant: str, behaviour: Behaviour) -> None:
     for q in range(3):
         trace = model.think(want[f"single{q}.input_ids"].long()[None])
         thoughts = want[f"single{q}.{behaviour}.thought_ids"][:, 1:-1]  # without the delimiters
-        assert torch.equal(trace.thought_ids[0], thoughts.long())
+        assert torch.equal(trace.thought_ids[0].cpu(), thoughts.long())
         assert_close(trace.base_logits[0], want[f"single{q}.base_logits"])
         weights = want[f"single{q}.{behaviour}.mixing_weights"][:, -1]
         assert_close(trace.mixing_weight[0], weights)
@@ -56,7 +58,7 @@ def test_one_padded_batch(variant: str, behaviour: Behaviour) -> None:
     trace = model.think(want["batch.input_ids"].long(), mask)
     real = mask.bool()
     thoughts = want[f"batch.{behaviour}.thought_ids"][..., 1:-1].long()
-    assert torch.equal(trace.thought_ids[real], thoughts[real])
+    assert torch.equal(trace.thought_ids[real].cpu(), thoughts[real])
     weights = want[f"batch.{behaviour}.mixing_weights"][..., -1]
     assert_close(trace.mixing_weight[real], weights[real])
     logits = want[f"batch.{behaviour}.logits"][..., :500]

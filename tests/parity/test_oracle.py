@@ -41,13 +41,13 @@ def test_every_position_of_a_padded_batch_equals_the_definition(
         for anchor in range(len(prompt)):
             want = slow.decide(prompt[: anchor + 1], params, num_thought_tokens, -5)
             keep = np.isfinite(want.base)
-            assert_close(trace.base_logits[row, anchor].numpy()[keep], want.base[keep])
+            assert_close(trace.base_logits[row, anchor].cpu().numpy()[keep], want.base[keep])
             if want.is_near_tie:
                 continue
             assert trace.thought_ids[row, anchor].tolist() == want.thought
             weight = float(trace.mixing_weight[row, anchor])
             assert weight == pytest.approx(want.mixing_weight, abs=TOY_MIXING_WEIGHT)
-            assert_close(trace.logits[row, anchor].numpy()[keep], want.mixed[keep])
+            assert_close(trace.logits[row, anchor].cpu().numpy()[keep], want.mixed[keep])
             num_compared += 1
     assert num_compared >= 11, "of 12 anchors"
 
@@ -62,7 +62,7 @@ def test_delimiters_are_never_sampled_in_thoughts_and_masked_in_the_output() -> 
         toy.model.backbone.lm_head.weight[[START_ID, END_ID]] *= 50
     ids, _ = padded([PROMPTS[0]])
     trace = toy.model.think(ids, temperature=1.0)
-    assert not torch.isin(trace.thought_ids, torch.tensor([START_ID, END_ID])).any()
+    assert not torch.isin(trace.thought_ids.cpu(), torch.tensor([START_ID, END_ID])).any()
     assert trace.logits[..., [START_ID, END_ID]].eq(-torch.inf).all()
     assert trace.base_logits.isfinite().all()
 

@@ -11,6 +11,7 @@ from qstar_train.config import ObjectiveConfig
 from qstar_train.objective import chunked_logits
 from qstar_train.objective.objective import evaluate_objective
 
+from ..device import DEVICE
 from ..tolerances import TOY_GRADIENT, TOY_LOGITS
 from .toy import ARCHITECTURES, make_toy
 from .training.compare import ranked_choice, relative_deviation
@@ -21,7 +22,7 @@ def batch() -> tuple[Tensor, Tensor]:
     ids = torch.randint(0, 256, (2, 11), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     mask[1, 7:] = 0
-    return ids, mask
+    return ids.to(DEVICE), mask.to(DEVICE)
 
 
 def assert_close(got: Tensor, want: Tensor) -> None:
@@ -45,7 +46,7 @@ def test_attention_in_chunks_equals_attention_at_once(
 def test_thoughts_at_chosen_anchors_equal_thoughts_at_all_positions(architecture: str) -> None:
     model = make_toy(architecture).model
     ids, mask = batch()
-    anchors = torch.tensor([[10, 0, 4], [6, 3, 3]])
+    anchors = torch.tensor([[10, 0, 4], [6, 3, 3]], device=DEVICE)
 
     def greedy(hidden: Tensor, role: int) -> Tensor:
         del role

@@ -40,7 +40,7 @@ def test_oracle_and_engine_equal_the_definition(talk_head: TalkHeadConfig) -> No
         expected = want.distributions[index]
         finite = np.isfinite(expected)
         np.testing.assert_allclose(
-            logprobs[index].numpy()[finite], expected[finite], rtol=0, atol=TOY_LOGITS
+            logprobs[index].cpu().numpy()[finite], expected[finite], rtol=0, atol=TOY_LOGITS
         )
 
     for speculation in ("off", "auto"):

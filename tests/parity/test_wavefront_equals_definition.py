@@ -18,6 +18,7 @@ from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
 
 from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
 from .slow_loop import SlowLoop, SlowOutput, derived_seed
@@ -26,6 +27,12 @@ from .toy import ARCHITECTURES, EOS, Toy, make_toy
 A, B = 64, 65
 """Token ids of the byte tokenizer with a high bias, so that stop strings of two letters occur."""
 LETTERS = tuple(string.ascii_lowercase)
+RULES = (
+    None,  # the checkpoint's, a gate
+    EVERYWHERE,
+    EVERYWHERE,
+    ThinkingRule(where="behind", tokens=tuple(range(0, 256, 3))),
+)
 PromptScores = list[dict[int, Logprob] | None]
 NUM_FAST, NUM_SEEDS = 4, 16
 CASES = [
@@ -37,7 +44,7 @@ CASES = [
 
 @lru_cache
 def toy_of(architecture: str) -> Toy:
-    return make_toy(architecture)
+    return make_toy(architecture, thinking=ThinkingRule(where="gate"))
 
 
 def draw_params(draw: random.Random) -> SamplingParams:
@@ -62,6 +69,7 @@ def draw_params(draw: random.Random) -> SamplingParams:
         ignore_eos=draw.random() < 0.3,
         num_thought_tokens=draw.choice([None, 0, 1, 2, 5]),
         thought_temperature=draw.choice([None, None, 0.0, 0.8]),
+        thinking=draw.choice(RULES),
         think_threshold=draw.choice([None, None, None, 0.2]),
         prompt_logprobs=draw.choice([None, None, 0]),
     )
@@ -69,11 +77,15 @@ def draw_params(draw: random.Random) -> SamplingParams:
 
 def draw_config(draw: random.Random) -> EngineConfig:
     block_size = draw.choice([2, 4, 16])
+
+    def blocks(num_slots: int) -> int:
+        return -(-num_slots // block_size)
+
     return EngineConfig(
         speculation=draw.choice(["auto", "auto", "off", 1, 2, 4, 9]),
         block_size=block_size,
         # From just enough blocks for the largest request to enough for all.
-        num_blocks=-(-(24 + 14) // block_size) - (-(5 + 2) // block_size) + draw.choice([0, 4, 60]),
+        num_blocks=blocks(24 + 14) + blocks(5 + 2) + draw.choice([0, 0, 4, 60]),
         max_rows=draw.choice([1, 7, 512]),
         max_num_seqs=draw.choice([2, 8]),
         speculation_rows=draw.choice([8, 64]),

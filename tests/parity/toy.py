@@ -18,6 +18,8 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
 
+from ..device import DEVICE
+
 EOS = 256
 START_ID, END_ID = 257, 258
 VOCAB_SIZE = 260
@@ -33,7 +35,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """A model of ours, and its backbone with the attention of transformers."""
+    """A model of ours on the test's device; its backbone with stock attention, on the CPU."""
 
     model: QuietStarModel
     stock: PreTrainedModel
@@ -103,4 +105,4 @@ def make_toy(
             end_thought_token_id=END_ID,
         ),
     )
-    return Toy(model=model.eval(), stock=stock)
+    return Toy(model=model.eval().to(DEVICE), stock=stock)

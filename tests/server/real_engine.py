@@ -6,6 +6,7 @@ from qstar_infer.checkpoint.save import save_model
 from qstar_infer.engine.create import create_async_engine
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
+from tests.device import DEVICE
 from tests.parity.toy import make_toy
 from tests.server.fake_engine import MODEL
 
@@ -22,7 +23,7 @@ def create_real_engine(directory: Path) -> Engine:
         EngineArgs.of(
             model=str(save_toy(directory)),
             dtype="float32",
-            device="cpu",
+            device=DEVICE,
             served_model_name=MODEL,
             num_blocks=512,
         )

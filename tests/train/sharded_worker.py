@@ -15,7 +15,7 @@ from torch.distributed.fsdp import fully_shard
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
 from qstar_train.trainer.model_setup import model_to_train
-from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.schedule import parameter_groups
 from qstar_train.trainer.state import load_state, save_state
 

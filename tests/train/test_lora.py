@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from qstar_infer.checkpoint import load_model
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_train.trainer.model_setup import model_to_train
-from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.state import load_weights, saved_states
 from qstar_train.trainer.train import train
 

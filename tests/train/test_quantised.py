@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import ObjectiveConfig
 from qstar_train.trainer.model_setup import model_to_train
-from qstar_train.trainer.quiet_star import ObjectiveModule
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.train import train
 
+from ..device import DEVICE
 from .trainer_toys import config_of, write_config
 
 pytestmark = pytest.mark.skipif(
@@ -31,7 +32,7 @@ def test_gradients_over_4_bits_are_those_over_the_same_weights(tmp_path: Path) -
     common: dict[str, Any] = {"model": str(GOLDEN)}
     quantised = config_of(config, **common, lora=LORA | {"quantization": "nf4"})
     plain = config_of(config, **common, lora=LORA)
-    found, expected = (model_to_train(item, device="cpu") for item in (quantised, plain))
+    found, expected = (model_to_train(item, device=DEVICE) for item in (quantised, plain))
     write_out_4_bits(found, expected)
     got, wanted = gradients(found), gradients(expected)
     assert got.keys() == wanted.keys()
@@ -81,6 +82,8 @@ def gradients(model: QuietStarModel) -> dict[str, Tensor]:
     """Of the objective on one batch."""
     module = ObjectiveModule(model, ObjectiveConfig(num_talk_tokens=2))
     input_ids = torch.randint(3, 500, (2, 12), generator=torch.Generator().manual_seed(0))
-    output = module(input_ids, torch.arange(2), seed=0, num_thought_tokens=2)
+    output = module(
+        input_ids.to(DEVICE), torch.arange(2, device=DEVICE), seed=0, num_thought_tokens=2
+    )
     output["loss"].backward()
     return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}

@@ -20,8 +20,8 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
 from qstar_train.trainer.model_setup import load_to_train, model_to_train
+from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.processes import TrainingError
-from qstar_train.trainer.quiet_star import ObjectiveModule
 from qstar_train.trainer.run_directory import RunDirectory
 from qstar_train.trainer.state import saved_states
 from qstar_train.trainer.train import train

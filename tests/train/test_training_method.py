@@ -29,7 +29,7 @@ class Regression(nn.Module):
 
     def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         loss = (self.line(x) - target).pow(2).mean()
-        return {"loss": loss, "error": loss.detach()}
+        return {"loss": loss, "error": loss.detach(), "num_tokens": torch.ones(())}
 
 
 class Counting:

@@ -1,0 +1,58 @@
+"""`qstar lab` as a person meets it: options, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+MAIN = "from qstar_infer.cli.main import main; main()"
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", MAIN, "lab", *arguments]
+
+
+def test_help_lists_options_and_questions() -> None:
+    shown = subprocess.run(command("--help"), capture_output=True, text=True, check=True).stdout
+    for part in ("--out", "--seeds", "--jobs", "--task", "questions"):
+        assert part in shown
+    assert "--quick" not in shown
+
+
+def test_an_unknown_task_is_an_error(tmp_path: Path) -> None:
+    arguments = command("--task", "chess", "--out", str(tmp_path / "lab"))
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "'chess' is unknown; the tasks are digit_chains, pointer_hops" in result.stderr
+    assert not (tmp_path / "lab").exists()
+
+
+def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> None:
+    arguments = command("--quick", "--task", "pointer_hops", "--out", str(tmp_path))
+    environment = os.environ | {"COLUMNS": "200"}
+    with subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("begin  pointer_hops/seed-0/base"):
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        rest = process.stderr.read()
+        assert process.wait(30) == 130
+    assert "Traceback" not in rest
+    assert "Stopped. The same command continues: qstar lab --quick" in rest
+    assert str(tmp_path) in rest
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
+def test_the_labs_own_process_has_no_torch() -> None:
+    """It only starts others, so it begins at once and leaves them the memory."""
+    code = "import sys, qstar_lab.lab, qstar_lab.display; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert result.stdout.strip() == b"False"
