@@ -41,8 +41,8 @@ class BaseTraining:
 
     steps: int = 1_000
     batch_size: int = 64
-    learning_rate: float = 3e-3
-    seconds_per_step: float = 0.3
+    learning_rate: float = 2e-3
+    seconds_per_step: float = 0.2
     """Rough, on one thread. Only for the estimate of the time left."""
 
 
@@ -50,12 +50,12 @@ class BaseTraining:
 class ThoughtTraining:
     """Quiet-STaR on direct text."""
 
-    steps: int = 400
+    steps: int = 300
     batch_size: int = 48
     num_passes: int = 4
-    learning_rate: float = 3e-4
+    learning_rate: float = 6e-4
     talk_head_learning_rate: float = 2e-3
-    policy_weight: float = 4.0
+    policy_weight: float = 8.0
     elsewhere: int = 1
     """Random places per document, besides the marker, where the model thinks while it learns."""
     gate_cost: float = 0.05
@@ -101,7 +101,7 @@ RECIPES: tuple[TaskRecipe, ...] = (
     TaskRecipe(
         task="pointer_hops",
         title="Pointer hops",
-        about="Start from a letter and follow the pairs of a table for up to 8 hops.",
+        about="Start from a letter and follow the pairs of a table for 2 to 8 hops.",
         controls=("silent", "random"),
     ),
 )

@@ -1,8 +1,9 @@
-"""Pointer hops: follow a random cycle of nine letters for up to eight hops.
+"""Pointer hops: follow a random cycle of eleven letters for two to eight hops.
 
-In `be,ac,fh,cd,ha,db,gi,eg,if,a~~~.....?`, `ac,` says that a leads to c; three hops from a lead to
-c, d and b, the answer. The cycle visits all letters, so the answer is never the first letter, and
-each of the others is as likely. Eight hops are one hop backwards, seven are two, and so on.
+In `be,ac,fh,cd,ka,db,gi,eg,ij,jf,hk,a~~~.....?`, `ac,` says that a leads to c; three hops from a
+lead to c, d and b, the answer. The cycle visits all letters, so the answer is never the first one.
+There are no questions of one hop, which one lookup answers, and no way back is shorter than three
+hops.
 """
 
 from random import Random
@@ -10,15 +11,15 @@ from random import Random
 from qstar_lab.tasks.held_out import draw_question
 from qstar_lab.tasks.task import Problem, split
 
-LETTERS = tuple("abcdefghi")
+LETTERS = tuple("abcdefghijk")
 PAIRS = tuple(f"{one}{other}," for one in LETTERS for other in LETTERS if one != other)
 HOP = "~"
 EMPTY = "."
-MAX_HOPS = len(LETTERS) - 1
+MIN_HOPS, MAX_HOPS = 2, 8
 
 
 class PointerHops:
-    """Nine pairs, the first letter, and hops in 8 slots: each question has 19 tokens.
+    """Eleven pairs, the first letter, and hops in 8 slots: each question has 21 tokens.
 
     A comma is always the end of a pair, so no sequence of other tokens reads like one.
     """
@@ -28,14 +29,14 @@ class PointerHops:
     start = ">"
     end = "="
     tokens: tuple[str, ...] = ("<eos>", "<unk>", *LETTERS, *PAIRS, HOP, EMPTY, marker, start, end)
-    pattern = r"[a-i][a-i],|."
+    pattern = r"[a-k][a-k],|."
     thought_lengths: tuple[int, ...] = (1, 2, 4, 8)
     max_size = MAX_HOPS
-    chance = 1 / MAX_HOPS
+    chance = 1 / (len(LETTERS) - 1)
 
     def draw(self, random: Random, *, held_out: bool) -> Problem:
         """The number of hops is uniform, as are the cycle, the first letter and the order."""
-        size = random.randint(1, MAX_HOPS)
+        size = random.randint(MIN_HOPS, MAX_HOPS)
 
         def draw_one() -> tuple[str, ...]:
             circle = random.sample(LETTERS, len(LETTERS))
@@ -51,7 +52,7 @@ class PointerHops:
         """The problem whose question this text is.
 
         Raises:
-            ValueError: it is not nine pairs that make one cycle, a letter, 1 to 8 hops, `.` in the
+            ValueError: it is not eleven pairs that make one cycle, a letter, 2 to 8 hops, `.` in the
                 empty slots, and `?`.
         """
         question = split(self, prompt)
@@ -61,13 +62,13 @@ class PointerHops:
             len(question) == count + 1 + MAX_HOPS + 1
             and _is_cycle(question[:count])
             and question[count] in LETTERS
-            and size > 0
+            and size >= MIN_HOPS
             and question[count + 1 :] == (*_hops(size), self.marker)
         )
         if not is_question:
             raise ValueError(
                 f"{prompt!r} is no question of {self.name}: it must be {count} pairs such as 'ab,' "
-                f"that make one cycle, a letter, 1 to {MAX_HOPS} times {HOP!r}, {EMPTY!r} in the "
+                f"that make one cycle, a letter, {MIN_HOPS} to {MAX_HOPS} times {HOP!r}, {EMPTY!r} in the "
                 f"empty slots, and {self.marker!r}"
             )
         return self._solve(question)
@@ -93,7 +94,7 @@ def _leads_to(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _is_cycle(pairs: tuple[str, ...]) -> bool:
-    """Whether these are nine pairs that lead from `a` through all letters back to it."""
+    """Whether these are eleven pairs that lead from `a` through all letters back to it."""
     if len(pairs) != len(LETTERS) or not set(pairs) <= set(PAIRS):
         return False
     leads_to = _leads_to(pairs)
