@@ -126,9 +126,9 @@ def _figures(record: Record) -> dict[str, float]:
         "accuracy_base": base,
         "accuracy_mixed": mixed,
         "accuracy_gain": mixed - base,
+        "accuracy_among": float(record["is_mixed_right_among"]),
         "loss_base": record["base_loss"],
         "loss_mixed": record["mixed_loss"],
-        "accuracy_among": float(record["is_mixed_right_among"]),
         "mixing_weight": record["mixing_weight"],
     }
     if record["is_working"] is not None:

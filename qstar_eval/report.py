@@ -1,7 +1,9 @@
 """The report of a run: every figure with its interval, as JSON and as tables."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from rich import box
@@ -225,9 +227,10 @@ def _figure_names(items: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
 
 def _parts(names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The names of the figures of each table."""
-    starts = range(0, len(names), _MAX_FIGURES)
-    return [names[start : start + _MAX_FIGURES] for start in starts]
+    """The names of the figures of each table, about equally many in each."""
+    count = math.ceil(len(names) / _MAX_FIGURES)
+    bounds = [len(names) * number // count for number in range(count + 1)] if count else []
+    return [names[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _who(item: dict[str, Any]) -> tuple[str, str, str]:

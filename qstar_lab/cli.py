@@ -41,7 +41,7 @@ def lab(
     if context.invoked_subcommand is not None:
         return
     from qstar_lab.display import shown_on  # nothing of this is needed for the questions
-    from qstar_lab.lab import command_text, run_lab, summary_of
+    from qstar_lab.lab import command_text, run_lab, summary_text
     from qstar_lab.recipe import recipes_of
 
     recipes = recipes_of([find_task(name).name for name in task or TASKS], is_quick=quick)
@@ -62,7 +62,7 @@ def lab(
         raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
     finally:
         signal.signal(signal.SIGTERM, before)
-    typer.echo(summary_of(run))
+    typer.echo(summary_text(run))
     console.print(safe_text(f"The page is {out / 'index.html'}."), soft_wrap=True)
 
 

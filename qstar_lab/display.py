@@ -51,7 +51,7 @@ class _Lines:
         self._due = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def view(self, view: View) -> None:
-        if time.monotonic() < self._due:
+        if time.monotonic() < self._due or not view.running:
             return
         self._due = time.monotonic() + SECONDS_BETWEEN_LINES
         stages = ", ".join(f"{each.stage.name} {state_text(each)}" for each in view.running)

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from qstar_infer.errors import ConfigError
@@ -36,9 +37,14 @@ def run_lab(
     """Run what has not finished yet, and write page, picture and summary.
 
     Raises:
-        ConfigError: another lab runs in the directory, or it cannot be written.
+        ConfigError: another lab runs in the directory, it cannot be written, or a package that
+            training needs is not installed.
         LabError: a stage failed.
     """
+    if find_spec("datasets") is None:
+        raise ConfigError(
+            "the lab trains models, which needs the package datasets: pip install 'qstar[train]'"
+        )
     with _locked(directory):
         stages = lab_stages(recipes, directory, num_seeds=num_seeds)
         seconds = StageRunner(stages, directory, num_jobs, observer).run()
@@ -70,11 +76,26 @@ def summary_of(run: LabRun) -> str:
         lines += [f"## {task.title}", "", "| | | |", "|---|---|---|"]
         for number in headlines(task):
             lines.append(f"| {number.value} | {number.text} | {number.note} |")
-        failed = [claim for claim in claims(task) if not claim.holds]
-        lines += ["", "All claims hold." if not failed else "Does not hold:"]
-        lines += [f"- {claim.text}: {claim.measured}" for claim in failed]
-        lines.append("")
+        lines += ["", *_verdict(task), ""]
     return "\n".join(lines)
+
+
+def summary_text(run: LabRun) -> str:
+    """The same for a terminal."""
+    lines = []
+    for task in run.tasks:
+        lines.append(task.title)
+        for number in headlines(task):
+            lines.append(f"{number.value:>10}  {number.text} ({number.note})")
+        lines += [*_verdict(task), ""]
+    return "\n".join(lines)
+
+
+def _verdict(task: TaskFigures) -> list[str]:
+    failed = [claim for claim in claims(task) if not claim.holds]
+    if not failed:
+        return ["Everything that should hold does."]
+    return ["Does not hold:", "", *(f"- {claim.text}: {claim.measured}" for claim in failed)]
 
 
 def command_text() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from qstar_lab.charts import svg_of
-from qstar_lab.claims import Headline, claims, headlines
+from qstar_lab.claims import Headline, claims, headlines, percent
 from qstar_lab.figures import TaskFigures
 from qstar_lab.forecast import duration_text
 from qstar_lab.page_parts import examples_html, scores_html, served_html, table_html
@@ -98,7 +98,7 @@ def _task(task: TaskFigures, *, is_first: bool) -> str:
     return "\n".join(
         [
             f"<section><h2>{escape(task.title)}</h2>",
-            f"<p>{escape(task.about)} Chance is {100 * task.chance:.1f} %.</p>",
+            f"<p>{escape(_about(task))}</p>",
             "" if is_first else _tiles(headlines(task)),
             f'<div class="charts">{cards}</div>{each_seed}',
             "<h3>Thoughts</h3>",
@@ -108,6 +108,13 @@ def _task(task: TaskFigures, *, is_first: bool) -> str:
             "<details><summary>All scores</summary>",
             f'<div class="scroll">{scores_html(task)}</div></details></section>',
         ]
+    )
+
+
+def _about(task: TaskFigures) -> str:
+    return (
+        f"{task.about} Chance is {percent(task.chance)}. When it could write its working down, "
+        f"the base wrote it without a mistake for {percent(task.working.value)} of the questions."
     )
 
 

@@ -50,7 +50,7 @@ def nats_by_length(task: TaskFigures) -> Chart:
 def accuracy_by_size(task: TaskFigures) -> Chart:
     """Accuracy against the size of the problem, one line for each thought length."""
     lengths = [0, *task.lengths]
-    lines = []
+    lines: list[Line] = []
     for index, length in enumerate(lengths):
         score = _score(task, length)
         if score is None:
@@ -121,7 +121,7 @@ def _lines_by_length(
         (THINKING, "random", "random tokens as thoughts", "k1 dashed"),
         (THINKING, "shuffled", "another question's thoughts", "k2 dashed"),
     ]
-    lines = []
+    lines: list[Line] = []
     for model, kind, label, style in (own, *others):
         scores = [(0, task.scores[model].get(NO_THOUGHTS)) if model in task.scores else (0, None)]
         scores += [(length, task.score(model, kind, length)) for length in task.lengths]

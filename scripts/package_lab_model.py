@@ -17,17 +17,17 @@ from typing import Any
 
 import torch
 
-import qstar_lab
 from qstar_eval.bootstrap import Bootstrap
 from qstar_infer import LLM, CompletionOutput, SamplingParams, load_model
 from qstar_infer.checkpoint import save_model
 from qstar_infer.checkpoint.lab import LAB_DIRECTORY, LAB_FILES
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
+from qstar_lab.chat import chat_template
 from qstar_lab.tasks.digit_chains import DigitChains
 from qstar_lab.tasks.task import Problem
 
 CARD = Path(__file__).parent / "lab_model_card.md"
-CHAT_TEMPLATE = Path(qstar_lab.__file__).parent / "chat_template.jinja"
 MAX_BYTES = 4_000_000
 SIZES = ((1, 4), (5, 8), (9, 12), (13, 16))
 NUM_EXAMPLES = 10
@@ -57,16 +57,22 @@ def main() -> None:
 
 
 def prepare(model: QuietStarModel) -> None:
-    """Add the chat template and greedy decoding, and remove this machine's directories."""
-    model.tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    """Add the chat template and greedy decoding, and remove this machine's directories.
+
+    A model without a rule of its own thinks behind the task's marker.
+    """
+    model.tokenizer.chat_template = chat_template(DigitChains.name)
     generation = model.backbone.generation_config
     assert generation is not None
     generation.do_sample = True  # transformers refuses to save a temperature without it
     generation.temperature = 0.0
     assert model.config is not None, "the model has no thought parts"
     config = without_directories(dataclasses.asdict(model.config))
+    rule = model.config.thinking
+    if rule == EVERYWHERE:
+        rule = ThinkingRule(where="behind", tokens=(DigitChains.marker,))
     model.config = dataclasses.replace(
-        model.config, base_model=config["base_model"], training=config["training"]
+        model.config, base_model=config["base_model"], training=config["training"], thinking=rule
     )
 
 

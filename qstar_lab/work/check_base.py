@@ -28,7 +28,7 @@ def check_base(
     kind = find_task(task)
     asked = read_questions(questions)
     llm = LLM(checkpoint, dtype="float32", device="cpu", max_num_seqs=BATCH_SIZE)
-    end_id = llm.tokenizer.convert_tokens_to_ids(kind.end)
+    end_id = llm.tokenizer.get_vocab()[kind.end]
     params = SamplingParams(
         max_tokens=kind.max_size,
         temperature=0.0,

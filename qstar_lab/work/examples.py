@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from qstar_eval.answer_sets import measure_answers
 from qstar_infer.checkpoint import load_model
+from qstar_infer.thinking_rule import EVERYWHERE
 from qstar_lab.tasks.registry import find_task
 from qstar_lab.work.files import read_questions, write_result
 
@@ -22,7 +23,7 @@ def show_examples(
     asked = read_questions(questions)
     chosen = _spread([int(question.group or 0) for question in asked], count)
     records = measure_answers(
-        model, asked, num_thought_tokens=length, seed=seed, indices=chosen, thoughts="sampled"
+        model, asked, num_thought_tokens=length, seed=seed, indices=chosen, thinking=EVERYWHERE
     )
     examples = []
     for record in records:

@@ -5,6 +5,7 @@ from typing import Any
 
 from qstar_infer.checkpoint import init_scratch, save_model
 from qstar_infer.checkpoint.scratch.config import parse_scratch_config
+from qstar_lab.chat import chat_template
 from qstar_lab.corpus import write_corpus
 from qstar_lab.tasks.registry import find_task
 from qstar_train.atomic_write import replacing
@@ -46,6 +47,7 @@ def make_materials(
         "pattern": kind.pattern,
         "eos_token": kind.tokens[0],
         "unk_token": kind.tokens[1],
+        "chat_template": chat_template(task),
     }
     llama = {
         **shape,

@@ -5,6 +5,7 @@ from typing import Any
 
 from qstar_eval.answer_sets import AnswerQuestion, measure_answers
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.thinking_rule import EVERYWHERE
 from qstar_lab.work.files import read_questions, share, write_result
 from qstar_train.config import TrainConfig
 from qstar_train.config_file import load_config
@@ -47,7 +48,10 @@ def _model_at(settings: TrainConfig, state: Path | None) -> QuietStarModel:
 def _measured(
     model: QuietStarModel, asked: list[AnswerQuestion], *, length: int, seed: int
 ) -> dict[str, Any]:
-    records = measure_answers(model, asked, num_thought_tokens=length, seed=seed)
+    # Behind each question, also while the gate has not learned to open there.
+    records = measure_answers(
+        model, asked, num_thought_tokens=length, seed=seed, thinking=EVERYWHERE
+    )
     return {
         "exact": share([bool(record.is_working) for record in records]),
         "accuracy": share([record.is_mixed_right for record in records]),

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args
 
 from qstar_eval.answer_sets import AnswerQuestion, AnswerRecord, measure_answers
-from qstar_eval.scoring import ThoughtKind
+from qstar_eval.config import ThoughtKind
 from qstar_infer.checkpoint import load_model
+from qstar_infer.thinking_rule import EVERYWHERE
 from qstar_lab.work.files import BOOTSTRAP, as_list, read_questions, share, write_result
 
 
@@ -13,6 +14,9 @@ def measure_scores(
     *, result: str, checkpoint: str, questions: str, modes: Sequence[tuple[str, int]], seed: int
 ) -> None:
     """Write accuracy and nats of the answers, for all questions and by their size.
+
+    The model thinks behind each question, even if its gate would not: what a thought is worth
+    there is the question.
 
     Args:
         modes: kind and length of the thoughts; `none` with length 0.
@@ -29,6 +33,7 @@ def measure_scores(
             num_thought_tokens=length,
             thoughts="sampled" if kind == "none" else cast(ThoughtKind, kind),
             seed=seed,
+            thinking=EVERYWHERE,
         )
         scores.append({"kind": kind, "length": length, **_score(asked, records)})
     write_result(result, {"scores": scores})

@@ -48,7 +48,13 @@ def share_right(url: str, questions: list[dict[str, str]], **fields: object) -> 
     texts: list[str] = []
     for begin in range(0, len(questions), 100):
         prompts = [each["prompt"] for each in questions[begin : begin + 100]]
-        body = {"prompt": prompts, "max_tokens": 2, "temperature": 0, **fields}
+        body = {
+            "model": "qstar-lab",
+            "prompt": prompts,
+            "max_tokens": 2,
+            "temperature": 0,
+            **fields,
+        }
         response = httpx.post(f"{url}/v1/completions", json=body, timeout=300)
         assert response.status_code == 200, response.text
         texts += [choice["text"] for choice in response.json()["choices"]]

@@ -11,6 +11,7 @@ from qstar_eval.answer_output import write_answer_plots
 from qstar_eval.answer_page import write_answer_page
 from qstar_eval.answer_plots import plot_accuracy_against_thought_length, plot_accuracy_by_group
 from qstar_eval.plots import Curve, Interval
+from qstar_eval.report import tables
 from qstar_eval.task import Record
 
 
@@ -112,3 +113,18 @@ def test_groups_are_named(tmp_path: Path) -> None:
 def test_without_answer_sets_there_are_no_charts(tmp_path: Path) -> None:
     write_answer_plots({"results": []}, [], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_many_figures_are_in_several_tables() -> None:
+    """One row of nine figures with their intervals did not fit a terminal."""
+    names = [f"f{number}" for number in range(9)]
+    figures = {name: {"value": 1.0, "low": 1.0, "high": 1.0} for name in names}
+    who = {"checkpoint": "toy", "num_thought_tokens": 2, "thoughts": "sampled"}
+    result = {"task": "sums", "num_units": 3, "figures": figures, **who}
+    comparison = {"task": "sums", "this": who, "other": who, "figures": figures}
+    found = [
+        table.headings[-4:]
+        for table in tables({"results": [result], "comparisons": [comparison]})
+        if len(table.headings) <= 8
+    ]
+    assert found == [tuple(names[:4]), tuple(names[5:])] * 2

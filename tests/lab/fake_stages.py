@@ -19,6 +19,8 @@ with open(settings["notes"], "a") as notes:
 if work == "fail":
     print("a line of the log")
     sys.exit("error: it is broken. Mend it.")
+if work == "raise":
+    raise ValueError("nobody expected this")
 time.sleep(settings["seconds"])
 pathlib.Path(settings["result"]).write_text("made")
 with open(settings["notes"], "a") as notes:

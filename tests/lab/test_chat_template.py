@@ -24,11 +24,10 @@ def question(tokenizer: PreTrainedTokenizerFast, *messages: str) -> str:
     conversation = [
         {"role": roles[index % 2], "content": text} for index, text in enumerate(messages)
     ]
-    ids = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_dict=False)
-    assert isinstance(ids, list)
-    tokens = [tokenizer.decode([index]) for index in ids]
-    assert "<unk>" not in tokens
-    return "".join(tokens)
+    text = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)
+    assert isinstance(text, str)
+    assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
+    return text
 
 
 @pytest.mark.parametrize("message", ["5*3+4", "5*3+4?", " 5 * 3 + 4 ? ", "5*3+4..............?"])

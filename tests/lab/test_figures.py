@@ -1,5 +1,6 @@
 """Means over seeds, the five numbers and the claims, from files with known numbers."""
 
+import json
 import math
 import statistics
 from pathlib import Path
@@ -90,3 +91,18 @@ def test_a_longer_thought_that_is_worse_breaks_the_claim(tmp_path: Path) -> None
     path.write_text(text)
     (claim,) = [claim for claim in claims(figures([directory])) if "longer" in claim.text]
     assert not claim.holds
+
+
+def test_the_worst_length_of_a_control_counts(tmp_path: Path) -> None:
+    """Random thoughts that help at one length would show that their words do not matter."""
+    directory = write_measures(tmp_path, seed=0)
+    path = directory / "measures" / "thinking.json"
+    values = json.loads(path.read_text())
+    for score in values["scores"]:
+        if (score["kind"], score["length"]) == ("random", 2):
+            score["accuracy"] = [0.3, 0.29, 0.31]
+    path.write_text(json.dumps(values))
+    failed = [claim for claim in claims(figures([directory])) if not claim.holds]
+    assert [
+        claim.measured for claim in failed if claim.text.startswith("random tokens as thoughts")
+    ] == ["30.0\N{NO-BREAK SPACE}%"]

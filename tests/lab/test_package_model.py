@@ -29,6 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = save_toy_lab(tmp_path / "trained")
     parts = trained / "quiet_star.json"
     values = json.loads(parts.read_text(encoding="utf-8"))
+    values.pop("thinking", None)  # everywhere
     values["training"] = {"settings": {"model": str(tmp_path / "base"), "steps": 5}}
     parts.write_text(json.dumps(values), encoding="utf-8")
     arguments = [str(trained), "--output", str(output), "--count", str(COUNT)]
@@ -48,6 +49,7 @@ def test_the_package_data_is_complete_and_portable(
     model = load_model("lab")
     assert model.config is not None
     assert model.config.training == {"settings": {"model": "base", "steps": 5}}
+    assert model.config.thinking.to_json() == {"where": "behind", "tokens": ["?"]}
     assert sampling_defaults(model).temperature == 0
     assert model.tokenizer.chat_template
 

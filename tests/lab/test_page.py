@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from qstar_lab.lab import summary_of, write_results
+from qstar_lab.lab import summary_of, summary_text, write_results
 from qstar_lab.page import LabRun, page_of
 from qstar_lab.recipe import RECIPES
 
@@ -99,7 +99,9 @@ def test_several_seeds_are_named(tmp_path: Path) -> None:
 def test_the_summary_has_the_numbers_and_what_does_not_hold(tmp_path: Path) -> None:
     text = summary_of(run_of(tmp_path)).replace("\N{NO-BREAK SPACE}", " ")
     assert "| 92.5 % | right answers with 8 tokens of thought | 91.5 to 93.5 %; chance" in text
-    assert "- 8 tokens of thought answer at least 97.0 %: 92.5 %" in text
+    assert "\n- 8 tokens of thought answer at least 97.0 %: 92.5 %\n" in text
+    plain = summary_text(run_of(tmp_path / "other")).replace("\N{NO-BREAK SPACE}", " ")
+    assert "\n    92.5 %  right answers with 8 tokens of thought (91.5 to 93.5 %; chance" in plain
 
 
 def test_all_files_are_written(tmp_path: Path) -> None:

@@ -63,6 +63,13 @@ def test_every_stage_runs_and_the_page_is_there(finished: tuple[Path, Notes]) ->
     assert kinds == thinking | plain | {("random", "random", length) for length in lengths}
     assert [point["step"] for point in results["over_training"]] == [0, 2, 4]
     assert len(results["examples"][0]["thought"]) == 8
+    # The last state is the model: the same questions, thoughts and answers.
+    (longest,) = [
+        score
+        for score in results["scores"]
+        if (score["model"], score["kind"], score["length"]) == ("thinking", "sampled", 8)
+    ]
+    assert results["over_training"][-1]["accuracy"] == longest["accuracy"]
 
 
 def test_the_trained_model_is_a_checkpoint_with_a_rule(finished: tuple[Path, Notes]) -> None:

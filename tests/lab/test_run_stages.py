@@ -9,6 +9,7 @@ import pytest
 from qstar_lab.errors import LabError
 from qstar_lab.run_stages import Observer, StageRunner, View, last_step, write_settings
 from qstar_lab.stage import Stage, StageFiles, check_order, digests_of
+from qstar_lab.work.process import Process
 
 from .fake_stages import FakeLab, most_at_once, wait_for
 
@@ -119,8 +120,8 @@ def test_a_failure_ends_the_others_and_says_what_to_do(tmp_path: Path) -> None:
 
 def test_an_unknown_failure_shows_the_end_of_the_log(tmp_path: Path) -> None:
     lab = FakeLab(tmp_path)
-    lab.add("odd", seconds="no number")
-    with pytest.raises(LabError, match="TypeError: 'str' object cannot be interpreted"):
+    lab.add("odd", work="raise")
+    with pytest.raises(LabError, match="ValueError: nobody expected this"):
         lab.run()
 
 
@@ -128,7 +129,7 @@ def test_ctrl_c_ends_the_stages_and_the_next_run_continues(tmp_path: Path) -> No
     lab = FakeLab(tmp_path)
     lab.add("a")
     lab.add("b", "a", seconds=60)
-    processes = []
+    processes: list[Process] = []
 
     def interrupt(view: View) -> None:
         processes.extend(running.process for running in view.running)
@@ -156,7 +157,7 @@ def test_a_training_run_continues_only_with_the_same_settings(tmp_path: Path) ->
     assert stage.output is not None
     calls: list[bool] = []
 
-    def start(_work: str, _settings: Path, log: Path, *, resumes: bool) -> object:
+    def start(_work: str, _settings: Path, log: Path, *, resumes: bool) -> Process:
         calls.append(resumes)
         assert stage.output is not None
         assert stage.output.exists() == resumes

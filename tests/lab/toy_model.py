@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-import qstar_lab
 from qstar_infer.checkpoint.save import save_model
 from qstar_infer.checkpoint.scratch.config import VocabularyConfig
 from qstar_infer.checkpoint.scratch.tokenizer import make_tokenizer
@@ -13,9 +12,9 @@ from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.thinking_rule import ThinkingRule
+from qstar_lab.chat import chat_template
 from qstar_lab.tasks.digit_chains import DigitChains
 
-CHAT_TEMPLATE = Path(qstar_lab.__file__).parent / "chat_template.jinja"
 WIDTH = 16
 
 
@@ -28,7 +27,7 @@ def lab_tokenizer() -> PreTrainedTokenizerFast:
             pattern=task.pattern,
             eos_token=task.tokens[0],
             unk_token=task.tokens[1],
-            chat_template=CHAT_TEMPLATE.read_text(encoding="utf-8"),
+            chat_template=chat_template(task.name),
         )
     )
 

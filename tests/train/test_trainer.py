@@ -23,7 +23,7 @@ from qstar_train.trainer.model_setup import load_to_train, model_to_train
 from qstar_train.trainer.objective_module import ObjectiveModule
 from qstar_train.trainer.processes import TrainingError
 from qstar_train.trainer.run_directory import RunDirectory
-from qstar_train.trainer.state import saved_states
+from qstar_train.trainer.state import saved_states, state_step
 from qstar_train.trainer.train import train
 
 from ..parity.toy import byte_tokenizer
@@ -315,6 +315,18 @@ def test_states_are_ordered_by_their_step(tmp_path: Path) -> None:
         (tmp_path / f"step-{step}" / "state.json").write_text("{}")
     names = [path.name for path in saved_states(tmp_path)]
     assert names == ["step-000100", "step-999900", "step-1000000"]
+
+
+@pytest.mark.parametrize(
+    ("keep_every", "kept"), [(None, [4, 5]), (1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (3, [3, 4, 5])]
+)
+def test_states_to_study_are_kept(
+    config: Path, tmp_path: Path, keep_every: int | None, kept: list[int]
+) -> None:
+    """The newest two, and the multiples of `keep_every`."""
+    run(config, tmp_path, steps=5, save_every=1, keep_every=keep_every)
+    states = saved_states(tmp_path / "states")
+    assert [state_step(state) for state in states] == kept
 
 
 def test_a_length_that_was_never_trained_is_not_kept(config: Path) -> None:
