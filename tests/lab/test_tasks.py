@@ -13,10 +13,11 @@ from qstar_lab.tasks.task import Problem, Task, direct_text, split, visible_text
 
 from .reference import solve
 
-NUM_QUESTION_TOKENS = {"digit_chains": 18, "pointer_hops": 19}
+NUM_QUESTION_TOKENS = {"digit_chains": 18, "pointer_hops": 21}
+LEAST_SIZES = {"digit_chains": 1, "pointer_hops": 2}
 BOTH = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 CHAIN = "5*3-2+4.............?"
-HOPS = "be,ac,fh,cd,ha,db,gi,eg,if,a~~~.....?"
+HOPS = "be,ac,fh,cd,ka,db,gi,eg,ij,jf,hk,a~~~.....?"
 
 
 def draw(task: Task, count: int, *, held_out: bool = False, seed: int = 0) -> list[Problem]:
@@ -30,7 +31,7 @@ def test_the_examples_of_the_documentation() -> None:
     assert chain.working == tuple("163" + 13 * "3")
     assert (chain.answer, chain.size) == ("3", 3)
     hops = TASKS["pointer_hops"].solve(HOPS)
-    assert hops.question[:2] + hops.question[9:14] == ("be,", "ac,", "a", "~", "~", "~", ".")
+    assert hops.question[:2] + hops.question[11:16] == ("be,", "ac,", "a", "~", "~", "~", ".")
     assert hops.working == tuple("cdbbbbbb")
     assert (hops.answer, hops.size) == ("b", 3)
 
@@ -97,8 +98,10 @@ def test_sizes_are_uniform_and_the_best_guess_is_right_as_often_as_chance(task: 
     count = 4_000
     problems = draw(task, count)
     sizes = Counter(problem.size for problem in problems)
-    assert sorted(sizes) == list(range(1, task.max_size + 1))
-    for number, share in ((max(sizes.values()), 1 / task.max_size), *_guesses(task, problems)):
+    least = LEAST_SIZES[task.name]
+    assert sorted(sizes) == list(range(least, task.max_size + 1))
+    of_a_size = 1 / (task.max_size - least + 1)
+    for number, share in ((max(sizes.values()), of_a_size), *_guesses(task, problems)):
         # Five standard deviations of a binomial count.
         assert abs(number - share * count) < 5 * sqrt(share * (1 - share) * count)
 
@@ -106,7 +109,7 @@ def test_sizes_are_uniform_and_the_best_guess_is_right_as_often_as_chance(task: 
 def _guesses(task: Task, problems: list[Problem]) -> list[tuple[int, float]]:
     """How often each guess from the start is right: its distance from the first digit or letter."""
     place = -2 - task.max_size
-    values = task.tokens[2 : 9 if task.name == "digit_chains" else 11]
+    values = task.tokens[2 : 9 if task.name == "digit_chains" else 13]
     distances = Counter(
         (values.index(problem.answer) - values.index(problem.question[place])) % len(values)
         for problem in problems
@@ -170,9 +173,10 @@ def test_what_is_no_digit_chain_is_refused(prompt: str) -> None:
         HOPS.replace("be,", ""),
         HOPS.replace("be,", "ac,"),
         HOPS.replace("be,", "be,be,"),
-        HOPS.replace("be,", "ba,").replace("ha,", "he,"),  # two cycles
+        HOPS.replace("be,", "bk,").replace("hk,", "he,"),  # two cycles
+        HOPS.replace("~~~", "~.."),  # one lookup
         HOPS.replace("be,", "bb,"),
-        HOPS.replace("a~", "j~"),
+        HOPS.replace("a~", "l~"),
         CHAIN,
     ],
 )
