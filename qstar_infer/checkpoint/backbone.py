@@ -59,6 +59,7 @@ def load_backbone(
         CheckpointError: incomplete, damaged, or of an architecture that cannot think.
     """
     judge(account_for_tensors(directory, config, ignored=ignored_tensors, prefix=prefix))
+    is_quantised = getattr(config, "quantization_config", None) is not None
     advice = "If its files are complete, this version of transformers may be too old for it."
     with third_party(f"The model in {directory}", advice):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -70,7 +71,7 @@ def load_backbone(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported, and checked below
             key_mapping={f"^{re.escape(prefix)}": ""} if prefix else None,
-            **options.from_pretrained_arguments(),
+            **options.from_pretrained_arguments(is_quantised=is_quantised),
         )
     if options.quantization == "int8":
         # It would log at each call of each layer that it computes in float16.
@@ -79,7 +80,7 @@ def load_backbone(
     if prefix:
         del backbone._weight_conversions  # or it would be saved with the prefix
     _check_report(report, directory)
-    if getattr(config, "quantization_config", None) is not None and options.quantization == "none":
+    if is_quantised and options.quantization == "none":
         check_quantised_layers(backbone, directory, prefix=prefix)
     return finish(backbone)
 

@@ -51,10 +51,14 @@ class LoadOptions:
             quantization=quantization,  # type: ignore[arg-type]  # checked above
         )
 
-    def from_pretrained_arguments(self) -> dict[str, Any]:
-        """The arguments of `from_pretrained` that these options amount to."""
+    def from_pretrained_arguments(self, *, is_quantised: bool = False) -> dict[str, Any]:
+        """The arguments of `from_pretrained` that these options amount to.
+
+        Args:
+            is_quantised: the checkpoint is. Without a device, transformers would load it on a GPU.
+        """
         arguments: dict[str, Any] = {"dtype": "auto" if self.dtype is None else self.dtype}
-        if self.device.type != "cpu" or self.quantization != "none":
+        if self.device.type != "cpu" or self.quantization != "none" or is_quantised:
             arguments["device_map"] = {"": self.device}
         if self.quantization != "none":
             arguments["quantization_config"] = self._quantization_config()

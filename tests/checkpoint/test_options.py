@@ -74,6 +74,14 @@ def test_a_cuda_index_that_does_not_exist_is_rejected(monkeypatch: pytest.Monkey
         _resolve(device="cuda:2")
 
 
+def test_a_quantised_checkpoint_is_loaded_where_it_was_asked_for() -> None:
+    """transformers puts it on a GPU, if there is one, unless it is told where."""
+    options = _resolve()
+    assert "device_map" not in options.from_pretrained_arguments()
+    arguments = options.from_pretrained_arguments(is_quantised=True)
+    assert arguments["device_map"] == {"": torch.device("cpu")}
+
+
 def test_options_are_checked_first(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="dtype='double'"):
         load_model(tmp_path / "absent", dtype="double")

@@ -17,6 +17,8 @@ from qstar_infer.checkpoint.backbone import account_for
 from qstar_infer.checkpoint.inventory import judge
 from qstar_infer.errors import CheckpointError
 
+from ..device import DEVICE
+
 pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("bitsandbytes") is None, reason="needs bitsandbytes"
@@ -81,20 +83,25 @@ def _check_refused(directory: Path, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("device", sorted({"cpu", DEVICE}))
 @pytest.mark.parametrize("kind", _KINDS)
 def test_quantised_checkpoint_computes_what_transformers_computes(
-    quantised: ToyMaker, kind: str
+    quantised: ToyMaker, kind: str, device: str
 ) -> None:
     directory = quantised(kind)
     ids = torch.tensor([[1, 40, 300, 7, 99]])
-    stock = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    # Without a device_map, transformers puts what is quantised on a GPU that is there.
+    stock = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, device_map={"": device}
+    ).eval()
     with torch.no_grad():
-        expected = stock(ids).logits
+        expected = stock(ids.to(device)).logits
     keys, tensors = account_for(directory)
     for inventory in (keys, tensors):
         judge(inventory)
     assert tensors.used == set(load_file(directory / "model.safetensors"))
-    ours = load_model(directory, dtype="float32", device="cpu")
+    ours = load_model(directory, dtype="float32", device=device)
+    assert ours.device.type == torch.device(device).type
     found = ours.think(ids, num_thought_tokens=0).base_logits
     # The layers are the same objects; int8 rounds activations, whose last bits attention changes.
     torch.testing.assert_close(found, expected, rtol=0, atol=0.02 * float(expected.std()))

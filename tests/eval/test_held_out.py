@@ -37,7 +37,7 @@ def test_mixed_loss_is_that_of_the_oracle_with_its_own_thoughts() -> None:
     (record,) = task.measure(target, [0])
     ids = torch.tensor([record["token_ids"]])
     trace = model.think(ids, num_thought_tokens=3, temperature=0.0)
-    losses = -trace.logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
+    losses = -trace.logits.cpu().log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
     assert record["mixed_losses"] == pytest.approx(losses.tolist(), abs=0.03)
     assert record["thought_ids"] == trace.thought_ids[0, :-1].tolist()
     weights = trace.mixing_weight[0, :-1].tolist()

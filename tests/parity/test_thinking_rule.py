@@ -46,7 +46,7 @@ def compare(toy: Toy, *, thinking: ThinkingRule | None) -> list[bool]:
         assert weight == pytest.approx(want.mixing_weight, abs=TOY_MIXING_WEIGHT)
         assert (weight == 0) == (not want.thought)
         keep = np.isfinite(want.mixed)
-        logits = trace.logits[row, anchor].numpy()
+        logits = trace.logits[row, anchor].cpu().numpy()
         assert np.array_equal(np.isfinite(logits), keep)
         np.testing.assert_allclose(logits[keep], want.mixed[keep], rtol=0, atol=TOY_LOGITS)
     return is_thinking
@@ -79,7 +79,7 @@ def test_a_mapping_is_a_rule() -> None:
     model = make_toy().model
     given: dict[str, Any] = {"where": "behind", "tokens": [33]}
     trace = model.think(IDS, MASK, thinking=given)
-    assert torch.equal(trace.is_thinking[0], IDS[0] == 33)
+    assert torch.equal(trace.is_thinking[0].cpu(), IDS[0] == 33)
 
 
 def test_a_thought_that_is_dropped_may_be_nan() -> None:

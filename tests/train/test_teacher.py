@@ -13,13 +13,14 @@ from qstar_train.objective.chunked_logits import base_states, teacher_divergence
 from qstar_train.objective.objective import Objective, evaluate_objective
 from qstar_train.trainer.train import train
 
+from ..device import DEVICE
 from ..parity.toy import make_toy
 from ..parity.training.compare import ranked_choice
 from ..tolerances import TOY_LOGPROBS
 from .trainer_toys import config_of, write_config
 
 LORA = {"rank": 2, "alpha": 4, "target_modules": ["q_proj", "v_proj"]}
-IDS = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(3))
+IDS = torch.randint(0, 256, (2, 12), generator=torch.Generator().manual_seed(3)).to(DEVICE)
 EVERY = torch.ones_like(IDS)
 
 
