@@ -183,7 +183,7 @@ class SeedPlan:
             "result": files.measure("engine"),
             **common,
             "count": recipe.num_questions,
-            "num_text_tokens": recipe.num_text_tokens,
+            "num_documents": recipe.num_documents,
         }
         stages = [
             self._measure("over-training", "measure thoughts over training", over_training),
@@ -200,7 +200,7 @@ class SeedPlan:
             speed = {
                 "result": files.measure("speed"),
                 **common,
-                "num_tokens": recipe.num_text_tokens,
+                "num_documents": recipe.num_documents,
             }
             stages += [
                 self._measure("examples", "collect examples", examples),
