@@ -90,7 +90,7 @@ def _accuracy_claims(task: TaskFigures) -> Iterator[Claim]:
     growing = _values(task, "sampled")
     yield Claim(
         text="every longer thought is better",
-        measured=" < ".join(percent(value) for value in growing),
+        measured=", ".join(percent(value) for value in growing),
         holds=all(shorter < longer for shorter, longer in pairwise(growing)),
     )
     exact = exact_share(task).value
