@@ -90,7 +90,7 @@ def _accuracy_claims(task: TaskFigures) -> Iterator[Claim]:
     growing = _values(task, "sampled")
     yield Claim(
         text="every longer thought is better",
-        measured=" < ".join(percent(value) for value in growing),
+        measured=", ".join(percent(value) for value in growing),
         holds=all(shorter < longer for shorter, longer in pairwise(growing)),
     )
     exact = exact_share(task).value
@@ -132,8 +132,8 @@ def _engine_claims(task: TaskFigures) -> Iterator[Claim]:
 
 
 def sequences(count: int) -> str:
-    """How many texts at once."""
-    return "one text alone" if count == 1 else f"{count} texts at once"
+    """How many documents at once."""
+    return "one document alone" if count == 1 else f"{count} documents at once"
 
 
 def _near_chance(task: TaskFigures, name: str, accuracy: Estimate) -> Claim:

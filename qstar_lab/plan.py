@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from qstar_lab.configs import SeedFiles, base_config, control_config, thinking_config
@@ -10,17 +11,20 @@ from qstar_lab.figures import THINKING
 from qstar_lab.recipe import ControlName, TaskRecipe
 from qstar_lab.stage import Stage
 from qstar_lab.tasks.registry import find_task
+from qstar_lab.tasks.task import visible_text
 
 CONTROL_TITLES: dict[ControlName, str] = {
     "silent": "control: train without thoughts",
     "random": "control: train with random thoughts",
     "no-policy": "control: train without REINFORCE",
 }
-CONTROL_COSTS: dict[ControlName, float] = {"silent": 0.15, "random": 0.7, "no-policy": 0.9}
+CONTROL_COSTS: dict[ControlName, float] = {"silent": 0.3, "random": 0.9, "no-policy": 0.9}
 """Time of a control's step, relative to one with thoughts and REINFORCE. Rough."""
 OVERHEAD_S = 5.0
 """Of each process: imports and loading."""
 MEASURE_S = 20.0
+THOROUGH_S = 60.0
+"""Of the model that thinks, which is measured in all modes."""
 NUM_FOLLOWED = 400
 """Questions that are asked of each saved state."""
 NUM_EXAMPLES = 6
@@ -79,7 +83,12 @@ class SeedPlan:
         expected = OVERHEAD_S + 5e-5 * (corpus.num_visible + corpus.num_direct)
         title = "make text, tokenizer and untrained model"
         return self._stage(
-            "materials", title, work="materials", settings=settings, expected_s=expected
+            "materials",
+            title,
+            work="materials",
+            settings=settings,
+            expected_s=expected,
+            depends_on=_some_text(self._recipe.task),
         )
 
     def _base(self) -> Stage:
@@ -150,7 +159,12 @@ class SeedPlan:
             }
             need = "check-base" if model == "base" else model
             title = f"measure {model}"
-            stages.append(self._measure(f"scores-{model}", title, settings, need, work="scores"))
+            expected = THOROUGH_S if model == THINKING else MEASURE_S
+            stages.append(
+                self._measure(
+                    f"scores-{model}", title, settings, need, work="scores", expected_s=expected
+                )
+            )
         return stages
 
     def _studies(self) -> list[Stage]:
@@ -169,7 +183,7 @@ class SeedPlan:
             "result": files.measure("engine"),
             **common,
             "count": recipe.num_questions,
-            "num_text_tokens": recipe.num_text_tokens,
+            "num_documents": recipe.num_documents,
         }
         stages = [
             self._measure("over-training", "measure thoughts over training", over_training),
@@ -186,7 +200,7 @@ class SeedPlan:
             speed = {
                 "result": files.measure("speed"),
                 **common,
-                "num_tokens": recipe.num_text_tokens,
+                "num_documents": recipe.num_documents,
             }
             stages += [
                 self._measure("examples", "collect examples", examples),
@@ -202,6 +216,7 @@ class SeedPlan:
         need: str = THINKING,
         *,
         work: str | None = None,
+        expected_s: float = MEASURE_S,
         runs_alone: bool = False,
     ) -> Stage:
         return self._stage(
@@ -210,6 +225,14 @@ class SeedPlan:
             work=work or name,
             settings=settings,
             needs=(need,),
-            expected_s=MEASURE_S,
+            expected_s=expected_s,
             runs_alone=runs_alone,
         )
+
+
+def _some_text(task: str) -> str:
+    """The vocabulary and some documents of a task: they change if its code does."""
+    kind, random = find_task(task), Random(0)
+    problems = [kind.draw(random, held_out=held_out) for held_out in (False, True) * 10]
+    texts = [visible_text(kind, problem, kind.max_size) for problem in problems]
+    return "\n".join([*kind.tokens, *texts])

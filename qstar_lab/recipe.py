@@ -88,8 +88,8 @@ class TaskRecipe:
     thoughts would learn nothing, and the lab stops."""
     num_questions: int = 500
     """Held-out questions that are answered through the engine."""
-    num_text_tokens: int = 120
-    """Tokens of a text that the engine writes: several documents."""
+    num_documents: int = 32
+    """Documents that the model writes by itself, to compare and to time."""
 
 
 RECIPES: tuple[TaskRecipe, ...] = (
@@ -126,5 +126,5 @@ def quick(recipe: TaskRecipe) -> TaskRecipe:
         ),
         least_working=0.0,
         num_questions=12,
-        num_text_tokens=8,
+        num_documents=3,
     )

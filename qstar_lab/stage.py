@@ -33,6 +33,8 @@ class Stage:
     """Rough duration; only for the estimate of the time left."""
     runs_alone: bool = False
     """For measuring speed: nothing else runs meanwhile."""
+    depends_on: str = ""
+    """What else the result depends on; part of the digest."""
 
     @property
     def num_steps(self) -> int | None:
@@ -141,7 +143,7 @@ def digests_of(stages: Sequence[Stage], directory: Path) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     for stage in stages:
-        text = json.dumps([FORMAT, stage.work, stage.settings], sort_keys=True)
+        text = json.dumps([FORMAT, stage.work, stage.settings, stage.depends_on], sort_keys=True)
         text = text.replace(f"{json.dumps(str(directory))[1:-1]}/", "./")
         parts = [text, *(digests[name] for name in stage.needs)]
         digests[stage.name] = hashlib.sha256("\n".join(parts).encode()).hexdigest()

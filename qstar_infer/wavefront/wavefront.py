@@ -10,7 +10,8 @@ verifies `drafts[i]`.
 A guess is a draft that followed a wrong draft. Where a model thinks at few tokens, a wrong draft
 often changes little of what follows. So the guesses are fed together, in the pass of the decision
 that replaced the wrong draft. The base prediction at each token gives the draft after it: a guess
-that equals it has saved a pass, and a wrong one is dropped with all that follow it.
+that equals it has saved a pass. A wrong one is replaced; what follows it is guessed once more if
+the pass has confirmed a guess before it.
 """
 
 from collections import deque
@@ -45,6 +46,8 @@ class Wavefront:
         self.guesses: deque[int] = deque()
         self.lanes: deque[Lane] = deque()
         self.num_computed = 0
+        self._was_guess_right = False
+        """Whether the newest step has confirmed a guess."""
         self._first_broken: int | None = None
         """Index of the first computed token whose keys or values are not finite."""
 
@@ -83,6 +86,7 @@ class Wavefront:
         """
         num_fed_before = self.num_drafts_fed
         self.num_computed = end
+        self._was_guess_right = False
         for index in range(num_fed_before, self.num_drafts_fed):
             self.lanes[index].is_draft_fed = True
         return self.num_drafts_fed - num_fed_before
@@ -104,9 +108,13 @@ class Wavefront:
         """
         assert anchor == self.num_known - 1, "a draft must follow the newest token"
         self.drafts.append(token_id)
-        if not self.guesses or self.guesses.popleft() == token_id:
+        if not self.guesses:
             return []
-        self.guesses.clear()
+        if self.guesses.popleft() == token_id:
+            self._was_guess_right = True
+            return []
+        if not self._was_guess_right:
+            self.guesses.clear()  # the text has become another one
         return self._drop_after(anchor)
 
     def verify(self) -> Verified | None:

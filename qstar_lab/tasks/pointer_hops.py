@@ -52,8 +52,8 @@ class PointerHops:
         """The problem whose question this text is.
 
         Raises:
-            ValueError: it is not eleven pairs that make one cycle, a letter, 2 to 8 hops, `.` in the
-                empty slots, and `?`.
+            ValueError: it is not eleven pairs that make one cycle, a letter, 2 to 8 hops, `.` in
+                the empty slots, and `?`.
         """
         question = split(self, prompt)
         count = len(LETTERS)
@@ -68,8 +68,8 @@ class PointerHops:
         if not is_question:
             raise ValueError(
                 f"{prompt!r} is no question of {self.name}: it must be {count} pairs such as 'ab,' "
-                f"that make one cycle, a letter, {MIN_HOPS} to {MAX_HOPS} times {HOP!r}, {EMPTY!r} in the "
-                f"empty slots, and {self.marker!r}"
+                f"that make one cycle, a letter, {MIN_HOPS} to {MAX_HOPS} times {HOP!r}, {EMPTY!r} "
+                f"in the empty slots, and {self.marker!r}"
             )
         return self._solve(question)
 

@@ -1,12 +1,15 @@
-"""Text that a lab model writes by itself, from the first token of held-out documents."""
+"""Documents that a lab model writes by itself, from the first token of held-out ones to the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qstar_eval.answer_sets import AnswerQuestion
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
+
+MAX_TOKENS = 64
+"""More than any document has, should the model not end one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,27 +27,50 @@ class Counts:
         judged = self.accepted + self.rejected
         return self.accepted / judged if judged else None
 
+    @classmethod
+    def sum(cls, counts: Iterable["Counts"]) -> "Counts":
+        """The sum over several batches."""
+        each = list(counts)
+        return cls(
+            steps=sum(one.steps for one in each),
+            tokens=sum(one.tokens for one in each),
+            accepted=sum(one.accepted for one in each),
+            rejected=sum(one.rejected for one in each),
+        )
+
 
 def first_tokens(llm: LLM, asked: Sequence[AnswerQuestion], count: int) -> list[list[int]]:
-    """Prompts: the first token of each question, distinct questions."""
+    """Prompts: the first token of each question."""
     return [llm.tokenizer(question.prompt)["input_ids"][:1] for question in asked[:count]]
 
 
-def text_params(num_tokens: int, *, seed: int, temperature: float, thinks: bool) -> SamplingParams:
-    """A text of this many tokens, over the ends of documents; thoughts as the checkpoint says."""
-    return SamplingParams(
-        max_tokens=num_tokens,
-        temperature=temperature,
-        seed=seed,
-        ignore_eos=True,
-        num_thought_tokens=None if thinks else 0,
-    )
+def beginnings(llm: LLM, asked: Sequence[AnswerQuestion], count: int) -> list[list[int]]:
+    """Prompts: 1, 2, 3, ... tokens of the questions, since documents of temperature 0 with the
+    same first token would be equal."""
+    questions = [llm.tokenizer(question.prompt)["input_ids"] for question in asked[:count]]
+    return [ids[: 1 + index % len(ids)] for index, ids in enumerate(questions)]
 
 
-def write_texts(
-    llm: LLM, prompts: list[list[int]], params: Sequence[SamplingParams]
+def write_documents(
+    llm: LLM, prompts: list[list[int]], *, temperature: float, seed: int, thinks: bool = True
 ) -> tuple[list[RequestOutput], Counts]:
-    """Write texts in one batch; also what the engine counted."""
+    """Write documents in one batch; also what the engine counted.
+
+    Args:
+        prompts: token ids that each document begins with.
+        temperature: of the text; thoughts are sampled unless it is 0.
+        seed: of the first document; each has its own.
+        thinks: where the checkpoint says. False: not at all.
+    """
+    params = [
+        SamplingParams(
+            max_tokens=MAX_TOKENS,
+            temperature=temperature,
+            seed=seed + index,
+            num_thought_tokens=None if thinks else 0,
+        )
+        for index in range(len(prompts))
+    ]
     before = llm.stats()
     outputs = llm.generate(prompts, params)
     after = llm.stats()

@@ -12,31 +12,30 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 from qstar_lab.work.files import read_questions, share, write_result
-from qstar_lab.work.own_text import Counts, first_tokens, text_params, write_texts
+from qstar_lab.work.own_text import Counts, beginnings, write_documents
 
 BATCH_SIZE = 64
-NUM_TEXTS = 8
 
 
 def measure_served(
-    *, result: str, checkpoint: str, questions: str, count: int, num_text_tokens: int
+    *, result: str, checkpoint: str, questions: str, count: int, num_documents: int
 ) -> None:
     """Write accuracy, agreement, passes per token, and the share of tokens of the definition.
 
     Everything is at temperature 0 in float32, with the wavefront, and thinks where the checkpoint
-    says. Answers are compared up to the end of the document, and texts over several documents.
+    says. Compared are the answers to questions, and documents that the model ends by itself.
 
     Args:
         count: of questions.
-        num_text_tokens: of each text.
+        num_documents: written one by one, so that the passes are those of one sequence.
     """
     asked = read_questions(questions, count)
     llm = LLM(checkpoint, dtype="float32", device="cpu", max_num_seqs=BATCH_SIZE)
     answers = _answers(llm, asked)
-    texts, counts = _texts(llm, asked, num_text_tokens)
+    documents, counts = _documents(llm, asked, num_documents)
     # The engine changes the layers of its model, so the definition gets one of its own.
     definition = load_model(checkpoint, dtype="float32", device="cpu")
-    same, compared = _compare(definition, [*answers, *texts])
+    same, compared = _compare(definition, [*answers, *documents])
     right = [
         output.outputs[0].text.startswith(question.answer)
         for output, question in zip(answers, asked, strict=True)
@@ -62,22 +61,15 @@ def _answers(llm: LLM, asked: Sequence[AnswerQuestion]) -> list[RequestOutput]:
     return outputs
 
 
-def _texts(
-    llm: LLM, asked: Sequence[AnswerQuestion], num_tokens: int
+def _documents(
+    llm: LLM, asked: Sequence[AnswerQuestion], count: int
 ) -> tuple[list[RequestOutput], Counts]:
-    """Texts one by one, so that the passes are those of one sequence."""
-    outputs, all_counts = [], []
-    for prompt in first_tokens(llm, asked, NUM_TEXTS):
-        params = text_params(num_tokens, seed=0, temperature=0.0, thinks=True)
-        written, counts = write_texts(llm, [prompt], [params])
+    outputs, counts = [], []
+    for prompt in beginnings(llm, asked, count):
+        written, counted = write_documents(llm, [prompt], temperature=0.0, seed=0)
         outputs += written
-        all_counts.append(counts)
-    return outputs, Counts(
-        steps=sum(counts.steps for counts in all_counts),
-        tokens=sum(counts.tokens for counts in all_counts),
-        accepted=sum(counts.accepted for counts in all_counts),
-        rejected=sum(counts.rejected for counts in all_counts),
-    )
+        counts.append(counted)
+    return outputs, Counts.sum(counts)
 
 
 def _compare(model: QuietStarModel, outputs: Sequence[RequestOutput]) -> tuple[int, int]:

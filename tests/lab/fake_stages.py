@@ -1,4 +1,4 @@
-"""Stages whose processes are Python without torch: they note when they run, fail, or wait."""
+"""Stages whose processes are Python without torch: they note when they run, fail, wait or meet."""
 
 import subprocess
 import sys
@@ -19,6 +19,8 @@ with open(settings["notes"], "a") as notes:
 if work == "fail":
     print("a line of the log")
     sys.exit("error: it is broken. Mend it.")
+while work == "meet" and open(settings["notes"]).read().count("begin") < 2:
+    time.sleep(0.02)
 if work == "raise":
     raise ValueError("nobody expected this")
 time.sleep(settings["seconds"])

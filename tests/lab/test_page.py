@@ -71,7 +71,7 @@ def test_the_page_shows_the_numbers(tmp_path: Path) -> None:
         "qstar lab --out 'a b'",
         "a < b",
         "cpu a machine; torch 9.9",
-        "learning_rate: 0.0003",
+        f"policy_weight: {RECIPES[0].thoughts.policy_weight}",
     ):
         assert part in text
 

@@ -10,9 +10,10 @@ import pytest
 from qstar_lab.configs import SeedFiles, base_config, control_config, thinking_config
 from qstar_lab.plan import lab_stages
 from qstar_lab.recipe import CONTROLS, RECIPES, TaskRecipe, recipes_of
-from qstar_lab.stage import Stage, check_order
+from qstar_lab.stage import Stage, check_order, digests_of
+from qstar_lab.tasks.digit_chains import DigitChains
 from qstar_lab.tasks.registry import TASKS, find_task
-from qstar_lab.tasks.task import direct_text, split, visible_text
+from qstar_lab.tasks.task import Problem, direct_text, split, visible_text
 from qstar_train.config import TrainConfig
 
 EACH = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.task)
@@ -133,3 +134,25 @@ def test_tasks_are_chosen_in_the_order_of_the_lab() -> None:
     (one,) = recipes_of(names[1:], is_quick=True)
     assert one.task == names[1]
     assert one.base.steps < 10
+
+
+def test_another_task_under_the_same_name_is_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recipes name a task, and its code may change: then everything must be done again."""
+    before = digests_of(lab_stages(RECIPES, tmp_path, num_seeds=1), tmp_path)
+    assert digests_of(lab_stages(RECIPES, tmp_path, num_seeds=1), tmp_path) == before
+    changed = type("Changed", (DigitChains,), {"draw": _draw_short})()
+    monkeypatch.setitem(TASKS, changed.name, changed)
+    after = digests_of(lab_stages(RECIPES, tmp_path, num_seeds=1), tmp_path)
+    differs = {name.split("/")[0] for name in before if before[name] != after[name]}
+    assert differs == {"digit_chains"}
+    assert not [name for name in before if "digit" in name and before[name] == after[name]]
+
+
+def _draw_short(self: DigitChains, random: Random, *, held_out: bool) -> Problem:
+    """Only questions of one operation."""
+    while True:
+        problem = DigitChains.draw(self, random, held_out=held_out)
+        if problem.size == 1:
+            return problem

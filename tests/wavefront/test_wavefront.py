@@ -99,6 +99,68 @@ def test_decisions_in_a_row_are_verified_until_one_rolls_back() -> None:
     assert wavefront.token_ids == [*PROMPT, 20, 99]
 
 
+def guessing() -> tuple[Wavefront, list[Lane]]:
+    """The text after a wrong draft, fed with its four guesses 21 to 24; and their lanes."""
+    wavefront = wave(20, 21, 22, 23, 24)
+    decided(wavefront.lanes[0], 99)
+    assert wavefront.verify() is not None
+    lanes = [Lane(anchor=anchor, num_thought_tokens=0) for anchor in range(3, 8)]
+    wavefront.lanes.extend(lanes)
+    assert wavefront.feed(8) == 4
+    return wavefront, lanes
+
+
+def test_drafts_after_a_wrong_one_become_guesses() -> None:
+    wavefront, lanes = guessing()
+    assert list(wavefront.guesses) == [21, 22, 23, 24]
+    assert (wavefront.num_known, wavefront.num_drafts_fed) == (4, 4)
+    assert wavefront.token_at(6) == 23
+    assert wavefront.text_until(6) == [*PROMPT, 99, 21, 22]
+    assert [lane.is_draft_fed for lane in lanes] == [True, True, True, True, False]
+
+
+def test_right_guesses_become_drafts() -> None:
+    wavefront, lanes = guessing()
+    for lane, token_id in zip(lanes, (21, 22, 23, 24, 25), strict=True):
+        assert wavefront.add_draft(lane.anchor, token_id) == []
+    assert list(wavefront.drafts) == [21, 22, 23, 24, 25]
+    assert list(wavefront.lanes) == lanes
+    assert not wavefront.guesses
+    assert wavefront.num_computed == 8
+
+
+def test_a_wrong_guess_drops_what_follows_and_guesses_the_rest_again() -> None:
+    wavefront, lanes = guessing()
+    assert wavefront.add_draft(3, 21) == []
+    assert wavefront.add_draft(4, 77) == lanes[:1:-1]
+    assert list(wavefront.drafts) == [21, 77]
+    assert list(wavefront.lanes) == lanes[:2]
+    assert list(wavefront.guesses) == [23, 24]
+    assert wavefront.num_computed == 5  # 22 was fed in place of 77
+    assert [lane.is_draft_fed for lane in lanes[:2]] == [True, False]
+
+
+def test_if_the_first_guess_is_wrong_no_guess_is_kept() -> None:
+    wavefront, lanes = guessing()
+    assert wavefront.add_draft(3, 77) == lanes[:0:-1]
+    assert not wavefront.guesses
+
+
+def test_what_a_wrong_guess_has_broken_is_forgotten() -> None:
+    wavefront, _ = guessing()
+    wavefront.mark_broken(6)
+    wavefront.add_draft(3, 21)
+    assert wavefront.is_broken(7)
+    wavefront.add_draft(4, 77)
+    assert not wavefront.is_broken(7)
+
+
+def test_forgetting_drops_guesses_too() -> None:
+    wavefront, lanes = guessing()
+    assert wavefront.forget_computed() == lanes
+    assert not wavefront.guesses
+
+
 def test_forgetting_keeps_only_the_verified_text() -> None:
     wavefront = wave(20, 21)
     lanes = list(wavefront.lanes)
