@@ -7,7 +7,8 @@ Legend: S sequences of a group, R rows and K key slots of each sequence; kv_head
 heads for each key head), head_dim.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
@@ -21,6 +22,20 @@ from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.step import SequenceRows, StepBatch
 
 _T = TypeVar("_T")
+
+
+@contextmanager
+def without_cudnn_attention() -> Iterator[None]:
+    """Keep `scaled_dot_product_attention` from cuDNN, which plans anew for each new shape.
+
+    The shapes of the engine's steps change all the time. The setting is that of the process.
+    """
+    before = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 class PaddedSdpaBackend:

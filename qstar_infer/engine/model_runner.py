@@ -8,7 +8,7 @@ from torch import Tensor
 
 from qstar_infer.attention.backend import AttentionBackend
 from qstar_infer.attention.interface import AttentionState
-from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend
+from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend, without_cudnn_attention
 from qstar_infer.engine.packed_linear import pack_linears
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
@@ -101,7 +101,8 @@ class ModelRunner:
         if end_rows:
             embeddings[end_rows] = model.as_embedding(model.thinking_parts.end_thought)
         positions = torch.tensor(batch.positions, dtype=torch.int64, device=model.device)
-        return model.hidden(embeddings[None], positions[None], attention)[0]
+        with without_cudnn_attention():
+            return model.hidden(embeddings[None], positions[None], attention)[0]
 
     def _store(self, picks: Sequence[VisiblePick], hidden: Tensor, logits: Tensor) -> None:
         """Store the anchors' states and logits until their lanes end."""

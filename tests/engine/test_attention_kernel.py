@@ -1,0 +1,39 @@
+"""Which kernels the engine leaves torch to choose from."""
+
+from contextlib import closing
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from qstar_infer import LLM, SamplingParams
+
+from ..parity.toy import make_toy
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_steps_do_without_cudnn_and_leave_the_setting_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    seen = []
+    attention: Any = F.scaled_dot_product_attention
+
+    def watched(*arguments: Tensor, **named: Any) -> Tensor:
+        seen.append(torch._C._get_cudnn_sdp_enabled())
+        output: Tensor = attention(*arguments, **named)
+        return output
+
+    at_first = torch._C._get_cudnn_sdp_enabled()
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    with closing(LLM(model=make_toy().model, max_model_len=64)) as llm:
+        seen.clear()  # the model's own checks
+        torch.backends.cuda.enable_cudnn_sdp(before)
+        try:
+            llm.generate([[1, 2, 3]], SamplingParams(max_tokens=3))
+            assert torch._C._get_cudnn_sdp_enabled() is before
+        finally:
+            torch.backends.cuda.enable_cudnn_sdp(at_first)
+    assert seen
+    assert not any(seen)
