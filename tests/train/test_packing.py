@@ -11,7 +11,7 @@ from qstar_infer.errors import ConfigError
 from qstar_train.config import Packing, SourceConfig
 from qstar_train.data.windows import WindowStream
 
-from ..parity.toy import EOS, byte_tokenizer
+from ..parity.toy import byte_tokenizer
 
 CONTENT = ["abc", "", "defgh", "i", "jk", "lmnopq", "r" * 11, "s", "t", "u"]
 """With the end of sequence 4, 0, 6, 2, 3, 7, 12, 2, 2 and 2 tokens."""
@@ -41,7 +41,7 @@ def make_stream(
 def read(stream: WindowStream, count: int, start: int = 0) -> list[str]:
     """The text of some windows."""
     windows = [window.token_ids.tolist() for window in islice(stream.windows(start), count)]
-    return ["".join("|" if i == EOS else chr(i) for i in ids) for ids in windows]
+    return [str(byte_tokenizer().decode(ids)).replace("<eos>", "|") for ids in windows]
 
 
 @both
