@@ -132,8 +132,8 @@ def _engine_claims(task: TaskFigures) -> Iterator[Claim]:
 
 
 def sequences(count: int) -> str:
-    """How many documents at once."""
-    return "one document alone" if count == 1 else f"{count} documents at once"
+    """How many texts at once."""
+    return "one text alone" if count == 1 else f"{count} texts at once"
 
 
 def _near_chance(task: TaskFigures, name: str, accuracy: Estimate) -> Claim:

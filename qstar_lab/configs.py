@@ -9,6 +9,8 @@ from qstar_lab.recipe import ControlName, TaskRecipe
 from qstar_lab.tasks.registry import find_task
 from qstar_lab.tasks.task import Task
 
+DOCUMENTS_PER_WINDOW = 4
+"""Without working. With working, two or three fit."""
 WARM_UP_SHARE = 0.05
 LOGGED_STEPS = 50
 """A run logs about so many of its steps."""
@@ -59,8 +61,8 @@ def base_config(recipe: TaskRecipe, files: SeedFiles, *, seed: int) -> dict[str,
         "dtype": "float32",
         "data": {
             "sources": sources,
-            "window": _document_length(task, is_visible=True),
-            "packing": "document",
+            "window": window_length(task),
+            "packing": "documents",
         },
         "optimizer": {
             "learning_rate": base.learning_rate,
@@ -90,8 +92,8 @@ def thinking_config(recipe: TaskRecipe, files: SeedFiles, *, seed: int) -> dict[
         "dtype": "float32",
         "data": {
             "sources": [{"path": str(files.text / "direct.jsonl")}],
-            "window": _document_length(task, is_visible=False),
-            "packing": "document",
+            "window": window_length(task),
+            "packing": "documents",
         },
         "objective": {
             "places": {"behind": [task.marker], "elsewhere": thoughts.elsewhere},
@@ -160,8 +162,10 @@ def _habits(steps: int, *, num_saved: int) -> dict[str, int]:
     }
 
 
-def _document_length(task: Task, *, is_visible: bool) -> int:
-    """Tokens of the longest document, end of sequence included; all questions are as long."""
+def window_length(task: Task) -> int:
+    """Tokens of a training window: documents without working, end of sequence included.
+
+    All questions are equally long, so the documents fill the window.
+    """
     problem = task.draw(Random(0), held_out=False)
-    direct = len(problem.question) + 2
-    return direct + (len(problem.working) + 2 if is_visible else 0)
+    return DOCUMENTS_PER_WINDOW * (len(problem.question) + 2)

@@ -98,7 +98,7 @@ def served_html(task: TaskFigures) -> str:
         ]
         for speed in task.speeds
     ]
-    header = ["its own documents", "tokens/s without", "tokens/s with", "ratio", "passes per token"]
+    header = ["its own text", "tokens/s without", "tokens/s with", "ratio", "passes per token"]
     header += ["drafts kept", "tokens with a thought"]
     table = table_html(header, rows, numbers=set(range(1, len(header)))) if rows else ""
     return f'<p>{escape(text)}</p><div class="scroll">{table}</div>'

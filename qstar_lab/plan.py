@@ -6,7 +6,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from qstar_lab.configs import SeedFiles, base_config, control_config, thinking_config
+from qstar_lab.configs import (
+    SeedFiles,
+    base_config,
+    control_config,
+    thinking_config,
+    window_length,
+)
 from qstar_lab.figures import THINKING
 from qstar_lab.recipe import ControlName, TaskRecipe
 from qstar_lab.stage import Stage
@@ -172,6 +178,9 @@ class SeedPlan:
         files, recipe = self._files, self._recipe
         common = {"checkpoint": files.model(THINKING), "questions": files.questions}
         longest = {"length": max(self._lengths), "seed": self._seed}
+        # A prompt has at least one token.
+        num_tokens = window_length(find_task(recipe.task)) - 1
+        own_text = {"num_texts": recipe.num_texts, "num_tokens": num_tokens}
         over_training = {
             "result": files.measure("over-training"),
             "config": f"{files.run(THINKING)}.yaml",
@@ -183,7 +192,7 @@ class SeedPlan:
             "result": files.measure("engine"),
             **common,
             "count": recipe.num_questions,
-            "num_documents": recipe.num_documents,
+            **own_text,
         }
         stages = [
             self._measure("over-training", "measure thoughts over training", over_training),
@@ -200,7 +209,7 @@ class SeedPlan:
             speed = {
                 "result": files.measure("speed"),
                 **common,
-                "num_documents": recipe.num_documents,
+                **own_text,
             }
             stages += [
                 self._measure("examples", "collect examples", examples),

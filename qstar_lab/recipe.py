@@ -40,7 +40,7 @@ class BaseTraining:
     """The base: a language model without thoughts, on half visible and half direct text."""
 
     steps: int = 1_000
-    batch_size: int = 64
+    batch_size: int = 32
     learning_rate: float = 2e-3
     seconds_per_step: float = 0.2
     """Rough, on one thread. Only for the estimate of the time left."""
@@ -50,18 +50,18 @@ class BaseTraining:
 class ThoughtTraining:
     """Quiet-STaR on direct text."""
 
-    steps: int = 300
-    batch_size: int = 48
+    steps: int = 450
+    batch_size: int = 12
     num_passes: int = 4
     learning_rate: float = 6e-4
     talk_head_learning_rate: float = 2e-3
     policy_weight: float = 8.0
-    elsewhere: int = 1
-    """Random places per document, besides the marker, where the model thinks while it learns."""
+    elsewhere: int = 2
+    """Random places per window, besides the markers, where the model thinks while it learns."""
     gate_cost: float = 0.05
     """Nats that a thought must gain for the gate to open."""
     gate_learning_rate: float = 1e-2
-    serves: Literal["gate", "behind"] = "gate"
+    serves: Literal["gate", "behind"] = "behind"
     """Where the checkpoint thinks when it is served: where its gate says, or behind the marker."""
     num_follow: int = 8
     """States along the way that are kept and measured."""
@@ -88,8 +88,9 @@ class TaskRecipe:
     thoughts would learn nothing, and the lab stops."""
     num_questions: int = 500
     """Held-out questions that are answered through the engine."""
-    num_documents: int = 32
-    """Documents that the model writes by itself, to compare and to time."""
+    num_texts: int = 16
+    """Texts that the model writes by itself, each as long as a training window, to compare and to
+    time."""
 
 
 RECIPES: tuple[TaskRecipe, ...] = (
@@ -126,5 +127,5 @@ def quick(recipe: TaskRecipe) -> TaskRecipe:
         ),
         least_working=0.0,
         num_questions=12,
-        num_documents=3,
+        num_texts=3,
     )

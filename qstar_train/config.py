@@ -8,7 +8,7 @@ from qstar_infer.sampling_params import MIN_TEMPERATURE
 from qstar_infer.thinking_rule import MAX_TOKENS, read_rule
 from qstar_train.config_file import Config
 
-Packing = Literal["stream", "document"]
+Packing = Literal["stream", "document", "documents"]
 """How documents become windows."""
 
 
@@ -40,10 +40,11 @@ class DataConfig(Config):
 
     sources: list[SourceConfig] = Field(min_length=1)
     window: int = Field(256, ge=8, le=65536)
-    """Tokens in each training window (the paper: 256); with `packing: document`, the most."""
+    """Tokens in each training window (the paper: 256); with whole documents, the most."""
     packing: Packing = "stream"
     """stream: documents are joined, and cut into full windows. document: each window is one
-    document with its end of sequence; a longer one than `window` is an error."""
+    document with its end of sequence. documents: as many neighbouring ones as fit. Then a document
+    longer than `window` is an error."""
 
 
 class PlacesConfig(Config):
@@ -266,7 +267,7 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _check_packing(self) -> Self:
         every = self.objective.think_every
-        if self.data.packing == "document" and every > 1:
+        if self.data.packing != "stream" and every > 1:
             raise ValueError(
                 f"objective.think_every = {every} needs windows of equal length: leave it out, or "
                 "set data.packing = stream"

@@ -1,4 +1,4 @@
-"""Documents that a lab model writes by itself, from the first token of held-out ones to the end."""
+"""Text that a lab model writes by itself, from the first token of held-out documents."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,6 @@ from qstar_eval.answer_sets import AnswerQuestion
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
-
-MAX_TOKENS = 64
-"""More than any document has, should the model not end one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +42,34 @@ def first_tokens(llm: LLM, asked: Sequence[AnswerQuestion], count: int) -> list[
 
 
 def beginnings(llm: LLM, asked: Sequence[AnswerQuestion], count: int) -> list[list[int]]:
-    """Prompts: 1, 2, 3, ... tokens of the questions, since documents of temperature 0 with the
-    same first token would be equal."""
+    """Prompts: 1, 2, 3, ... tokens of the questions, since texts of temperature 0 with the same
+    first token would be equal."""
     questions = [llm.tokenizer(question.prompt)["input_ids"] for question in asked[:count]]
     return [ids[: 1 + index % len(ids)] for index, ids in enumerate(questions)]
 
 
-def write_documents(
-    llm: LLM, prompts: list[list[int]], *, temperature: float, seed: int, thinks: bool = True
+def write_texts(
+    llm: LLM,
+    prompts: list[list[int]],
+    *,
+    num_tokens: int,
+    temperature: float,
+    seed: int,
+    thinks: bool = True,
 ) -> tuple[list[RequestOutput], Counts]:
-    """Write documents in one batch; also what the engine counted.
+    """Write texts in one batch; also what the engine counted.
 
     Args:
-        prompts: token ids that each document begins with.
+        prompts: token ids that each text begins with.
+        num_tokens: of each text, over the ends of documents.
         temperature: of the text; thoughts are sampled unless it is 0.
-        seed: of the first document; each has its own.
+        seed: of the first text; each has its own.
         thinks: where the checkpoint says. False: not at all.
     """
     params = [
         SamplingParams(
-            max_tokens=MAX_TOKENS,
+            max_tokens=num_tokens,
+            ignore_eos=True,
             temperature=temperature,
             seed=seed + index,
             num_thought_tokens=None if thinks else 0,

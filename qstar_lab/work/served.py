@@ -12,30 +12,31 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 from qstar_lab.work.files import read_questions, share, write_result
-from qstar_lab.work.own_text import Counts, beginnings, write_documents
+from qstar_lab.work.own_text import Counts, beginnings, write_texts
 
 BATCH_SIZE = 64
 
 
 def measure_served(
-    *, result: str, checkpoint: str, questions: str, count: int, num_documents: int
+    *, result: str, checkpoint: str, questions: str, count: int, num_texts: int, num_tokens: int
 ) -> None:
     """Write accuracy, agreement, passes per token, and the share of tokens of the definition.
 
     Everything is at temperature 0 in float32, with the wavefront, and thinks where the checkpoint
-    says. Compared are the answers to questions, and documents that the model ends by itself.
+    says. Compared are the answers to questions, and texts that the model writes by itself.
 
     Args:
         count: of questions.
-        num_documents: written one by one, so that the passes are those of one sequence.
+        num_texts: written one by one, so that the passes are those of one sequence.
+        num_tokens: of each text.
     """
     asked = read_questions(questions, count)
     llm = LLM(checkpoint, dtype="float32", device="cpu", max_num_seqs=BATCH_SIZE)
     answers = _answers(llm, asked)
-    documents, counts = _documents(llm, asked, num_documents)
+    texts, counts = _texts(llm, beginnings(llm, asked, num_texts), num_tokens)
     # The engine changes the layers of its model, so the definition gets one of its own.
     definition = load_model(checkpoint, dtype="float32", device="cpu")
-    same, compared = _compare(definition, [*answers, *documents])
+    same, compared = _compare(definition, [*answers, *texts])
     right = [
         output.outputs[0].text.startswith(question.answer)
         for output, question in zip(answers, asked, strict=True)
@@ -61,12 +62,14 @@ def _answers(llm: LLM, asked: Sequence[AnswerQuestion]) -> list[RequestOutput]:
     return outputs
 
 
-def _documents(
-    llm: LLM, asked: Sequence[AnswerQuestion], count: int
+def _texts(
+    llm: LLM, prompts: list[list[int]], num_tokens: int
 ) -> tuple[list[RequestOutput], Counts]:
     outputs, counts = [], []
-    for prompt in beginnings(llm, asked, count):
-        written, counted = write_documents(llm, [prompt], temperature=0.0, seed=0)
+    for prompt in prompts:
+        written, counted = write_texts(
+            llm, [prompt], num_tokens=num_tokens, temperature=0.0, seed=0
+        )
         outputs += written
         counts.append(counted)
     return outputs, Counts.sum(counts)

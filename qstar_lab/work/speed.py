@@ -1,4 +1,4 @@
-"""Times the decoding of a lab model's own documents, with thoughts and without."""
+"""Times the decoding of a lab model's own text, with thoughts and without."""
 
 import statistics
 import time
@@ -8,39 +8,46 @@ from qstar_infer.bench.hardware import describe_device, versions
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import RequestOutput
 from qstar_lab.work.files import read_questions, write_result
-from qstar_lab.work.own_text import Counts, first_tokens, write_documents
+from qstar_lab.work.own_text import Counts, first_tokens, write_texts
 
 NUM_REPEATS = 3
 AT_ONCE = (1, 8)
-"""Documents that are written at the same time."""
+"""Texts that are written at the same time."""
 Written = tuple[list[RequestOutput], Counts]
 
 
-def measure_speed(*, result: str, checkpoint: str, questions: str, num_documents: int) -> None:
-    """Write tokens per second of documents that the model samples, alone and several at once.
+def measure_speed(
+    *, result: str, checkpoint: str, questions: str, num_texts: int, num_tokens: int
+) -> None:
+    """Write tokens per second of texts that the model samples, alone and several at once.
 
     With and without thoughts take turns, so that a change of the machine's speed affects both.
 
     Args:
-        num_documents: of each repeat.
+        num_texts: of each repeat.
+        num_tokens: of each text.
     """
     asked = read_questions(questions)
     llm = LLM(checkpoint, dtype="float32", device="cpu", max_num_seqs=max(AT_ONCE))
-    prompts = first_tokens(llm, asked, num_documents)
-    speeds = [{"num_sequences": size, **_timed(llm, prompts, size)} for size in AT_ONCE]
+    prompts = first_tokens(llm, asked, num_texts)
+    speeds = [{"num_sequences": size, **_timed(llm, prompts, size, num_tokens)} for size in AT_ONCE]
     machine = {"cpu": describe_device(llm.model.device), **versions()}
     write_result(result, {"speeds": speeds, "machine": machine})
 
 
-def _timed(llm: LLM, prompts: list[list[int]], size: int) -> dict[str, Any]:
+def _timed(llm: LLM, prompts: list[list[int]], size: int, num_tokens: int) -> dict[str, Any]:
     """Medians over repeats, each with seeds of its own."""
-    _write(llm, prompts[: 2 * size], size, seed=0, thinks=True)  # warm up
+
+    def write(prompts: list[list[int]], *, seed: int, thinks: bool) -> Written:
+        return _write(llm, prompts, size, num_tokens=num_tokens, seed=seed, thinks=thinks)
+
+    write(prompts[: 2 * size], seed=0, thinks=True)  # warm up
     rates: dict[bool, list[float]] = {True: [], False: []}
     thinking: list[Written] = []
     for repeat in range(NUM_REPEATS):
         for thinks in (True, False):
             began = time.perf_counter()
-            written = _write(llm, prompts, size, seed=1000 * repeat, thinks=thinks)
+            written = write(prompts, seed=1000 * repeat, thinks=thinks)
             rates[thinks].append(written[1].tokens / (time.perf_counter() - began))
             if thinks:
                 thinking.append(written)
@@ -56,15 +63,16 @@ def _timed(llm: LLM, prompts: list[list[int]], size: int) -> dict[str, Any]:
     }
 
 
-def _write(llm: LLM, prompts: list[list[int]], size: int, *, seed: int, thinks: bool) -> Written:
-    """Write a document for each prompt: one by one, or as many at once as the engine may."""
+def _write(
+    llm: LLM, prompts: list[list[int]], size: int, *, num_tokens: int, seed: int, thinks: bool
+) -> Written:
+    """Write a text for each prompt: one by one, or as many at once as the engine may."""
+    settings: dict[str, Any] = {"num_tokens": num_tokens, "temperature": 1.0, "thinks": thinks}
     if size > 1:
-        return write_documents(llm, prompts, temperature=1.0, seed=seed, thinks=thinks)
+        return write_texts(llm, prompts, seed=seed, **settings)
     outputs, counts = [], []
     for index, prompt in enumerate(prompts):
-        written, counted = write_documents(
-            llm, [prompt], temperature=1.0, seed=seed + index, thinks=thinks
-        )
+        written, counted = write_texts(llm, [prompt], seed=seed + index, **settings)
         outputs += written
         counts.append(counted)
     return outputs, Counts.sum(counts)

@@ -1,6 +1,6 @@
 """Windows of one source: tokenised once and shuffled in each epoch, or tokenised while it is read.
 
-A window is a piece of the joined documents, or one whole document.
+A window is a piece of the joined documents, one whole document, or as many whole ones as fit.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class TokenisedSource:
     Args:
         config: the source.
         encoder: encodes its text.
-        window: tokens in a window; of a document, the most.
+        window: tokens in a window; of whole documents, the most.
         packing: how documents become windows.
         key: what the order depends on besides the epoch: the seed and the source's number.
 
@@ -48,11 +48,13 @@ class TokenisedSource:
         self._tokens = text.tokens
         self._packing = packing
         self._key = key
-        if packing == "document":
+        if packing != "stream":
             _check_lengths(config, text.lengths, window=window)
-            ends = text.lengths.cumsum()
-            is_kept = text.lengths > 0
-            self._bounds = np.stack([ends - text.lengths, ends], axis=1)[is_kept]
+            lengths = text.lengths[text.lengths > 0]
+            if packing == "documents":
+                lengths = _grouped(lengths, window=window)
+            ends = lengths.cumsum()
+            self._bounds = np.stack([ends - lengths, ends], axis=1)
         else:
             starts = np.arange(len(text.tokens) // window) * window
             self._bounds = np.stack([starts, starts + window], axis=1)
@@ -72,7 +74,7 @@ class TokenisedSource:
         digest = hashlib.sha256()
         for chunk in self._tokens.chunks:
             digest.update(np.ascontiguousarray(chunk.to_numpy()).data)
-        if self._packing == "document":  # else the settings say where windows begin
+        if self._packing != "stream":  # else the settings say where windows begin
             digest.update(self._bounds.tobytes())
         return digest.hexdigest()[:16]
 
@@ -91,7 +93,7 @@ class StreamedSource:
     Args:
         config: the source.
         encoder: encodes its text.
-        window: tokens in a window; of a document, the most.
+        window: tokens in a window; of whole documents, the most.
         packing: how documents become windows.
     """
 
@@ -101,7 +103,12 @@ class StreamedSource:
         self._config = config
         self._encoder = encoder
         self._window = window
-        self._one_pass = self._documents if packing == "document" else self._joined
+        passes = {
+            "stream": self._joined,
+            "document": self._documents,
+            "documents": self._grouped,
+        }
+        self._one_pass = passes[packing]
 
     def windows(self, start: int) -> Iterator[TokenIds]:
         """Windows `start`, `start + 1`, ... without end, each `[tokens]`, int32.
@@ -150,6 +157,15 @@ class StreamedSource:
         if is_empty:
             raise _too_short(self._config, num_tokens=0, window=self._window)
 
+    def _grouped(self) -> Iterator[TokenIds]:
+        group: list[TokenIds] = []
+        for ids in self._documents():
+            if sum(map(len, group)) + len(ids) > self._window:
+                yield np.concatenate(group)
+                group = []
+            group.append(ids)
+        yield np.concatenate(group)
+
     def _joined(self) -> Iterator[TokenIds]:
         num_tokens = 0
         rest = np.empty(0, dtype=np.int32)
@@ -168,6 +184,21 @@ class StreamedSource:
             yield self._encoder.encode(batch, where=self._config.path)
 
 
+def _grouped(lengths: NDArray[np.int64], *, window: int) -> NDArray[np.int64]:
+    """Lengths of the groups of neighbours, each as large as fits a window.
+
+    Args:
+        lengths: `[num_documents]`, each from 1 to `window`.
+    """
+    groups: list[int] = []
+    for length in lengths.tolist():
+        if groups and groups[-1] + length <= window:
+            groups[-1] += length
+        else:
+            groups.append(length)
+    return np.array(groups, dtype=np.int64)
+
+
 def _check_lengths(
     config: SourceConfig, lengths: NDArray[np.int64], *, window: int, first: int = 0
 ) -> None:
@@ -181,8 +212,8 @@ def _check_lengths(
         number = int((lengths > window).argmax())
         raise ConfigError(
             f"{config.path}: document {first + number} has {lengths[number]} tokens, its end "
-            f"included, which is more than data.window = {window}. With data.packing = document a "
-            "document is never cut: raise data.window, or shorten or remove the document."
+            f"included, which is more than data.window = {window}. Only data.packing = stream cuts "
+            "documents: raise data.window, or shorten or remove the document."
         )
 
 

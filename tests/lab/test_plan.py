@@ -115,17 +115,19 @@ def test_controls_differ_in_one_thing(recipe: TaskRecipe, tmp_path: Path) -> Non
 
 
 @EACH
-def test_windows_hold_the_longest_document_exactly(recipe: TaskRecipe, tmp_path: Path) -> None:
-    """With the end of sequence, which is not part of a text."""
+def test_four_documents_without_working_fill_a_window(recipe: TaskRecipe, tmp_path: Path) -> None:
+    """With the end of sequence, which is not part of a text. With working, two or more fit."""
     task, random = find_task(recipe.task), Random(1)
     problems = [task.draw(random, held_out=False) for _ in range(200)]
-    direct = max(len(split(task, direct_text(problem))) for problem in problems) + 1
-    visible = max(
-        len(split(task, visible_text(task, problem, task.max_size))) for problem in problems
+    lengths = {len(split(task, direct_text(problem))) + 1 for problem in problems}
+    longest = max(
+        len(split(task, visible_text(task, problem, task.max_size))) + 1 for problem in problems
     )
     files = SeedFiles(tmp_path)
-    assert base_config(recipe, files, seed=0)["data"]["window"] == visible + 1
-    assert thinking_config(recipe, files, seed=0)["data"]["window"] == direct
+    for config in (base_config(recipe, files, seed=0), thinking_config(recipe, files, seed=0)):
+        assert {4 * length for length in lengths} == {config["data"]["window"]}
+        assert config["data"]["packing"] == "documents"
+    assert 2 * longest <= config["data"]["window"]
 
 
 def test_tasks_are_chosen_in_the_order_of_the_lab() -> None:
