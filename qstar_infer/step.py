@@ -19,7 +19,7 @@ END = -2
 """Used as token ids by rows that embed the start vector and the end vector."""
 NO_LANE = -1
 
-Fault = Literal["model", "talk_head"]
+Fault = Literal["model", "talk_head", "gate"]
 """What computed a number that is NaN or infinite."""
 
 
@@ -89,8 +89,8 @@ class SampledToken:
     thinks: bool = True
     """False if the gate was asked and says not to think: the base prediction decides."""
     fault: Fault | None = None
-    """Set if some logit, the mixing weight or a log-probability is not finite. The token and all
-    numbers are then meaningless."""
+    """Set if some logit, the mixing weight, a log-probability or the gate's score is not finite.
+    The token and all numbers are then meaningless."""
 
 
 @dataclass(slots=True, kw_only=True)

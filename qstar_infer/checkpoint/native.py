@@ -279,8 +279,10 @@ def build_thought_parts(
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     check_names_and_shapes(shapes, thought_part_shapes(talk_head, shapes), where)
     check_values(tensors, where)
+    values = {name: tensor.float() for name, tensor in tensors.items()}
+    check_finite(values, where)  # again: a float64 may be too large for float32
     parts = ThoughtParts(talk_head.hidden_size, talk_head=talk_head, has_gate=has_gate(tensors))
-    parts.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    parts.load_state_dict(values)
     return parts
 
 

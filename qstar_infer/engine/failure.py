@@ -49,6 +49,8 @@ def check_finite(token: SampledToken | None, *, dtype: str) -> None:
         return
     if token.fault == "talk_head":
         raise NotFiniteError("the talk head's mixing weights are", dtype="float32")
+    if token.fault == "gate":
+        raise NotFiniteError("the gate's scores are", dtype="float32")
     raise NotFiniteError("the numbers that the model computes are", dtype=dtype)
 
 

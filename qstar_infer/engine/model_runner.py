@@ -121,6 +121,7 @@ class ModelRunner:
         assert gate is not None, "a model without a gate was asked for it"
         for number, score in zip(asking, gate.score(hidden[asking]).tolist(), strict=True):
             tokens[number].thinks = score > 0
+            tokens[number].fault = None if math.isfinite(score) else "gate"
 
     def _mix(
         self, picks: Sequence[VisiblePick], hidden_thought: Tensor, thought_logits: Tensor
@@ -142,7 +143,7 @@ class ModelRunner:
 
 
 def _mark_faults(batch: StepBatch, result: StepResult, is_finite: list[bool]) -> None:
-    """Mark the picks whose numbers are not finite.
+    """Mark the picks whose numbers are not finite. Those of the gate are marked already.
 
     Args:
         is_finite: whether the row of logits is: of the base picks, the thought picks, the target
@@ -150,7 +151,8 @@ def _mark_faults(batch: StepBatch, result: StepResult, is_finite: list[bool]) ->
     """
     of_pick = iter(is_finite)
     for token in result.base_tokens:
-        token.fault = None if next(of_pick) else "model"
+        if not next(of_pick):
+            token.fault = "model"
     broken = [pick.row for pick in batch.thought_picks if not next(of_pick)]
     if broken:
         result.broken_rows = sorted({*result.broken_rows, *broken})

@@ -58,8 +58,9 @@ def split_result(plan: StepPlan, result: StepResult) -> Iterator[tuple[SequenceS
     base = iter(result.base_tokens)
     thoughts = iter(result.thought_token_ids)
     targets = iter(result.target_tokens)
-    for step in plan.sequences:
-        last = first + step.num_rows  # before the caller records the step
+    for step, rows in zip(plan.sequences, plan.batch.sequences, strict=True):
+        # Not `step.num_rows`: a failure of another completion may have released its lanes.
+        last = first + rows.num_rows
         yield (
             step,
             StepResult(

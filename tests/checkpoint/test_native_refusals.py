@@ -150,6 +150,16 @@ def test_not_finite(native: Path, edit_tensors: TensorEditor, value: float) -> N
         load_model(native)
 
 
+def test_too_large_for_float32(native: Path, edit_tensors: TensorEditor) -> None:
+    def spoil(tensors: dict[str, Tensor]) -> None:
+        tensors["end_thought"] = tensors["end_thought"].double()
+        tensors["end_thought"][7] = 1e300
+
+    edit_tensors(native / "quiet_star.safetensors", spoil)
+    with pytest.raises(CheckpointError, match="end_thought .* 1 of 32 values"):
+        load_model(native)
+
+
 def test_truncated_tensors(native: Path, truncate: Callable[[Path], None]) -> None:
     truncate(native / "quiet_star.safetensors")
     with pytest.raises(CheckpointError, match=r"quiet_star\.safetensors is truncated"):

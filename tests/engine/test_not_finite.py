@@ -16,6 +16,7 @@ from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.step import StepBatch, StepResult
+from qstar_infer.thinking_rule import ThinkingRule
 
 from ..parity.toy import make_toy
 from .fake_model import VOCAB_SIZE
@@ -115,6 +116,20 @@ def test_a_talk_head_that_overflows_is_named(scale: float) -> None:
     with pytest.raises(NotFiniteError, match=r"talk head.*float32"):
         generate(model, [1, 2, 3])
     assert generate(model, [1, 2, 3], num_thought_tokens=0) == want
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_gate_that_overflows_is_named(score: float) -> None:
+    """NaN would pass for a closed gate. A request that does not ask the gate goes on."""
+    model = make_toy(thinking=ThinkingRule(where="gate")).model
+    everywhere = {"thinking": {"where": "everywhere"}}
+    want = generate(model, [1, 2, 3], **everywhere)
+    weight(model, "thought_parts.gate.bias").fill_(score)
+    for speculation in ("auto", "off"):
+        with pytest.raises(NotFiniteError, match=r"gate.*float32"):
+            generate(model, [1, 2, 3], speculation=speculation)
+    assert generate(model, [1, 2, 3], **everywhere) == want
+    generate(model, [1, 2, 3], num_thought_tokens=0)
 
 
 @pytest.mark.parametrize("vector", ["start_thought", "end_thought"])

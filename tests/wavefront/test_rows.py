@@ -143,6 +143,28 @@ def test_sequences_of_one_shape_are_adjacent_and_get_their_results() -> None:
     assert shares == [(0, [50]), (1, [51]), (2, [52]), (3, [53])]
 
 
+def test_a_completion_that_fails_does_not_move_the_rows_of_others() -> None:
+    """Its error releases the lanes of its request while the step is being recorded."""
+    pool = Pool()
+    steps = []
+    for _ in range(3):
+        seq = pool.sequence(PROMPT)
+        opening = {4: pool.lane(seq, 4)}
+        steps.append(SequenceStep(seq=seq, fed=range(5), advancing=[], opening=opening))
+    plan = build_plan(steps, block_size=BLOCK_SIZE)
+    result = StepResult(
+        base_tokens=[SampledToken(token_id=i) for i in range(3)],
+        thought_token_ids=[50, 51, 52],
+        target_tokens=[],
+        broken_rows=[11, 17],  # the start rows of the second and of the third
+    )
+    broken = []
+    for _, share in split_result(plan, result):
+        broken.append(share.broken_rows)
+        steps[1].opening[4].table = None  # the second shares a request with the first
+    assert broken == [[], [5], [5]]
+
+
 def split(plan: StepPlan, result: StepResult) -> list[StepResult]:
     pairs = list(split_result(plan, result))
     assert [step for step, _ in pairs] == plan.sequences
