@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -104,11 +105,16 @@ def _run(work: str, settings: Path, log: Path, resumes: bool) -> None:
 
     make_messages_printable()
     torch.set_num_threads(1)
+    console = Console(stderr=True)
     try:
         do_work(work, settings, resumes=resumes)
     except QStarError as error:
-        console = Console(stderr=True)
         console.print(safe_text(f"error: {error}"), soft_wrap=True)
+        sys.exit(USER_ERROR)
+    except OSError as error:
+        traceback.print_exc()
+        text = f"error: a file cannot be read or written: {error}. Correct that."
+        console.print(safe_text(text), soft_wrap=True)
         sys.exit(USER_ERROR)
 
 
