@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from qstar_infer.cli.terminal import safe_text
+from qstar_infer.errors import ConfigError
 from qstar_lab.corpus import questions
 from qstar_lab.tasks.registry import DEFAULT_TASK, TASKS, find_task
 
@@ -39,6 +40,7 @@ def lab(
 ) -> None:
     """Train a tiny model from scratch in which thinking pays, and measure it."""
     if context.invoked_subcommand is not None:
+        _check_none_given(context)
         return
     from qstar_lab.display import shown_on  # nothing of this is needed for the questions
     from qstar_lab.lab import command_text, run_lab, summary_text
@@ -64,6 +66,19 @@ def lab(
         signal.signal(signal.SIGTERM, before)
     typer.echo(summary_text(run))
     console.print(safe_text(f"The page is {out / 'index.html'}."), soft_wrap=True)
+
+
+def _check_none_given(context: typer.Context) -> None:
+    """Refuse options of the lab before the name of a command, which has its own."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option, command = parameter.opts[0], context.invoked_subcommand
+            raise ConfigError(
+                f"{option} before {command!r} would have no effect: it is an option of the lab. "
+                f"Write the options of {command!r} behind its name."
+            )
 
 
 def num_cores() -> int:

@@ -150,16 +150,23 @@ def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def read_task(
-    directories: Sequence[Path], *, name: str, title: str, about: str, chance: float
+    directories: Sequence[Path],
+    *,
+    name: str,
+    title: str,
+    about: str,
+    chance: float,
+    models: Sequence[str],
 ) -> TaskFigures:
     """Read a task's numbers.
 
     Args:
         directories: of its seeds; each has `measures/`.
+        models: which were measured. Files of others may be left of a lab with other controls.
     """
     seeds = [directory / "measures" for directory in directories]
     first = seeds[0]
-    scores = _scores(seeds)
+    scores = _scores(seeds, models)
     lengths = sorted(mode.length for mode in scores[THINKING] if mode.kind == "sampled")
     longest = Mode(kind="sampled", length=lengths[-1])
     speeds = _read(first / "speed.json")
@@ -182,9 +189,8 @@ def read_task(
     )
 
 
-def _scores(seeds: Sequence[Path]) -> dict[str, dict[Mode, Score]]:
+def _scores(seeds: Sequence[Path], models: Sequence[str]) -> dict[str, dict[Mode, Score]]:
     """Of each model in each mode, averaged over seeds."""
-    models = sorted(path.stem for path in seeds[0].glob("*.json") if "scores" in _read(path))
     return {
         model: _mean_scores([_read_scores(seed / f"{model}.json") for seed in seeds])
         for model in models

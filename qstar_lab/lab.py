@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from qstar_infer.errors import ConfigError
 from qstar_lab.claims import claims, headlines
-from qstar_lab.figures import TaskFigures, read_task
+from qstar_lab.errors import LabError
+from qstar_lab.figures import THINKING, TaskFigures, read_task
 from qstar_lab.page import LabRun, chart_style, page_of
 from qstar_lab.plan import lab_stages, seed_directories
 from qstar_lab.plots import picture
@@ -39,13 +41,15 @@ def run_lab(
     Raises:
         ConfigError: another lab runs in the directory, it cannot be written, or a package that
             training needs is not installed.
-        LabError: a stage failed.
+        LabError: a stage failed, or a file could not be written.
     """
+    # Absolute, so that the same lab goes on whatever directory it is started from.
+    directory = Path(os.path.abspath(directory))
     if find_spec("datasets") is None:
         raise ConfigError(
             "the lab trains models, which needs the package datasets: pip install 'qstar[train]'"
         )
-    with _locked(directory):
+    with _locked(directory), _explained():
         stages = lab_stages(recipes, directory, num_seeds=num_seeds)
         seconds = StageRunner(stages, directory, num_jobs, observer).run()
         run = LabRun(
@@ -110,6 +114,7 @@ def _figures(recipe: TaskRecipe, directory: Path, num_seeds: int) -> TaskFigures
         title=recipe.title,
         about=recipe.about,
         chance=find_task(recipe.task).chance,
+        models=("base", THINKING, *recipe.controls),
     )
 
 
@@ -123,6 +128,18 @@ def _results(task: TaskFigures) -> dict[str, object]:
     ]
     values["claims"] = [dataclasses.asdict(claim) for claim in claims(task)]
     return values
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn errors of the file system into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise LabError(
+            f"a file of the lab cannot be read or written: {error}. Correct that and run the same "
+            "command again: finished stages are kept."
+        ) from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ A stage that has finished with the same settings is not run again.
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,6 +36,8 @@ class Running:
     stage: Stage
     process: Process
     began: float
+    old_log: int = 0
+    """Bytes of its log that an earlier process wrote."""
     step: int = 0
     """Of a training stage."""
 
@@ -124,6 +127,8 @@ class StageRunner:
         is_done = files.is_done(self._digests[stage.name]) and stage.result.exists()
         if not is_done or not self._is_ready(stage):
             return False
+        if stage.config is not None:  # its paths are others if the lab was moved
+            write_settings(stage, files.settings)
         self._done[stage.name] = files.seconds()
         self.observer.found(stage)
         return True
@@ -146,8 +151,10 @@ class StageRunner:
         files.mark_begun(digest)
         settings = write_settings(stage, files.settings)
         continues = resumes and stage.output is not None and stage.output.exists()
+        old_log = files.log.stat().st_size if continues and files.log.exists() else 0
         process = self.start(stage.work, settings, files.log, resumes=continues)
-        return Running(stage, process, time.monotonic(), last_step(stage) if continues else 0)
+        step = last_step(stage) if continues else 0
+        return Running(stage, process, time.monotonic(), old_log, step)
 
     def _collect(self) -> None:
         """Take note of processes that have ended, and of the steps of the others.
@@ -162,15 +169,16 @@ class StageRunner:
                 continue
             self._running.remove(running)
             if code != 0:
-                raise LabError(self._failure(stage, code))
+                raise LabError(self._failure(running, code))
             seconds = running.elapsed()
             self.files(stage).mark_done(self._digests[stage.name], seconds)
             self._done[stage.name] = seconds
             self.observer.ended(stage, seconds)
 
-    def _failure(self, stage: Stage, code: int) -> str:
-        files = self.files(stage)
-        lines = files.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    def _failure(self, running: Running, code: int) -> str:
+        stage, files = running.stage, self.files(running.stage)
+        log = files.log.read_bytes()[running.old_log :]
+        lines = log.decode("utf-8", errors="replace").splitlines()
         # Our own errors say everything.
         ours = [index for index, line in enumerate(lines) if line.startswith("error: ")]
         reason = "\n".join(lines[ours[-1] if ours else -LOG_LINES :]).removeprefix("error: ")
@@ -227,7 +235,8 @@ def write_settings(stage: Stage, path: Path) -> Path:
         return path
     stage.config.parent.mkdir(parents=True, exist_ok=True)
     title = f"# {stage.name}: {stage.title}"
-    command = f"# qstar train --config {stage.config} --set output=ANOTHER/DIRECTORY"
+    config = shlex.quote(str(stage.config))
+    command = f"# qstar train --config {config} --set output=ANOTHER/DIRECTORY"
     values = yaml.safe_dump(dict(stage.settings), sort_keys=False)
     replace_text(stage.config, f"{title}\n{command}\n{values}")
     return stage.config

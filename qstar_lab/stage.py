@@ -93,17 +93,21 @@ class StageFiles:
 
     def is_done(self, digest: str) -> bool:
         """Whether the stage has finished with these settings."""
-        return _digest_in(self.done) == digest
+        return _read(self.done).get("digest") == digest
 
     def is_begun(self, digest: str) -> bool:
-        """Whether a process has begun this stage with these settings."""
-        return _digest_in(self.begun) == digest
+        """Whether a process has begun this stage with these settings, in this directory.
+
+        `qstar train` refuses to continue a run whose files have moved.
+        """
+        return _read(self.begun) == {"digest": digest, "directory": str(self.directory)}
 
     def mark_begun(self, digest: str) -> None:
         """Note that a process begins; what an earlier one has finished no longer counts."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.done.unlink(missing_ok=True)
-        replace_text(self.begun, json.dumps({"digest": digest}) + "\n")
+        values = {"digest": digest, "directory": str(self.directory)}
+        replace_text(self.begun, json.dumps(values) + "\n")
 
     def mark_done(self, digest: str, seconds: float) -> None:
         """Note that the stage is complete."""
@@ -111,12 +115,12 @@ class StageFiles:
         replace_text(self.done, json.dumps(values) + "\n")
 
 
-def _digest_in(path: Path) -> str | None:
-    """The digest of a marker; None if there is no marker, or a damaged one."""
+def _read(path: Path) -> dict[str, Any]:
+    """The values of a marker; none if there is no marker, or a damaged one."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def check_order(stages: Sequence[Stage]) -> None:

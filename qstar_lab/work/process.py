@@ -7,9 +7,13 @@ does.
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import Protocol
@@ -86,6 +90,7 @@ def _run(work: str, settings: Path, log: Path, resumes: bool) -> None:
     """What the process does."""
     if hasattr(os, "setsid"):  # Ctrl-C then reaches the lab alone, which ends its stages in order
         os.setsid()
+    threading.Thread(target=_end_with_lab, daemon=True).start()
     os.environ.update(ENVIRONMENT)
     with log.open("a" if resumes else "w") as file:
         os.dup2(file.fileno(), 1)
@@ -100,9 +105,25 @@ def _run(work: str, settings: Path, log: Path, resumes: bool) -> None:
 
     make_messages_printable()
     torch.set_num_threads(1)
+    console = Console(stderr=True)
     try:
         do_work(work, settings, resumes=resumes)
     except QStarError as error:
-        console = Console(stderr=True)
         console.print(safe_text(f"error: {error}"), soft_wrap=True)
         sys.exit(USER_ERROR)
+    except OSError as error:
+        traceback.print_exc()
+        text = f"error: a file cannot be read or written: {error}. Correct that."
+        console.print(safe_text(text), soft_wrap=True)
+        sys.exit(USER_ERROR)
+
+
+def _end_with_lab() -> None:
+    """End this process when the lab's process ends without ending its stages, such as by SIGKILL.
+
+    The next lab in the directory would start the same stage beside this one.
+    """
+    lab = multiprocessing.parent_process()
+    assert lab is not None, "a stage runs in a process of its own"
+    wait([lab.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

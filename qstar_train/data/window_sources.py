@@ -4,7 +4,7 @@ A window is a piece of the joined documents, one whole document, or as many whol
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 
 import numpy as np
@@ -68,6 +68,22 @@ class TokenisedSource:
             for begin, end in self._bounds[self._order(number)[first:]].tolist():
                 yield self._tokens.slice(begin, end - begin).to_numpy()
             first = 0
+
+    def ids_followed(self, wanted: Sequence[int]) -> set[int]:
+        """Which of these ids have a token behind them in some window."""
+        found: set[int] = set()
+        begin = 0
+        for chunk in self._tokens.chunks:
+            ids = chunk.to_numpy()
+            places = np.flatnonzero(np.isin(ids, wanted))
+            # The window of each place; the tokens after the last window are in none.
+            window = np.searchsorted(self._bounds[:, 1], begin + places, side="right")
+            is_inside = window < len(self._bounds)
+            places, window = places[is_inside], window[is_inside]
+            is_followed = begin + places + 1 < self._bounds[window, 1]
+            found.update(np.unique(ids[places[is_followed]]).tolist())
+            begin += len(ids)
+        return found
 
     def digest(self) -> str:
         """A digest of the windows: 16 hexadecimal digits."""

@@ -102,6 +102,16 @@ class WindowStream:
         digests = enumerate(source.digest() for source in self._sources)
         return {f"data.sources.{number}": digest for number, digest in digests if digest}
 
+    def ids_followed(self, wanted: Sequence[int]) -> set[int] | None:
+        """Which of these ids have a token behind them in some window; None if a source is streamed,
+        since nobody knows its text before it is read."""
+        found: set[int] = set()
+        for source in self._sources:
+            if isinstance(source, StreamedSource):
+                return None
+            found |= source.ids_followed(wanted)
+        return found
+
     def _numbers(self, start: int) -> Iterator[tuple[int, int]]:
         for block in count(start, BLOCK):
             numbers = draw_sources(self._weights, block, block + BLOCK, seed=self._seed)

@@ -9,10 +9,10 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
 from qstar_train.fingerprint import fingerprint_of
-from qstar_train.trainer.batches import BatchPlan, MicroBatch, Placing, micro_batches
+from qstar_train.trainer.batches import BatchPlan, MicroBatch, micro_batches
 from qstar_train.trainer.method import ThoughtSample
-from qstar_train.trainer.model_setup import place_rule
 from qstar_train.trainer.objective_module import ObjectiveModule
+from qstar_train.trainer.placing import placing_of, warn_without_markers
 from qstar_train.trainer.samples import thought_samples
 from qstar_train.trainer.schedule import thought_length, true_share
 from qstar_train.trainer.step_metrics import metric_names
@@ -44,7 +44,7 @@ class QuietStar:
         self._tokenizer = model.tokenizer
         self._stream = stream
         self._plan = plan
-        self._placing = _placing(config, model)
+        self._placing = placing_of(config, model, stream)
         self.num_rounds = plan.num_rounds
         self.module: nn.Module = ObjectiveModule(model, config.objective, teacher)
 
@@ -55,6 +55,8 @@ class QuietStar:
 
         def arguments(number: int, batch: MicroBatch) -> dict[str, Any]:
             step, seed = first_step + number // plan.num_rounds, config.seed
+            if number == 0 and plan.process_index == 0:
+                warn_without_markers(config, batch.counts)
             return {
                 "input_ids": batch.input_ids.to(device),
                 "is_real": batch.is_real.to(device),
@@ -100,12 +102,3 @@ class QuietStar:
     ) -> list[ThoughtSample]:
         """See `thought_samples`."""
         return thought_samples(self._tokenizer, batch["input_ids"], output, step)
-
-
-def _placing(config: TrainConfig, model: QuietStarModel) -> Placing | None:
-    """How places are chosen; None for the paper's objective, at every position of full windows."""
-    rule = place_rule(config.objective, model)
-    if rule is None and config.data.packing == "stream":
-        return None
-    num_ahead = config.objective.with_thoughts_resolved().num_ahead
-    return Placing(rule=rule, num_ahead=num_ahead, seed=config.seed)

@@ -78,7 +78,14 @@ def write_measures(directory: Path, *, seed: int, **changes: Any) -> Path:
 
 
 def figures(directories: Sequence[Path]) -> TaskFigures:
-    return read_task(directories, name="toy", title="Toy <task>", about="Do it.", chance=CHANCE)
+    return read_task(
+        directories,
+        name="toy",
+        title="Toy <task>",
+        about="Do it.",
+        chance=CHANCE,
+        models=("base", "thinking", "silent", "random", "no-policy"),
+    )
 
 
 def _modes(*kinds: str) -> list[tuple[str, int]]:

@@ -36,6 +36,14 @@ def test_several_seeds_have_students_interval(values: tuple[float, ...], quantil
     assert found.value - found.low == pytest.approx(half, rel=1e-3)
 
 
+def test_measures_of_another_lab_are_left_out(tmp_path: Path) -> None:
+    """Its files are still there if a control is taken out of the recipe."""
+    directories = [write_measures(tmp_path, seed=seed) for seed in (0, 1)]
+    path = directories[0] / "measures" / "silent.json"
+    (path.with_name("left-over.json")).write_text(path.read_text())
+    assert set(figures(directories).scores) == {"base", "thinking", "silent", "random", "no-policy"}
+
+
 def test_figures_of_one_seed_are_those_of_its_files(tmp_path: Path) -> None:
     task = figures([write_measures(tmp_path, seed=0)])
     assert task.lengths == list(LENGTHS)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 MAIN = "from qstar_infer.cli.main import main; main()"
 
@@ -49,6 +50,27 @@ def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> N
     assert str(tmp_path) in rest
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_no_stage_survives_the_lab(tmp_path: Path, number: int) -> None:
+    """Stages went on after SIGKILL, and the next lab ran the same ones beside them."""
+    arguments = command("--quick", "--task", "pointer_hops", "--out", str(tmp_path))
+    with subprocess.Popen(
+        arguments, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("begin  pointer_hops/seed-0/base"):
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) > 1
+        process.send_signal(number)
+        assert process.wait(30) == -number
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    assert not (tmp_path / "pointer_hops" / "seed-0" / "base" / "model").exists()
 
 
 def test_the_labs_own_process_has_no_torch() -> None:

@@ -49,3 +49,12 @@ def test_wrong_options_are_refused_by_name() -> None:
     result = run("--count", "0")
     assert result.returncode == 2
     assert "--count" in result.stderr
+
+
+def test_options_of_the_lab_are_refused() -> None:
+    """`qstar lab --task pointer_hops questions` printed questions of the other task."""
+    questions = command("--count", "1")
+    arguments = [*questions[:-3], "--task", "pointer_hops", *questions[-3:]]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--task before 'questions' would have no effect" in result.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -89,6 +90,41 @@ def test_a_finished_lab_only_writes_its_page(finished: tuple[Path, Notes]) -> No
     assert notes.ended == []
     assert sorted(notes.found) == sorted(STAGES)
     assert (directory / "index.html").exists()
+
+
+def test_a_lab_goes_on_from_any_directory_and_after_it_was_moved(
+    finished: tuple[Path, Notes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--out .` ran a finished lab again, and a moved one looked for its runs at the old place."""
+    directory, _ = finished
+    moved = tmp_path / "a new place"
+    shutil.copytree(directory, moved)
+    monkeypatch.chdir(moved)
+    notes = Notes()
+    run_lab([QUICK], Path(), num_seeds=1, num_jobs=2, observer=notes.observer)
+    assert notes.ended == []
+    (moved / "stages" / "pointer_hops.seed-0.over-training.done").unlink()
+    measured = moved / "pointer_hops" / "seed-0" / "measures" / "over-training.json"
+    expected = json.loads(measured.read_text())
+    measured.unlink()
+    hidden = directory.rename(tmp_path / "hidden")
+    try:
+        run_lab([QUICK], Path(), num_seeds=1, num_jobs=2, observer=notes.observer)
+    finally:
+        hidden.rename(directory)
+    assert notes.ended == ["over-training"]
+    assert json.loads(measured.read_text()) == expected
+
+
+def test_what_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """In the lab's own process and in that of a stage."""
+    (tmp_path / "stages").touch()
+    with pytest.raises(LabError, match="cannot be read or written: .*stages'. Correct that"):
+        run_lab([QUICK], tmp_path, num_seeds=1, num_jobs=1, observer=Observer())
+    (tmp_path / "stages").unlink()
+    (tmp_path / "pointer_hops").touch()
+    with pytest.raises(LabError, match="code 2:\na file cannot be read or written: .*text'"):
+        run_lab([QUICK], tmp_path, num_seeds=1, num_jobs=1, observer=Observer())
 
 
 def test_a_base_that_cannot_write_the_working_stops_the_lab(finished: tuple[Path, Notes]) -> None:

@@ -1,6 +1,8 @@
 """Stages run in order, at most so many at once; what is done is kept; failures are explained."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from qstar_lab.run_stages import Observer, StageRunner, View, last_step, write_s
 from qstar_lab.stage import Stage, StageFiles, check_order, digests_of
 from qstar_lab.work.process import Process
 
-from .fake_stages import FakeLab, most_at_once, wait_for
+from .fake_stages import FakeLab, FakeProcess, most_at_once, wait_for
 
 
 def diamond(directory: Path) -> FakeLab:
@@ -177,6 +179,43 @@ def test_a_training_run_continues_only_with_the_same_settings(tmp_path: Path) ->
         with pytest.raises(KeyboardInterrupt):
             StageRunner([settings], tmp_path, 1, start=start).run()
     assert calls == [False, True, False]
+
+
+def test_a_training_run_that_was_moved_begins_anew(tmp_path: Path) -> None:
+    """`qstar train --resume` would refuse the new paths of its model and text."""
+    calls: list[bool] = []
+
+    def start(_work: str, settings: Path, log: Path, *, resumes: bool) -> Process:
+        calls.append(resumes)
+        log.write_text("interrupted")
+        settings.with_suffix("").mkdir(exist_ok=True)
+        raise KeyboardInterrupt
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    for directory in (one, one, other, other):
+        if directory == other and not other.exists():
+            one.rename(other)
+        with pytest.raises(KeyboardInterrupt):
+            StageRunner([training(directory)], directory, 1, start=start).run()
+    assert calls == [False, True, False, True]
+
+
+def test_an_old_failure_does_not_explain_a_new_one(tmp_path: Path) -> None:
+    """The log of a run that goes on has the messages of both processes."""
+    stage = training(tmp_path)
+    messages = iter(["error: the disk is full", "Traceback: something else"])
+
+    def start(_work: str, settings: Path, log: Path, *, resumes: bool) -> Process:
+        settings.with_suffix("").mkdir(exist_ok=True)
+        with log.open("a" if resumes else "w") as file:
+            print(next(messages), file=file)
+        ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+        ended.wait()
+        return FakeProcess(ended)
+
+    for expected in ("the disk is full", "Traceback: something else"):
+        with pytest.raises(LabError, match=f"code 1:\n{expected}\n"):
+            StageRunner([stage], tmp_path, 1, start=start).run()
 
 
 def test_the_newest_logged_step_is_read_from_the_end(tmp_path: Path) -> None:

@@ -202,6 +202,8 @@ def test_fresh_vectors_are_the_named_tokens(config: Path, tmp_path: Path) -> Non
     ("changes", "message"),
     [
         ({"objective.places.behind": ["??"]}, r"behind = '\?\?': the vocabulary has no such token"),
+        ({"objective.places.behind": ["#"]}, r"behind = \['#'\]: no window of the text has such"),
+        ({"objective.places.behind": ["<eos>"]}, "with another one behind it"),  # always the last
         ({"objective.places.behind": ["<|endthought|>"]}, "special token, which no text holds"),
         ({"objective.places.elsewhere": 0}, "gate: it can only learn"),
         ({"objective.places": {"behind": []}}, "no place to think"),
