@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from qstar_eval.bootstrap import Estimate
-from qstar_lab.figures import THINKING, TaskFigures
+from qstar_lab.figures import AS_SERVED, THINKING, TaskFigures
 
 NEAR_CHANCE = 0.05
 LEAST_BEST = 0.97
@@ -70,8 +70,8 @@ def headlines(task: TaskFigures) -> list[Headline]:
 
 
 def exact_share(task: TaskFigures) -> Estimate:
-    """Share of thoughts that are the exact working, after training."""
-    return task.over_training[-1].exact
+    """Share of thoughts that are the exact working, as served."""
+    return task.served.exact
 
 
 def claims(task: TaskFigures) -> list[Claim]:
@@ -87,7 +87,7 @@ def _accuracy_claims(task: TaskFigures) -> Iterator[Claim]:
         measured=percent(best.value),
         holds=best.value >= LEAST_BEST,
     )
-    growing = _values(task, "sampled")
+    growing = _values(task, AS_SERVED)
     yield Claim(
         text="every longer thought is better",
         measured=", ".join(percent(value) for value in growing),

@@ -9,8 +9,6 @@ from qstar_lab.recipe import ControlName, TaskRecipe
 from qstar_lab.tasks.registry import find_task
 from qstar_lab.tasks.task import Task
 
-DOCUMENTS_PER_WINDOW = 4
-"""Without working. With working, two or three fit."""
 WARM_UP_SHARE = 0.05
 LOGGED_STEPS = 50
 """A run logs about so many of its steps."""
@@ -61,7 +59,7 @@ def base_config(recipe: TaskRecipe, files: SeedFiles, *, seed: int) -> dict[str,
         "dtype": "float32",
         "data": {
             "sources": sources,
-            "window": window_length(task),
+            "window": window_length(recipe, is_visible=True),
             "packing": "documents",
         },
         "optimizer": {
@@ -92,7 +90,7 @@ def thinking_config(recipe: TaskRecipe, files: SeedFiles, *, seed: int) -> dict[
         "dtype": "float32",
         "data": {
             "sources": [{"path": str(files.text / "direct.jsonl")}],
-            "window": window_length(task),
+            "window": window_length(recipe, is_visible=False),
             "packing": "documents",
         },
         "objective": {
@@ -162,10 +160,16 @@ def _habits(steps: int, *, num_saved: int) -> dict[str, int]:
     }
 
 
-def window_length(task: Task) -> int:
-    """Tokens of a training window: documents without working, end of sequence included.
+def window_length(recipe: TaskRecipe, *, is_visible: bool) -> int:
+    """Tokens of a training window, ends of documents included.
 
-    All questions are equally long, so the documents fill the window.
+    All questions are equally long, so documents without working fill the window.
+
+    Args:
+        is_visible: whether the longest document with working must fit too.
     """
+    task = find_task(recipe.task)
     problem = task.draw(Random(0), held_out=False)
-    return DOCUMENTS_PER_WINDOW * (len(problem.question) + 2)
+    direct = len(problem.question) + 2
+    visible = direct + len(problem.working) + 2 if is_visible else 0
+    return max(recipe.documents_per_window * direct, visible)

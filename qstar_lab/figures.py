@@ -13,6 +13,8 @@ T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom."""
 NORMAL_QUANTILE = 1.96
 
+AS_SERVED = "greedy"
+"""Kind of the thoughts of a request with temperature 0, as the lab's questions are asked."""
 THINKING = "thinking"
 """The model trained with Quiet-STaR; the other models are `base` and the controls."""
 
@@ -67,6 +69,8 @@ class Served:
     """What the engine gave, with the wavefront, at temperature 0."""
 
     accuracy: Estimate
+    exact: Estimate
+    """Share of the longest thoughts that are the exact working."""
     same_tokens: float
     """Share of its tokens that the definition gives as well; 1.0 is exact."""
     num_tokens: int
@@ -127,8 +131,8 @@ class TaskFigures:
 
     @property
     def best(self) -> Score:
-        """With the longest thoughts."""
-        return self.scores[THINKING][Mode(kind="sampled", length=self.longest)]
+        """With the longest thoughts, as served."""
+        return self.scores[THINKING][Mode(kind=AS_SERVED, length=self.longest)]
 
     @property
     def without(self) -> Score:
@@ -167,9 +171,9 @@ def read_task(
     seeds = [directory / "measures" for directory in directories]
     first = seeds[0]
     scores = _scores(seeds, models)
-    lengths = sorted(mode.length for mode in scores[THINKING] if mode.kind == "sampled")
-    longest = Mode(kind="sampled", length=lengths[-1])
-    speeds = _read(first / "speed.json")
+    lengths = sorted(mode.length for mode in scores[THINKING] if mode.kind == AS_SERVED)
+    longest = Mode(kind=AS_SERVED, length=lengths[-1])
+    speeds = _read(first / "speed.json") if (first / "speed.json").exists() else {}
     return TaskFigures(
         name=name,
         title=title,
@@ -184,8 +188,8 @@ def read_task(
         over_training=_over_training(seeds),
         examples=[_example(values) for values in _read(first / "examples.json")["examples"]],
         served=_served([_read(seed / "engine.json") for seed in seeds]),
-        speeds=[Speed(**values) for values in speeds["speeds"]],
-        machine=speeds["machine"],
+        speeds=[Speed(**values) for values in speeds.get("speeds", [])],
+        machine=_read(first / "engine.json")["machine"],
     )
 
 
@@ -248,6 +252,7 @@ def _served(seeds: Sequence[Mapping[str, Any]]) -> Served:
     num_tokens = sum(seed["num_tokens"] for seed in seeds)
     return Served(
         accuracy=mean_estimate([_estimate(seed["accuracy"]) for seed in seeds]),
+        exact=mean_estimate([_estimate(seed["exact"]) for seed in seeds]),
         same_tokens=sum(seed["num_same_tokens"] for seed in seeds) / num_tokens,
         num_tokens=num_tokens,
         agreement=_mean(seed["agreement"] for seed in seeds),

@@ -11,7 +11,6 @@ from qstar_lab.configs import (
     base_config,
     control_config,
     thinking_config,
-    window_length,
 )
 from qstar_lab.figures import THINKING
 from qstar_lab.recipe import ControlName, TaskRecipe
@@ -152,7 +151,7 @@ class SeedPlan:
             THINKING: [*own, *others],
             "silent": [],
             "random": [("random", length) for length in self._lengths],
-            "no-policy": [("sampled", length) for length in self._lengths],
+            "no-policy": [("greedy", length) for length in self._lengths],
         }
         stages = []
         for model in ("base", THINKING, *self._recipe.controls):
@@ -178,9 +177,7 @@ class SeedPlan:
         files, recipe = self._files, self._recipe
         common = {"checkpoint": files.model(THINKING), "questions": files.questions}
         longest = {"length": max(self._lengths), "seed": self._seed}
-        # A prompt has at least one token.
-        num_tokens = window_length(find_task(recipe.task)) - 1
-        own_text = {"num_texts": recipe.num_texts, "num_tokens": num_tokens}
+        own_text = {"num_texts": recipe.num_texts, "num_tokens": recipe.num_text_tokens}
         over_training = {
             "result": files.measure("over-training"),
             "config": f"{files.run(THINKING)}.yaml",
@@ -206,15 +203,10 @@ class SeedPlan:
                 **longest,
                 "count": NUM_EXAMPLES,
             }
-            speed = {
-                "result": files.measure("speed"),
-                **common,
-                **own_text,
-            }
-            stages += [
-                self._measure("examples", "collect examples", examples),
-                self._measure("speed", "time its own text", speed, runs_alone=True),
-            ]
+            stages.append(self._measure("examples", "collect examples", examples))
+            if recipe.documents_per_window > 1:
+                speed = {"result": files.measure("speed"), **common, **own_text}
+                stages.append(self._measure("speed", "time its own text", speed, runs_alone=True))
         return stages
 
     def _measure(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from qstar_eval.bootstrap import Estimate
 from qstar_lab.charts import WIDTH, Chart, Line, svg_of
 from qstar_lab.claims import percent
-from qstar_lab.figures import NO_THOUGHTS, THINKING, Score, TaskFigures
+from qstar_lab.figures import AS_SERVED, NO_THOUGHTS, THINKING, Score, TaskFigures
 
 PERCENT_TICKS = [(share / 100, f"{share} %") for share in (0, 20, 40, 60, 80, 100)]
 NUM_SHADES = 6
@@ -115,9 +115,9 @@ def _lines_by_length(
     task: TaskFigures, number: Number, *, value_text: Callable[[float], str] | None = None
 ) -> list[Line]:
     """Thoughts and controls, at the places of their lengths; `value_text` is for the first."""
-    own = (THINKING, "sampled", "its own thoughts", "")
+    own = (THINKING, AS_SERVED, "its own thoughts", "")
     others = [
-        ("no-policy", "sampled", "trained without REINFORCE", "k3 dashed"),
+        ("no-policy", AS_SERVED, "trained without REINFORCE", "k3 dashed"),
         (THINKING, "random", "random tokens as thoughts", "k1 dashed"),
         (THINKING, "shuffled", "another question's thoughts", "k2 dashed"),
     ]
@@ -145,7 +145,7 @@ def _score(task: TaskFigures, length: int) -> Score | None:
     """With the model's own thoughts."""
     if length == 0:
         return task.scores[THINKING].get(NO_THOUGHTS)
-    return task.score(THINKING, "sampled", length)
+    return task.score(THINKING, AS_SERVED, length)
 
 
 def _length_ticks(task: TaskFigures) -> list[tuple[float, str]]:

@@ -39,7 +39,7 @@ class Corpus:
 class BaseTraining:
     """The base: a language model without thoughts, on half visible and half direct text."""
 
-    steps: int = 1_000
+    steps: int = 700
     batch_size: int = 32
     learning_rate: float = 2e-3
     seconds_per_step: float = 0.2
@@ -50,13 +50,13 @@ class BaseTraining:
 class ThoughtTraining:
     """Quiet-STaR on direct text."""
 
-    steps: int = 450
+    steps: int = 400
     batch_size: int = 12
     num_passes: int = 4
     learning_rate: float = 6e-4
     talk_head_learning_rate: float = 2e-3
     policy_weight: float = 8.0
-    elsewhere: int = 2
+    elsewhere: int = 4
     """Random places per window, besides the markers, where the model thinks while it learns."""
     gate_cost: float = 0.05
     """Nats that a thought must gain for the gate to open."""
@@ -78,6 +78,9 @@ class TaskRecipe:
     title: str
     about: str
     """What must be done to answer a question, for the page."""
+    documents_per_window: int = 1
+    """Documents without working in a training window. With several, the model learns to go on
+    after an answer, and the speed on its own text is measured."""
     shape: Shape = Shape()
     corpus: Corpus = Corpus()
     base: BaseTraining = BaseTraining()
@@ -88,9 +91,10 @@ class TaskRecipe:
     thoughts would learn nothing, and the lab stops."""
     num_questions: int = 500
     """Held-out questions that are answered through the engine."""
-    num_texts: int = 16
-    """Texts that the model writes by itself, each as long as a training window, to compare and to
-    time."""
+    num_texts: int = 8
+    """Texts that the model writes by itself, to compare and to time."""
+    num_text_tokens: int = 240
+    """Tokens of each."""
 
 
 RECIPES: tuple[TaskRecipe, ...] = (
@@ -98,11 +102,14 @@ RECIPES: tuple[TaskRecipe, ...] = (
         task="digit_chains",
         title="Chains of operations",
         about="Start from a digit and apply up to 16 operations, one after the other, modulo 7.",
+        documents_per_window=4,
     ),
     TaskRecipe(
         task="pointer_hops",
         title="Pointer hops",
         about="Start from a letter and follow the pairs of a table for 2 to 8 hops.",
+        base=BaseTraining(batch_size=64),
+        thoughts=ThoughtTraining(steps=300, batch_size=48, elsewhere=1),
         controls=("silent", "random"),
     ),
 )
@@ -128,4 +135,5 @@ def quick(recipe: TaskRecipe) -> TaskRecipe:
         least_working=0.0,
         num_questions=12,
         num_texts=3,
+        num_text_tokens=30,
     )

@@ -6,6 +6,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from qstar_eval.answer_sets import AnswerQuestion
+from qstar_infer.bench.hardware import describe_device, versions
 from qstar_infer.checkpoint import load_model
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -37,18 +38,19 @@ def measure_served(
     # The engine changes the layers of its model, so the definition gets one of its own.
     definition = load_model(checkpoint, dtype="float32", device="cpu")
     same, compared = _compare(definition, [*answers, *texts])
-    right = [
-        output.outputs[0].text.startswith(question.answer)
-        for output, question in zip(answers, asked, strict=True)
-    ]
+    pairs = [(output.outputs[0], question) for output, question in zip(answers, asked, strict=True)]
+    right = [output.text.startswith(question.answer) for output, question in pairs]
+    exact = [output.thoughts[0].thought == question.working for output, question in pairs]
     write_result(
         result,
         {
             "accuracy": share(right),
+            "exact": share(exact),
             "num_tokens": compared,
             "num_same_tokens": same,
             "agreement": counts.agreement,
             "passes_per_token": counts.steps / counts.tokens,
+            "machine": {"cpu": describe_device(llm.model.device), **versions()},
         },
     )
 

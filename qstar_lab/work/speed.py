@@ -4,7 +4,6 @@ import statistics
 import time
 from typing import Any
 
-from qstar_infer.bench.hardware import describe_device, versions
 from qstar_infer.llm import LLM
 from qstar_infer.outputs import RequestOutput
 from qstar_lab.work.files import read_questions, write_result
@@ -31,8 +30,7 @@ def measure_speed(
     llm = LLM(checkpoint, dtype="float32", device="cpu", max_num_seqs=max(AT_ONCE))
     prompts = first_tokens(llm, asked, num_texts)
     speeds = [{"num_sequences": size, **_timed(llm, prompts, size, num_tokens)} for size in AT_ONCE]
-    machine = {"cpu": describe_device(llm.model.device), **versions()}
-    write_result(result, {"speeds": speeds, "machine": machine})
+    write_result(result, {"speeds": speeds})
 
 
 def _timed(llm: LLM, prompts: list[list[int]], size: int, num_tokens: int) -> dict[str, Any]:
