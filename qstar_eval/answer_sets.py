@@ -116,8 +116,7 @@ def measure_answers(
         One record for each index, in order.
 
     Raises:
-        ConfigError: the tokenizer joins the end of a prompt with the beginning of its answer or
-            working, an answer has no tokens, or there are fewer than two questions to shuffle.
+        ConfigError: see `encode_questions`; or there are fewer than two questions to shuffle.
         NotFiniteError: a loss is NaN or infinite.
         RequestError: a question is too long for the model, or the model cannot think.
     """
@@ -288,13 +287,22 @@ def encode_questions(
 
     Raises:
         ConfigError: the tokenizer joins the end of a prompt with the beginning of its answer or
-            working, or one of them has no tokens. Names the question, counted from 0.
+            working, one of them has no tokens, or the vocabulary lacks a part of answer or working.
+            Names the question, counted from 0.
     """
 
     def encode(text: str) -> list[int]:
         return encode_text(tokenizer, text, delimiter_ids)
 
-    return [_encode(encode, index, question) for index, question in enumerate(questions)]
+    encoded = [_encode(encode, index, question) for index, question in enumerate(questions)]
+    for index, question in enumerate(encoded):
+        if tokenizer.unk_token_id in question.answer_ids + question.working_ids:
+            raise ConfigError(
+                f"question {index}: the vocabulary has no token for a part of the answer "
+                f"{questions[index].answer!r} or of its working, so no model could write it. "
+                "Correct it."
+            )
+    return encoded
 
 
 def _encode(

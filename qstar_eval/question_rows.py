@@ -48,7 +48,7 @@ def local_rows(path: str, files: list[Path]) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: nested too deep
             raise ConfigError(f"{path}, row {number} is not JSON: {error}.") from error
         if not isinstance(row, dict):
             raise ConfigError(

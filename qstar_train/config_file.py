@@ -80,7 +80,8 @@ def _read(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Give a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+    # ValueError: an impossible date; RecursionError: nested too deep
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if values is None:
         return {}
@@ -102,7 +103,7 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
         here = here[_place(here, name, key)]
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # as in `_read`
         raise ConfigError(
             f"--set {key}: {text!r} is not YAML: {error}. Put text that YAML reads as something "
             "else in quotation marks."

@@ -1,19 +1,25 @@
 """Answers to one's own questions: every number by the definition, one position at a time."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
-from qstar_eval.answer_sets import AnswerQuestion, AnswerRecord, measure_answers
+from qstar_eval.answer_sets import (
+    AnswerQuestion,
+    AnswerRecord,
+    encode_questions,
+    measure_answers,
+)
 from qstar_eval.shuffling import donors_of
 from qstar_infer.errors import ConfigError, NotFiniteError, RequestError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import EVERYWHERE, ThinkingRule
 
+from ..lab.toy_model import lab_tokenizer
 from ..parity.slow_loop import Numbers, SlowLoop, log_sum_exp
 from ..parity.toy import byte_tokenizer, make_toy
 from ..tolerances import TOY_LOGPROBS, TOY_MIXING_WEIGHT
@@ -223,6 +229,15 @@ def test_what_cannot_be_measured_is_refused() -> None:
     plain = QuietStarModel(model.backbone, model.tokenizer)
     with pytest.raises(RequestError, match="no thought parts"):
         measure_answers(plain, ONE, num_thought_tokens=1)
+
+
+def test_what_the_vocabulary_cannot_write_is_refused() -> None:
+    """The unknown token was measured in its place, and thoughts seemed to learn it."""
+    known = AnswerQuestion(prompt="4+1...............?", answer="5", working="55")
+    assert len(encode_questions(lab_tokenizer(), [known])[0].answer_ids) == 1
+    for part in ({"answer": "7"}, {"answer": " 5"}, {"answer": "5<eos>"}, {"working": "5x"}):
+        with pytest.raises(ConfigError, match="question 1: the vocabulary has no token for a part"):
+            encode_questions(lab_tokenizer(), [known, replace(known, **part)])
 
 
 def test_a_loss_that_is_not_finite_is_an_error() -> None:

@@ -87,6 +87,15 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, row: Any, complaint:
         read_answer_set(config_of(tmp_path, [ROWS[0], row]))
 
 
+def test_a_line_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:
+    """The parser raises RecursionError, which was a traceback."""
+    config = config_of(tmp_path, [ROWS[0]])
+    with Path(config.path).open("a", encoding="utf-8") as file:
+        file.write("[" * 100_000)
+    with pytest.raises(ConfigError, match="row 2 is not JSON"):
+        read_answer_set(config)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no questions"):
         read_answer_set(config_of(tmp_path, []))

@@ -110,6 +110,7 @@ def test_what_is_wrong_is_named(assignments: list[str], message: str) -> None:
         (None, "cannot be read: .*Give a YAML file"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"a: [", "is not YAML"),
+        (b"[" * 10_000, "is not YAML"),  # a RecursionError
         (b"- a\n", "must hold `key: value` lines, not a list"),
     ],
 )

@@ -95,7 +95,8 @@ def read_scratch_config(path: Path) -> ScratchConfig:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}. Give a YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+    # ValueError: an impossible date; RecursionError: nested too deep
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     return parse_scratch_config(values, where=str(path))
 

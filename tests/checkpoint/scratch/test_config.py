@@ -68,7 +68,7 @@ def test_what_is_no_mapping_is_refused(content: Any) -> None:
         parse_scratch_config(content, where="model.yaml")
 
 
-@pytest.mark.parametrize("content", [b"a: [1", b"a: 2026-13-45", b"\xff\xfe\xfd"])
+@pytest.mark.parametrize("content", [b"a: [1", b"a: 2026-13-45", b"\xff\xfe\xfd", b"[" * 10_000])
 def test_what_is_no_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.yaml"
     path.write_bytes(content)
