@@ -48,7 +48,7 @@ class SeedFiles:
 
 def base_config(recipe: TaskRecipe, files: SeedFiles, *, seed: int) -> dict[str, Any]:
     """The base: a language model without thoughts, on visible and direct text."""
-    task, base = find_task(recipe.task), recipe.base
+    base = recipe.base
     sources = [
         {"path": str(files.text / f"{name}.jsonl"), "weight": 0.5} for name in ("visible", "direct")
     ]
