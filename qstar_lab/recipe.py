@@ -108,7 +108,7 @@ RECIPES: tuple[TaskRecipe, ...] = (
         task="pointer_hops",
         title="Pointer hops",
         about="Start from a letter and follow the pairs of a table for 2 to 8 hops.",
-        base=BaseTraining(batch_size=64),
+        base=BaseTraining(steps=1_000, batch_size=64),
         thoughts=ThoughtTraining(steps=300, batch_size=48, elsewhere=1),
         controls=("silent", "random"),
     ),

@@ -47,8 +47,8 @@ def test_measures_of_another_lab_are_left_out(tmp_path: Path) -> None:
 def test_figures_of_one_seed_are_those_of_its_files(tmp_path: Path) -> None:
     task = figures([write_measures(tmp_path, seed=0)])
     assert task.lengths == list(LENGTHS)
-    assert task.best.accuracy.value == accuracy_of("sampled", 8, 0)
-    assert task.best.accuracy.low == accuracy_of("sampled", 8, 0) - HALF
+    assert task.best.accuracy.value == accuracy_of("greedy", 8, 0)
+    assert task.best.accuracy.low == accuracy_of("greedy", 8, 0) - HALF
     assert task.without.nats.value == 2 - CHANCE
     assert task.best.by_size[8].value == 1.0
     score = task.score("thinking", "sampled", 2)
@@ -56,6 +56,7 @@ def test_figures_of_one_seed_are_those_of_its_files(tmp_path: Path) -> None:
     assert score.by_size[3].value == CHANCE
     assert task.score("thinking", "sampled", 3) is None
     assert task.over_training[-1].exact.value == 0.8
+    assert task.served.exact.value == 0.8
     assert task.examples[0].thought == [("b", True), ("<", False)]
     assert task.speeds[0].ratio == pytest.approx(0.85)
 
@@ -63,8 +64,8 @@ def test_figures_of_one_seed_are_those_of_its_files(tmp_path: Path) -> None:
 def test_figures_of_several_seeds_are_means(tmp_path: Path) -> None:
     directories = [write_measures(tmp_path, seed=seed) for seed in range(3)]
     task = figures(directories)
-    assert task.best.accuracy.value == pytest.approx(accuracy_of("sampled", 8, 1))
-    assert task.seed_accuracies == [accuracy_of("sampled", 8, seed) for seed in range(3)]
+    assert task.best.accuracy.value == pytest.approx(accuracy_of("greedy", 8, 1))
+    assert task.seed_accuracies == [accuracy_of("greedy", 8, seed) for seed in range(3)]
     half = 4.302653 * 0.01 / math.sqrt(3)
     assert task.best.accuracy.high - task.best.accuracy.value == pytest.approx(half, rel=1e-3)
     assert task.served.num_tokens == 300
@@ -95,7 +96,7 @@ def test_one_other_token_is_not_the_definition(tmp_path: Path) -> None:
 def test_a_longer_thought_that_is_worse_breaks_the_claim(tmp_path: Path) -> None:
     directory = write_measures(tmp_path, seed=0)
     path = directory / "measures" / "thinking.json"
-    text = path.read_text().replace('"sampled", "length": 8', '"sampled", "length": 3')
+    text = path.read_text().replace('"greedy", "length": 8', '"greedy", "length": 3')
     path.write_text(text)
     (claim,) = [claim for claim in claims(figures([directory])) if "longer" in claim.text]
     assert not claim.holds
