@@ -13,6 +13,7 @@ from qstar_infer.checkpoint.tokenizer import delimiter_ids
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.source_name import source_text
 from qstar_infer.model.thought_parts import ThoughtParts
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def init_model(
         seed=seed,
         start_token=start_token,
         end_token=end_token,
-        base_model=str(source),
+        base_model=source_text(source),
         # The commit, if one was fetched: a branch may point elsewhere later.
         base_revision=getattr(model.backbone.config, "_commit_hash", None) or revision,
     )

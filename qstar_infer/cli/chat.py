@@ -154,7 +154,10 @@ class Conversation:
                 self._try_answer(line)
 
     def _read_line(self) -> str | None:
-        """The next line, stripped; None at the end of the input. Ctrl-C gives an empty line."""
+        """The next line, stripped; None at the end of the input.
+
+        In a terminal, Ctrl-C and a line that is not UTF-8 give an empty one.
+        """
         try:
             if not sys.stdin.isatty():
                 line = sys.stdin.readline()
@@ -165,8 +168,11 @@ class Conversation:
             return text_of_argument(input("you> ")).strip()
         except EOFError:
             return None
-        except UnicodeDecodeError:
-            raise ConfigError("a line of the conversation is not UTF-8; convert it") from None
+        except (UnicodeDecodeError, typer.BadParameter):
+            if not sys.stdin.isatty():
+                raise ConfigError("a line of the conversation is not UTF-8; convert it") from None
+            self._show_error("the line is not UTF-8, so it was not sent. Type it again")
+            return ""
         except KeyboardInterrupt:
             self._note("\nPress Ctrl-D or type /quit to end the chat")
             return ""
@@ -189,8 +195,7 @@ class Conversation:
         except (RequestError, RequestFailedError) as error:
             self._messages.pop()
             self.has_failed = True
-            # Not to stdout, which may be a file of answers.
-            Console(stderr=True).print(safe_text(f"error: {error}", "red"), soft_wrap=True)
+            self._show_error(str(error))
             return
         self._messages.append({"role": "assistant", "content": answer})
 
@@ -237,6 +242,10 @@ class Conversation:
                 f"{reason}. {advice}, or use `qstar generate`."
             ) from error
         return list(ids)
+
+    def _show_error(self, text: str) -> None:
+        # Not to stdout, which may be a file of answers.
+        Console(stderr=True).print(safe_text(f"error: {text}", "red"), soft_wrap=True)
 
     def _note(self, text: str) -> None:
         if self._console.is_terminal:

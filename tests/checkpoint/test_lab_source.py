@@ -152,6 +152,16 @@ def test_it_has_thought_parts_already(packaged: Path) -> None:
         init_model("lab", num_thought_tokens=2)
 
 
+def test_a_model_made_of_a_directory_of_this_name_says_so(other: QuietStarModel) -> None:
+    plain = QuietStarModel(other.backbone, other.tokenizer)
+    save_model(plain, "base")
+    Path("lab").rename("away")
+    Path("base").rename("lab")
+    config = init_model(Path("lab"), num_thought_tokens=2).config
+    assert config is not None
+    assert config.base_model == "./lab"
+
+
 def test_it_can_be_trained_further(packaged: Path) -> None:
     data = DataConfig(sources=[SourceConfig(path="x.txt")], window=20)
     configs = [

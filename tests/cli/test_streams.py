@@ -136,11 +136,13 @@ def test_a_terminal_without_the_characters_shows_escapes() -> None:
     assert "Traceback" not in shown
 
 
-def test_a_chat_in_a_terminal_is_safe_too() -> None:
+def chat_in_terminal(typed: bytes, **streams: Any) -> str:
+    """What a terminal gets from a chat that must succeed."""
     ours, theirs = pty.openpty()
-    with start("chat", stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs, **streams}
+    with start("chat", **streams) as process:
         os.close(theirs)
-        os.write(ours, b"hi\n/quit\n")
+        os.write(ours, typed)
         pieces = []
         try:
             while piece := os.read(ours, 4096):
@@ -149,7 +151,18 @@ def test_a_chat_in_a_terminal_is_safe_too() -> None:
             pass
     os.close(ours)
     assert process.returncode == 0
-    shown = b"".join(pieces).decode()
+    return b"".join(pieces).decode(errors="replace")
+
+
+def test_a_line_that_is_not_utf8_does_not_end_a_chat() -> None:
+    """In other locales, readline leaves out the bytes that are none."""
+    shown = chat_in_terminal(b"gr\xfcn\nhi\n/quit\n", tokens=[["fine", ""]], locale="ascii")
+    assert "error: the line is not UTF-8" in shown
+    assert STYLE.sub("", shown).count("fine") == 1
+
+
+def test_a_chat_in_a_terminal_is_safe_too() -> None:
+    shown = chat_in_terminal(b"hi\n/quit\n", stderr=subprocess.DEVNULL)
     assert "␛]0;title" in re.sub("⟨[^⟩]*⟩", "", STYLE.sub("", shown))
     assert "\x1b]0" not in shown
     assert "\x1b[2J" not in shown
