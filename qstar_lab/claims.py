@@ -38,6 +38,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}{PERCENT}"
 
 
+def share_of_all(share: float) -> str:
+    """As `percent`, but only all of them are 100 %."""
+    text = percent(share)
+    return f"less than {text}" if share < 1 and text == percent(1) else text
+
+
 def interval(estimate: Estimate) -> str:
     """The interval of a share: `86.4 to 89.2 %`."""
     low, high = max(0.0, estimate.low), min(1.0, estimate.high)
@@ -119,7 +125,7 @@ def _engine_claims(task: TaskFigures) -> Iterator[Claim]:
     served = task.served
     yield Claim(
         text="the engine with the wavefront gives the tokens of the definition (float32)",
-        measured=f"{percent(served.same_tokens)} of {served.num_tokens} tokens",
+        measured=f"{share_of_all(served.same_tokens)} of {served.num_tokens} tokens",
         holds=served.same_tokens == 1,
     )
     for speed in task.speeds:

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from html import escape
 
 from qstar_eval.bootstrap import Estimate
-from qstar_lab.claims import percent, sequences
+from qstar_lab.claims import percent, sequences, share_of_all
 from qstar_lab.figures import THINKING, Example, Mode, TaskFigures
 
 MODELS = {
@@ -82,7 +82,7 @@ def served_html(task: TaskFigures) -> str:
     text = (
         f"At temperature 0 the engine with the wavefront answers {percent(served.accuracy.value)} "
         f"of held-out questions. Of the {served.num_tokens} tokens that it gave, "
-        f"{percent(served.same_tokens)} are those of the definition, computed in float32. The "
+        f"{share_of_all(served.same_tokens)} are those of the definition, computed in float32. The "
         f"thought agreed with the draft at {agreement} of the tokens, and a token took "
         f"{served.passes_per_token:.2f} passes."
     )

@@ -4,6 +4,7 @@ import logging
 
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.thinking_rule import read_rule
 from qstar_train.config import TrainConfig
 from qstar_train.data.windows import WindowStream
 from qstar_train.objective.places import Counts
@@ -66,4 +67,17 @@ def warn_without_markers(config: TrainConfig, counts: Counts | None) -> None:
             "one behind it. Without any, nothing is learned there, and the metrics of these places "
             "are 0.",
             places.behind,
+        )
+
+
+def warn_about_gate(config: TrainConfig, model: QuietStarModel) -> None:
+    """Warn if a gate learns that the checkpoint will not use."""
+    if config.objective.gate is None or model.config is None:
+        return
+    rule = model.config.thinking if config.thinking is None else read_rule(config.thinking)
+    if rule.where != "gate":
+        logger.warning(
+            "objective.gate learns where to think, but the checkpoint thinks %s. If the gate "
+            "should decide, set thinking={where: gate}.",
+            rule.describe(),
         )

@@ -12,7 +12,7 @@ from qstar_train.fingerprint import fingerprint_of
 from qstar_train.trainer.batches import BatchPlan, MicroBatch, micro_batches
 from qstar_train.trainer.method import ThoughtSample
 from qstar_train.trainer.objective_module import ObjectiveModule
-from qstar_train.trainer.placing import placing_of, warn_without_markers
+from qstar_train.trainer.placing import placing_of, warn_about_gate, warn_without_markers
 from qstar_train.trainer.samples import thought_samples
 from qstar_train.trainer.schedule import thought_length, true_share
 from qstar_train.trainer.step_metrics import metric_names
@@ -45,6 +45,8 @@ class QuietStar:
         self._stream = stream
         self._plan = plan
         self._placing = placing_of(config, model, stream)
+        if plan.process_index == 0:
+            warn_about_gate(config, model)
         self.num_rounds = plan.num_rounds
         self.module: nn.Module = ObjectiveModule(model, config.objective, teacher)
 

@@ -91,6 +91,10 @@ def test_one_other_token_is_not_the_definition(tmp_path: Path) -> None:
     (claim,) = [claim for claim in claims(task) if "definition" in claim.text]
     assert not claim.holds
     assert claim.measured == "99.0\N{NO-BREAK SPACE}% of 100 tokens"
+    many = {"num_tokens": 100_000, "num_same_tokens": 99_999}
+    task = figures([write_measures(tmp_path / "many", seed=0, engine=many)])
+    (claim,) = [claim for claim in claims(task) if "definition" in claim.text]
+    assert claim.measured == "less than 100.0\N{NO-BREAK SPACE}% of 100000 tokens"
 
 
 def test_a_longer_thought_that_is_worse_breaks_the_claim(tmp_path: Path) -> None:

@@ -220,3 +220,14 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         run(config, tmp_path / "run", changes)
+
+
+def test_a_gate_that_will_not_be_used_is_named(
+    config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without `thinking` a new checkpoint thinks everywhere, whatever its gate has learned."""
+    run(config, tmp_path / "without", {"steps": 1})
+    assert "objective.gate learns where to think, but the checkpoint thinks before" in caplog.text
+    caplog.clear()
+    run(config, tmp_path / "with", {"steps": 1, "thinking": {"where": "gate"}})
+    assert "objective.gate" not in caplog.text
