@@ -14,7 +14,7 @@ from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thinking import mix_logits
-from qstar_infer.sampling.sampler import sample_thoughts, sample_visible
+from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import END, START, SampledToken, StepBatch, StepResult, VisiblePick
 
 
@@ -66,18 +66,18 @@ class ModelRunner:
         mixed, mixed_from, weights = self._mix(
             batch.target_picks, hidden[targets_begin:], logits[targets_begin:]
         )
-        tokens = sample_visible(
+        tokens, thought_token_ids = sample(
             torch.cat([base_logits, mixed]) if target_rows else base_logits,
             batch.base_picks + batch.target_picks,
             base_logits=mixed_from,
             mixing_weights=weights,
+            thought_logits=logits[thoughts_begin:targets_begin],
+            thought_picks=batch.thought_picks,
         )
         self._ask_gate(batch.base_picks, tokens, hidden)
         result = StepResult(
             base_tokens=tokens[:thoughts_begin],
-            thought_token_ids=sample_thoughts(
-                logits[thoughts_begin:targets_begin], batch.thought_picks
-            ),
+            thought_token_ids=thought_token_ids,
             target_tokens=tokens[thoughts_begin:],
             broken_rows=attention.broken_rows(),
         )

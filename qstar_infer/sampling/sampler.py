@@ -13,25 +13,62 @@ _Scores = dict[int, tuple[float, list[tuple[int, float]]]]
 """By row: log-probability of the chosen token; ids and log-probabilities of the top tokens."""
 
 
-def sample_visible(
+def sample(
     logits: Tensor,
     picks: Sequence[VisiblePick],
     *,
     base_logits: Tensor,
     mixing_weights: Sequence[float],
-) -> list[SampledToken]:
-    """Sample a token for each row, or score the next token where it is already known.
+    thought_logits: Tensor,
+    thought_picks: Sequence[ThoughtPick],
+) -> tuple[list[SampledToken], list[int]]:
+    """Sample all tokens of a step.
+
+    Thought tokens have a temperature, but no filters or penalties. They are sampled together with
+    the visible ones: of a small model the sampling of a few rows costs as much as a layer.
 
     Args:
         logits: `[rows, vocab]`, float32, delimiters at minus infinity: rows of base logits, then
             rows of mixed logits.
-        picks: one for each row.
+        picks: one for each row: to sample a token, or to score the next one if it is known.
         base_logits: `[mixed rows, vocab]`, float32: the base logits of the mixed rows.
         mixing_weights: one for each mixed row.
+        thought_logits: `[thought rows, vocab]`, float32, delimiters at minus infinity.
+        thought_picks: one for each thought row.
+
+    Returns:
+        A token for each of `picks`, and a token id for each of `thought_picks`.
     """
-    if not picks:
-        return []
-    token_ids = _pick_visible(logits, picks)
+    if not picks and not thought_picks:
+        return [], []
+    parts = [process_logits(logits, picks)] if picks else []
+    parts += [thought_logits] if thought_picks else []
+    everything = [*picks, *thought_picks]
+    picked = _pick(
+        parts[0] if len(parts) == 1 else torch.cat(parts),
+        temperatures=[pick.temperature for pick in everything],
+        seeds=[pick.seed for pick in everything],
+        positions=[pick.position for pick in everything],
+        stream_indices=[
+            *[VISIBLE_STREAM] * len(picks),
+            *(pick.stream_index for pick in thought_picks),
+        ],
+    )
+    token_ids = [
+        picked[row] if pick.known_id is None else pick.known_id for row, pick in enumerate(picks)
+    ]
+    tokens = _scored(logits, picks, token_ids, base_logits, mixing_weights)
+    return tokens, picked[len(picks) :]
+
+
+def _scored(
+    logits: Tensor,
+    picks: Sequence[VisiblePick],
+    token_ids: Sequence[int],
+    base_logits: Tensor,
+    mixing_weights: Sequence[float],
+) -> list[SampledToken]:
+    """The tokens, with log-probabilities where the pick may be final."""
     scores = _score(logits, token_ids, picks)
     num_base = len(picks) - len(mixing_weights)
     base_logprobs = _logprobs(base_logits, token_ids[num_base:]) if mixing_weights else []
@@ -53,37 +90,6 @@ def sample_visible(
             )
         )
     return tokens
-
-
-def sample_thoughts(logits: Tensor, picks: Sequence[ThoughtPick]) -> list[int]:
-    """Sample the next token of each thought, with a temperature but without filters or penalties.
-
-    Args:
-        logits: `[rows, vocab]`, float32, delimiters at minus infinity; one row for each pick.
-    """
-    if not picks:
-        return []
-    return _pick(
-        logits,
-        temperatures=[pick.temperature for pick in picks],
-        seeds=[pick.seed for pick in picks],
-        positions=[pick.position for pick in picks],
-        stream_indices=[pick.stream_index for pick in picks],
-    )
-
-
-def _pick_visible(logits: Tensor, picks: Sequence[VisiblePick]) -> list[int]:
-    picked = _pick(
-        process_logits(logits, picks),
-        temperatures=[pick.temperature for pick in picks],
-        seeds=[pick.seed for pick in picks],
-        positions=[pick.position for pick in picks],
-        stream_indices=[VISIBLE_STREAM] * len(picks),
-    )
-    return [
-        token_id if pick.known_id is None else pick.known_id
-        for token_id, pick in zip(picked, picks, strict=True)
-    ]
 
 
 def _pick(
@@ -109,7 +115,7 @@ def _pick(
     return sampled
 
 
-def _score(logits: Tensor, token_ids: list[int], picks: Sequence[VisiblePick]) -> _Scores:
+def _score(logits: Tensor, token_ids: Sequence[int], picks: Sequence[VisiblePick]) -> _Scores:
     """Log-probabilities of the rows whose pick may be final (`may_decide`)."""
     rows = [row for row, pick in enumerate(picks) if pick.may_decide]
     if not rows:
@@ -126,12 +132,12 @@ def _score(logits: Tensor, token_ids: list[int], picks: Sequence[VisiblePick]) -
     }
 
 
-def _logprobs(logits: Tensor, token_ids: list[int]) -> list[float]:
+def _logprobs(logits: Tensor, token_ids: Sequence[int]) -> list[float]:
     """Natural log-probability of one token for each row."""
     chosen = logits.gather(1, _id_column(token_ids, logits)).squeeze(1)
     values: list[float] = (chosen - logits.logsumexp(dim=-1)).tolist()
     return values
 
 
-def _id_column(token_ids: list[int], like: Tensor) -> Tensor:
+def _id_column(token_ids: Sequence[int], like: Tensor) -> Tensor:
     return torch.tensor([[token_id] for token_id in token_ids], device=like.device)

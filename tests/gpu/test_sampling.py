@@ -7,10 +7,9 @@ import torch
 
 from qstar_infer.sampling.logits_processing import process_logits
 from qstar_infer.sampling.noise import gumbel_noise, row_keys
-from qstar_infer.sampling.sampler import sample_visible
 
 from ..device import DEVICE
-from ..sampling.picks import draw_logits, draw_pick
+from ..sampling.picks import draw_logits, draw_pick, sample_visible
 
 
 def test_the_noise_is_that_of_the_cpu() -> None:

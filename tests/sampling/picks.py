@@ -1,12 +1,47 @@
-"""Random picks and logits."""
+"""Random picks and logits, and steps with one kind of picks."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from qstar_infer.step import VisiblePick
+from qstar_infer.sampling.sampler import sample
+from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
+
+
+def sample_visible(
+    logits: Tensor,
+    picks: Sequence[VisiblePick],
+    *,
+    base_logits: Tensor,
+    mixing_weights: Sequence[float],
+) -> list[SampledToken]:
+    """The tokens of a step without thoughts."""
+    tokens, _ = sample(
+        logits,
+        picks,
+        base_logits=base_logits,
+        mixing_weights=mixing_weights,
+        thought_logits=logits[:0],
+        thought_picks=[],
+    )
+    return tokens
+
+
+def sample_thoughts(logits: Tensor, picks: Sequence[ThoughtPick]) -> list[int]:
+    """The thought tokens of a step without visible ones."""
+    nothing = logits[:0]
+    _, token_ids = sample(
+        nothing,
+        [],
+        base_logits=nothing,
+        mixing_weights=[],
+        thought_logits=logits,
+        thought_picks=picks,
+    )
+    return token_ids
 
 
 def draw_pick(draw: random.Random, *, row: int, vocab_size: int) -> VisiblePick:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from qstar_infer.sampling.logits_processing import process_logits
-from qstar_infer.sampling.sampler import sample_visible
 from qstar_infer.step import VisiblePick
 
-from .picks import draw_logits, draw_pick
+from .picks import draw_logits, draw_pick, sample_visible
 from .reference import process_row
 
 SMALL, LARGE = 260, 49152

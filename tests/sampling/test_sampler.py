@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from qstar_infer.sampling.sampler import sample_thoughts, sample_visible
+from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
 
-from .picks import draw_logits
+from .picks import draw_logits, sample_thoughts, sample_visible
 
 VOCAB_SIZE = 260
 PICK = VisiblePick(row=0, seed=4, position=9)
@@ -111,3 +111,26 @@ def test_thoughts_have_their_own_temperature_and_noise() -> None:
     assert len(set(sample_thoughts(flat, streams))) > 10
     assert sample_thoughts(LOGITS, [greedy] * 3) == LOGITS.argmax(-1).tolist()
     assert sample_thoughts(LOGITS[:0], []) == []
+
+
+@pytest.mark.parametrize(("heat", "thought_heat"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.7, 1.3)])
+def test_visible_and_thought_tokens_of_a_step_do_not_depend_on_each_other(
+    heat: float, thought_heat: float
+) -> None:
+    """They are sampled in one call; each is the token that it is alone."""
+    picks = [replace(PICK, temperature=heat, top_k=5), replace(PICK, known_id=3), PICK]
+    thoughts = [
+        ThoughtPick(row=0, temperature=thought_heat, seed=4, position=9, stream_index=index)
+        for index in (1, 2)
+    ]
+    thought_logits = draw_logits(2, VOCAB_SIZE, seed=8)
+    tokens, thought_ids = sample(
+        LOGITS,
+        picks,
+        base_logits=LOGITS[:1],
+        mixing_weights=[0.5],
+        thought_logits=thought_logits,
+        thought_picks=thoughts,
+    )
+    assert tokens == sample_visible(LOGITS, picks, base_logits=LOGITS[:1], mixing_weights=[0.5])
+    assert thought_ids == sample_thoughts(thought_logits, thoughts)
