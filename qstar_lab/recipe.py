@@ -53,7 +53,7 @@ class ThoughtTraining:
     steps: int = 400
     batch_size: int = 12
     num_passes: int = 4
-    learning_rate: float = 6e-4
+    learning_rate: float = 3e-4
     talk_head_learning_rate: float = 2e-3
     policy_weight: float = 8.0
     elsewhere: int = 4
