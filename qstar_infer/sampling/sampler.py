@@ -43,7 +43,7 @@ def sample(
         return [], []
     parts = [process_logits(logits, picks)] if picks else []
     parts += [thought_logits] if thought_picks else []
-    everything = [*picks, *thought_picks]
+    everything: list[VisiblePick | ThoughtPick] = [*picks, *thought_picks]
     picked = _pick(
         parts[0] if len(parts) == 1 else torch.cat(parts),
         temperatures=[pick.temperature for pick in everything],
