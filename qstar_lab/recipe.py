@@ -109,7 +109,7 @@ RECIPES: tuple[TaskRecipe, ...] = (
         title="Pointer hops",
         about="Start from a letter and follow the pairs of a table for 2 to 8 hops.",
         base=BaseTraining(steps=1_000, batch_size=64),
-        thoughts=ThoughtTraining(steps=300, batch_size=48, elsewhere=1),
+        thoughts=ThoughtTraining(steps=300, batch_size=48, learning_rate=6e-4, elsewhere=1),
         controls=("silent", "random"),
     ),
 )
