@@ -31,11 +31,22 @@ def test_an_unknown_task_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "lab").exists()
 
 
+def heed_signals() -> None:
+    """Undo what a shell does for a background job, or nohup: ignore these signals."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> None:
     arguments = command("--quick", "--task", "pointer_hops", "--out", str(tmp_path))
     environment = os.environ | {"COLUMNS": "200"}
     with subprocess.Popen(
-        arguments, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        arguments,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=heed_signals,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -58,7 +69,11 @@ def test_no_stage_survives_the_lab(tmp_path: Path, number: int) -> None:
     """Stages went on after SIGKILL, and the next lab ran the same ones beside them."""
     arguments = command("--quick", "--task", "pointer_hops", "--out", str(tmp_path))
     with subprocess.Popen(
-        arguments, stderr=subprocess.PIPE, text=True, start_new_session=True
+        arguments,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_signals,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:

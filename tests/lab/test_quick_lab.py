@@ -17,7 +17,8 @@ from qstar_lab.recipe import recipes_of
 from qstar_lab.run_stages import Observer
 from qstar_lab.stage import Stage
 
-(QUICK,) = recipes_of(["pointer_hops"], is_quick=True)
+QUICK = replace(recipes_of(["pointer_hops"], is_quick=True)[0], documents_per_window=2)
+"""With several documents a window, so that the speed is measured too."""
 STAGES = [
     *("materials", "base", "check-base", "thinking", "silent", "random"),
     *("scores-base", "scores-thinking", "scores-silent", "scores-random"),

@@ -13,6 +13,7 @@ from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_infer.text.token_text import TokenText
 
 from ..parity.toy import EOS, byte_tokenizer, make_toy
+from ..tolerances import TOY_LOGPROBS
 from .test_token_text import metaspace_tokenizer, stripping_tokenizer
 
 TOKENIZERS = {
@@ -139,4 +140,14 @@ def test_hidden_thoughts_are_still_sampled_and_counted() -> None:
     assert got["False"].thoughts == []
     assert got["True"].num_thought_tokens == 36
     got["True"].thoughts.clear()
+    # The rows of the two differ in a pass, and so may the last bits of their log-probabilities.
+    for shown_entry, hidden_entry in zip(
+        *(each.logprobs or [] for each in got.values()), strict=True
+    ):
+        for token_id, logprob in shown_entry.items():
+            assert hidden_entry[token_id].logprob == pytest.approx(
+                logprob.logprob, abs=TOY_LOGPROBS
+            )
+    for each in got.values():
+        each.logprobs, each.cumulative_logprob = None, 0.0
     assert got["True"] == got["False"]
