@@ -15,8 +15,6 @@ from qstar_infer.checkpoint.lab import LAB_DIRECTORY, LAB_FILES
 
 from .conftest import serving
 
-pytestmark = pytest.mark.skipif(not LAB_DIRECTORY.is_dir(), reason="package data absent")
-
 QSTAR = (sys.executable, "-m", "qstar_infer.cli.main")
 COUNT = 400
 LEAST_RIGHT = 0.95
