@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -37,14 +39,14 @@ def heed_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> None:
-    arguments = command("--quick", "--task", "pointer_hops", "--out", str(tmp_path))
-    environment = os.environ | {"COLUMNS": "200"}
+@contextmanager
+def lab_at_its_base(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """A quick lab that has just begun to train its base, with a session of its own."""
     with subprocess.Popen(
-        arguments,
+        command("--quick", "--task", "pointer_hops", "--out", str(directory)),
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=os.environ | {"COLUMNS": "200"},
         start_new_session=True,
         preexec_fn=heed_signals,
     ) as process:
@@ -52,6 +54,12 @@ def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> N
         for line in process.stderr:
             if line.startswith("begin  pointer_hops/seed-0/base"):
                 break
+        yield process
+
+
+def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> None:
+    with lab_at_its_base(tmp_path) as process:
+        assert process.stderr is not None
         children = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         rest = process.stderr.read()
@@ -67,18 +75,7 @@ def test_ctrl_c_ends_every_process_and_says_how_to_continue(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_no_stage_survives_the_lab(tmp_path: Path, number: int) -> None:
     """Stages went on after SIGKILL, and the next lab ran the same ones beside them."""
-    arguments = command("--quick", "--task", "pointer_hops", "--out", str(tmp_path))
-    with subprocess.Popen(
-        arguments,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heed_signals,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("begin  pointer_hops/seed-0/base"):
-                break
+    with lab_at_its_base(tmp_path) as process:
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) > 1
         process.send_signal(number)
