@@ -13,7 +13,6 @@ from qstar_infer.engine.failure import (
     request_failed,
 )
 from qstar_infer.engine.model_info import eos_token_ids, model_info
-from qstar_infer.engine.model_runner import ModelRunner
 from qstar_infer.engine.open_request import OpenRequest
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
@@ -23,6 +22,8 @@ from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.runner.runner import Runner
+from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
 from qstar_infer.text.token_text import TokenText
@@ -81,7 +82,7 @@ class LLMEngine:
             num_blocks=num_blocks,
             speculation_rows=speculation_rows(model, self.config),
         )
-        self._runner = ModelRunner(
+        self._runner: Runner = TorchRunner(
             model,
             num_blocks=num_blocks,
             block_size=self.config.block_size,

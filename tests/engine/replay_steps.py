@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from qstar_infer.engine.model_runner import ModelRunner
+from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.step import StepBatch
 from tests.parity.toy import make_toy
 
@@ -27,7 +27,7 @@ class Recording(msgspec.Struct, kw_only=True):
 
 def replay(recording: Recording) -> list[bytes]:
     """Run the steps and return the encoded results."""
-    runner = ModelRunner(
+    runner = TorchRunner(
         make_toy(recording.architecture).model,
         num_blocks=recording.num_blocks,
         block_size=recording.block_size,

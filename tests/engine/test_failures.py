@@ -13,7 +13,7 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.engine.async_engine import MAX_FAILED_STEPS, AsyncEngine
 from qstar_infer.engine.failure import request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
-from qstar_infer.engine.model_runner import ModelRunner
+from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.engine.scheduler import Scheduler
@@ -39,7 +39,7 @@ class FailingPasses:
         self.requests: set[str] = set()
         """Names of the requests that were in a failed pass."""
         self.done = 0
-        run, schedule = ModelRunner.run, Scheduler.schedule
+        run, schedule = TorchRunner.run, Scheduler.schedule
         names: set[str] = set()
 
         def note(scheduler: Scheduler) -> StepPlan:
@@ -48,7 +48,7 @@ class FailingPasses:
             names.update(step.seq.request_id for step in plan.sequences)
             return plan
 
-        def fail(runner: ModelRunner, batch: StepBatch) -> StepResult:
+        def fail(runner: TorchRunner, batch: StepBatch) -> StepResult:
             result = run(runner, batch)
             self.done += 1
             if self.done in self.numbers:
@@ -57,7 +57,7 @@ class FailingPasses:
             return result
 
         monkeypatch.setattr(Scheduler, "schedule", note)
-        monkeypatch.setattr(ModelRunner, "run", fail)
+        monkeypatch.setattr(TorchRunner, "run", fail)
 
 
 @pytest.fixture

@@ -68,10 +68,16 @@ PARTS_BELOW = {
     "sampling": {"plain data"},
     "model": {"plain data", "kv_cache", "attention", "sampling"},
     "hardware": {"plain data"},
-    "checkpoint": {"plain data", "model", "hardware"},
+    "checkpoint": {"plain data", "model", "hardware", "kernels"},
+    "kernels": {"plain data", "hardware"},
+    "decoder": {"plain data", "kv_cache", "attention", "model", "kernels", "hardware"},
+    "runner": {
+        *("plain data", "kv_cache", "attention", "sampling", "model"),
+        *("kernels", "decoder", "hardware", "checkpoint"),
+    },
     "engine": {
         *("plain data", "text", "kv_cache", "wavefront"),
-        *("attention", "sampling", "model", "checkpoint"),
+        *("attention", "sampling", "model", "checkpoint", "decoder", "runner"),
     },
     "llm": {"plain data", "model", "engine"},
     "public names": {"plain data", "model", "checkpoint", "llm"},

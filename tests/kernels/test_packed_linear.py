@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qstar_infer.engine import packed_linear
-from qstar_infer.engine.packed_linear import pack_linears
+from qstar_infer.kernels import packed_linear
+from qstar_infer.kernels.packed_linear import pack_linears
 
 from ..parity.toy import make_toy
 

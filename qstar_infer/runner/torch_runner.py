@@ -1,4 +1,4 @@
-"""Runs one forward pass over a step's rows, and samples from its logits."""
+"""Runs a step with torch: one forward pass over its rows, and samples from their logits."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 from qstar_infer.attention.backend import AttentionBackend
 from qstar_infer.attention.interface import AttentionState
 from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend, without_cudnn_attention
-from qstar_infer.engine.packed_linear import pack_linears
+from qstar_infer.decoder.build import build_decoder
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -18,12 +18,8 @@ from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import END, START, SampledToken, StepBatch, StepResult, VisiblePick
 
 
-class ModelRunner:
-    """Computes steps. Their results depend only on model, KV pool, lane buffers and batch.
-
-    A runner does not know about sequences. Two runners of one model give the same results for the
-    same batches.
-    """
+class TorchRunner:
+    """A `Runner` for every device. Owns the KV pool and the lane buffers."""
 
     def __init__(
         self, model: QuietStarModel, *, num_blocks: int, block_size: int, num_lanes: int
@@ -33,17 +29,16 @@ class ModelRunner:
             num_lanes: number of slots of the lane buffers.
         """
         self._model = model
-        pack_linears(model.backbone)
-        pool = KVPool(
-            model.layer_shapes, num_blocks * block_size, dtype=model.dtype, device=model.device
-        )
+        self._decoder = build_decoder(model)
+        dtype, device = self._decoder.dtype, self._decoder.device
+        pool = KVPool(model.layer_shapes, num_blocks * block_size, dtype=dtype, device=device)
         self._attention: AttentionBackend = PaddedSdpaBackend(pool)
         self._lane_buffers = LaneBuffers(
             num_lanes if model.can_think else 0,
             hidden_size=model.hidden_size,
             vocab_size=model.vocab_size,
-            dtype=model.dtype,
-            device=model.device,
+            dtype=dtype,
+            device=device,
         )
 
     @torch.inference_mode()
@@ -55,7 +50,7 @@ class ModelRunner:
         attention = self._attention.prepare(batch)
         hidden = self._forward(batch, attention)
         hidden = hidden[base_rows + thought_rows + target_rows]
-        logits = self._model.logits(hidden)
+        logits = self._decoder.logits(hidden)
         is_finite: list[bool] = logits.sum(dim=-1).isfinite().tolist()
         self._mask_delimiters_(logits)
 
@@ -86,23 +81,23 @@ class ModelRunner:
 
     def release_unused_memory(self) -> None:
         """Release cached GPU memory, for example after a pass ran out of memory."""
-        if self._model.device.type == "cuda":
+        if self._decoder.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def _forward(self, batch: StepBatch, attention: AttentionState) -> Tensor:
         """Last-layer states, `[rows, hidden]`."""
-        model = self._model
-        ids = torch.tensor(batch.token_ids, dtype=torch.int64, device=model.device)
-        embeddings = model.embed(ids.clamp(min=0))
+        decoder, parts = self._decoder, self._model.thought_parts
+        ids = torch.tensor(batch.token_ids, dtype=torch.int64, device=decoder.device)
+        embeddings = decoder.embed(ids.clamp(min=0))
         start_rows = [row for row, token_id in enumerate(batch.token_ids) if token_id == START]
         end_rows = [row for row, token_id in enumerate(batch.token_ids) if token_id == END]
-        if start_rows:
-            embeddings[start_rows] = model.as_embedding(model.thinking_parts.start_thought)
-        if end_rows:
-            embeddings[end_rows] = model.as_embedding(model.thinking_parts.end_thought)
-        positions = torch.tensor(batch.positions, dtype=torch.int64, device=model.device)
+        if parts is not None and start_rows:
+            embeddings[start_rows] = parts.start_thought.to(decoder.dtype)
+        if parts is not None and end_rows:
+            embeddings[end_rows] = parts.end_thought.to(decoder.dtype)
+        positions = torch.tensor(batch.positions, dtype=torch.int64, device=decoder.device)
         with without_cudnn_attention():
-            return model.hidden(embeddings[None], positions[None], attention)[0]
+            return decoder.hidden(embeddings, positions, attention)
 
     def _store(self, picks: Sequence[VisiblePick], hidden: Tensor, logits: Tensor) -> None:
         """Store the anchors' states and logits until their lanes end."""

@@ -1,0 +1,1 @@
+"""The transformer layers of a model, as the engine runs them."""

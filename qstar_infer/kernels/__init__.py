@@ -1,0 +1,1 @@
+"""Linear layers on a CPU: the kernels torch offers, and the choice between them."""

@@ -1,0 +1,26 @@
+"""The interface of a kernel: packs the weight of a linear layer once, then multiplies by it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+PackedLinear = Callable[[Tensor], Tensor]
+"""`[rows, in]` to `[rows, out]`, both in the kernel's dtype. Inference only, no gradients."""
+
+
+class LinearKernel(Protocol):
+    """One way to multiply rows by a weight.
+
+    Attributes:
+        name: for logs and reports.
+        dtype: of the rows that go in and come out; that of the packed weight may differ.
+    """
+
+    name: str
+    dtype: torch.dtype
+
+    def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
+        """Pack `[out, in]` and `[out]`. Copies the weight if it needs another layout."""
+        ...

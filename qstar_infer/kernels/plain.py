@@ -1,0 +1,22 @@
+"""torch's own linear layer, on any device: the last resort."""
+
+import functools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from qstar_infer.kernels.linear_kernel import PackedLinear
+
+
+class PlainKernel:
+    """A `LinearKernel` that uses the weight as it is."""
+
+    name = "plain"
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
+        """See `LinearKernel.pack`."""
+        return functools.partial(F.linear, weight=weight, bias=bias)

@@ -1,0 +1,1 @@
+"""Computes the steps of the engine: with torch, or with another library."""
