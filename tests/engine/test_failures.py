@@ -13,10 +13,10 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.engine.async_engine import MAX_FAILED_STEPS, AsyncEngine
 from qstar_infer.engine.failure import request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
-from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.step import StepBatch, StepResult
 from qstar_infer.wavefront.rows import StepPlan
 from qstar_infer.wavefront.sequence import Sequence
