@@ -10,7 +10,7 @@ Callers check `num_missing` against `num_free` before they call `grow`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from qstar_infer.kv_cache.free_blocks import FreeBlocks
 from qstar_infer.kv_cache.prefix_cache import BlockKey, PrefixCache
@@ -62,9 +62,9 @@ class BlockManager:
         return len(self._free)
 
     @property
-    def num_cached(self) -> int:
-        """Number of published blocks, free or held."""
-        return len(self._cache)
+    def cached(self) -> Set[int]:
+        """The published blocks, free or held. They are never written to."""
+        return self._cache.blocks
 
     @property
     def num_tables(self) -> int:
