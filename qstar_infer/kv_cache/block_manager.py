@@ -9,14 +9,17 @@ Callers check `num_missing` against `num_free` before they call `grow`.
 from collections import Counter
 from collections.abc import Iterator
 
+from qstar_infer.kv_cache.free_runs import FreeRuns
+
 
 class BlockTable:
     """The blocks of one sequence or lane, in order. Only the `BlockManager` changes it."""
 
-    __slots__ = ("_blocks",)
+    __slots__ = ("_blocks", "is_lane")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_lane: bool) -> None:
         self._blocks: list[int] = []
+        self.is_lane = is_lane
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -40,7 +43,7 @@ class BlockManager:
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self._free = list(range(num_blocks - 1, -1, -1))
+        self._free = FreeRuns(num_blocks)
         self._num_references = [0] * num_blocks
         self._tables: set[BlockTable] = set()
 
@@ -61,9 +64,13 @@ class BlockManager:
         """Number of blocks that `grow` would allocate."""
         return max(0, self.blocks_for(num_slots) - len(table))
 
-    def open_table(self) -> BlockTable:
-        """Create an empty table; `close_table` releases it."""
-        table = BlockTable()
+    def open_table(self, *, is_lane: bool = False) -> BlockTable:
+        """Create an empty table; `close_table` releases it.
+
+        Args:
+            is_lane: whether it is that of a lane, and so short, and open for a few steps only.
+        """
+        table = BlockTable(is_lane=is_lane)
         self._tables.add(table)
         return table
 
@@ -71,8 +78,8 @@ class BlockManager:
         """Extend a table to `num_slots` slots; the caller has checked that the blocks are free."""
         count = self.num_missing(table, num_slots)
         assert count <= self.num_free, f"{count} blocks needed, {self.num_free} free"
-        for _ in range(count):
-            block = self._free.pop()
+        for num_wanted in range(count, 0, -1):
+            block = self._take(table, num_wanted)
             self._num_references[block] = 1
             table._blocks.append(block)
 
@@ -103,15 +110,22 @@ class BlockManager:
     def check_integrity(self) -> None:
         """Assert that every block is free, or referenced by as many tables as are counted."""
         held = Counter(block for table in self._tables for block in table)
-        assert len(set(self._free)) == len(self._free), "a block is free twice"
-        assert not held.keys() & set(self._free), "a block is free and held"
+        free = set(self._free)
+        assert len(free) == len(self._free), "a block is free twice"
+        assert not held.keys() & free, "a block is free and held"
         for block, count in enumerate(self._num_references):
             assert count == held[block], f"block {block} has {count} references, {held[block]} held"
         assert len(held) + len(self._free) == self.num_blocks, "blocks are missing"
         assert all(max(Counter(table).values(), default=1) == 1 for table in self._tables)
 
+    def _take(self, table: BlockTable, num_wanted: int) -> int:
+        if table.is_lane:
+            return self._free.take_last()
+        last = table._blocks[-1] if table._blocks else None
+        return self._free.take(after=last, num_wanted=num_wanted)
+
     def _release(self, block: int) -> None:
         assert self._num_references[block] > 0, f"block {block} was released twice"
         self._num_references[block] -= 1
         if self._num_references[block] == 0:
-            self._free.append(block)
+            self._free.add(block)

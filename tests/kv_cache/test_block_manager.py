@@ -17,8 +17,8 @@ class Model:
         self.manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
         self.tables: dict[BlockTable, list[int]] = {}
 
-    def open(self) -> None:
-        self.tables[self.manager.open_table()] = []
+    def open(self, *, is_lane: bool) -> None:
+        self.tables[self.manager.open_table(is_lane=is_lane)] = []
 
     def grow(self, table: BlockTable, num_slots: int) -> None:
         blocks = self.tables[table]
@@ -65,7 +65,7 @@ def test_random_operations_keep_the_accounting_right(seed: int) -> None:
     for _ in range(200):
         kind = draw.choice(["open", "grow", "grow", "shrink", "fork", "close"])
         if kind == "open" or not model.tables:
-            model.open()
+            model.open(is_lane=draw.random() < 0.5)
         else:
             table = draw.choice(list(model.tables))
             room = len(table) * BLOCK_SIZE
@@ -145,9 +145,9 @@ def test_the_integrity_check_detects_errors(fault: str) -> None:
     manager = BlockManager(NUM_BLOCKS, BLOCK_SIZE)
     table = filled(manager, 8)
     if fault == "lost":
-        manager._free.pop()
+        manager._free.take_last()
     elif fault == "free and held":
-        manager._free[0] = list(table)[0]
+        manager._free.add(list(table)[0])
     else:
         manager._num_references[list(table)[0]] += 1
     with pytest.raises(AssertionError):
