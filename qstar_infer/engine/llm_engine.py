@@ -17,7 +17,7 @@ from qstar_infer.engine.open_request import OpenRequest
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
-from qstar_infer.engine.sizing import num_pool_blocks, speculation_rows
+from qstar_infer.engine.sizing import num_pool_blocks, prefill_rows, speculation_rows
 from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.token_rows import tokens_without_row
@@ -27,7 +27,6 @@ from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
 from qstar_infer.text.token_text import TokenText
-from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import SequenceStep, StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 
@@ -81,12 +80,13 @@ class LLMEngine:
             self.config,
             num_blocks=num_blocks,
             speculation_rows=speculation_rows(model, self.config),
+            prefill_rows=prefill_rows(model, self.config),
         )
         self._runner: Runner = TorchRunner(
             model,
             num_blocks=num_blocks,
             block_size=self.config.block_size,
-            num_lanes=self._scheduler.lane_slots.num_slots,
+            num_lanes=self._scheduler.memory.lane_slots.num_slots,
         )
         self._dtype = str(model.dtype).removeprefix("torch.")
         self._requests: dict[str, OpenRequest] = {}
@@ -138,6 +138,7 @@ class LLMEngine:
 
     def stats(self) -> EngineStats:
         scheduler = self._scheduler
+        memory = scheduler.memory
         return EngineStats(
             steps=self._num_steps,
             rows=self._num_rows,
@@ -147,10 +148,14 @@ class LLMEngine:
             accepted=scheduler.num_accepted,
             rejected=scheduler.num_rejected,
             preemptions=scheduler.num_preemptions,
+            recomputed=memory.num_recomputed,
+            prefix_cache_queries=memory.num_queried,
+            prefix_cache_hits=memory.num_found,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            num_free_blocks=scheduler.blocks.num_free,
-            num_blocks=scheduler.blocks.num_blocks,
+            num_free_blocks=memory.blocks.num_free,
+            num_cached_blocks=len(memory.blocks.cached),
+            num_blocks=memory.blocks.num_blocks,
         )
 
     def check_idle(self) -> None:
@@ -172,7 +177,7 @@ class LLMEngine:
     def _record_sequence(self, step: SequenceStep, result: StepResult) -> None:
         """Record one sequence's thoughts, drafts and decisions, then its verified tokens."""
         seq = step.seq
-        self._scheduler.release_lanes(record_result(step, result))
+        self._scheduler.record(step, result)
         if seq.scoring is not None:
             for lane in seq.scoring.settle():
                 check_finite(lane.decision, dtype=self._dtype)

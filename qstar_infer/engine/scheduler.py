@@ -1,19 +1,24 @@
 """Decides which sequences run in the next step, and how many tokens they feed. No tensors.
 
 A step first admits waiting sequences while there is room for them. Lanes in flight always advance.
-Then decoding sequences feed their next token, oldest first, and prefill uses the rest of the row
-budget. When blocks run out, the newest running sequence is preempted and recomputed later, with the
-same result.
+Decoding sequences feed their next token, and prefill uses the rest of the row budget, but no more
+than `prefill_rows` while others decode. When blocks run out, drafts are given up; then the last
+running sequence is preempted and continued later, with the same result.
+
+The order is that of `Sequence.rank`: by priority, then by arrival. The last sequence is the one of
+the lowest priority (the highest number), and of these the newest.
 """
 
 import bisect
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
 
 from qstar_infer.config import EngineConfig
-from qstar_infer.kv_cache.block_manager import BlockManager
-from qstar_infer.wavefront.lane import Lane, LaneSlots, num_lane_slots
+from qstar_infer.engine.drafting import draft_end, num_draft_slots, num_guesses
+from qstar_infer.engine.prefill import share_rows
+from qstar_infer.engine.sequence_memory import SequenceMemory
+from qstar_infer.step import StepResult
+from qstar_infer.wavefront.lane import Lane
+from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import SequenceStep, StepPlan, build_plan
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 from qstar_infer.wavefront.speculation import SpeculationDepth
@@ -21,18 +26,34 @@ from qstar_infer.wavefront.wavefront import Verified
 
 
 class Scheduler:
-    """Owns the queues, the blocks and the slots of the lane buffers."""
+    """Owns the queues and the memory of the running sequences."""
 
-    def __init__(self, config: EngineConfig, *, num_blocks: int, speculation_rows: int) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        num_blocks: int,
+        speculation_rows: int,
+        prefill_rows: int | None = None,
+    ) -> None:
+        """
+        Args:
+            prefill_rows: most tokens that prefill feeds in a step in which others decode; None:
+                what they leave of `max_rows`.
+        """
         self.config = config
-        self.blocks = BlockManager(num_blocks, config.block_size)
         self._max_drafts = speculation_rows
-        self.lane_slots = LaneSlots(
-            config.max_num_seqs + config.scoring_positions + self._max_drafts
+        self._prefill_rows = config.max_rows if prefill_rows is None else prefill_rows
+        self.memory = SequenceMemory(
+            num_blocks=num_blocks,
+            block_size=config.block_size,
+            # One for each sequence's oldest lane, each scored position and each fed draft.
+            num_lanes=config.max_num_seqs + config.scoring_positions + self._max_drafts,
+            prefix_caching=config.prefix_caching,
         )
-        """One slot for each sequence's oldest lane, each scored position and each fed draft."""
-        self.waiting: deque[Sequence] = deque()
+        self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
+        """Both in the order of their ranks."""
         self.num_preemptions = 0
         self.num_drafted = 0
         self.num_accepted = 0
@@ -47,13 +68,13 @@ class Scheduler:
     def add(self, seq: Sequence) -> None:
         seq.arrival = self._num_arrived
         self._num_arrived += 1
-        self.waiting.append(seq)
+        bisect.insort(self.waiting, seq, key=_rank)
 
     def finish(self, seq: Sequence) -> None:
         """Remove a sequence, running or waiting, and release what it holds."""
         if seq.status is SequenceStatus.RUNNING:
             self.running.remove(seq)
-            self._release_all(seq)
+            self.memory.release_all(seq)
         elif seq.status is SequenceStatus.WAITING:
             self.waiting.remove(seq)
         seq.status = SequenceStatus.FINISHED
@@ -63,42 +84,86 @@ class Scheduler:
     def schedule(self) -> StepPlan:
         """Plan the next step and allocate what it needs. The plan may be empty."""
         self._admit()
-        num_decoding = sum(not seq.is_prefilling for seq in self.running)
-        slots_left = self._max_drafts - sum(map(_num_draft_slots, self.running))
-        rows_left = self.config.max_rows
         steps: dict[Sequence, SequenceStep] = {}
-        for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
-            if seq.status is not SequenceStatus.RUNNING:
-                continue  # preempted earlier in this loop
-            depth = self._depth.of(
-                seq.num_thought_tokens,
-                num_decoding=num_decoding,
-                thinks_everywhere=seq.thinks_everywhere,
-            )
-            wanted = self._feed_end(seq, depth, rows_left, slots_left)
-            feed_end = self._reserve(seq, wanted)
-            if feed_end is not None:
-                rows_left -= feed_end - seq.wavefront.num_computed
-                slots_left += _num_draft_slots(seq)
-                steps[seq] = self._feed(seq, feed_end)
-                slots_left -= _num_draft_slots(seq)
+        decoding = [seq for seq in self.running if not seq.is_prefilling]
+        drafting = [seq for seq in decoding if seq.is_drafting]
+        rows_left = self.config.max_rows
+        for seq in decoding:
+            if seq not in drafting:
+                rows_left -= self._schedule_one(seq, rows_left, len(decoding), steps)
+        rows_left -= len(drafting)
+        if decoding:
+            rows_left = min(rows_left, self._prefill_rows)
+        for seq, num_rows in share_rows(self._wanted(), max(0, rows_left)).items():
+            self._schedule_one(seq, num_rows, len(decoding), steps)
+        # Last, so that their drafts can be given up for the others.
+        for seq in drafting:
+            self._schedule_one(seq, 1, len(decoding), steps)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
 
+    def _wanted(self) -> dict[Sequence, int]:
+        """Number of tokens that each prefilling sequence could feed with rows enough."""
+        return {
+            seq: self._feed_end(seq, 0, seq.num_feedable, 0) - seq.wavefront.num_computed
+            for seq in self.running
+            if seq.is_prefilling
+        }
+
+    def _schedule_one(
+        self, seq: Sequence, num_rows: int, num_decoding: int, steps: dict[Sequence, SequenceStep]
+    ) -> int:
+        """Add a sequence's part to `steps`, unless it is or was preempted.
+
+        Args:
+            num_rows: most tokens to feed.
+
+        Returns:
+            How many tokens are fed.
+        """
+        if seq.status is not SequenceStatus.RUNNING:
+            return 0  # preempted earlier in this step
+        depth = self._depth.of(
+            seq.num_thought_tokens,
+            num_decoding=num_decoding,
+            thinks_everywhere=seq.thinks_everywhere,
+        )
+        slots_left = self._max_drafts - sum(map(num_draft_slots, self.running))
+        wanted = self._feed_end(seq, depth, num_rows, slots_left)
+        feed_end = self._reserve(seq, wanted, steps)
+        if feed_end is None:
+            return 0
+        steps[seq] = self._feed(seq, feed_end)
+        return len(steps[seq].fed)
+
     def _admit(self) -> None:
-        """Start waiting sequences while blocks for their verified tokens and a thought are free."""
-        while self.waiting and len(self.running) < self.config.max_num_seqs:
-            seq = self.waiting[0]
-            num_tokens = seq.wavefront.num_verified
-            needed = self.blocks.blocks_for(num_tokens) + self._lane_blocks(seq)
-            if needed > self.blocks.num_free:
-                return
-            self.waiting.popleft()
-            seq.status = SequenceStatus.RUNNING
-            # Allocate now, so that `num_free` is right for the next waiting sequence.
-            seq.table = self.blocks.open_table()
-            self.blocks.grow(seq.table, num_tokens)
-            bisect.insort(self.running, seq, key=lambda running: running.arrival)
+        """Start waiting sequences while there is room, or sequences of lower priority to preempt.
+
+        One that waits only for a block that a running sequence is about to share may be overtaken.
+        """
+        pending = [block for seq in self.running if (block := self.memory.next_block(seq))]
+        for seq in tuple(self.waiting):
+            if self.memory.awaits(seq, pending):
+                continue
+            is_room_made = False
+            while not self._start(seq):
+                if not self.running or self.running[-1].priority <= seq.priority:
+                    return
+                self._preempt(self.running[-1])
+                is_room_made = True
+            if is_room_made:
+                return  # those that were preempted are next
+            if (block := self.memory.next_block(seq)) is not None:
+                pending.append(block)
+
+    def _start(self, seq: Sequence) -> bool:
+        """Start a waiting sequence; False if there is no room for it."""
+        if len(self.running) >= self.config.max_num_seqs or not self.memory.start(seq):
+            return False
+        self.waiting.remove(seq)
+        seq.status = SequenceStatus.RUNNING
+        bisect.insort(self.running, seq, key=_rank)
+        return True
 
     def _feed_end(self, seq: Sequence, depth: int, rows_left: int, slots_left: int) -> int:
         """End of the tokens to feed from `num_computed`: verified text with guesses, or a draft.
@@ -108,18 +173,15 @@ class Scheduler:
         """
         wavefront = seq.wavefront
         start = wavefront.num_computed
-        if start >= wavefront.num_verified:  # the next token is a draft
-            is_within_depth = wavefront.num_drafts_fed < depth
-            if not is_within_depth or start >= seq.num_feedable:
-                return start
-            return start + (slots_left > 0 or not seq.may_think_at(start))
+        if start >= wavefront.num_verified:
+            return draft_end(seq, depth, slots_left)
         end = min(wavefront.num_verified, seq.num_feedable, start + max(0, rows_left))
         if not seq.is_prompt_scored:
             # Score one chunk at a time, so that scores come in order.
             assert seq.scoring is not None
             end = start if seq.scoring.lanes else min(end, start + self._num_scoring_left())
         if end == wavefront.num_verified:
-            end += _num_guesses(seq, min(depth, rows_left - (end - start)), slots_left)
+            end += num_guesses(seq, min(depth, rows_left - (end - start)), slots_left)
         return end
 
     def _num_scoring_left(self) -> int:
@@ -127,46 +189,54 @@ class Scheduler:
         num_in_flight = sum(len(seq.scoring.lanes) for seq in self.running if seq.scoring)
         return max(0, self.config.scoring_positions - num_in_flight)
 
-    def _reserve(self, seq: Sequence, feed_end: int) -> int | None:
+    def _reserve(
+        self, seq: Sequence, feed_end: int, steps: dict[Sequence, SequenceStep]
+    ) -> int | None:
         """Make sure that there are blocks to feed tokens `[num_computed, feed_end)`.
 
-        Without free blocks a draft waits, but a verified token preempts the newest sequence, which
-        may be this one. A preempted sequence has no part in this step.
+        Without free blocks a draft waits, but for a verified token others give up their drafts, or
+        the last running sequence is preempted, which may be this one. A preempted sequence has no
+        part in this step.
 
         Returns:
             `feed_end`, or an earlier end that fits; None if this sequence was preempted.
         """
-        assert seq.table is not None
         start = seq.wavefront.num_computed
-        lane_blocks = self._lane_blocks(seq)
         while True:
             anchors = [a for a in range(start, feed_end) if seq.needs_decision(a)]
-            num_lanes = sum(map(seq.may_think_at, anchors))
-            num_blocks = self.blocks.num_missing(seq.table, feed_end) + lane_blocks * num_lanes
-            if num_blocks <= self.blocks.num_free:
+            if self.memory.has_room_to_feed(seq, feed_end, anchors):
                 return feed_end
             if len(anchors) > 1:
                 feed_end = anchors[len(anchors) // 2]  # score or guess fewer tokens at once
             elif start >= seq.wavefront.num_verified:
                 return start
-            else:
-                newest = self.running[-1]
-                self._preempt(newest)
-                if newest is seq:
+            elif not self._give_up_drafts(steps):
+                last = self.running[-1]
+                self._preempt(last)
+                if last is seq:
                     return None
+
+    def _give_up_drafts(self, steps: dict[Sequence, SequenceStep]) -> bool:
+        """Drop the drafts of the last sequence that has some and is not in this step yet.
+
+        Returns:
+            Whether there is such a sequence.
+        """
+        others = (seq for seq in reversed(self.running) if seq not in steps)
+        return any(map(self.memory.give_up_drafts, others))
 
     def _feed(self, seq: Sequence, feed_end: int) -> SequenceStep:
         """Allocate blocks, open lanes, and mark the fed tokens as computed."""
         assert seq.table is not None
         fed = range(seq.wavefront.num_computed, feed_end)
-        self.blocks.grow(seq.table, feed_end)
+        self.memory.blocks.grow(seq.table, feed_end)
         scoring = deque[Lane]() if seq.scoring is None else seq.scoring.lanes
         in_flight = [*scoring, *seq.wavefront.lanes]
         step = SequenceStep(
             seq=seq,
             fed=fed,
             advancing=[lane for lane in in_flight if lane.decision is None],
-            opening={a: self._open_lane(seq, a) for a in fed if seq.needs_decision(a)},
+            opening={a: self.memory.open_lane(seq, a) for a in fed if seq.needs_decision(a)},
         )
         for anchor, lane in step.opening.items():
             (scoring if seq.needs_score(anchor) else seq.wavefront.lanes).append(lane)
@@ -175,8 +245,16 @@ class Scheduler:
 
     # --- after a step -------------------------------------------------------------------------
 
+    def record(self, step: SequenceStep, result: StepResult) -> None:
+        """Apply a sequence's share of a step's result."""
+        self.memory.release_lanes(record_result(step, result))
+        self.memory.publish(step.seq)
+
     def verify_next(self, seq: Sequence) -> Verified | None:
-        """Verify the next token if its lane has decided it, and release what a roll-back drops."""
+        """Verify the next token if its lane has decided it, and release what a roll-back drops.
+
+        Blocks that are full of verified text are published.
+        """
         verified = seq.wavefront.verify()
         if verified is None:
             return None
@@ -185,95 +263,28 @@ class Scheduler:
             self.num_rejected += not verified.is_draft_kept
         if not verified.is_draft_kept:
             assert seq.table is not None
-            self.release_lanes(verified.dropped)
-            self.blocks.shrink(seq.table, seq.wavefront.num_verified)
+            self.memory.release_lanes(verified.dropped)
+            self.memory.blocks.shrink(seq.table, seq.wavefront.num_verified)
+        self.memory.publish(seq)
         return verified
-
-    def release_lanes(self, lanes: Iterable[Lane]) -> None:
-        """Release the blocks and slots of lanes that have decided or are dropped."""
-        for lane in lanes:
-            if lane.table is not None:
-                self.blocks.close_table(lane.table)
-                lane.table = None
-            if lane.buffer_slot is not None:
-                self.lane_slots.give_back(lane.buffer_slot)
-                lane.buffer_slot = None
 
     def check_idle(self) -> None:
         """Assert that there is no work and that all blocks and lane slots are free."""
         assert not self.has_work, "the scheduler still has work"
-        self.check_integrity()
-        assert self.blocks.num_free == self.blocks.num_blocks, "blocks are missing"
+        self.memory.check_idle()
 
     def check_integrity(self) -> None:
         """Assert that a running sequence holds each block table and lane slot in use, once."""
-        self.blocks.check_integrity()
-        lanes = [lane for seq in self.running for lane in _lanes(seq)]
-        num_tables = len(self.running) + sum(lane.table is not None for lane in lanes)
-        assert self.blocks.num_tables == num_tables, "a block table is lost"
-        num_slots = sum(lane.buffer_slot is not None for lane in lanes)
-        assert self.lane_slots.num_in_use == num_slots, "a lane slot is lost"
-
-    # --- blocks and lanes ---------------------------------------------------------------------
-
-    def _lane_blocks(self, seq: Sequence) -> int:
-        return self.blocks.blocks_for(num_lane_slots(seq.num_thought_tokens))
-
-    def _open_lane(self, seq: Sequence, anchor: int) -> Lane:
-        if not seq.may_think_at(anchor):
-            return Lane(anchor=anchor, num_thought_tokens=0)
-        table = self.blocks.open_table()
-        self.blocks.grow(table, num_lane_slots(seq.num_thought_tokens))
-        return Lane(
-            anchor=anchor,
-            num_thought_tokens=seq.num_thought_tokens,
-            table=table,
-            buffer_slot=self.lane_slots.take(),
-            asks_gate=seq.places.asks_gate,
-        )
+        self.memory.check_integrity(self.running)
 
     def _preempt(self, seq: Sequence) -> None:
-        """Return a sequence to the queue, by arrival; its verified text is recomputed later."""
+        """Return a sequence to the queue. It keeps its verified text and finished scores."""
         self.running.remove(seq)
-        self._release_all(seq)
+        self.memory.preempt(seq)
         seq.status = SequenceStatus.WAITING
-        bisect.insort(self.waiting, seq, key=lambda waiting: waiting.arrival)
+        bisect.insort(self.waiting, seq, key=_rank)
         self.num_preemptions += 1
 
-    def _release_all(self, seq: Sequence) -> None:
-        """Release everything except the verified text and the finished scores."""
-        self.release_lanes(seq.wavefront.forget_computed())
-        if seq.scoring is not None:
-            self.release_lanes(seq.scoring.forget_in_flight())
-        if seq.table is not None:
-            self.blocks.close_table(seq.table)
-            seq.table = None
 
-
-def _lanes(seq: Sequence) -> list[Lane]:
-    scoring = () if seq.scoring is None else seq.scoring.lanes
-    return [*scoring, *seq.wavefront.lanes]
-
-
-def _num_draft_slots(seq: Sequence) -> int:
-    """Slots of the lane buffers that a sequence's lanes hold, without its oldest lane."""
-    return sum(lane.buffer_slot is not None for lane in islice(seq.wavefront.lanes, 1, None))
-
-
-def _num_guesses(seq: Sequence, limit: int, slots_left: int) -> int:
-    """How many guesses to feed after the newest token.
-
-    None after a token that surely is thought about: its thought may overrule the next guess.
-    """
-    wavefront = seq.wavefront
-    num_guesses = 0
-    for index in range(wavefront.num_known, min(wavefront.num_known + limit, seq.max_fed)):
-        if num_guesses == len(wavefront.guesses) or wavefront.drafts:
-            break
-        if seq.may_think_at(index - 1) and not seq.places.asks_gate:
-            break
-        slots_left -= seq.may_think_at(index)
-        if slots_left < 0:
-            break
-        num_guesses += 1
-    return num_guesses
+def _rank(seq: Sequence) -> tuple[int, int]:
+    return seq.rank

@@ -15,6 +15,7 @@ activations and logits and, on a CPU, for other processes."""
 
 _CPU_ROWS = 64
 _GPU_ROWS = 256
+_CPU_PREFILL_ROWS = 64
 
 
 def speculation_rows(model: QuietStarModel, config: EngineConfig) -> int:
@@ -22,6 +23,13 @@ def speculation_rows(model: QuietStarModel, config: EngineConfig) -> int:
     if config.speculation_rows is not None:
         return config.speculation_rows
     return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
+
+
+def prefill_rows(model: QuietStarModel, config: EngineConfig) -> int:
+    """Most rows of prefill in a step while others decode; see `EngineConfig.max_prefill_rows`."""
+    if config.max_prefill_rows is not None:
+        return config.max_prefill_rows
+    return _CPU_PREFILL_ROWS if model.device.type == "cpu" else config.max_rows
 
 
 def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_len: int) -> int:

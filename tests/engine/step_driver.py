@@ -6,10 +6,10 @@ from itertools import takewhile
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.kv_cache.prefix_cache import TextKeys
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
-from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 from qstar_infer.wavefront.wavefront import Wavefront
@@ -28,6 +28,8 @@ def make_sequence(
     scores_prompt: bool = False,
     places: ThinkingPlaces = EVERYWHERE,
     params: SamplingParams | None = None,
+    priority: int = 0,
+    salt: str = "",
 ) -> Sequence:
     return Sequence(
         request_id=name,
@@ -42,6 +44,8 @@ def make_sequence(
         places=places,
         eos_token_ids=eos_token_ids,
         scoring=PromptScoring(len(prompt)) if scores_prompt else None,
+        priority=priority,
+        text_keys=TextKeys(salt),
     )
 
 
@@ -66,13 +70,17 @@ class Driver:
     config: EngineConfig
     num_blocks: int = 100
     speculation_rows: int = 64
+    prefill_rows: int | None = None
     broken_ids: frozenset[int] = frozenset()
     """Tokens whose keys and values are not finite."""
     got: dict[Sequence, Expected] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(
-            self.config, num_blocks=self.num_blocks, speculation_rows=self.speculation_rows
+            self.config,
+            num_blocks=self.num_blocks,
+            speculation_rows=self.speculation_rows,
+            prefill_rows=self.prefill_rows,
         )
         self.model = FakeModel(self.broken_ids)
 
@@ -90,8 +98,10 @@ class Driver:
         """Run a scheduled step and record its results."""
         self.scheduler.check_integrity()
         assert plan.sequences or not self.scheduler.has_work, "nothing could be scheduled"
+        written = {slot // self.config.block_size for slot in plan.batch.slots}
+        assert self.scheduler.memory.blocks.cached.isdisjoint(written), "shared text is overwritten"
         for step, share in split_result(plan, self.model.run(plan.batch)):
-            self.scheduler.release_lanes(record_result(step, share))
+            self.scheduler.record(step, share)
             self._record(step.seq)
         self.scheduler.check_integrity()
 
@@ -107,7 +117,7 @@ class Driver:
     def _record(self, seq: Sequence) -> None:
         got = self.got[seq]
         if seq.scoring is not None:
-            self.scheduler.release_lanes(seq.scoring.settle())
+            self.scheduler.memory.release_lanes(seq.scoring.settle())
             scores = list(takewhile(lambda token: token.fault is None, seq.scoring.scores))
             got.scores = [token.logprob for token in scores]
             if len(scores) < len(seq.scoring.scores):
