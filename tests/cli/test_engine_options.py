@@ -7,7 +7,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from qstar_infer.cli.bench import app as bench_app
+from qstar_infer.cli.bench.app import app as bench_app
 from qstar_infer.cli.chat import chat
 from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.generate import generate

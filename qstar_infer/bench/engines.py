@@ -1,0 +1,165 @@
+"""Our engine: opens it, decodes with it, and says what it is."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from qstar_infer.bench.hardware import load_average, this_machine, versions
+from qstar_infer.bench.measure import Prompts, Sample
+from qstar_infer.bench.report import Header
+from qstar_infer.checkpoint import load_from_args
+from qstar_infer.engine_args import EngineArgs
+from qstar_infer.errors import ConfigError
+from qstar_infer.llm import LLM
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.thought_parts import ConstantTalkHead
+from qstar_infer.sampling_params import SamplingParams
+
+COUNTERS = ("steps", "tokens", "accepted", "rejected")
+
+
+@contextmanager
+def open_engines(
+    args: EngineArgs,
+    variants: Mapping[str, Mapping[str, Any]],
+    *,
+    mixing_weight: float | None = None,
+) -> Iterator[dict[str, LLM]]:
+    """Engines over one copy of the weights, by name; they are closed at the end.
+
+    Args:
+        variants: what each changes of the settings. The one sized as `qstar serve` sizes it comes
+            last, because it may take most of the memory that is left.
+        mixing_weight: replaces the talk head by this constant.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+        ConfigError: a setting does not apply, or the model cannot think.
+    """
+    model = load_from_args(args)
+    if mixing_weight is not None:
+        force_mixing_weight(model, mixing_weight)
+    with ExitStack() as stack:
+        engines = {
+            name: stack.enter_context(closing(LLM(**args.settings() | {**changes, "model": model})))
+            for name, changes in variants.items()
+        }
+        yield engines
+
+
+def check_thinks(llm: LLM) -> None:
+    """Check that there are thoughts to measure.
+
+    Raises:
+        ConfigError: the model cannot think.
+    """
+    if not llm.model_info.num_thought_tokens:
+        raise ConfigError(
+            f"{llm.model_info.name} cannot think; add thought parts with `qstar init`"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class EngineDecoder:
+    """Decodes with `LLM.generate`."""
+
+    llm: LLM
+    num_tokens: int
+    num_thought_tokens: int | None = None
+    temperature: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    """The engine's `COUNTERS`, summed over all calls."""
+
+    def __call__(self, prompts: Prompts) -> list[list[int]]:
+        before = self.llm.stats()
+        outputs = self.llm.generate(list(prompts), self._params())
+        after = self.llm.stats()
+        for name in COUNTERS:
+            self.counts[name] += getattr(after, name) - getattr(before, name)
+        return [output.outputs[0].token_ids for output in outputs]
+
+    def time_after_first(self, prompts: Prompts) -> Sample:
+        """A `Way` that times decoding alone: the tokens after the first delta, for one prompt."""
+        (prompt,) = prompts
+        ids: list[int] = []
+        num_first, started = 0, 0.0
+        for delta in self.llm.stream(prompt, self._params()):
+            ids += delta.outputs[0].token_ids if delta.outputs else []
+            if ids and not num_first:
+                num_first, started = len(ids), time.perf_counter()
+        seconds = time.perf_counter() - started
+        return Sample(num_tokens=len(ids) - num_first, seconds=seconds, outputs=[ids])
+
+    @property
+    def agreement(self) -> float | None:
+        """Accepted over verified drafts; None: nothing was drafted."""
+        judged = self.counts["accepted"] + self.counts["rejected"]
+        return self.counts["accepted"] / judged if judged else None
+
+    @property
+    def passes_per_token(self) -> float:
+        return self.counts["steps"] / self.counts["tokens"]
+
+    def _params(self) -> SamplingParams:
+        return SamplingParams(
+            temperature=self.temperature,
+            seed=0,
+            max_tokens=self.num_tokens,
+            ignore_eos=True,
+            num_thought_tokens=self.num_thought_tokens,
+        )
+
+
+def describe_engine(llm: LLM, args: EngineArgs, *, load_before: float | None) -> Header:
+    """The header of a report.
+
+    Args:
+        load_before: the load average at the start of the run.
+    """
+    machine = this_machine(llm.model.device)
+    dtype = str(llm.model.dtype).removeprefix("torch.")
+    return Header(
+        machine={name: getattr(machine, name) for name in machine.__slots__},
+        machine_line=machine.describe(),
+        model=llm.model_info.name,
+        runner="torch",
+        dtype=dtype,
+        quantization=args.quantization,
+        kernel=dtype,
+        num_thought_tokens=llm.model_info.num_thought_tokens,
+        versions=versions(),
+        load_average=[load_before, load_average()],
+    )
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this many CPU threads; None: torch's default."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def with_limits(args: EngineArgs, **limits: Any) -> EngineArgs:
+    """The same settings with other limits of the engine."""
+    return replace(args, engine=replace(args.engine, **limits))
+
+
+def force_mixing_weight(model: QuietStarModel, weight: float) -> None:
+    """Replace the talk head by a constant.
+
+    Raises:
+        ConfigError: the model has no talk head, or the weight is not finite.
+    """
+    if not math.isfinite(weight):
+        raise ConfigError(f"--mixing-weight is {weight}; it must be a finite number")
+    if model.thought_parts is None:
+        raise ConfigError(
+            "--mixing-weight needs a model with thought parts; `qstar init` adds them"
+        )
+    hidden_size = model.thought_parts.start_thought.numel()
+    model.thought_parts.talk_head = ConstantTalkHead(hidden_size, weight)

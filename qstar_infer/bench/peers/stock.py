@@ -1,0 +1,162 @@
+"""`transformers` itself: `generate`, padded batches, continuous batching and plain forward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+from transformers import GenerationConfig
+
+from qstar_infer.bench.measure import Prompts
+from qstar_infer.checkpoint import load_from_args
+from qstar_infer.engine_args import EngineArgs
+from qstar_infer.errors import ConfigError
+from qstar_infer.model.quiet_star import QuietStarModel
+
+DTYPES = ("float32", "bfloat16")
+"""Which of them is faster depends on the CPU and on the number of rows."""
+
+
+def load_stock(args: EngineArgs, dtype: str) -> QuietStarModel:
+    """A copy of the model whose backbone has the attention of transformers.
+
+    The engine of `args` may be another runner or quantised; this copy never is.
+
+    Raises:
+        CheckpointError, ConfigError: the model cannot be loaded.
+    """
+    model = load_from_args(replace(args, dtype=dtype, quantization="none"))
+    model.backbone.set_attn_implementation("sdpa")
+    if model.backbone.generation_config is not None:
+        model.backbone.generation_config.eos_token_id = None
+    return model
+
+
+@dataclass(slots=True, kw_only=True)
+class StockGenerate:
+    """`generate` with its own cache; prompts of different lengths are padded on the left."""
+
+    model: QuietStarModel
+    num_tokens: int
+
+    def __call__(self, prompts: Prompts) -> list[list[int]]:
+        ids, mask = padded(prompts, device=self.model.device)
+        generate = cast(Any, self.model.backbone).generate
+        with torch.inference_mode():
+            output = generate(ids, attention_mask=mask, generation_config=greedy(self.num_tokens))
+        new_ids: list[list[int]] = output[:, ids.shape[1] :].tolist()
+        assert all(len(each) == self.num_tokens for each in new_ids), "generate stopped early"
+        return new_ids
+
+
+@dataclass(slots=True, kw_only=True)
+class StockContinuousBatching:
+    """Continuous batching of transformers. Keeps its manager, so that only work is timed."""
+
+    model: QuietStarModel
+    num_tokens: int
+
+    def __call__(self, prompts: Prompts) -> list[list[int]]:
+        """Decode each prompt.
+
+        Raises:
+            ConfigError: it cannot run here; the message has its reason.
+        """
+        config = greedy(self.num_tokens)
+        config.eos_token_id = -1  # what its documentation calls disabled
+        generate = cast(Any, self.model.backbone).generate_batch
+        with torch.inference_mode():
+            found = generate(
+                [list(prompt) for prompt in prompts],
+                generation_config=config,
+                continuous_batching_config=_batching_config(),
+                persistent_manager=True,
+                warmup=False,
+            )
+        outputs = list(found.values())
+        errors = [str(output.error) for output in outputs if output.error is not None]
+        lengths = {len(output.generated_tokens) for output in outputs}
+        if errors or len(outputs) != len(prompts) or lengths != {self.num_tokens}:
+            raise ConfigError(
+                f"continuous batching of transformers finished {len(outputs)} of {len(prompts)} "
+                f"prompts with {sorted(lengths)} tokens: {errors[:1]}"
+            )
+        return [list(output.generated_tokens) for output in outputs]
+
+    def close(self) -> None:
+        """Stop its thread and free its cache."""
+        cast(Any, self.model.backbone).destroy_cached_continuous_batching_manager()
+        self.model.backbone.set_attn_implementation("sdpa")
+
+
+@dataclass(slots=True)
+class StockCache:
+    """`generate` at a long context whose keys and values exist already."""
+
+    model: QuietStarModel
+    num_tokens: int
+    _prompt: list[int] = field(default_factory=list)
+    _cache: Any = None
+
+    def prefill(self, prompt: Sequence[int]) -> None:
+        """Compute the cache of all but the last token."""
+        self._prompt = list(prompt)
+        ids = torch.tensor([self._prompt[:-1]], device=self.model.device)
+        with torch.inference_mode():
+            output = cast(Any, self.model.backbone)(ids, use_cache=True, logits_to_keep=1)
+        self._cache = output.past_key_values
+
+    def __call__(self, prompts: Prompts) -> list[list[int]]:
+        """Decode behind the prompt of `prefill`."""
+        assert list(prompts) == [self._prompt], "another prompt was prefilled"
+        ids, mask = padded(prompts, device=self.model.device)
+        generate = cast(Any, self.model.backbone).generate
+        with torch.inference_mode():
+            output = generate(
+                ids,
+                attention_mask=mask,
+                past_key_values=self._cache,
+                generation_config=greedy(self.num_tokens),
+            )
+        self._cache.crop(len(self._prompt) - 1)
+        new_ids: list[list[int]] = output[:, ids.shape[1] :].tolist()
+        return new_ids
+
+
+@dataclass(slots=True)
+class StockForward:
+    """One forward pass over a prompt, logits of the last token only."""
+
+    model: QuietStarModel
+
+    def __call__(self, prompts: Prompts) -> None:
+        """Compute the pass."""
+        ids, mask = padded(prompts, device=self.model.device)
+        with torch.inference_mode():
+            cast(Any, self.model.backbone)(ids, attention_mask=mask, logits_to_keep=1)
+
+
+def greedy(num_tokens: int) -> GenerationConfig:
+    """Greedy decoding of exactly this many tokens."""
+    # Without an end-of-sequence id it never stops early; min_new_tokens would cost time.
+    return cast(
+        GenerationConfig,
+        cast(Any, GenerationConfig)(
+            do_sample=False, max_new_tokens=num_tokens, eos_token_id=None, pad_token_id=0
+        ),
+    )
+
+
+def padded(prompts: Prompts, *, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention mask, `[batch, seq]` int64, padded on the left."""
+    longest = max(map(len, prompts))
+    gaps = [longest - len(prompt) for prompt in prompts]
+    ids = [[0] * gap + list(prompt) for gap, prompt in zip(gaps, prompts, strict=True)]
+    mask = [[0] * gap + [1] * (longest - gap) for gap in gaps]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _batching_config() -> Any:
+    from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+    return cast(Any, ContinuousBatchingConfig)(allow_block_sharing=False)
