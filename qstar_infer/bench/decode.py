@@ -2,15 +2,16 @@
 
 All decode greedily (but `sampled`), and a time is that of a whole call, from the prompt to the last
 token. Our engine runs as `qstar serve` would with these settings; `transformers` computes in the
-dtype that is faster here.
+dtype that is faster here. Prefix caches are off: the ways would find each other's prompts.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from qstar_infer.bench.engines import (
+    WITHOUT_PREFIX_CACHE,
     EngineDecoder,
     check_thinks,
     describe_engine,
@@ -23,6 +24,7 @@ from qstar_infer.bench.measure import Prompts, Timing, Way, fastest, share_equal
 from qstar_infer.bench.peers.llama_cpp import open_llama_cpp
 from qstar_infer.bench.peers.paper import PaperDecoder
 from qstar_infer.bench.peers.stock import DTYPES, StockGenerate, load_stock
+from qstar_infer.bench.progress import Counter, OnCall, ignore_progress
 from qstar_infer.bench.prompts import load_prompts
 from qstar_infer.bench.report import BarChart, Report, Table, ratios_of
 from qstar_infer.engine_args import EngineArgs
@@ -62,11 +64,7 @@ class DecodeConfig:
     """CPU threads; None: torch's default."""
 
 
-OnCall = Callable[[int, int], None]
-"""Called after each call with the number of calls done and of all calls."""
-
-
-def run_decode(config: DecodeConfig, *, on_call: OnCall = lambda _done, _of: None) -> Report:
+def run_decode(config: DecodeConfig, *, on_call: OnCall = ignore_progress) -> Report:
     """Load the models, warm up, measure.
 
     Raises:
@@ -97,7 +95,7 @@ def run_decode(config: DecodeConfig, *, on_call: OnCall = lambda _done, _of: Non
             ways,
             [[prompt] for prompt in prompts],
             repeats=config.repeats,
-            on_call=_counter(on_call, config.repeats * len(prompts) * len(ways)),
+            on_call=Counter(on_call, config.repeats * len(prompts) * len(ways)),
         )
         header = describe_engine(ours["plain"].llm, config.engine_args, load_before=load_before)
         figures = _figures(prompts, timings, ours["wavefront"], probe)
@@ -150,11 +148,11 @@ def _choose_peers(
 @contextmanager
 def _open_ours(config: DecodeConfig) -> Iterator[dict[str, EngineDecoder]]:
     args = config.engine_args
-    one = {"max_num_seqs": 1}
+    one = {"max_num_seqs": 1} | WITHOUT_PREFIX_CACHE
     variants: dict[str, dict[str, Any]] = {
         "sequential": {"speculation": "off"} | one,
         "full_depth": {"speculation": args.engine.max_thought_tokens} | one,
-        "served": {},
+        "served": WITHOUT_PREFIX_CACHE,
     }
     with open_engines(args, variants, mixing_weight=config.mixing_weight) as engines:
         served = engines["served"]
@@ -240,8 +238,3 @@ def _notes(
 
 def _longest(prompts: Prompts, config: DecodeConfig) -> int:
     return max(map(len, prompts)) + config.max_tokens
-
-
-def _counter(on_call: OnCall, num_calls: int) -> Callable[[], None]:
-    done = iter(range(1, num_calls + 1))
-    return lambda: on_call(next(done), num_calls)

@@ -3,9 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,13 +14,17 @@ from qstar_infer.bench.hardware import load_average, this_machine, versions
 from qstar_infer.bench.measure import Prompts, Sample
 from qstar_infer.bench.report import Header
 from qstar_infer.checkpoint import load_from_args
-from qstar_infer.engine_args import EngineArgs
+from qstar_infer.engine_args import EngineArgs, setting_types
 from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.thought_parts import ConstantTalkHead
 from qstar_infer.sampling_params import SamplingParams
 
+WITHOUT_PREFIX_CACHE: dict[str, Any] = (
+    {"prefix_caching": False} if "prefix_caching" in setting_types() else {}
+)
+"""Or the second of two ways would not compute the prompt that the first has computed."""
 COUNTERS = ("steps", "tokens", "accepted", "rejected")
 
 
@@ -138,15 +142,22 @@ def describe_engine(llm: LLM, args: EngineArgs, *, load_before: float | None) ->
     )
 
 
+def tokenizer_of(llm: LLM) -> Callable[[str], list[int]]:
+    """Text to token ids, as a request's prompt."""
+    return lambda text: list(llm.tokenizer(text)["input_ids"])
+
+
+def cache_bytes_per_token(llm: LLM) -> int:
+    """Bytes of one token's keys and values in all layers."""
+    shapes = llm.model.layer_shapes
+    numbers = sum(shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in shapes)
+    return numbers * torch.finfo(llm.model.dtype).bits // 8
+
+
 def set_threads(threads: int | None) -> None:
     """Use this many CPU threads; None: torch's default."""
     if threads is not None:
         torch.set_num_threads(threads)
-
-
-def with_limits(args: EngineArgs, **limits: Any) -> EngineArgs:
-    """The same settings with other limits of the engine."""
-    return replace(args, engine=replace(args.engine, **limits))
 
 
 def force_mixing_weight(model: QuietStarModel, weight: float) -> None:

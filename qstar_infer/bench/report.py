@@ -22,7 +22,8 @@ class Header:
     quantization: str
     kernel: str
     """How linear layers are multiplied."""
-    num_thought_tokens: int
+    num_thought_tokens: int | None
+    """None: as the checkpoint says."""
     versions: dict[str, str]
     load_average: list[float | None]
     """Before and after the run. Much more than the threads of this run: others were busy too."""
@@ -30,12 +31,13 @@ class Header:
     def lines(self) -> list[str]:
         """The header in words."""
         loads = ["?" if load is None else f"{load:.1f}" for load in self.load_average]
+        count = self.num_thought_tokens
+        thought = "thoughts as trained" if count is None else f"{count} tokens per thought"
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [
             self.machine_line,
             f"{self.model}, runner {self.runner}, dtype {self.dtype}, quantization "
-            f"{self.quantization}, kernel {self.kernel}, {self.num_thought_tokens} tokens per "
-            "thought",
+            f"{self.quantization}, kernel {self.kernel}, {thought}",
             f"{versions}; load average {' and '.join(loads)} before and after",
         ]
 

@@ -1,5 +1,6 @@
 """`transformers` itself: `generate`, padded batches, continuous batching and plain forward."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -15,6 +16,9 @@ from qstar_infer.model.quiet_star import QuietStarModel
 
 DTYPES = ("float32", "bfloat16")
 """Which of them is faster depends on the CPU and on the number of rows."""
+
+_PAGE = 256
+"""Tokens per page of its continuous batching; its default."""
 
 
 def load_stock(args: EngineArgs, dtype: str) -> QuietStarModel:
@@ -62,6 +66,8 @@ class StockContinuousBatching:
         Raises:
             ConfigError: it cannot run here; the message has its reason.
         """
+        # At each call it advises against keeping the manager.
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
         config = greedy(self.num_tokens)
         config.eos_token_id = -1  # what its documentation calls disabled
         generate = cast(Any, self.model.backbone).generate_batch
@@ -69,7 +75,7 @@ class StockContinuousBatching:
             found = generate(
                 [list(prompt) for prompt in prompts],
                 generation_config=config,
-                continuous_batching_config=_batching_config(),
+                continuous_batching_config=_batching_config(prompts, self.num_tokens),
                 persistent_manager=True,
                 warmup=False,
             )
@@ -118,7 +124,8 @@ class StockCache:
                 past_key_values=self._cache,
                 generation_config=greedy(self.num_tokens),
             )
-        self._cache.crop(len(self._prompt) - 1)
+        num_new = self._cache.get_seq_length() - (len(self._prompt) - 1)
+        self._cache.crop(-num_new)
         new_ids: list[list[int]] = output[:, ids.shape[1] :].tolist()
         return new_ids
 
@@ -156,7 +163,14 @@ def padded(prompts: Prompts, *, device: torch.device) -> tuple[torch.Tensor, tor
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def _batching_config() -> Any:
+def _batching_config(prompts: Prompts, num_tokens: int) -> Any:
+    """Room for exactly this work: by default it would take most of the machine's memory."""
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-    return cast(Any, ContinuousBatchingConfig)(allow_block_sharing=False)
+    pages = sum(-(-(len(prompt) + num_tokens) // _PAGE) + 1 for prompt in prompts)
+    return cast(Any, ContinuousBatchingConfig)(
+        page_size=_PAGE,
+        num_blocks=pages,
+        max_batch_tokens=max(_PAGE, sum(map(len, prompts))),
+        allow_block_sharing=False,
+    )
