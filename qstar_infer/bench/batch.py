@@ -4,8 +4,8 @@ Each batch has prompts of different lengths. A time is that of the whole batch, 
 the last token of the last sequence. Prefix caches are off.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from qstar_infer.bench.engines import (
     tokenizer_of,
 )
 from qstar_infer.bench.hardware import load_average
-from qstar_infer.bench.measure import Prompts, Way, fastest, take_turns, timed
+from qstar_infer.bench.measure import Decode, Prompts, Way, fastest, take_turns, timed
 from qstar_infer.bench.peers.stock import (
     DTYPES,
     StockContinuousBatching,
@@ -39,10 +39,6 @@ NAMES = {
     "continuous": "transformers, continuous batching",
     "plain": "ours, not thinking",
     "thinking": "ours, thinking",
-}
-PEERS: Mapping[str, Callable[..., StockGenerate | StockContinuousBatching]] = {
-    "padded": StockGenerate,
-    "continuous": StockContinuousBatching,
 }
 _PROBE_TOKENS = 4
 _PROMPT_LENGTHS = (16, 24, 32, 48)
@@ -151,26 +147,38 @@ def _prompts(llm: LLM, size: int) -> Prompts:
 def _open_peers(
     stack: ExitStack, stocks: Mapping[str, QuietStarModel], prompts: Prompts, max_tokens: int
 ) -> _Peers:
+    """Try each way in each dtype, and open it in the faster one; the stack closes what is open."""
     peers = _Peers()
-    for name, make in PEERS.items():
+    for name, opened in PEERS.items():
         tried: dict[str, Way] = {}
-        for dtype, model in stocks.items():
-            decoder = make(model=model, num_tokens=_PROBE_TOKENS)
-            try:
-                decoder(prompts)  # warms it up as well
-            except ConfigError as error:
-                peers.missing[f"{name} in {dtype}"] = str(error)
-                continue
-            tried[dtype] = timed(decoder)
-        if tried:
-            best = next(iter(fastest(tried, prompts, repeats=1)))
+        with ExitStack() as probing:
+            for dtype, model in stocks.items():
+                decoder = probing.enter_context(opened(model, _PROBE_TOKENS))
+                try:
+                    decoder(prompts)  # warms it up as well
+                except ConfigError as error:
+                    peers.missing[f"{name} in {dtype}"] = str(error)
+                else:
+                    tried[dtype] = timed(decoder)
+            rates = fastest(tried, prompts, repeats=1)
+        for best in list(rates)[:1]:
             peers.dtypes[name] = best
-            peers.ways[name] = timed(make(model=stocks[best], num_tokens=max_tokens))
-        if make is StockContinuousBatching:
-            for model in stocks.values():  # sized for a few tokens; the next call makes another
-                StockContinuousBatching(model=model, num_tokens=0).close()
-                stack.callback(StockContinuousBatching(model=model, num_tokens=0).close)
+            peers.ways[name] = timed(stack.enter_context(opened(stocks[best], max_tokens)))
     return peers
+
+
+@contextmanager
+def _padded(model: QuietStarModel, num_tokens: int) -> Iterator[Decode]:
+    yield StockGenerate(model, num_tokens)
+
+
+@contextmanager
+def _continuous(model: QuietStarModel, num_tokens: int) -> Iterator[Decode]:
+    with closing(StockContinuousBatching(model, num_tokens)) as decoder:
+        yield decoder
+
+
+PEERS = {"padded": _padded, "continuous": _continuous}
 
 
 def _ratios(rates: Mapping[int, Mapping[str, float]]) -> dict[str, float]:

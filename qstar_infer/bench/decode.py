@@ -128,7 +128,7 @@ def _choose_peers(
     """`transformers` and the paper's way in their best dtypes, and the rates of all dtypes."""
 
     def generate(model: QuietStarModel, num_tokens: int) -> Way:
-        return timed(StockGenerate(model=model, num_tokens=num_tokens))
+        return timed(StockGenerate(model, num_tokens))
 
     def paper(model: QuietStarModel, num_tokens: int) -> Way:
         return timed(PaperDecoder(model=model, num_tokens=num_tokens))

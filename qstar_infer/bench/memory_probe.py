@@ -79,7 +79,7 @@ def _serve_peer(args: EngineArgs, order: dict[str, Any]) -> dict[str, Any]:
         return list(model.tokenizer(text)["input_ids"])
 
     prompt = make_prompt(tokenize, order["num_prompt_tokens"], seed=0)
-    StockGenerate(model=model, num_tokens=order["max_tokens"])([prompt])
+    StockGenerate(model, order["max_tokens"])([prompt])
     return figures
 
 

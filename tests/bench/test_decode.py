@@ -93,10 +93,10 @@ def test_the_paper_s_way_gives_the_tokens_of_the_engine_and_of_the_slow_loop() -
 
 def test_batched_peers_give_the_tokens_of_single_prompts() -> None:
     stock = load_stock(ARGS, "float32")
-    generate = StockGenerate(model=stock, num_tokens=4)
+    generate = StockGenerate(stock, 4)
     alone = [generate([prompt])[0] for prompt in PROMPTS]
     assert generate(PROMPTS) == alone
-    batching = StockContinuousBatching(model=stock, num_tokens=4)
+    batching = StockContinuousBatching(stock, 4)
     assert batching(PROMPTS) == alone
     assert batching(PROMPTS[::-1]) == alone[::-1]
     batching.close()

@@ -1,6 +1,5 @@
 """`transformers` itself: `generate`, padded batches, continuous batching and plain forward."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -36,7 +35,7 @@ def load_stock(args: EngineArgs, dtype: str) -> QuietStarModel:
     return model
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StockGenerate:
     """`generate` with its own cache; prompts of different lengths are padded on the left."""
 
@@ -53,46 +52,58 @@ class StockGenerate:
         return new_ids
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class StockContinuousBatching:
     """Continuous batching of transformers. Keeps its manager, so that only work is timed."""
 
     model: QuietStarModel
     num_tokens: int
+    _manager: Any = None
 
     def __call__(self, prompts: Prompts) -> list[list[int]]:
-        """Decode each prompt.
+        """Decode each prompt. The first call fixes the size of the cache.
 
         Raises:
             ConfigError: it cannot run here; the message has its reason.
         """
-        # At each call it advises against keeping the manager.
-        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
-        config = greedy(self.num_tokens)
-        config.eos_token_id = -1  # what its documentation calls disabled
-        generate = cast(Any, self.model.backbone).generate_batch
-        with torch.inference_mode():
-            found = generate(
-                [list(prompt) for prompt in prompts],
-                generation_config=config,
-                continuous_batching_config=_batching_config(prompts, self.num_tokens),
-                persistent_manager=True,
-                warmup=False,
-            )
-        outputs = list(found.values())
-        errors = [str(output.error) for output in outputs if output.error is not None]
-        lengths = {len(output.generated_tokens) for output in outputs}
-        if errors or len(outputs) != len(prompts) or lengths != {self.num_tokens}:
-            raise ConfigError(
-                f"continuous batching of transformers finished {len(outputs)} of {len(prompts)} "
-                f"prompts with {sorted(lengths)} tokens: {errors[:1]}"
-            )
-        return [list(output.generated_tokens) for output in outputs]
+        if self._manager is None:
+            self._manager = self._start(prompts)
+        inputs = [list(prompt) for prompt in prompts]
+        request_ids = self._manager.add_requests(inputs, max_new_tokens=self.num_tokens)
+        found: dict[str, list[int]] = {}
+        while len(found) < len(prompts):
+            result = self._manager.get_result(timeout=1)
+            if result is None and not self._manager.is_running():
+                raise ConfigError("continuous batching of transformers stopped without a reason")
+            if result is None or not result.is_finished():
+                continue
+            if result.error is not None:
+                raise ConfigError(f"continuous batching of transformers failed: {result.error}")
+            found[result.request_id] = list(result.generated_tokens)
+        assert {len(ids) for ids in found.values()} == {self.num_tokens}, "it stopped early"
+        return [found[request_id] for request_id in request_ids]
 
     def close(self) -> None:
         """Stop its thread and free its cache."""
-        cast(Any, self.model.backbone).destroy_cached_continuous_batching_manager()
-        self.model.backbone.set_attn_implementation("sdpa")
+        if self._manager is not None:
+            self._manager.stop(block=True)
+            self._manager.destroy()
+            self._manager = None
+            self.model.backbone.set_attn_implementation("sdpa")
+
+    def _start(self, prompts: Prompts) -> Any:
+        config = greedy(self.num_tokens)
+        config.eos_token_id = -1  # what its documentation calls disabled
+        begin = cast(Any, self.model.backbone).init_continuous_batching
+        try:
+            with torch.inference_mode():
+                manager = begin(config, _batching_config(prompts, self.num_tokens))
+                manager.start()
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise ConfigError(
+                f"continuous batching of transformers cannot start: {error}"
+            ) from None
+        return manager
 
 
 @dataclass(slots=True)
@@ -121,7 +132,7 @@ class StockCache:
             output = generate(
                 ids,
                 attention_mask=mask,
-                past_key_values=self._cache,
+                cache=self._cache,
                 generation_config=greedy(self.num_tokens),
             )
         num_new = self._cache.get_seq_length() - (len(self._prompt) - 1)
