@@ -54,7 +54,7 @@ def test_without_matplotlib_it_is_said_before_measuring(monkeypatch: pytest.Monk
         check_outputs(None, Path("chart.svg"))
 
 
-@pytest.mark.parametrize("command", ["decode"])
+@pytest.mark.parametrize("command", ["decode", "context", "batch", "prefill", "memory", "serve"])
 @pytest.mark.parametrize("option", ["--json", "--plot"])
 def test_a_directory_must_exist(command: str, option: str, tmp_path: Path) -> None:
     result = runner.invoke(app, ["bench", command, option, str(tmp_path / "no" / "x")])
