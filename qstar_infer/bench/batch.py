@@ -13,7 +13,6 @@ from qstar_infer.bench.engines import (
     WITHOUT_PREFIX_CACHE,
     EngineDecoder,
     check_thinks,
-    describe_engine,
     open_engines,
     set_threads,
     tokenizer_of,
@@ -78,11 +77,11 @@ def run_batch(config: BatchConfig, *, on_call: OnCall = ignore_progress) -> Repo
     load_before = load_average()
     stocks = {dtype: load_stock(config.engine_args, dtype) for dtype in DTYPES}
     with open_engines(config.engine_args, {"served": WITHOUT_PREFIX_CACHE}) as engines:
-        llm = engines["served"]
+        llm = engines.by_name["served"]
         check_thinks(llm)
         counter = Counter(on_call, len(config.sizes) * config.repeats * len(NAMES))
         points = {size: _measure(config, size, llm, stocks, counter) for size in config.sizes}
-        header = describe_engine(llm, config.engine_args, load_before=load_before)
+        header = engines.header("served", load_before=load_before)
     rates = {size: point["tok_s"] for size, point in points.items()}
     return Report(
         header=header,

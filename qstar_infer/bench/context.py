@@ -11,7 +11,6 @@ from typing import Any
 from qstar_infer.bench.engines import (
     EngineDecoder,
     check_thinks,
-    describe_engine,
     open_engines,
     set_threads,
     tokenizer_of,
@@ -58,7 +57,7 @@ def run_context(config: ContextConfig, *, on_call: OnCall = ignore_progress) -> 
     set_threads(config.threads)
     load_before = load_average()
     with open_engines(config.engine_args, {"served": {}}) as engines:
-        llm = engines["served"]
+        llm = engines.by_name["served"]
         check_thinks(llm)
         _check_lengths(config, llm)
         dtype = _best_dtype(config, llm)
@@ -67,7 +66,7 @@ def run_context(config: ContextConfig, *, on_call: OnCall = ignore_progress) -> 
         points = {
             length: _measure(config, length, llm, stock, counter) for length in config.lengths
         }
-        header = describe_engine(llm, config.engine_args, load_before=load_before)
+        header = engines.header("served", load_before=load_before)
     rates = {length: point["tok_s"] for length, point in points.items()}
     return Report(
         header=header,

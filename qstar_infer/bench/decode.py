@@ -13,8 +13,8 @@ from typing import Any
 from qstar_infer.bench.engines import (
     WITHOUT_PREFIX_CACHE,
     EngineDecoder,
+    Engines,
     check_thinks,
-    describe_engine,
     force_mixing_weight,
     open_engines,
     set_threads,
@@ -80,7 +80,7 @@ def run_decode(config: DecodeConfig, *, on_call: OnCall = ignore_progress) -> Re
     peers, probe = _choose_peers(stocks, config, prompts[:1])
     stocks.clear()
     with (
-        _open_ours(config) as ours,
+        _open_ours(config) as (engines, ours),
         open_llama_cpp(
             config.engine_args, num_tokens=config.max_tokens, context_len=_longest(prompts, config)
         ) as (llama_cpp, why_no_llama_cpp),
@@ -97,7 +97,7 @@ def run_decode(config: DecodeConfig, *, on_call: OnCall = ignore_progress) -> Re
             repeats=config.repeats,
             on_call=Counter(on_call, config.repeats * len(prompts) * len(ways)),
         )
-        header = describe_engine(ours["plain"].llm, config.engine_args, load_before=load_before)
+        header = engines.header("served", load_before=load_before)
         figures = _figures(prompts, timings, ours["wavefront"], probe)
     rates = {name: timing.median_tok_s for name, timing in timings.items()}
     return Report(
@@ -118,7 +118,7 @@ def run_decode(config: DecodeConfig, *, on_call: OnCall = ignore_progress) -> Re
 def _load_stock(config: DecodeConfig, dtype: str) -> QuietStarModel:
     model = load_stock(config.engine_args, dtype)
     if config.mixing_weight is not None:
-        force_mixing_weight(model, config.mixing_weight)
+        force_mixing_weight(model.thought_parts, config.mixing_weight)
     return model
 
 
@@ -146,7 +146,7 @@ def _choose_peers(
 
 
 @contextmanager
-def _open_ours(config: DecodeConfig) -> Iterator[dict[str, EngineDecoder]]:
+def _open_ours(config: DecodeConfig) -> Iterator[tuple[Engines, dict[str, EngineDecoder]]]:
     args = config.engine_args
     one = {"max_num_seqs": 1} | WITHOUT_PREFIX_CACHE
     variants: dict[str, dict[str, Any]] = {
@@ -155,16 +155,14 @@ def _open_ours(config: DecodeConfig) -> Iterator[dict[str, EngineDecoder]]:
         "served": WITHOUT_PREFIX_CACHE,
     }
     with open_engines(args, variants, mixing_weight=config.mixing_weight) as engines:
-        served = engines["served"]
+        served, count = engines.by_name["served"], config.max_tokens
         check_thinks(served)
-        count = config.max_tokens
-        yield {
-            "plain": EngineDecoder(llm=served, num_tokens=count, num_thought_tokens=0),
-            "sequential": EngineDecoder(llm=engines["sequential"], num_tokens=count),
-            "full_depth": EngineDecoder(llm=engines["full_depth"], num_tokens=count),
-            "wavefront": EngineDecoder(llm=served, num_tokens=count),
-            "sampled": EngineDecoder(llm=served, num_tokens=count, temperature=1.0),
-        }
+        decoders = {"plain": EngineDecoder(llm=served, num_tokens=count, num_thought_tokens=0)}
+        for name, llm in {**engines.by_name, "wavefront": served}.items():
+            decoders[name] = EngineDecoder(llm=llm, num_tokens=count)
+        decoders["sampled"] = EngineDecoder(llm=served, num_tokens=count, temperature=1.0)
+        del decoders["served"]
+        yield engines, decoders
 
 
 def _figures(

@@ -1,5 +1,6 @@
 """Our engine: opens it, decodes with it, and says what it is."""
 
+import logging
 import math
 import time
 from collections import Counter
@@ -17,8 +18,7 @@ from qstar_infer.checkpoint import load_from_args
 from qstar_infer.engine_args import EngineArgs, setting_types
 from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
-from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.model.thought_parts import ConstantTalkHead
+from qstar_infer.model.thought_parts import ConstantTalkHead, ThoughtParts
 from qstar_infer.sampling_params import SamplingParams
 
 WITHOUT_PREFIX_CACHE: dict[str, Any] = (
@@ -28,14 +28,46 @@ WITHOUT_PREFIX_CACHE: dict[str, Any] = (
 COUNTERS = ("steps", "tokens", "accepted", "rejected")
 
 
+@dataclass(slots=True, kw_only=True)
+class Engines:
+    """Open engines with the same settings but for what each changes."""
+
+    args: EngineArgs
+    by_name: dict[str, LLM] = field(default_factory=dict)
+    kernel: str | None = None
+    """How linear layers are multiplied, as the engine says when it starts; None: it does not."""
+
+    def header(self, name: str, *, load_before: float | None) -> Header:
+        """The header of a report about one of them.
+
+        Args:
+            load_before: the load average at the start of the run.
+        """
+        llm = self.by_name[name]
+        machine = this_machine(llm.model.device)
+        dtype = str(llm.model.dtype).removeprefix("torch.")
+        return Header(
+            machine={key: getattr(machine, key) for key in machine.__slots__},
+            machine_line=machine.describe(),
+            model=llm.model_info.name,
+            runner=runner_of(self.args),
+            dtype=dtype,
+            quantization=self.args.quantization,
+            kernel=self.kernel or f"of the runner, {dtype}",
+            num_thought_tokens=llm.model_info.num_thought_tokens,
+            versions=versions(),
+            load_average=[load_before, load_average()],
+        )
+
+
 @contextmanager
 def open_engines(
     args: EngineArgs,
     variants: Mapping[str, Mapping[str, Any]],
     *,
     mixing_weight: float | None = None,
-) -> Iterator[dict[str, LLM]]:
-    """Engines over one copy of the weights, by name; they are closed at the end.
+) -> Iterator[Engines]:
+    """Engines by name, closed at the end. With the torch runner they share one copy of the weights.
 
     Args:
         variants: what each changes of the settings. The one sized as `qstar serve` sizes it comes
@@ -46,15 +78,41 @@ def open_engines(
         CheckpointError: the model cannot be loaded.
         ConfigError: a setting does not apply, or the model cannot think.
     """
-    model = load_from_args(args)
-    if mixing_weight is not None:
-        force_mixing_weight(model, mixing_weight)
+    model = load_from_args(args) if runner_of(args) == "torch" else None
+    shared: dict[str, Any] = {} if model is None else {"model": model}
+    engines = Engines(args=args)
     with ExitStack() as stack:
-        engines = {
-            name: stack.enter_context(closing(LLM(**args.settings() | {**changes, "model": model})))
-            for name, changes in variants.items()
-        }
+        with _kernel_lines() as lines:
+            for name, changes in variants.items():
+                llm = LLM(**args.settings() | {**changes, **shared})
+                engines.by_name[name] = stack.enter_context(closing(llm))
+        engines.kernel = lines[-1] if lines else None
+        if mixing_weight is not None:
+            for llm in engines.by_name.values():
+                force_mixing_weight(llm.model.thought_parts, mixing_weight)
         yield engines
+
+
+@contextmanager
+def _kernel_lines() -> Iterator[list[str]]:
+    """What the engine logs about its kernels in the meantime."""
+    logger = logging.getLogger("qstar_infer.kernels")
+    lines: list[str] = []
+    handler = logging.Handler(logging.INFO)
+    vars(handler)["emit"] = lambda record: lines.append(record.getMessage().partition(";")[0])
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def runner_of(args: EngineArgs) -> str:
+    """Name of what computes the model."""
+    return str(args.settings().get("runner", "torch"))
 
 
 def check_thinks(llm: LLM) -> None:
@@ -120,28 +178,6 @@ class EngineDecoder:
         )
 
 
-def describe_engine(llm: LLM, args: EngineArgs, *, load_before: float | None) -> Header:
-    """The header of a report.
-
-    Args:
-        load_before: the load average at the start of the run.
-    """
-    machine = this_machine(llm.model.device)
-    dtype = str(llm.model.dtype).removeprefix("torch.")
-    return Header(
-        machine={name: getattr(machine, name) for name in machine.__slots__},
-        machine_line=machine.describe(),
-        model=llm.model_info.name,
-        runner="torch",
-        dtype=dtype,
-        quantization=args.quantization,
-        kernel=dtype,
-        num_thought_tokens=llm.model_info.num_thought_tokens,
-        versions=versions(),
-        load_average=[load_before, load_average()],
-    )
-
-
 def tokenizer_of(llm: LLM) -> Callable[[str], list[int]]:
     """Text to token ids, as a request's prompt."""
     return lambda text: list(llm.tokenizer(text)["input_ids"])
@@ -160,17 +196,16 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def force_mixing_weight(model: QuietStarModel, weight: float) -> None:
-    """Replace the talk head by a constant.
+def force_mixing_weight(parts: ThoughtParts | None, weight: float) -> None:
+    """Replace the talk head by a constant, in place.
 
     Raises:
-        ConfigError: the model has no talk head, or the weight is not finite.
+        ConfigError: there is no talk head, or the weight is not finite.
     """
     if not math.isfinite(weight):
         raise ConfigError(f"--mixing-weight is {weight}; it must be a finite number")
-    if model.thought_parts is None:
+    if parts is None:
         raise ConfigError(
             "--mixing-weight needs a model with thought parts; `qstar init` adds them"
         )
-    hidden_size = model.thought_parts.start_thought.numel()
-    model.thought_parts.talk_head = ConstantTalkHead(hidden_size, weight)
+    parts.talk_head = ConstantTalkHead(parts.start_thought.numel(), weight)

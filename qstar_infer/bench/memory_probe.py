@@ -15,7 +15,6 @@ from typing import Any
 from qstar_infer.bench.engines import (
     EngineDecoder,
     cache_bytes_per_token,
-    describe_engine,
     open_engines,
     set_threads,
     tokenizer_of,
@@ -59,11 +58,11 @@ def resident(name: str) -> int:
 def _serve_ours(args: EngineArgs, order: dict[str, Any]) -> dict[str, Any]:
     load_before = load_average()
     with open_engines(args, {"served": {}}) as engines:
-        llm = engines["served"]
+        llm = engines.by_name["served"]
         figures = _after_loading()
         prompt = make_prompt(tokenizer_of(llm), order["num_prompt_tokens"], seed=0)
         EngineDecoder(llm=llm, num_tokens=order["max_tokens"])([prompt])
-        header = describe_engine(llm, args, load_before=load_before)
+        header = engines.header("served", load_before=load_before)
         return {
             **figures,
             "cache_bytes_per_token": cache_bytes_per_token(llm),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qstar_infer.bench.engines import describe_engine, open_engines, set_threads, tokenizer_of
+from qstar_infer.bench.engines import open_engines, set_threads, tokenizer_of
 from qstar_infer.bench.hardware import load_average
 from qstar_infer.bench.measure import Prompts, Sample, Timing, Way, fastest, take_turns
 from qstar_infer.bench.peers.stock import DTYPES, StockForward, load_stock
@@ -50,7 +50,7 @@ def run_prefill(config: PrefillConfig, *, on_call: OnCall = ignore_progress) -> 
     set_threads(config.threads)
     load_before = load_average()
     with open_engines(config.engine_args, {"served": {}}) as engines:
-        llm = engines["served"]
+        llm = engines.by_name["served"]
         prompts = {length: _prompts(config, length, llm) for length in config.lengths}
         dtype, forward = _choose_forward(config, prompts[min(prompts)][:1])
         ways: dict[str, Way] = {
@@ -66,7 +66,7 @@ def run_prefill(config: PrefillConfig, *, on_call: OnCall = ignore_progress) -> 
             )
             for length, made in prompts.items()
         }
-        header = describe_engine(llm, config.engine_args, load_before=load_before)
+        header = engines.header("served", load_before=load_before)
     rates = {length: point["tok_s"] for length, point in points.items()}
     return Report(
         header=header,

@@ -10,37 +10,54 @@ from typing import Any
 import torch
 
 from qstar_infer.bench.measure import Prompts
-from qstar_infer.engine_args import EngineArgs
-from qstar_infer.errors import CheckpointError
+from qstar_infer.engine_args import EngineArgs, setting_types
+from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.llm import LLM
 
 _LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _SILENT = _LogCallback(lambda _level, _text, _data: None)
 """Drops the library's log; what goes wrong, it also returns. Must outlive the library's use."""
 
 
+_NAMES_OF_QUANTIZATIONS = {"int8-cpu": "q8_0", "int4-cpu": "q4_0"}
+"""What comes nearest to our own quantisations; others have the same name."""
+
+
 @contextmanager
 def open_llama_cpp(
     args: EngineArgs, *, num_tokens: int, context_len: int
 ) -> Iterator[tuple["LlamaCppDecoder | None", str | None]]:
-    """The library's loop over the model of `args`, or None and the reason.
-
-    Raises:
-        CheckpointError: llama.cpp cannot load the file.
-    """
+    """The library's loop over the model of `args`, or None and the reason."""
     if importlib.util.find_spec("llama_cpp") is None:
         yield None, "llama-cpp-python is not installed"
         return
-    if args.model is None or Path(args.model).suffix != ".gguf":
-        yield None, "the model is not a GGUF file"
+    try:
+        path = _gguf_file(args)
+        threads = torch.get_num_threads()
+        decoder = LlamaCppDecoder(
+            path, num_tokens=num_tokens, context_len=context_len, threads=threads
+        )
+    except (CheckpointError, ConfigError) as error:
+        yield None, str(error)
         return
-    decoder = LlamaCppDecoder(
-        Path(args.model),
-        num_tokens=num_tokens,
-        context_len=context_len,
-        threads=torch.get_num_threads(),
-    )
     with closing(decoder):
         yield decoder, None
+
+
+def _gguf_file(args: EngineArgs) -> Path:
+    """The file that our own llama.cpp runner reads for this model, which it makes if need be.
+
+    Raises:
+        CheckpointError, ConfigError: there is none for this model.
+    """
+    if args.model is not None and Path(args.model).suffix == ".gguf":
+        return Path(args.model)
+    if "runner" not in setting_types():
+        raise ConfigError("the model is not a GGUF file")
+    quantization = _NAMES_OF_QUANTIZATIONS.get(args.quantization, args.quantization)
+    changes = {"runner": "llama.cpp", "quantization": quantization, "max_num_seqs": 1}
+    with closing(LLM(**args.settings() | changes)) as llm:
+        return Path(getattr(llm.model, "path"))  # noqa: B009  # only models of that runner have it
 
 
 class LlamaCppDecoder:

@@ -1,7 +1,7 @@
 """`transformers` itself: `generate`, padded batches, continuous batching and plain forward."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from qstar_infer.bench.measure import Prompts
 from qstar_infer.checkpoint import load_from_args
-from qstar_infer.engine_args import EngineArgs
+from qstar_infer.engine_args import EngineArgs, setting_types
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -28,7 +28,10 @@ def load_stock(args: EngineArgs, dtype: str) -> QuietStarModel:
     Raises:
         CheckpointError, ConfigError: the model cannot be loaded.
     """
-    model = load_from_args(replace(args, dtype=dtype, quantization="none"))
+    plain = {"dtype": dtype, "quantization": "none"}
+    if "runner" in setting_types():
+        plain["runner"] = "torch"
+    model = load_from_args(EngineArgs.of(**args.settings() | plain))
     model.backbone.set_attn_implementation("sdpa")
     if model.backbone.generation_config is not None:
         model.backbone.generation_config.eos_token_id = None
