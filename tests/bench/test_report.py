@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qstar_infer.bench.plot import check_plot, plot
-from qstar_infer.bench.report import BarChart, LineChart, ratios_of
+from qstar_infer.bench.report import BarChart, Cell, LineChart, ratios_of
 from qstar_infer.cli.bench.options import numbers
 from qstar_infer.cli.bench.show import cell_text, check_outputs, show_report
 from qstar_infer.cli.main import app
@@ -74,5 +74,5 @@ def test_lists_of_numbers() -> None:
 
 
 def test_cells_have_three_digits() -> None:
-    cells = [1.234, 12.34, 1234.5, 7, "word", None]
+    cells: list[Cell] = [1.234, 12.34, 1234.5, 7, "word", None]
     assert [cell_text(cell) for cell in cells] == ["1.23", "12.3", "1234", "7", "word", "-"]
