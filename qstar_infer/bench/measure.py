@@ -1,67 +1,98 @@
-"""Times several decoders on the same prompts, interleaved. Independent of the model."""
+"""Times several ways to decode, taking turns. Independent of the model."""
 
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-Decoder = Callable[[list[int]], list[int]]
-"""Continues prompt token ids greedily by a fixed number of tokens and returns the new ids."""
+Prompts = Sequence[list[int]]
+"""Token ids of each prompt of a batch."""
+Decode = Callable[[Prompts], list[list[int]]]
+"""Continues each prompt of a batch and returns the new token ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One timed call."""
+
+    num_tokens: int
+    seconds: float
+    outputs: list[list[int]] = field(default_factory=list)
+    """New token ids of each prompt."""
+
+
+Way = Callable[[Prompts], Sample]
+"""Does one timed call for a batch of prompts."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Timing:
-    """The results of one decoder."""
+    """The results of one way."""
 
     tok_s: list[float] = field(default_factory=list)
-    """New tokens per second of each repeat: tokens of all prompts over the time of all calls."""
+    """Tokens per second of each repeat: tokens of all calls over the time of all calls."""
     outputs: list[list[int]] = field(default_factory=list)
-    """New token ids of each call of the last repeat, in the order of the prompts."""
+    """New token ids of each prompt in the last repeat, in order."""
 
     @property
     def median_tok_s(self) -> float:
         return statistics.median(self.tok_s)
 
 
-def measure(
-    decoders: Mapping[str, Decoder],
-    prompts: Sequence[list[int]],
+def timed(decode: Decode) -> Way:
+    """A way that times whole calls, from the prompts to the last token."""
+
+    def call(prompts: Prompts) -> Sample:
+        started = time.perf_counter()
+        outputs = decode(prompts)
+        seconds = time.perf_counter() - started
+        return Sample(num_tokens=sum(map(len, outputs)), seconds=seconds, outputs=outputs)
+
+    return call
+
+
+def take_turns(
+    ways: Mapping[str, Way],
+    batches: Sequence[Prompts],
     *,
     repeats: int,
-    on_call: Callable[[int], None] = lambda _done: None,
+    on_call: Callable[[], None] = lambda: None,
 ) -> dict[str, Timing]:
-    """Time whole calls, one at a time.
+    """Time calls, one at a time.
 
-    The decoders take turns on each prompt, so that a change of the machine's speed during the run
+    The ways take turns on each batch, so that a change of the machine's speed during the run
     affects all of them alike.
 
     Args:
-        decoders: in the order of their turns.
-        prompts: token ids of each prompt.
-        repeats: rounds over all prompts, at least 1.
-        on_call: called after each call with the number of calls done.
+        ways: in the order of their turns.
+        repeats: rounds over all batches, at least 1.
+        on_call: called after each call.
     """
-    timings = {name: Timing() for name in decoders}
-    num_done = 0
+    timings = {name: Timing() for name in ways}
     for _ in range(repeats):
-        seconds = dict.fromkeys(decoders, 0.0)
-        for timing in timings.values():
-            timing.outputs = []
-        for prompt in prompts:
-            for name, decode in decoders.items():
-                started = time.perf_counter()
-                new_ids = decode(prompt)
-                seconds[name] += time.perf_counter() - started
-                timings[name].outputs.append(new_ids)
-                num_done += 1
-                on_call(num_done)
+        samples: dict[str, list[Sample]] = {name: [] for name in ways}
+        for prompts in batches:
+            for name, way in ways.items():
+                samples[name].append(way(prompts))
+                on_call()
         for name, timing in timings.items():
-            num_tokens = sum(len(new_ids) for new_ids in timing.outputs)
-            timing.tok_s.append(num_tokens / seconds[name])
+            of_round = samples[name]
+            seconds = sum(sample.seconds for sample in of_round)
+            timing.tok_s.append(sum(sample.num_tokens for sample in of_round) / seconds)
+            timing.outputs = [ids for sample in of_round for ids in sample.outputs]
     return timings
 
 
+def fastest(ways: Mapping[str, Way], prompts: Prompts, *, repeats: int = 2) -> dict[str, float]:
+    """Try ways on one batch after a call to warm up; tokens/s by name, the fastest first."""
+    if len(ways) > 1:
+        take_turns(ways, [prompts], repeats=1)
+    timings = take_turns(ways, [prompts], repeats=repeats)
+    rates = {name: timing.median_tok_s for name, timing in timings.items()}
+    return dict(sorted(rates.items(), key=lambda item: -item[1]))
+
+
 def share_equal(left: Sequence[list[int]], right: Sequence[list[int]]) -> float:
-    """Share of calls whose outputs are the same in every token."""
+    """Share of outputs that are the same in every token."""
     pairs = list(zip(left, right, strict=True))
     return sum(a == b for a, b in pairs) / len(pairs)

@@ -25,7 +25,7 @@ COMMANDS = {
     "init": "qstar_infer.cli.init:init",
     "convert": "qstar_infer.cli.convert:convert",
     "inspect": "qstar_infer.cli.inspect:inspect",
-    "bench": "qstar_infer.cli.bench:app",
+    "bench": "qstar_infer.cli.bench.app:app",
 }
 USER_ERROR_EXIT_CODE = 2
 FAILURE_EXIT_CODE = 1

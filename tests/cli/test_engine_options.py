@@ -7,7 +7,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from qstar_infer.cli.bench import app as bench_app
+from qstar_infer.cli.bench.app import app as bench_app
 from qstar_infer.cli.chat import chat
 from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.generate import generate
@@ -120,11 +120,14 @@ def test_parameter_of_a_command_does_not_set_an_engine_setting() -> None:
     assert received == [(3, EngineArgs(num_thought_tokens=5))]
 
 
-@pytest.mark.parametrize("command", [generate, chat, bench_app])
+BENCHMARKS = get_command(bench_app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", [generate, chat, *BENCHMARKS.values()])
 def test_each_command_that_starts_an_engine_has_every_setting(command: Any) -> None:
     app = typer.Typer()
-    if isinstance(command, typer.Typer):
-        parameters = get_command(command).commands["decode"].params  # type: ignore[attr-defined]
+    if command in BENCHMARKS.values():
+        parameters = command.params
     else:
         app.command()(command)
         parameters = get_command(app).params

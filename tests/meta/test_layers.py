@@ -81,7 +81,7 @@ PARTS_BELOW = {
     },
     "llm": {"plain data", "model", "engine"},
     "public names": {"plain data", "model", "checkpoint", "llm"},
-    "bench": {"plain data", "model", "checkpoint", "llm"},
+    "bench": {"plain data", "model", "hardware", "checkpoint", "llm"},
     "cli": {"plain data", "model", "checkpoint", "llm", "public names", "bench"},
 }
 """Which parts of `qstar_infer` each of its parts may import, besides itself."""

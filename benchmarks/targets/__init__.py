@@ -1,0 +1,1 @@
+"""Measures what the CPU engine must reach, and says whether it does."""

@@ -1,0 +1,1 @@
+"""What our engine is compared with, each on the same weights."""

@@ -1,0 +1,1 @@
+"""`qstar bench`: one file for each measurement."""
