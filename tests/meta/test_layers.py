@@ -46,6 +46,7 @@ EVAL_MAY_IMPORT = {
 }
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 PLAIN_DATA = {
+    "cache_directory",
     "config",
     "context_length",
     "engine.protocol",
