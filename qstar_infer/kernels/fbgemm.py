@@ -24,6 +24,7 @@ class Float16WeightKernel:
 
     name = "float16 weights"
     dtype = torch.float32
+    bytes_per_weight = 2
 
     def is_available(self) -> bool:
         """Whether this torch was built with FBGEMM, and runs it on this CPU."""

@@ -24,6 +24,7 @@ class OneDnnKernel:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.name = f"packed {str(dtype).removeprefix('torch.')}"
+        self.bytes_per_weight = dtype.itemsize
 
     def is_available(self) -> bool:
         """Whether this torch has oneDNN, with kernels of this dtype for this CPU."""
