@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from qstar_infer.attention.interface import AttentionState
 from qstar_infer.decoder.fused_layer import FusedLayer, pack_layer, read_norm
@@ -11,6 +12,10 @@ from qstar_infer.decoder.row_ops import Norm, Rotation
 from qstar_infer.kernels.linear_kernel import LinearKernel, PackedLinear
 from qstar_infer.kernels.pack_together import pack_together
 from qstar_infer.model.quiet_star import QuietStarModel
+
+_FEWEST_ROWS = 2
+"""Kernels pad a single row, because its bits would be others than those of a row among several. To
+pad it once costs less than to pad it for each product."""
 
 
 class FusedDecoder:
@@ -47,12 +52,15 @@ class FusedDecoder:
     def hidden(self, embeddings: Tensor, positions: Tensor, attention: AttentionState) -> Tensor:
         """See `Decoder.hidden`."""
         self._pack_if_changed()
-        states = embeddings.to(torch.float32, copy=True)
+        num_rows = embeddings.shape[0]
+        padding = max(0, _FEWEST_ROWS - num_rows)
+        states = F.pad(embeddings, (0, 0, 0, padding)).to(torch.float32, copy=True)
+        positions = F.pad(positions, (0, padding))
         rotation = self.rotation(states, positions)
         update: Tensor | None = None
         for layer in self.layers:
-            update = layer.run(self.ops, states, update, rotation, attention)
-        return self.ops.add_norm_(states, update, self._final_norm)
+            update = layer.run(self.ops, states, update, rotation, attention, num_rows)
+        return self.ops.add_norm_(states, update, self._final_norm)[:num_rows]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """See `Decoder.logits`."""

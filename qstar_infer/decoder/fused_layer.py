@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from qstar_infer.attention.interface import AttentionState
 from qstar_infer.decoder.llama_family import LayerModules
@@ -42,12 +43,14 @@ class FusedLayer:
         update: Tensor | None,
         rotation: Rotation,
         attention: AttentionState,
+        num_rows: int,
     ) -> Tensor:
         """Add the previous layer's update to the states, and compute this layer's.
 
         Args:
             states: `[rows, hidden]`, float32; changed in place.
             update: `[rows, hidden]` in the decoder's dtype; None in the first layer.
+            num_rows: rows that attend; the others are padding, and come last.
 
         Returns:
             `[rows, hidden]` in the decoder's dtype: what is still to be added to the states.
@@ -59,11 +62,14 @@ class FusedLayer:
         ops.norm_rotate_(
             heads, num_heads + num_kv_heads, self.head_norm, rotation if self.has_rope else None
         )
-        query, key, value = torch.split(heads.transpose(0, 1).unsqueeze(0), self.head_counts, dim=1)
+        real = heads[:num_rows].transpose(0, 1).unsqueeze(0)
+        query, key, value = torch.split(real, self.head_counts, dim=1)
         mixed = attention.attend(
             self.index, query, key, value, scale=self.scale, window=self.window
-        )
-        normed = ops.add_norm_(states, self.output(mixed.reshape(rows, -1)), self.mlp_norm)
+        ).reshape(num_rows, -1)
+        if num_rows < rows:
+            mixed = F.pad(mixed, (0, 0, 0, rows - num_rows))
+        normed = ops.add_norm_(states, self.output(mixed), self.mlp_norm)
         return self.down(ops.silu_gate(self.gate_up(normed)))
 
 

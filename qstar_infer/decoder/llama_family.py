@@ -150,8 +150,6 @@ def _check_untouched(backbone: nn.Module) -> None:
         is_hooked = module._forward_hooks or module._forward_pre_hooks
         if is_hooked or "forward" in vars(module):
             raise NotFusableError(f"{name or 'the model'} has a hook or a forward of its own")
-        if isinstance(module, nn.Linear) and type(module) is not nn.Linear:
-            raise NotFusableError(f"{name} is a {type(module).__name__}")
     for name, parameter in backbone.named_parameters():
         if parameter.is_inference():
             raise NotFusableError(f"changes of {name} cannot be noticed: an inference tensor")

@@ -4,7 +4,7 @@ import copy
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qstar_infer.decoder.fused_decoder import FusedDecoder
@@ -85,10 +85,14 @@ def _check_layer(decoder: FusedDecoder, modules: LayerModules, states: Tensor) -
         attention_state=stock_attention,
     )[0]
     fused = states.clone()
-    update = decoder.layers[modules.index].run(decoder.ops, fused, None, rotation, fused_attention)
+    update = decoder.layers[modules.index].run(
+        decoder.ops, fused, None, rotation, fused_attention, _ROWS
+    )
     if fused_attention.calls != stock_attention.calls:
         raise NotFusableError(f"layer {modules.index} does not call the attention as expected")
-    tolerance = _TOLERANCES[decoder.dtype]
+    is_rounded = any(type(linear) is not nn.Linear for linear in modules.linears)
+    # Layers of 8 and 4 bits compute in bfloat16, here as in the model's own modules.
+    tolerance = _TOLERANCES[torch.bfloat16 if is_rounded else decoder.dtype]
     _check_close(
         f"layer {modules.index}", fused - states + update.float(), after - states, tolerance
     )

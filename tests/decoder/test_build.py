@@ -90,7 +90,7 @@ def _more_parts(model: QuietStarModel) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (_replace_linear, "is a OtherLinear"),
+        (_replace_linear, "OtherLinear"),
         (_hook, "has a hook"),
         (_own_forward, "a forward of its own"),
         (_activation, "the activation GELU is not silu"),
@@ -154,7 +154,7 @@ def test_a_model_that_fills_the_memory_runs_as_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(build, "_MEMORY_SHARE", 0.0)
-    assert "which is too much" in refusal(make_model(), caplog)
+    assert "do not fit in memory" in refusal(make_model(), caplog)
 
 
 def texts(model: QuietStarModel) -> list[list[int]]:
