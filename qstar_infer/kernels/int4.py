@@ -20,6 +20,8 @@ _MIDDLE = 8
 class Int4Weight:
     """A `QuantisedWeight`: `(level - 8) * scale + zero`, with levels from 0 to 15."""
 
+    format_name = "int4-cpu"
+
     def __init__(self, packed: Tensor, scales_and_zeros: Tensor) -> None:
         """
         Args:

@@ -5,11 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from qstar_infer.errors import ConfigError
+
 _LARGEST = 127
+_INPUTS = 16
+"""torch's product reads whole groups of so many inputs, without a check past the end of a row."""
 
 
 class Int8Weight:
     """A `QuantisedWeight`: a weight is its int8 value times the bfloat16 scale of its row."""
+
+    format_name = "int8-cpu"
 
     def __init__(self, values: Tensor, scales: Tensor) -> None:
         """
@@ -23,7 +29,16 @@ class Int8Weight:
 
     @classmethod
     def quantise(cls, weight: Tensor) -> "Int8Weight":
-        """Round `[out, in]` to the nearest of 255 levels, symmetric around 0."""
+        """Round `[out, in]` to the nearest of 255 levels, symmetric around 0.
+
+        Raises:
+            ConfigError: the width cannot be multiplied.
+        """
+        if weight.shape[1] % _INPUTS:
+            raise ConfigError(
+                f"a width of {weight.shape[1]} cannot be multiplied in 8 bits: torch needs a "
+                f"multiple of {_INPUTS}; leave the quantization out"
+            )
         wide = weight.float()
         scales = (wide.abs().amax(dim=1) / _LARGEST).bfloat16()
         divisors = torch.where(scales == 0, 1.0, scales.float()).unsqueeze(1)

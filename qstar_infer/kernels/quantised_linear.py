@@ -21,9 +21,11 @@ class QuantisedWeight(Protocol):
     """A rounded weight with its product.
 
     Attributes:
+        format_name: how it is rounded: a key of `FORMATS`.
         shape: `(out, in)`.
     """
 
+    format_name: str
     shape: tuple[int, int]
 
     @property
@@ -47,6 +49,15 @@ class QuantisedLinear(nn.Module):
         self.bias: Tensor | None
         self.register_buffer("bias", bias)
         self.out_features, self.in_features = weight.shape
+
+    @property
+    def format_name(self) -> str:
+        """How the weight is rounded: a key of `FORMATS`."""
+        return self.rounded.format_name
+
+    @property
+    def num_weights(self) -> int:
+        return self.out_features * self.in_features
 
     def forward(self, states: Tensor) -> Tensor:
         """`[..., in]` to `[..., out]`, computed in bfloat16, in the dtype of the states."""

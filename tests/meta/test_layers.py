@@ -67,7 +67,7 @@ PARTS_BELOW = {
     "wavefront": {"plain data", "kv_cache"},
     "attention": {"plain data", "kv_cache"},
     "sampling": {"plain data"},
-    "model": {"plain data", "kv_cache", "attention", "sampling"},
+    "model": {"plain data", "kv_cache", "attention", "sampling", "kernels"},
     "hardware": {"plain data"},
     "checkpoint": {"plain data", "model", "hardware", "kernels"},
     "kernels": {"plain data", "hardware"},
