@@ -31,7 +31,7 @@ class EngineArgs:
     )
     dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
-    quantization: str = setting("none", "none, int8 or nf4.")
+    quantization: str = setting("none", "none; int8 or nf4 (bitsandbytes); int8-cpu or int4-cpu.")
     revision: str | None = setting(None, "Branch, tag or commit of a hub repository.")
     num_thought_tokens: int | None = setting(
         None, "Tokens per thought; default: as stored in the checkpoint."

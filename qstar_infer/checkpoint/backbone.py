@@ -80,7 +80,7 @@ def load_backbone(
     if prefix:
         del backbone._weight_conversions  # or it would be saved with the prefix
     _check_report(report, directory)
-    if is_quantised and options.quantization == "none":
+    if is_quantised and not options.uses_bitsandbytes:
         check_quantised_layers(backbone, directory, prefix=prefix)
     return finish(backbone)
 

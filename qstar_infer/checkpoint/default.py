@@ -7,7 +7,6 @@ result is saved as a native checkpoint in a cache directory and loaded from ther
 import dataclasses
 import hashlib
 import logging
-import os
 import shutil
 import sys
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from qstar_infer.cache_directory import cache_directory
 from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, ADAPTER_TENSORS
 from qstar_infer.checkpoint.adapter.merge import merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
@@ -100,15 +100,6 @@ def _remove_other_builds(kept: Path) -> None:
             with suppress(OSError):  # in use, or another user's; it only takes space
                 build.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
-
-
-def cache_directory() -> Path:
-    """`$QSTAR_CACHE`, else `$XDG_CACHE_HOME/qstar`, else `~/.cache/qstar`."""
-    own = os.environ.get("QSTAR_CACHE")
-    if own:
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "qstar"
 
 
 def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -> QuietStarModel:

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.default import default_model_directory
 from qstar_infer.checkpoint.load_source import load_source, load_source_tokenizer, name_model
-from qstar_infer.checkpoint.options import LoadOptions, Overrides
+from qstar_infer.checkpoint.options import BITSANDBYTES, LoadOptions, Overrides
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL
 from qstar_infer.checkpoint.reading import is_out_of_memory
 from qstar_infer.engine_args import EngineArgs, ThoughtVectors
@@ -36,8 +36,8 @@ def load_model(
         dtype: "auto" (the checkpoint's own; float32 on a CPU without fast bfloat16), "stored" (the
             checkpoint's own on every machine), "float32", "bfloat16", "float16", or a torch dtype.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N", or such a torch device.
-        quantization: "none", "int8" or "nf4", by bitsandbytes; thought parts and the output
-            embedding are never quantised.
+        quantization: "none"; "int8" or "nf4", by bitsandbytes; "int8-cpu" or "int4-cpu", without
+            it. Thought parts and the output embedding are never quantised.
         num_thought_tokens: overrides the checkpoint's thought length.
         thought_vectors: "kept", or "literal" to feed what the published evaluation script feeds;
             published checkpoints only.
@@ -71,14 +71,18 @@ def load_model(
 
 
 def load_from_args(args: EngineArgs) -> QuietStarModel:
-    """Load the model that the settings name.
+    """Load the model that the settings name, for an engine.
+
+    An engine has fast kernels for 16-bit weights on every CPU, so its "auto" is the stored dtype;
+    but bitsandbytes computes in the dtype that it is given.
 
     Raises:
         CheckpointError, ConfigError: as `load_model`.
     """
+    is_stored = args.dtype == "auto" and args.quantization not in BITSANDBYTES
     return load_model(
         args.model,
-        dtype=args.dtype,
+        dtype="stored" if is_stored else args.dtype,
         device=args.device,
         quantization=args.quantization,
         num_thought_tokens=args.num_thought_tokens,

@@ -37,6 +37,7 @@ from qstar_infer.checkpoint.tokenizer import (
     load_tokenizer,
 )
 from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.kernels.quantised_linear import quantise_layers
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -74,6 +75,11 @@ def load_source(
         model.backbone.config._commit_hash = found.revision
     if model.thought_parts is not None:
         model.thought_parts.to(options.device)
+    if options.rounds_on_cpu:
+        # The output embedding mixes two hidden states: it stays as it is.
+        kept = [model.backbone.lm_head]
+        quantise_layers(model.backbone, options.quantization, kept=kept)
+        model.backbone.is_quantized = True  # type: ignore[assignment]  # as transformers names it
     return model.eval()
 
 
@@ -170,7 +176,7 @@ def _load_adapted(
     found: Source, options: LoadOptions, *, tokenizer: Path | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The base model with the adapter merged into it."""
-    if options.quantization != "none":
+    if options.uses_bitsandbytes:
         raise ConfigError(
             f"quantization={options.quantization!r} would merge the adapter into rounded "
             f"weights. Run `qstar convert {found.label} DST` first and load DST quantised."

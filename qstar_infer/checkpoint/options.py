@@ -12,9 +12,11 @@ from qstar_infer.engine_args import ThoughtVectors
 from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.hardware import has_fast_bfloat16
 
-Quantization = Literal["none", "int8", "nf4"]
+Quantization = Literal["none", "int8", "nf4", "int8-cpu", "int4-cpu"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-QUANTIZATIONS = ("none", "int8", "nf4")
+QUANTIZATIONS = get_args(Quantization)
+BITSANDBYTES = ("int8", "nf4")
+"""The quantizations that bitsandbytes does while loading; ours round the loaded model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +41,31 @@ class LoadOptions:
             raise ConfigError(
                 f"quantization={quantization!r} is unknown; use one of {', '.join(QUANTIZATIONS)}."
             )
-        if quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        if quantization in BITSANDBYTES and importlib.util.find_spec("bitsandbytes") is None:
             raise ConfigError(
                 f"quantization={quantization!r} needs bitsandbytes, which is not installed: "
                 'pip install "qstar[quantization]"'
             )
         resolved_device = _resolve_device(device)
+        if quantization.endswith("-cpu") and resolved_device.type != "cpu":
+            raise ConfigError(
+                f"quantization={quantization!r} is for CPUs, and the device is {resolved_device}; "
+                f"use {' or '.join(BITSANDBYTES)} there, or device='cpu'."
+            )
         return cls(
             dtype=_resolve_dtype(dtype, device=resolved_device),
             device=resolved_device,
             quantization=quantization,  # type: ignore[arg-type]  # checked above
         )
+
+    @property
+    def uses_bitsandbytes(self) -> bool:
+        return self.quantization in BITSANDBYTES
+
+    @property
+    def rounds_on_cpu(self) -> bool:
+        """Whether the layers of the loaded model are rounded here, for a CPU."""
+        return self.quantization.endswith("-cpu")
 
     def from_pretrained_arguments(self, *, is_quantised: bool = False) -> dict[str, Any]:
         """The arguments of `from_pretrained` that these options amount to.
@@ -58,9 +74,9 @@ class LoadOptions:
             is_quantised: the checkpoint is. Without a device, transformers would load it on a GPU.
         """
         arguments: dict[str, Any] = {"dtype": "auto" if self.dtype is None else self.dtype}
-        if self.device.type != "cpu" or self.quantization != "none" or is_quantised:
+        if self.device.type != "cpu" or self.uses_bitsandbytes or is_quantised:
             arguments["device_map"] = {"": self.device}
-        if self.quantization != "none":
+        if self.uses_bitsandbytes:
             arguments["quantization_config"] = self._quantization_config()
         return arguments
 

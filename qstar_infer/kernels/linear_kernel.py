@@ -16,10 +16,16 @@ class LinearKernel(Protocol):
     Attributes:
         name: for logs and reports.
         dtype: of the rows that go in and come out; that of the packed weight may differ.
+        bytes_per_weight: memory of a packed copy; 0 if the weight is used as it is.
     """
 
     name: str
     dtype: torch.dtype
+    bytes_per_weight: int
+
+    def is_available(self) -> bool:
+        """Whether this torch and this CPU have it."""
+        ...
 
     def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         """Pack `[out, in]` and `[out]`. Copies the weight if it needs another layout."""

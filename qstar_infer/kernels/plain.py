@@ -13,9 +13,14 @@ class PlainKernel:
     """A `LinearKernel` that uses the weight as it is."""
 
     name = "plain"
+    bytes_per_weight = 0
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
+
+    def is_available(self) -> bool:
+        """Always."""
+        return True
 
     def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         """See `LinearKernel.pack`."""

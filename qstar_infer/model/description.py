@@ -3,6 +3,7 @@
 from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
+from qstar_infer.kernels.quantised_linear import QuantisedLinear
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.source_name import source_name
@@ -12,7 +13,8 @@ from qstar_infer.model.thought_parts import TalkHead, ThoughtParts
 def describe(model: QuietStarModel) -> str:
     """One sentence: name, size, dtype, thought length, and whether the thoughts are trained."""
     backbone = model.backbone
-    size = _count(backbone.num_parameters())  # counts packed 4-bit weights correctly
+    # The method of transformers counts packed weights of bitsandbytes correctly.
+    size = _count(backbone.num_parameters() + sum(each.num_weights for each in _rounded(backbone)))
     head = f"{model_name(model)} ({size} parameters, {_precision(backbone)})"
     if model.thought_parts is None or model.config is None:
         return f"{head}, a plain language model without thought parts; it cannot think"
@@ -60,7 +62,13 @@ def _count(parameters: int) -> str:
 def _precision(backbone: PreTrainedModel) -> str:
     """The dtype of computation, and the quantization if there is one."""
     dtype = str(backbone.dtype).removeprefix("torch.")
+    for layer in _rounded(backbone):
+        return f"{layer.format_name}, computed in bfloat16"
     quantization = getattr(backbone.config, "quantization_config", None)
     if not isinstance(quantization, BitsAndBytesConfig):
         return dtype
     return f"{'int8' if quantization.load_in_8bit else 'nf4'}, computed in {dtype}"
+
+
+def _rounded(backbone: PreTrainedModel) -> list[QuantisedLinear]:
+    return [layer for layer in backbone.modules() if isinstance(layer, QuantisedLinear)]

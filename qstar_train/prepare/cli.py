@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from qstar_infer.checkpoint.default import cache_directory
+from qstar_infer.cache_directory import cache_directory
 from qstar_infer.cli.terminal import safe_text
 from qstar_infer.errors import ConfigError
 from qstar_train.prepare.catalogue import EVALUATION, RECIPES, TRAINING

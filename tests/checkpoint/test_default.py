@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from qstar_infer.cache_directory import cache_directory
 from qstar_infer.checkpoint import default, describe, load_model, packaged_base
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -224,7 +225,7 @@ def test_cache_directory(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert default.cache_directory() == expected
+    assert cache_directory() == expected
 
 
 def test_base_file_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ import torch
 
 from qstar_infer import LLM, NotFiniteError, RequestOutput, SamplingParams
 from qstar_infer.config import EngineConfig, Speculation
+from qstar_infer.decoder.decoder import Decoder
+from qstar_infer.decoder.fused_decoder import FusedDecoder
+from qstar_infer.decoder.module_decoder import ModuleDecoder
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.model.quiet_star import QuietStarModel
@@ -39,14 +42,17 @@ def break_embedding(model: QuietStarModel, token_id: int = BAD) -> None:
 
 def break_last_state(monkeypatch: pytest.MonkeyPatch, model: QuietStarModel) -> None:
     """Make the last state of `BAD` NaN, but not its keys and values."""
-    whole = model.hidden
     row = weight(model, "backbone.model.embed_tokens.weight")[BAD]
+    for kind in (ModuleDecoder, FusedDecoder):
+        monkeypatch.setattr(kind, "hidden", _breaking(kind.hidden, row))
 
-    def hidden(embeddings: torch.Tensor, *rest: Any) -> torch.Tensor:
-        states = whole(embeddings, *rest)
+
+def _breaking(whole: Callable[..., torch.Tensor], row: torch.Tensor) -> Callable[..., torch.Tensor]:
+    def hidden(decoder: Decoder, embeddings: torch.Tensor, *rest: Any) -> torch.Tensor:
+        states = whole(decoder, embeddings, *rest)
         return states.masked_fill((embeddings == row).all(-1, keepdim=True), math.nan)
 
-    monkeypatch.setattr(model, "hidden", hidden)
+    return hidden
 
 
 def generate(model: QuietStarModel, prompt: list[int], **fields: Any) -> list[int]:

@@ -46,6 +46,7 @@ EVAL_MAY_IMPORT = {
 }
 """What evaluation shares with training: data, config, and how losses and thoughts are computed."""
 PLAIN_DATA = {
+    "cache_directory",
     "config",
     "context_length",
     "engine.protocol",
@@ -66,7 +67,7 @@ PARTS_BELOW = {
     "wavefront": {"plain data", "kv_cache"},
     "attention": {"plain data", "kv_cache"},
     "sampling": {"plain data"},
-    "model": {"plain data", "kv_cache", "attention", "sampling"},
+    "model": {"plain data", "kv_cache", "attention", "sampling", "kernels"},
     "hardware": {"plain data"},
     "checkpoint": {"plain data", "model", "hardware", "kernels"},
     "kernels": {"plain data", "hardware"},

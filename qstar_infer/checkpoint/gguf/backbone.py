@@ -23,9 +23,9 @@ def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
     Raises:
         CheckpointError: not GGUF, damaged, incomplete, of an architecture that is not supported, or
             with a key or tensor that cannot be honoured.
-        ConfigError: `quantization` was given; the file has its own.
+        ConfigError: bitsandbytes cannot quantise the dequantised weights.
     """
-    if options.quantization != "none":
+    if options.uses_bitsandbytes:
         raise ConfigError(
             f"quantization={options.quantization!r} cannot be applied to {path.name}, which is "
             "dequantised when it is read. Run `qstar convert` on it first and load the result."

@@ -1,0 +1,146 @@
+"""Chooses the kernel of a model's linear layers on this CPU."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from qstar_infer.hardware import has_fast_bfloat16
+from qstar_infer.kernels.fbgemm import Float16WeightKernel
+from qstar_infer.kernels.linear_kernel import LinearKernel, PackedLinear
+from qstar_infer.kernels.one_dnn import OneDnnKernel
+from qstar_infer.kernels.plain import PlainKernel
+
+_log = logging.getLogger(__name__)
+
+_MEMORY_SHARE = 0.25
+"""Largest share of free memory for packed copies; a larger model keeps its plain layers."""
+_PROBE_ROWS = (1, 8)
+_PROBE_SIZE = 512
+_NUM_TIMINGS = 4
+_CLEARLY = 1.5
+"""A kernel lower in the order wins only if it is so many times as fast, so that noise in the probe
+does not change a model's numbers from one start to the next."""
+
+
+@dataclass(frozen=True)
+class _Probe:
+    kernel: LinearKernel
+    ms: tuple[float, ...]
+    """One product, for each of `_PROBE_ROWS`."""
+
+    def __str__(self) -> str:
+        times = " and ".join(f"{each:.2f}" for each in self.ms)
+        return f"{self.kernel.name} {times} ms"
+
+
+def choose_kernel(backbone: nn.Module) -> LinearKernel:
+    """The best kernel for the weights of a model on a CPU; logs which and why.
+
+    Float32 weights are multiplied in float32. 16-bit weights prefer a kernel that keeps 16 bits.
+
+    Args:
+        backbone: the kernel is for its `nn.Linear` layers.
+    """
+    layers = [module for module in backbone.modules() if type(module) is nn.Linear]
+    wanted = candidates(_widest_dtype(layers))
+    num_weights = sum(layer.weight.numel() for layer in layers)
+    room = psutil.virtual_memory().available * _MEMORY_SHARE
+    affordable = [each for each in wanted if each.bytes_per_weight * num_weights <= room]
+    with _one_thread():
+        probes = [probe for each in affordable if (probe := _probe(each)) is not None]
+    # Its product is the definition, so it is there even if the probe finds it inexact.
+    chosen = _best(probes) if probes else _Probe(wanted[-1], ())
+    others = ", ".join(str(probe) for probe in probes if probe is not chosen) or "none"
+    _log.info(
+        "Linear layers: %s for a small product of 1 and 8 rows; also possible: %s%s.",
+        chosen,
+        others,
+        "" if len(affordable) == len(wanted) else "; copies for others would not fit in memory",
+    )
+    return chosen.kernel
+
+
+def candidates(stored: torch.dtype) -> list[LinearKernel]:
+    """The available kernels for weights of this dtype, the preferred first, plain last."""
+    packed_bfloat16, packed_float32 = OneDnnKernel(torch.bfloat16), OneDnnKernel(torch.float32)
+    order: list[LinearKernel] = [packed_float32, PlainKernel(stored)]
+    if stored != torch.float32:
+        order.insert(0, Float16WeightKernel())
+    if stored == torch.bfloat16 and has_fast_bfloat16(torch.device("cpu")):
+        order.insert(0, packed_bfloat16)
+    return [kernel for kernel in order if kernel.is_available()]
+
+
+def _widest_dtype(layers: list[nn.Linear]) -> torch.dtype:
+    dtypes = {layer.weight.dtype for layer in layers}
+    return dtypes.pop() if len(dtypes) == 1 else torch.float32
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several threads wait for each other, so on a busy machine their times mean nothing."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+@torch.inference_mode()
+def _probe(kernel: LinearKernel) -> _Probe | None:
+    """Times of a small product; None if the kernel fails or its result is wrong."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(_PROBE_SIZE, _PROBE_SIZE, generator=generator).bfloat16()
+    states = torch.randn(max(_PROBE_ROWS), _PROBE_SIZE, generator=generator).bfloat16()
+    exact = states.double() @ weight.double().T
+    times = []
+    try:
+        multiply = kernel.pack(weight.to(kernel.dtype), None)
+        for num_rows in _PROBE_ROWS:
+            rows = states[:num_rows].to(kernel.dtype)
+            taken, product = _time(multiply, rows)
+            _check(product, exact[:num_rows], kernel.dtype)
+            times.append(1000 * taken)
+    except (RuntimeError, ArithmeticError) as error:
+        if isinstance(kernel, PlainKernel):
+            raise
+        _log.info("The kernel %s does not work here: %s", kernel.name, error)
+        return None
+    return _Probe(kernel, tuple(times))
+
+
+def _time(multiply: PackedLinear, rows: Tensor) -> tuple[float, Tensor]:
+    """The shortest of a few products, in seconds, after one to warm up; and its result."""
+    product = multiply(rows)
+    shortest = math.inf
+    for _ in range(_NUM_TIMINGS):
+        started = time.perf_counter()
+        multiply(rows)
+        shortest = min(shortest, time.perf_counter() - started)
+    return shortest, product
+
+
+def _check(product: Tensor, exact: Tensor, dtype: torch.dtype) -> None:
+    """Raise ArithmeticError if a product is off by more than rounding."""
+    error = float((product.double() - exact).norm() / exact.norm())
+    # Rounding of the result, and of the sums, which are added in float32.
+    allowed = torch.finfo(dtype).eps + math.sqrt(_PROBE_SIZE) * torch.finfo(torch.float32).eps
+    if not error <= allowed:
+        raise ArithmeticError(f"its product is off by {error:.1e}, more than {allowed:.1e}")
+
+
+def _best(probes: list[_Probe]) -> _Probe:
+    best = probes[0]
+    for probe in probes[1:]:
+        if fmean(best.ms) > _CLEARLY * fmean(probe.ms):
+            best = probe
+    return best

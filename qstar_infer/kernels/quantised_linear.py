@@ -1,0 +1,133 @@
+"""A linear layer whose weight is rounded to 8 or 4 bits, in place of `nn.Linear`, on a CPU."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from qstar_infer.errors import ConfigError
+from qstar_infer.kernels.int4 import Int4Weight
+from qstar_infer.kernels.int8 import Int8Weight
+
+FORMATS: dict[str, Callable[[Tensor], "QuantisedWeight"]] = {
+    "int8-cpu": Int8Weight.quantise,
+    "int4-cpu": Int4Weight.quantise,
+}
+"""Name of a quantisation -> how a weight, `[out, in]`, is rounded."""
+
+
+class QuantisedWeight(Protocol):
+    """A rounded weight with its product.
+
+    Attributes:
+        format_name: how it is rounded: a key of `FORMATS`.
+        shape: `(out, in)`.
+    """
+
+    format_name: str
+    shape: tuple[int, int]
+
+    @property
+    def num_bytes(self) -> int: ...
+
+    def multiply(self, states: Tensor) -> Tensor:
+        """`[rows, in]` to `[rows, out]`, both bfloat16. A row's bits do not depend on others."""
+        ...
+
+
+class QuantisedLinear(nn.Module):
+    """`nn.Linear` for inference with a rounded weight. States of any dtype, without gradients."""
+
+    def __init__(self, weight: QuantisedWeight, bias: Tensor | None) -> None:
+        """
+        Args:
+            bias: `[out]`, kept in its own dtype.
+        """
+        super().__init__()
+        self.rounded = weight
+        self.bias: Tensor | None
+        self.register_buffer("bias", bias)
+        self.out_features, self.in_features = weight.shape
+
+    @property
+    def format_name(self) -> str:
+        """How the weight is rounded: a key of `FORMATS`."""
+        return self.rounded.format_name
+
+    @property
+    def num_weights(self) -> int:
+        return self.out_features * self.in_features
+
+    def forward(self, states: Tensor) -> Tensor:
+        """`[..., in]` to `[..., out]`, computed in bfloat16, in the dtype of the states."""
+        rows = states.reshape(-1, self.in_features)
+        product = self.rounded.multiply(rows.bfloat16()).to(states.dtype)
+        if self.bias is not None:
+            product = product + self.bias
+        return product.view(*states.shape[:-1], self.out_features)
+
+
+def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Module] = ()) -> None:
+    """Replace the `nn.Linear` layers of a model by rounded ones, one by one.
+
+    Args:
+        name: one of `FORMATS`.
+        kept: layers that stay as they are.
+
+    Raises:
+        ConfigError: a layer cannot be rounded so, or none can; the message names it.
+    """
+    num_rounded = 0
+    for parent_name, parent in list(backbone.named_modules()):
+        for child_name, layer in list(parent.named_children()):
+            if type(layer) is not nn.Linear or layer in kept:
+                continue
+            try:
+                rounded = FORMATS[name](layer.weight.detach())
+            except ConfigError as error:
+                path = f"{parent_name}.{child_name}"
+                raise ConfigError(f"quantization={name!r}: in {path}, {error}.") from None
+            bias = None if layer.bias is None else layer.bias.detach()
+            setattr(parent, child_name, QuantisedLinear(rounded, bias))
+            num_rounded += 1
+    if num_rounded == 0:
+        raise ConfigError(
+            f"quantization={name!r}: this architecture has no linear layers that can be "
+            "rounded; leave it out."
+        )
+
+
+def join_rounded(
+    layers: Sequence[QuantisedLinear], dtype: torch.dtype
+) -> Callable[[Tensor], Tensor]:
+    """One product for layers with the same input: `[rows, in]` to `[rows, out of all]`.
+
+    Args:
+        dtype: of the rows that go in and come out.
+    """
+    weights = [layer.rounded for layer in layers]
+    joined = _join(weights)
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    bias = torch.cat(biases).to(dtype) if biases else None
+
+    def multiply(states: Tensor) -> Tensor:
+        rows = states.bfloat16()
+        if joined is None:
+            product = torch.cat([weight.multiply(rows) for weight in weights], dim=1)
+        else:
+            product = joined.multiply(rows)
+        product = product.to(dtype)
+        return product if bias is None else product + bias
+
+    return multiply
+
+
+def _join(weights: Sequence[QuantisedWeight]) -> QuantisedWeight | None:
+    if len(weights) == 1:
+        return weights[0]
+    int8 = [weight for weight in weights if isinstance(weight, Int8Weight)]
+    int4 = [weight for weight in weights if isinstance(weight, Int4Weight)]
+    if len(int8) == len(weights):
+        return Int8Weight.join(int8)
+    return Int4Weight.join(int4) if len(int4) == len(weights) else None
