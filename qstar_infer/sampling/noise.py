@@ -6,8 +6,14 @@ same noise for draft and target, before and after a preemption, and in any batch
 Gumbel-max trick) and is repeatable.
 """
 
+from typing import TypeVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+_Integers = TypeVar("_Integers", Tensor, NDArray[np.int64])
 
 VISIBLE_STREAM = 0
 """Stream index of the visible token at a position; thought token i (from 1) has index i."""
@@ -15,24 +21,25 @@ VISIBLE_STREAM = 0
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit integer
 
 
-def _shift64(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift of int64 (torch's is arithmetic)."""
+def _shift64(x: _Integers, bits: int) -> _Integers:
+    """Logical right shift of int64 (`>>` is arithmetic)."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _mix64(x: Tensor) -> Tensor:
+def _mix64(x: _Integers) -> _Integers:
     """A 64-bit finaliser in wrapping int64 arithmetic (splitmix64's constants)."""
     x = (x ^ _shift64(x, 30)) * -4658895280553007687
     x = (x ^ _shift64(x, 27)) * -7723592293110705685
     return x ^ _shift64(x, 31)
 
 
-def row_keys(seeds: Tensor, positions: Tensor, stream_indices: Tensor) -> Tensor:
+def row_keys(seeds: _Integers, positions: _Integers, stream_indices: _Integers) -> _Integers:
     """Hash seed, position and stream index into one 64-bit key for each row.
 
     Args:
-        seeds, positions, stream_indices: `[rows]`, int64. A position is the index in the sequence
-            of the visible token that is sampled, or that the thought is about.
+        seeds, positions, stream_indices: `[rows]`, int64, of torch or of numpy. A position is the
+            index in the sequence of the visible token that is sampled, or that the thought is
+            about.
 
     Returns:
         `[rows]`, int64.
@@ -73,11 +80,24 @@ def gumbel_noise(keys: Tensor, vocab_size: int) -> Tensor:
     high = (keys >> 32).to(torch.int32).unsqueeze(1)
     tokens = torch.arange(vocab_size, dtype=torch.int32, device=keys.device)
     bits = _mix32_(_mix32_(tokens ^ low) ^ high)
-    # A small `tail` gives large noise, which decides the argmax; there float32 has full relative
-    # precision.
-    tail = (bits & 0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31)
-    tail.clamp_(max=1 - 2.0**-24)  # 1 would give noise of minus infinity
-    exponential = tail.neg_().log1p_().neg_()
+    return noise_of_tails((bits & 0x7FFFFFFF).float())
+
+
+def noise_of_tails(tails: Tensor) -> Tensor:
+    """Standard Gumbel noise from uniform integers.
+
+    A small tail gives large noise, which decides the argmax; there float32 has full relative
+    precision.
+
+    Args:
+        tails: float32; the lower 31 bits of hashes. Overwritten.
+
+    Returns:
+        The same tensor.
+    """
+    shares = tails.add_(0.5).mul_(2.0**-31)
+    shares.clamp_(max=1 - 2.0**-24)  # 1 would give noise of minus infinity
+    exponential = shares.neg_().log1p_().neg_()
     return exponential.log_().neg_()
 
 

@@ -1,16 +1,34 @@
 """Samples tokens from logits: visible tokens with log-probabilities, and thought tokens."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qstar_infer.sampling.logits_processing import process_logits
 from qstar_infer.sampling.noise import VISIBLE_STREAM, pick_tokens, row_keys
+from qstar_infer.sampling.pick_on_cpu import pick_on_cpu
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
 
-_Scores = dict[int, tuple[float, list[tuple[int, float]]]]
-"""By row: log-probability of the chosen token; ids and log-probabilities of the top tokens."""
+_ROWS_AT_ONCE = 16
+"""Rows whose log-probabilities are computed at a time, to bound memory when a prompt is scored."""
+
+
+class _Score(NamedTuple):
+    """Log-probabilities of one row."""
+
+    logprob: float
+    """Of the chosen token."""
+    top_logprob: float
+    """Of the most likely token."""
+    top_logprobs: list[tuple[int, float]]
+    """Ids and log-probabilities of the most likely tokens, best first."""
+
+
+_Scores = dict[int, _Score]
+"""By row."""
 
 
 def sample(
@@ -41,24 +59,24 @@ def sample(
     """
     if not picks and not thought_picks:
         return [], []
-    parts = [process_logits(logits, picks)] if picks else []
-    parts += [thought_logits] if thought_picks else []
-    everything: list[VisiblePick | ThoughtPick] = [*picks, *thought_picks]
+    unknown = [row for row, pick in enumerate(picks) if pick.known_id is None]
+    sampling = [picks[row] for row in unknown]
+    visible = logits if len(unknown) == len(picks) else logits[unknown]
+    everything: list[VisiblePick | ThoughtPick] = [*sampling, *thought_picks]
     picked = _pick(
-        parts[0] if len(parts) == 1 else torch.cat(parts),
+        [process_logits(visible, sampling), thought_logits],
         temperatures=[pick.temperature for pick in everything],
         seeds=[pick.seed for pick in everything],
         positions=[pick.position for pick in everything],
         stream_indices=[
-            *[VISIBLE_STREAM] * len(picks),
+            *[VISIBLE_STREAM] * len(sampling),
             *(pick.stream_index for pick in thought_picks),
         ],
     )
-    token_ids = [
-        picked[row] if pick.known_id is None else pick.known_id for row, pick in enumerate(picks)
-    ]
+    of_unknown = iter(picked)
+    token_ids = [next(of_unknown) if pick.known_id is None else pick.known_id for pick in picks]
     tokens = _scored(logits, picks, token_ids, base_logits, mixing_weights)
-    return tokens, picked[len(picks) :]
+    return tokens, picked[len(sampling) :]
 
 
 def _scored(
@@ -77,7 +95,7 @@ def _scored(
         if row not in scores:
             tokens.append(SampledToken(token_id=token_ids[row]))
             continue
-        logprob, top_logprobs = scores[row]
+        logprob, top_logprob, top_logprobs = scores[row]
         is_mixed = row >= num_base
         tokens.append(
             SampledToken(
@@ -86,58 +104,83 @@ def _scored(
                 base_logprob=base_logprobs[row - num_base] if is_mixed else logprob,
                 mixing_weight=mixing_weights[row - num_base] if is_mixed else 0.0,
                 top_logprobs=top_logprobs[: pick.num_top_logprobs],
-                top_logprob=top_logprobs[0][1],
+                top_logprob=top_logprob,
             )
         )
     return tokens
 
 
 def _pick(
-    logits: Tensor,
+    parts: Sequence[Tensor],
     *,
     temperatures: list[float],
     seeds: list[int],
     positions: list[int],
     stream_indices: list[int],
 ) -> list[int]:
-    """One token for each row of `[rows, vocab]`."""
-    device = logits.device
-
-    def column(values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=device)
-
-    if not any(temperatures):
-        greedy: list[int] = logits.argmax(dim=-1).tolist()
-        return greedy
-    keys = row_keys(column(seeds), column(positions), column(stream_indices))
+    """One token for each row of the parts, each `[rows, vocab]`."""
+    counters = [np.array(each, dtype=np.int64) for each in (seeds, positions, stream_indices)]
+    keys = row_keys(*counters)
+    device = parts[0].device
+    if device.type == "cpu":
+        rows = [row for part in parts for row in part.numpy()]
+        return pick_on_cpu(rows, temperatures, keys)
     heat = torch.tensor(temperatures, dtype=torch.float32, device=device)
-    sampled: list[int] = pick_tokens(logits, heat, keys).tolist()
+    sampled: list[int] = pick_tokens(
+        torch.cat(list(parts)), heat, torch.from_numpy(keys).to(device)
+    ).tolist()
     return sampled
 
 
 def _score(logits: Tensor, token_ids: Sequence[int], picks: Sequence[VisiblePick]) -> _Scores:
     """Log-probabilities of the rows whose pick may be final (`may_decide`)."""
     rows = [row for row, pick in enumerate(picks) if pick.may_decide]
-    if not rows:
-        return {}
-    selected = logits if len(rows) == logits.shape[0] else logits[rows]
-    total = selected.logsumexp(dim=-1, keepdim=True)
-    count = min(max(1, *(picks[row].num_top_logprobs for row in rows)), logits.shape[-1])
-    best = selected.topk(count, dim=-1)
-    best_ids, best_logprobs = best.indices.tolist(), (best.values - total).tolist()
-    chosen = selected.gather(1, _id_column([token_ids[row] for row in rows], logits)) - total
-    return {
-        row: (logprob, list(zip(best_ids[i], best_logprobs[i], strict=True)))
-        for i, (row, logprob) in enumerate(zip(rows, chosen.squeeze(1).tolist(), strict=True))
-    }
+    scores: _Scores = {}
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[first : first + _ROWS_AT_ONCE]
+        selected = logits if len(some) == logits.shape[0] else logits[some]
+        scores |= zip(
+            some,
+            _score_rows(
+                selected,
+                [token_ids[row] for row in some],
+                num_top=max(picks[row].num_top_logprobs for row in some),
+            ),
+            strict=True,
+        )
+    return scores
+
+
+def _score_rows(logits: Tensor, token_ids: Sequence[int], *, num_top: int) -> list[_Score]:
+    """Score one token of each row, and rank the `num_top` most likely ones."""
+    logprobs = logits.log_softmax(dim=-1)
+    chosen = _of_tokens(logprobs, token_ids)
+    best: list[float] = logprobs.amax(dim=-1).tolist()
+    if num_top == 0:
+        return [_Score(*row, []) for row in zip(chosen, best, strict=True)]
+    # Ranked by logit: log-probabilities are rounded once more, and may tie where logits do not.
+    ids = logits.topk(min(num_top, logits.shape[-1]), dim=-1).indices
+    ranked = zip(ids.tolist(), logprobs.gather(1, ids).tolist(), strict=True)
+    return [
+        _Score(logprob, top, list(zip(*ranking, strict=True)))
+        for logprob, top, ranking in zip(chosen, best, ranked, strict=True)
+    ]
 
 
 def _logprobs(logits: Tensor, token_ids: Sequence[int]) -> list[float]:
     """Natural log-probability of one token for each row."""
-    chosen = logits.gather(1, _id_column(token_ids, logits)).squeeze(1)
-    values: list[float] = (chosen - logits.logsumexp(dim=-1)).tolist()
-    return values
+    return [
+        logprob
+        for first in range(0, len(token_ids), _ROWS_AT_ONCE)
+        for logprob in _of_tokens(
+            logits[first : first + _ROWS_AT_ONCE].log_softmax(dim=-1),
+            token_ids[first : first + _ROWS_AT_ONCE],
+        )
+    ]
 
 
-def _id_column(token_ids: Sequence[int], like: Tensor) -> Tensor:
-    return torch.tensor([[token_id] for token_id in token_ids], device=like.device)
+def _of_tokens(values: Tensor, token_ids: Sequence[int]) -> list[float]:
+    """The value of one token for each row."""
+    ids = torch.tensor(token_ids, dtype=torch.int64, device=values.device)
+    of_tokens: list[float] = values.gather(1, ids.unsqueeze(1)).squeeze(1).tolist()
+    return of_tokens
