@@ -11,7 +11,7 @@ from itertools import islice
 from qstar_infer.kv_cache.free_runs import FreeRuns
 from qstar_infer.kv_cache.prefix_cache import PrefixCache
 
-_DROPPED_SHARE = 32
+_DROPPED_SHARE = 8
 """One block of so many is dropped at once, at least."""
 
 
