@@ -52,7 +52,7 @@ class EngineConfig:
         "By default 64 on a CPU, 256 on an accelerator.",
     )
     scoring_positions: int = setting(
-        32, "Most prompt positions scored at the same time for prompt_logprobs; limits memory."
+        128, "Most prompt positions scored at the same time for prompt_logprobs; limits memory."
     )
     max_thought_tokens: int = setting(64, "Longest thought a request may ask for.")
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qstar_infer.attention.backend import StepAttentionState
+from qstar_infer.attention.few_lanes import with_few_lanes
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.step import SequenceRows, StepBatch
 
@@ -48,7 +49,7 @@ class PaddedSdpaBackend:
         """See `AttentionBackend.prepare`."""
         device = self._pool.keys[0].device
         slots = torch.tensor(batch.slots, dtype=torch.int64, device=device)
-        groups = _paged_groups(batch, device)
+        groups = _paged_groups(with_few_lanes(batch), device)
         return PaddedSdpaState(self._pool, groups, slots, block_size=batch.block_size)
 
 

@@ -59,6 +59,27 @@ def test_prompt_scores_equal_the_oracles(engine: dict[str, Any], num_thought_tok
     llm.close()
 
 
+@pytest.mark.parametrize("scoring_positions", [1, 17, 40, 128])
+def test_a_longer_prompt_is_scored_alike_in_chunks_of_any_size(scoring_positions: int) -> None:
+    """Enough lanes at once for attention to split them (`with_few_lanes`)."""
+    toy = make_toy()
+    prompt = [(7 * index) % 250 for index in range(40)]
+    trace = toy.model.think(torch.tensor([prompt]), num_thought_tokens=2, temperature=0.9, seed=5)
+    logprobs = trace.logits[0].log_softmax(-1)
+    params = SamplingParams(
+        seed=5, max_tokens=0, prompt_logprobs=0, num_thought_tokens=2, thought_temperature=0.9
+    )
+    llm = LLM(model=toy.model, scoring_positions=scoring_positions)
+    scores = llm.generate([prompt], params)[0].prompt_logprobs
+    assert scores is not None
+    for anchor, entry in enumerate(scores[1:]):
+        assert entry is not None
+        (score,) = entry.values()
+        want = float(logprobs[anchor, prompt[anchor + 1]])
+        assert score.logprob == pytest.approx(want, abs=TOY_LOGPROBS)
+    llm.close()
+
+
 def test_prompt_scoring_does_not_change_the_output() -> None:
     llm = LLM(model=make_toy().model)
     plain = SamplingParams(max_tokens=8, seed=1, ignore_eos=True)
