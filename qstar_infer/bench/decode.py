@@ -47,7 +47,8 @@ PAIRS = (
 )
 _PROBE_TOKENS = 12
 _PAPER_TOKENS = 2
-"""New tokens of the paper's way, which is slow. Its texts are short then, which favours it."""
+"""New tokens of the paper's way, which is slow. It decodes them in the middle of each text, where
+its prefix is as long as on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,8 @@ def run_decode(config: DecodeConfig, *, on_call: OnCall = ignore_progress) -> Re
         if llama_cpp is not None:
             ways["llama_cpp"] = timed(llama_cpp)
         ways = {name: ways[name] for name in NAMES if name in ways}
+        texts = [ours["wavefront"]([prompt])[0] for prompt in prompts]
+        ways["paper"] = _in_the_middle(ways["paper"], prompts, texts)
         take_turns(ways, [prompts[:1]], repeats=1)
         ours["wavefront"].counts.clear()
         timings = take_turns(
@@ -135,7 +138,7 @@ def _choose_peers(
 
     makers = {"transformers": (generate, _PROBE_TOKENS, config.max_tokens)}
     if stocks[DTYPES[0]].can_think:
-        makers["paper"] = (paper, 1, min(_PAPER_TOKENS, config.max_tokens))
+        makers["paper"] = (paper, 1, min(_PAPER_TOKENS, config.max_tokens // 2))
     peers: dict[str, Way] = {}
     probe: dict[str, dict[str, float]] = {}
     for name, (make, num_probe_tokens, num_tokens) in makers.items():
@@ -143,6 +146,15 @@ def _choose_peers(
         probe[name] = fastest(tried, prompts)
         peers[name] = make(stocks[next(iter(probe[name]))], num_tokens)
     return peers, probe
+
+
+def _in_the_middle(way: Way, prompts: Prompts, texts: Prompts) -> Way:
+    """The same way, but going on behind the first half of each prompt's text."""
+    begun = {
+        tuple(prompt): prompt + ids[: len(ids) // 2]
+        for prompt, ids in zip(prompts, texts, strict=True)
+    }
+    return lambda asked: way([begun[tuple(prompt)] for prompt in asked])
 
 
 @contextmanager
@@ -172,7 +184,8 @@ def _figures(
     probe: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     outputs = {name: timing.outputs for name, timing in timings.items()}
-    begun = [ids[: len(outputs["paper"][0])] for ids in outputs["wavefront"]]
+    middle, num_paper = len(outputs["wavefront"][0]) // 2, len(outputs["paper"][0])
+    begun = [ids[middle : middle + num_paper] for ids in outputs["wavefront"]]
     return {
         **{f"{name}_tok_s": timing.median_tok_s for name, timing in timings.items()},
         "agreement": wavefront.agreement,
@@ -226,8 +239,8 @@ def _notes(
         f"transformers computes in {figures['dtype_of_peers']['transformers']}, the paper's way in "
         f"{figures['dtype_of_peers']['paper']}: the faster here",
         f"one sequence, {figures['num_prompts']} prompts of {figures['num_prompt_tokens']} tokens "
-        f"in all, {config.max_tokens} new tokens each (the paper's way {_PAPER_TOKENS}); whole "
-        f"calls, median of {config.repeats} rounds",
+        f"in all, {config.max_tokens} new tokens each (the paper's way {_PAPER_TOKENS} in the "
+        f"middle); whole calls, median of {config.repeats} rounds",
     ]
     if why_no_llama_cpp is not None:
         notes.append(f"llama.cpp's own loop was not measured: {why_no_llama_cpp}")

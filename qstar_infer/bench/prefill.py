@@ -6,7 +6,7 @@ second request finds it in the prefix cache.
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from qstar_infer.bench.measure import Prompts, Sample, Timing, Way, fastest, tak
 from qstar_infer.bench.peers.stock import DTYPES, StockForward, load_stock
 from qstar_infer.bench.progress import Counter, OnCall, ignore_progress
 from qstar_infer.bench.prompts import make_prompt
-from qstar_infer.bench.report import LineChart, Report, Table
+from qstar_infer.bench.report import Header, LineChart, Report, Table
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
@@ -67,6 +67,12 @@ def run_prefill(config: PrefillConfig, *, on_call: OnCall = ignore_progress) -> 
             for length, made in prompts.items()
         }
         header = engines.header("served", load_before=load_before)
+    return _report(config, points, dtype, header)
+
+
+def _report(
+    config: PrefillConfig, points: Mapping[int, Mapping[str, Any]], dtype: str, header: Header
+) -> Report:
     rates = {length: point["tok_s"] for length, point in points.items()}
     return Report(
         header=header,

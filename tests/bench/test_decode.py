@@ -38,8 +38,11 @@ def test_without_influence_all_say_the_same(without_influence: Report) -> None:
     figures = without_influence.figures
     assert figures["agreement"] == 1.0
     assert figures["wavefront_equals_sequential"] == 1.0
-    if figures["dtype_of_peers"]["transformers"] == "float32":
+    dtypes = figures["dtype_of_peers"]
+    if dtypes["transformers"] == "float32":
         assert figures["plain_equals_transformers"] == 1.0
+    if dtypes["paper"] == "float32":
+        assert figures["wavefront_equals_paper"] == 1.0
 
 
 def test_rates_are_medians_and_ratios_are_theirs(without_influence: Report) -> None:
