@@ -22,14 +22,13 @@ from qstar_infer.wavefront.wavefront import Verified
 class Scheduler:
     """Owns the queues and the memory of the running sequences."""
 
-    def __init__(self, config: EngineConfig, *, num_blocks: int, speculation_rows: int) -> None:
+    def __init__(self, config: EngineConfig, *, num_blocks: int) -> None:
         self.config = config
-        self._max_drafts = speculation_rows
         self.memory = SequenceMemory(
             num_blocks=num_blocks,
             block_size=config.block_size,
             # One for each sequence's oldest lane, each scored position and each fed draft.
-            num_lanes=config.max_num_seqs + config.scoring_positions + self._max_drafts,
+            num_lanes=config.max_num_seqs + config.scoring_positions + config.max_drafts,
         )
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -37,7 +36,8 @@ class Scheduler:
         self.num_drafted = 0
         self.num_accepted = 0
         self.num_rejected = 0
-        self._depth = SpeculationDepth(config, speculation_rows)
+        self._depth = SpeculationDepth(config.fixed_depth)
+        self._only_decodes = True
         self._num_arrived = 0
 
     @property
@@ -63,19 +63,16 @@ class Scheduler:
     def schedule(self) -> StepPlan:
         """Plan the next step and allocate what it needs. The plan may be empty."""
         self._admit()
-        num_decoding = sum(not seq.is_prefilling for seq in self.running)
-        slots_left = self._max_drafts - sum(map(num_draft_slots, self.running))
+        decoding = [seq for seq in self.running if seq.is_prompt_scored and not seq.is_prefilling]
+        self._only_decodes = len(decoding) == len(self.running)
+        self._depth.prepare(decoding)
+        slots_left = self.config.max_drafts - sum(map(num_draft_slots, self.running))
         rows_left = self.config.max_rows
         steps: dict[Sequence, SequenceStep] = {}
         for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
             if seq.status is not SequenceStatus.RUNNING:
                 continue  # preempted earlier in this loop
-            depth = self._depth.of(
-                seq.num_thought_tokens,
-                num_decoding=num_decoding,
-                thinks_everywhere=seq.thinks_everywhere,
-            )
-            wanted = self._feed_end(seq, depth, rows_left, slots_left)
+            wanted = self._feed_end(seq, self._depth.of(seq), rows_left, slots_left)
             feed_end = self._reserve(seq, wanted)
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
@@ -164,11 +161,18 @@ class Scheduler:
 
     # --- after a step -------------------------------------------------------------------------
 
+    def note_step(self, plan: StepPlan, seconds: float) -> None:
+        """Learn from the time of the newest step what rows cost."""
+        if self._only_decodes:
+            self._depth.note_step(plan.batch.num_rows, seconds)
+
     def verify_next(self, seq: Sequence) -> Verified | None:
         """Verify the next token if its lane has decided it, and release what a roll-back drops."""
         verified = seq.wavefront.verify()
         if verified is None:
             return None
+        if seq.thinks_everywhere and seq.num_thought_tokens:
+            self._depth.note_decision(seq, is_draft_kept=verified.is_draft_kept)
         if verified.lane.is_draft_fed:
             self.num_accepted += verified.is_draft_kept
             self.num_rejected += not verified.is_draft_kept

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from qstar_infer.kv_cache.block_manager import BlockTable
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
+from qstar_infer.wavefront.agreement import Agreement
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.wavefront import Wavefront
 
@@ -37,6 +38,8 @@ class Sequence:
     """Empty if `ignore_eos` is set."""
     scoring: PromptScoring | None = None
     """Scores the prompt's tokens; None if not requested, or if another completion does it."""
+    agreement: Agreement = field(default_factory=Agreement)
+    """How often its drafts were right, where it thought."""
     arrival: int = 0
     """Position in the order of arrival; the scheduler serves the oldest first."""
     status: SequenceStatus = SequenceStatus.WAITING

@@ -65,15 +65,12 @@ class Driver:
 
     config: EngineConfig
     num_blocks: int = 100
-    speculation_rows: int = 64
     broken_ids: frozenset[int] = frozenset()
     """Tokens whose keys and values are not finite."""
     got: dict[Sequence, Expected] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(
-            self.config, num_blocks=self.num_blocks, speculation_rows=self.speculation_rows
-        )
+        self.scheduler = Scheduler(self.config, num_blocks=self.num_blocks)
         self.model = FakeModel(self.broken_ids)
 
     def add(self, *sequences: Sequence) -> None:

@@ -97,7 +97,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "max_num_seqs": 2,
         "max_queue": 0,
         "max_rows": 77,
-        "speculation_rows": 5,
+        "max_drafts": 5,
         "scoring_positions": 9,
         "max_thought_tokens": 10,
     }
