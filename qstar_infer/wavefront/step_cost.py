@@ -15,9 +15,8 @@ PRIOR_ROWS = 64
 Optimistic for most machines, so that deep speculation is tried, and measured, first."""
 
 _KEPT_SAMPLES = 15
-_LEVEL_RATE = 0.25
-_MOST_SURPRISE = 0.5
-"""A single step moves the level by at most this, times the rate (natural logarithm)."""
+_LEVEL_STEPS = 9
+"""The level is the median of so many steps: it follows a change at once, but not an outlier."""
 
 
 def _knots() -> list[int]:
@@ -32,8 +31,8 @@ class StepCost:
         self._knots = _knots()
         self._samples: dict[int, deque[float]] = {}
         """By knot: the newest logarithms of (seconds / level / prior shape)."""
-        self._level: float | None = None
-        """Logarithm of the seconds that the prior shape is multiplied by."""
+        self._levels: deque[float] = deque(maxlen=_LEVEL_STEPS)
+        """The newest logarithms of (seconds / learned shape)."""
         self._seen: set[int] = set()
         self._curve: list[tuple[int, float]] | None = None
 
@@ -46,16 +45,14 @@ class StepCost:
             self._seen.add(num_rows)
             return
         log_s = math.log(max(seconds, 1e-9)) - _log_prior(num_rows)
-        if self._level is None:
-            self._level = log_s
-        knot = self._nearest_knot(num_rows)
-        samples = self._samples.setdefault(knot, deque(maxlen=_KEPT_SAMPLES))
-        expected = statistics.median(samples) if samples else 0.0
-        surprise = log_s - self._level - expected
+        samples = self._samples.setdefault(
+            self._nearest_knot(num_rows), deque(maxlen=_KEPT_SAMPLES)
+        )
         if samples:
-            bounded = max(-_MOST_SURPRISE, min(_MOST_SURPRISE, surprise))
-            self._level += _LEVEL_RATE * bounded
-        samples.append(log_s - self._level)
+            self._levels.append(log_s - statistics.median(samples))
+        elif not self._levels:
+            self._levels.append(log_s)
+        samples.append(log_s - statistics.median(self._levels))
         self._curve = None
 
     def seconds(self, num_rows: float) -> float:
@@ -73,10 +70,11 @@ class StepCost:
 
     def _fit(self) -> list[tuple[int, float]]:
         """Rows and seconds at the measured knots, ascending in both."""
-        if self._level is None:
+        if not self._levels:
             return [(1, math.exp(_log_prior(1)))]
+        level = statistics.median(self._levels)
         knots = sorted(self._samples)
-        logs = [self._level + _log_prior(k) + statistics.median(self._samples[k]) for k in knots]
+        logs = [level + _log_prior(k) + statistics.median(self._samples[k]) for k in knots]
         weights = [len(self._samples[k]) for k in knots]
         return list(zip(knots, map(math.exp, monotone_fit(logs, weights)), strict=True))
 

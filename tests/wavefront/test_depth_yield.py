@@ -59,9 +59,7 @@ def test_the_extremes_are_known(n: int, agreement: float) -> None:
 
 @pytest.mark.parametrize("agreement", [0.1, 0.5, 0.9, 0.97])
 @pytest.mark.parametrize("n", [0, 1, 4, 8, 64])
-def test_deepenings_lead_to_full_depth_and_are_worth_less_and_less(
-    n: int, agreement: float
-) -> None:
+def test_deepenings_lead_to_full_depth_and_are_worth_ever_less(n: int, agreement: float) -> None:
     steps = deepenings(n, agreement)
     assert [step.depth for step in steps] == sorted({step.depth for step in steps})
     assert (steps[-1].depth if steps else 0) == n
