@@ -33,7 +33,7 @@ def sampled_thoughts(seeds: Tensor, *, temperature: float) -> Pick:
         if temperature < MIN_TEMPERATURE:
             return logits.argmax(-1)
         uniform = uniform_numbers(_keys(seeds, anchors, stream_index)).unsqueeze(-1)
-        ladder = (logits / temperature).softmax(-1).cumsum_(-1)
+        ladder = (logits if temperature == 1 else logits / temperature).softmax(-1).cumsum_(-1)
         # The number is above 0, so the first step that reaches it has a probability above 0.
         places = torch.searchsorted(ladder, uniform * ladder[..., -1:]).squeeze(-1)
         # Beyond the end only if logits are NaN; the check of the losses reports that.

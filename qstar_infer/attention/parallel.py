@@ -19,7 +19,8 @@ KEPT_KEYS = 2
 
 Memory = list[tuple[Tensor, Tensor]]
 """Keys and values of one layer: first of the base tokens, `[batch, kv_heads, seq, head_dim]`, then
-of the first, second, ... token of all thoughts, `[batch, kv_heads, anchors, head_dim]` each."""
+of the first, second, ... token of all thoughts, `[batch, kv_heads, anchors, head_dim]` each. A
+token that all thoughts of an anchor have in common is stored once."""
 
 
 class ParallelThoughts:
@@ -30,16 +31,23 @@ class ParallelThoughts:
     more tokens to each thought. Keys and values are computed once and kept. Differentiable.
     """
 
-    def __init__(self, attention_mask: Tensor, anchors: Tensor | None = None) -> None:
+    def __init__(
+        self, attention_mask: Tensor, anchors: Tensor | None = None, *, copies: int = 1
+    ) -> None:
         """
         Args:
             attention_mask: `[batch, seq]`, bool. False where a base token is padding.
             anchors: `[batch, anchors]`, int64: positions to think at. None: all positions.
+            copies: thoughts at each anchor.
+
+        `self.anchors` has an entry for each thought, `[batch, copies * anchors]`: the first
+        thoughts of all anchors, then their second thoughts, and so on.
         """
         seq = attention_mask.shape[1]
         self.is_real = attention_mask
         self.everywhere = torch.arange(seq, device=attention_mask.device).expand_as(attention_mask)
-        self.anchors = self.everywhere if anchors is None else anchors
+        self.places = self.everywhere if anchors is None else anchors
+        self.anchors = self.places if copies == 1 else self.places.repeat(1, copies)
         self.memory: dict[int, Memory] = {}
         self._num_fed = 0
 
@@ -50,9 +58,17 @@ class ParallelThoughts:
             num_tokens: tokens fed to each thought. The rows are the first tokens of all anchors,
                 then their second tokens, and so on: `[batch, num_tokens * anchors]`.
         """
+        positions = self.everywhere if self._num_fed == 0 else self.anchors
+        return self._next(positions, num_tokens)
+
+    def next_common_pass(self) -> "ParallelPass":
+        """The same for one token that all thoughts of an anchor begin with: `[batch, anchors]`."""
+        return self._next(self.places, 1)
+
+    def _next(self, positions: Tensor, num_tokens: int) -> "ParallelPass":
         first = self._num_fed
         self._num_fed += num_tokens
-        return ParallelPass(self, first, num_tokens)
+        return ParallelPass(self, positions, first, num_tokens)
 
 
 class ParallelPass:
@@ -61,11 +77,13 @@ class ParallelPass:
     It stores its own index, so that gradient checkpointing can run any layer of any pass again.
     """
 
-    def __init__(self, thoughts: ParallelThoughts, first: int, num_tokens: int) -> None:
+    def __init__(
+        self, thoughts: ParallelThoughts, positions: Tensor, first: int, num_tokens: int
+    ) -> None:
         self._thoughts = thoughts
+        self._positions = positions
         self._first = first
         self._num_tokens = num_tokens
-        self._positions = thoughts.everywhere if first == 0 else thoughts.anchors
         self._is_sorted = self._positions is thoughts.everywhere
 
     def attend(
@@ -86,7 +104,8 @@ class ParallelPass:
         memory = self._thoughts.memory.setdefault(layer, [])
         if len(memory) == self._first:
             memory.extend(fed)
-        known = [*memory[: self._first], *fed]
+        known = [*(self._for_each_thought(pair) for pair in memory[1 : self._first]), *fed]
+        known = [*memory[: min(1, self._first)], *known]
 
         batch, _, num_rows, head_dim = query.shape
         grouped = (query * scale).view(batch, key.shape[1], -1, num_rows, head_dim)
@@ -95,6 +114,14 @@ class ParallelPass:
             for number, tokens in enumerate(torch.split(grouped, count, dim=3))
         ]
         return torch.cat(outputs, dim=3).flatten(1, 2).transpose(1, 2)
+
+    def _for_each_thought(self, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Repeat the keys and values of a common token for all thoughts of its anchor."""
+        copies = self._positions.shape[1] // pair[0].shape[2]
+        if copies == 1:
+            return pair
+        key, value = pair
+        return key.repeat(1, 1, copies, 1), value.repeat(1, 1, copies, 1)
 
     def _attend_token(self, query: Tensor, known: Memory, window: int | None) -> Tensor:
         """Attention of one token at each position.

@@ -103,8 +103,11 @@ def roll_out(
     num_thought_tokens: int,
     choose: ThoughtSampler,
     anchors: Tensor | None = None,
+    copies: int = 1,
 ) -> Rollout:
     """Think at many positions of a checked batch.
+
+    The text, and the start of the thoughts, are computed once for all copies.
 
     Args:
         input_ids: `[batch, seq]`, int64, right padded.
@@ -112,27 +115,33 @@ def roll_out(
         num_thought_tokens: sampled tokens per thought; 0: no thoughts.
         choose: samples the thought tokens.
         anchors: `[batch, anchors]`, int64: where to think. None: everywhere, anchors = seq.
+        copies: thoughts at each anchor: the columns of the result are the first thoughts of all
+            anchors, then their second thoughts, and so on.
     """
-    attention = ParallelThoughts(attention_mask, anchors)
+    attention = ParallelThoughts(attention_mask, anchors, copies=copies)
     everywhere = model.hidden(model.embed(input_ids), attention.everywhere, attention.next_pass())
     hidden_base = everywhere
-    if anchors is not None:
-        hidden_base = everywhere.gather(1, anchors.unsqueeze(-1).expand(-1, -1, model.hidden_size))
+    if attention.anchors is not attention.everywhere:
+        columns = attention.anchors.unsqueeze(-1).expand(-1, -1, model.hidden_size)
+        hidden_base = everywhere.gather(1, columns)
     shape = attention.anchors.shape
     thought_ids: list[Tensor] = []
     hidden_thought = None
     if num_thought_tokens > 0:
         parts = model.thinking_parts
-        fed = model.as_embedding(parts.start_thought).expand(*shape, -1)
-        for index in range(1, num_thought_tokens + 1):
+        places = attention.places
+        start = model.as_embedding(parts.start_thought).expand(*places.shape, -1)
+        hidden = model.hidden(start, places + 1, attention.next_common_pass())
+        thought_ids.append(choose(hidden.repeat(1, copies, 1), 1))
+        for index in range(2, num_thought_tokens + 1):
+            fed = model.embed(thought_ids[-1])
             hidden = model.hidden(fed, attention.anchors + index, attention.next_pass())
             thought_ids.append(choose(hidden, index))
-            fed = model.embed(thought_ids[-1])
         # The last thought token is sampled but not fed; the end vector follows in the same pass.
         end = model.as_embedding(parts.end_thought).expand(*shape, -1)
         last = attention.anchors + num_thought_tokens
         hidden = model.hidden(
-            torch.cat([fed, end], dim=1),
+            torch.cat([model.embed(thought_ids[-1]), end], dim=1),
             torch.cat([last + 1, last + 2], dim=1),
             attention.next_pass(num_tokens=2),
         )

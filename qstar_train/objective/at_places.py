@@ -185,7 +185,8 @@ def _think(
         attention_mask=batch.is_real,
         num_thought_tokens=num_thought_tokens,
         choose=choose,
-        anchors=anchors,
+        anchors=batch.places.anchors,
+        copies=batch.num_passes,
     )
     return _Thoughts(rollout=rollout, tokens=tokens, foresight_losses=foresight_losses)
 

@@ -15,6 +15,11 @@ from torch.utils.checkpoint import checkpoint
 
 from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_train.objective.label_logprobs import (
+    frozen_output_weight,
+    logprobs_of_labels_,
+    with_slopes,
+)
 from qstar_train.objective.losses import action_loglikelihood, entropy
 from qstar_train.sampling import Pick
 
@@ -52,10 +57,22 @@ def token_losses(
         `[rows, positions]`, float32.
     """
 
+    weight = frozen_output_weight(model)
+
     def losses(states: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(model.logits(states), labels, reduction="none")
 
-    return _at_each_state(model, losses, states, labels) * is_counted
+    def losses_at_once(states: Tensor, labels: Tensor) -> Tensor:
+        assert weight is not None
+        needs_slopes = torch.is_grad_enabled() and states.requires_grad
+        with torch.no_grad():
+            logits = model.logits(states)
+        found = logprobs_of_labels_(logits, labels, weight, with_slopes=needs_slopes)
+        return -with_slopes(states, *found)
+
+    if weight is None:
+        return _at_each_state(model, _recomputed(model, losses), states, labels) * is_counted
+    return _at_each_state(model, losses_at_once, states, labels) * is_counted
 
 
 @torch.no_grad()
@@ -125,7 +142,7 @@ def teacher_divergence(
         logprobs = model.logits(states).log_softmax(-1)
         return F.kl_div(logprobs, wanted, reduction="none", log_target=True).sum(-1)
 
-    found = _at_each_state(model, divergence, hidden_base, hidden_teacher)
+    found = _at_each_state(model, _recomputed(model, divergence), hidden_base, hidden_teacher)
     return (found * is_real).sum() / is_real.sum()
 
 
@@ -148,30 +165,78 @@ def pick_thought_token(
         temperature: of the log-likelihood, not of sampling.
         with_gradient: whether the log-likelihood is differentiable.
     """
+    needs_gradient = with_gradient and torch.is_grad_enabled()
     parts = []
     for columns in _columns(anchors, model.vocab_size):
         here = states[:, columns]
-        picked: list[Tensor] = []
 
-        def loglikelihood(
-            states: Tensor, where: Tensor = anchors[:, columns], picked: list[Tensor] = picked
-        ) -> Tensor:
-            logits = model.mask_delimiters(model.logits(states))
-            if not picked:  # only the first time, not when run again for the gradients
-                picked.append(pick(logits.detach(), stream_index, where))
-            return action_loglikelihood(logits, picked[0], temperature=temperature)
+        def pick_here(logits: Tensor, where: Tensor = anchors[:, columns]) -> Tensor:
+            return pick(logits, stream_index, where)
+
+        is_frozen = frozen_output_weight(model) is not None
+        choose = _pick_at_once if is_frozen else _pick_and_recompute
+        found = choose(
+            model, here, pick_here, temperature=temperature, with_gradient=needs_gradient
+        )
 
         def spread(states: Tensor) -> Tensor:
             return entropy(model.mask_delimiters(model.logits(states)))
 
-        with torch.set_grad_enabled(with_gradient and torch.is_grad_enabled()):
-            loglik = _recompute_logits(model, loglikelihood, here)
         spreads = (
-            _recompute_logits(model, spread, here) if with_entropy else torch.zeros_like(loglik)
+            _recompute_logits(model, spread, here) if with_entropy else torch.zeros_like(found[1])
         )
-        parts.append((picked[0], loglik, spreads))
+        parts.append((*found, spreads))
     ids, logliks, entropies = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
     return ThoughtToken(ids=ids, loglikelihood=logliks, entropy=entropies)
+
+
+def _pick_at_once(
+    model: QuietStarModel,
+    states: Tensor,
+    pick: Callable[[Tensor], Tensor],
+    *,
+    temperature: float,
+    with_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    """Ids and log-likelihoods, `[rows, count]` each, with slopes computed at once."""
+    weight = frozen_output_weight(model)
+    assert weight is not None
+    with torch.no_grad():
+        logits = model.logits(states)
+        if model.delimiter_ids:
+            logits[..., list(model.delimiter_ids)] = float("-inf")
+        ids = pick(logits)
+        logliks, slopes = logprobs_of_labels_(
+            logits.flatten(0, 1),
+            ids.flatten(),
+            weight,
+            temperature=temperature,
+            with_slopes=with_gradient,
+        )
+    flat = with_slopes(states.flatten(0, 1), logliks, slopes)
+    return ids, flat.view(ids.shape)
+
+
+def _pick_and_recompute(
+    model: QuietStarModel,
+    states: Tensor,
+    pick: Callable[[Tensor], Tensor],
+    *,
+    temperature: float,
+    with_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    """The same for an output layer that learns."""
+    picked: list[Tensor] = []
+
+    def loglikelihood(states: Tensor) -> Tensor:
+        logits = model.mask_delimiters(model.logits(states))
+        if not picked:  # only the first time, not when run again for the gradients
+            picked.append(pick(logits.detach()))
+        return action_loglikelihood(logits, picked[0], temperature=temperature)
+
+    with torch.set_grad_enabled(with_gradient):
+        loglik = _recompute_logits(model, loglikelihood, states)
+    return picked[0], loglik
 
 
 @torch.no_grad()
@@ -205,14 +270,22 @@ def _at_each_state(
     """
     flat_states, flat_others = states.flatten(0, 1), others.flatten(0, 1)
     step = max(1, LOGITS_AT_ONCE // model.vocab_size)
-    parts = []
-    for first in range(0, len(flat_states), step):
-
-        def here(states: Tensor, others: Tensor = flat_others[first : first + step]) -> Tensor:
-            return function(states, others)
-
-        parts.append(_recompute_logits(model, here, flat_states[first : first + step]))
+    parts = [
+        function(flat_states[first : first + step], flat_others[first : first + step])
+        for first in range(0, len(flat_states), step)
+    ]
     return torch.cat(parts).view(states.shape[:2])
+
+
+def _recomputed(
+    model: QuietStarModel, function: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same function of states and others, which does not keep logits for the backward pass."""
+
+    def recomputed(states: Tensor, others: Tensor) -> Tensor:
+        return _recompute_logits(model, lambda states: function(states, others), states)
+
+    return recomputed
 
 
 def _columns(anchors: Tensor, vocab_size: int) -> Iterator[slice]:

@@ -89,23 +89,24 @@ def evaluate_objective(
         is_label: `[examples, seq]`, bool: the real tokens whose prediction has a loss. None: all
             of them, as in training, where an eos ends a document and is learned.
     """
-    rows = _repeat(input_ids, attention_mask, is_label, num_passes=config.num_passes)
+    is_real = attention_mask.bool()
+    rows = _Rows.of(input_ids, is_real, is_label, num_passes=config.num_passes)
     thoughts = _think(model, rows, config=config, pick=pick, num_thought_tokens=num_thought_tokens)
-    hidden_base, target = thoughts.rollout.hidden_base, (rows.ids[:, 1:], rows.is_counted[:, 1:])
-    base_losses = token_losses(model, hidden_base[:, :-1], *target)
+    states = thoughts.rollout.hidden_everywhere
+    base_losses = rows.repeat(
+        token_losses(model, states[:, :-1], input_ids[:, 1:], rows.is_label[:, 1:])
+    )
     talk = _talk(model, rows, thoughts.rollout, config=config)
     rewards = thought_rewards(base_losses, talk.losses)
     language = _language(base_losses, talk.losses, config=config)
     policy = _policy(rewards, thoughts.tokens, config=config)
-    gated = _gated(model, rows, hidden_base, base_losses - talk.losses[0], config=config)
+    gated = _gated(model, rows, states, base_losses - talk.losses[0], config=config)
     thought = _mean([mean_counted(losses) for losses in talk.thought_losses], like=language)
     entropy = _mean([(t.entropy * rows.is_real).mean() for t in thoughts.tokens], like=language)
     foresight = _mean([mean_counted(each) for each in thoughts.foresight_losses], like=language)
     divergence = torch.zeros_like(language)
     if teacher is not None:
-        # One pass of each example; the other passes have the same base states.
-        states, mask = hidden_base[:: config.num_passes], attention_mask.bool()
-        divergence = teacher_divergence(model, states, teacher, input_ids, mask)
+        divergence = teacher_divergence(model, states, teacher, input_ids, is_real)
     terms = {
         "language": language,
         "policy": policy,
@@ -124,7 +125,7 @@ def evaluate_objective(
         rewards=rewards,
         loglikelihoods=[token.loglikelihood for token in thoughts.tokens],
         mixing_weights=talk.mixing_weights,
-        thought_ids=thoughts.rollout.thought_ids,
+        thought_ids=rows.of_thoughts(thoughts.rollout.thought_ids),
         is_open=None if gated is None else gated.is_open,
     )
 
@@ -154,20 +155,48 @@ def weighted_sum(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
-    """A batch, each example repeated for its passes; `[rows, seq]` each."""
+    """A batch, `[examples, seq]`, and each example repeated for its passes, `[rows, seq]`.
 
+    The passes of an example think about one text, which is computed once.
+    """
+
+    example_ids: Tensor
+    """`[examples, seq]`, int64."""
+    example_is_real: Tensor
+    """`[examples, seq]`, bool."""
+    is_label: Tensor
+    """`[examples, seq]`, bool: whether the prediction of the token has a loss."""
     ids: Tensor
+    """`[rows, seq]`, int64."""
     is_real: Tensor
+    """`[rows, seq]`, bool."""
     is_counted: Tensor
-    """Whether the prediction of the token has a loss."""
+    """`is_label` as `[rows, seq]`."""
+    num_passes: int
 
+    @staticmethod
+    def of(ids: Tensor, is_real: Tensor, is_label: Tensor | None, *, num_passes: int) -> "_Rows":
+        """All of it from the batch; without labels every real token has a loss."""
+        labels = is_real if is_label is None else is_real & is_label
+        rows = (each.repeat_interleave(num_passes, dim=0) for each in (ids, is_real, labels))
+        repeated_ids, repeated_real, repeated_labels = rows
+        return _Rows(
+            example_ids=ids,
+            example_is_real=is_real,
+            is_label=labels,
+            ids=repeated_ids,
+            is_real=repeated_real,
+            is_counted=repeated_labels,
+            num_passes=num_passes,
+        )
 
-def _repeat(ids: Tensor, mask: Tensor, is_label: Tensor | None, *, num_passes: int) -> _Rows:
-    is_real = is_counted = mask.bool().repeat_interleave(num_passes, dim=0)
-    if is_label is not None:
-        is_counted = is_real & is_label.repeat_interleave(num_passes, dim=0)
-    ids = ids.repeat_interleave(num_passes, dim=0)
-    return _Rows(ids=ids, is_real=is_real, is_counted=is_counted)
+    def repeat(self, numbers: Tensor) -> Tensor:
+        """`[examples, ...]` to `[rows, ...]`."""
+        return numbers.repeat_interleave(self.num_passes, dim=0)
+
+    def of_thoughts(self, numbers: Tensor) -> Tensor:
+        """`[examples, passes * seq, ...]`, a thought in each column, to `[rows, seq, ...]`."""
+        return numbers.reshape(*self.ids.shape, *numbers.shape[2:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +225,10 @@ def _think(
     num_to_foresee = config.num_foresight_tokens if config.foresight_loss_weight > 0 else 0
 
     def choose(hidden: Tensor, k: int) -> Tensor:
+        states = rows.of_thoughts(hidden)
         token = pick_thought_token(
             model,
-            hidden,
+            states,
             anchors,
             pick,
             k,
@@ -209,12 +239,17 @@ def _think(
         tokens.append(token)
         if k <= num_to_foresee and k < ids.shape[1]:
             ahead = (ids[:, k:], rows.is_counted[:, k:])
-            foresight_losses.append(token_losses(model, hidden[:, :-k], *ahead))
-        return token.ids
+            foresight_losses.append(token_losses(model, states[:, :-k], *ahead))
+        return token.ids.view(hidden.shape[:2])
 
     length = model.num_thought_tokens if num_thought_tokens is None else num_thought_tokens
     rollout = roll_out(
-        model, ids, attention_mask=rows.is_real, num_thought_tokens=length, choose=choose
+        model,
+        rows.example_ids,
+        attention_mask=rows.example_is_real,
+        num_thought_tokens=length,
+        choose=choose,
+        copies=rows.num_passes,
     )
     return _Thoughts(rollout=rollout, tokens=tokens, foresight_losses=foresight_losses)
 
@@ -237,7 +272,8 @@ def _talk(
     mixed with the base state of p + s to predict token p + s + 1.
     """
     ids, seq = rows.ids, rows.ids.shape[1]
-    anchors = torch.arange(seq, device=ids.device).expand_as(ids)
+    anchors = rollout.attention.anchors
+    hidden_base = rows.repeat(rollout.hidden_everywhere)
     first = rollout.thought_ids.shape[-1] + 2
     talk = _Talk(losses=[], thought_losses=[], mixing_weights=[])
     hidden = rollout.hidden_thought
@@ -245,11 +281,11 @@ def _talk(
     for s in range(config.num_talk_tokens):
         if s > 0:
             # Past the end the last token is fed again; nothing reads the result.
-            forced = ids[:, (anchors[0] + s).clamp(max=seq - 1)]
+            forced = rows.example_ids.gather(1, (anchors + s).clamp(max=seq - 1))
             attention = rollout.attention.next_pass()
             hidden = model.hidden(model.embed(forced), anchors + first + s, attention)
-        after = hidden[:, : seq - 1 - s]
-        mixed, weight = mix_states(model, rollout.hidden_base[:, s : seq - 1], after)
+        after = rows.of_thoughts(hidden)[:, : seq - 1 - s]
+        mixed, weight = mix_states(model, hidden_base[:, s : seq - 1], after)
         target = (ids[:, s + 1 :], rows.is_counted[:, s + 1 :])
         talk.losses.append(token_losses(model, mixed, *target))
         if config.thought_loss_weight > 0:
@@ -278,7 +314,7 @@ def _policy(rewards: Tensor, tokens: list[ThoughtToken], *, config: ObjectiveCon
 def _gated(
     model: QuietStarModel,
     rows: _Rows,
-    hidden_base: Tensor,
+    states: Tensor,
     gains: Tensor,
     *,
     config: ObjectiveConfig,
@@ -289,9 +325,9 @@ def _gated(
     num_passes = config.num_passes
     return evaluate_gate(
         model,
-        hidden_base[::num_passes, :-1],
+        states[:, :-1],
         gains.view(-1, num_passes, gains.shape[1]).mean(1),
-        rows.is_counted[::num_passes, 1:],
+        rows.is_label[:, 1:],
         cost=config.gate.cost,
     )
 
