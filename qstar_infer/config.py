@@ -38,6 +38,14 @@ class EngineConfig:
         512,
         "Tokens fed per step; prefill gets what decoding leaves. Rows of thoughts do not count.",
     )
+    max_prefill_rows: int | None = setting(
+        None,
+        "Most prompt tokens fed in a step while others decode, so that a long prompt does not "
+        "stall them. By default 64 on a CPU, max_rows on an accelerator.",
+    )
+    prefix_caching: bool = setting(
+        True, "Keep the keys and values of texts, and compute only what follows a known beginning."
+    )
     max_drafts: int = setting(
         256, "Most drafts with a thought at the same time; each keeps a row of logits in memory."
     )
@@ -53,7 +61,9 @@ class EngineConfig:
             _at_least(name, getattr(self, name), 1)
         _at_least("max_queue", self.max_queue, 0)
         _at_least("max_thought_tokens", self.max_thought_tokens, 0)
-        for name in ("num_blocks", "max_model_len"):
+        if not isinstance(self.prefix_caching, bool):
+            raise ConfigError(f"prefix_caching must be true or false, got {self.prefix_caching!r}")
+        for name in ("num_blocks", "max_model_len", "max_prefill_rows"):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), 1)
 

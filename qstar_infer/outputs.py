@@ -92,6 +92,9 @@ class RequestOutput:
     requested."""
     num_prompt_thought_tokens: int = 0
     """Number of thought tokens sampled for `prompt_logprobs`."""
+    num_cached_tokens: int = 0
+    """Number of prompt tokens that the first completion found in the prefix cache. Only in the
+    first delta."""
     finished: bool = False
     """True in the last delta, when every completion has a finish reason."""
 
@@ -105,6 +108,7 @@ class RequestOutput:
         if delta.prompt_logprobs is not None:
             self.prompt_logprobs = delta.prompt_logprobs
         self.num_prompt_thought_tokens += delta.num_prompt_thought_tokens
+        self.num_cached_tokens += delta.num_cached_tokens
         self.finished = delta.finished
 
 
@@ -127,7 +131,16 @@ class EngineStats:
     rejected: int = 0
     """Fed drafts that did not equal their target."""
     preemptions: int = 0
+    recomputed: int = 0
+    """Tokens of the text that were computed again after a preemption."""
+    prefix_cache_queries: int = 0
+    """Tokens of new requests that were looked up in the prefix cache."""
+    prefix_cache_hits: int = 0
+    """How many of these were found, and so not computed."""
     num_running: int = 0
     num_waiting: int = 0
     num_free_blocks: int = 0
+    """Blocks that no request holds, including those that keep text for the prefix cache."""
+    num_cached_blocks: int = 0
+    """Blocks that the prefix cache can share, free or held."""
     num_blocks: int = 0

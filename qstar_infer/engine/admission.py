@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
 from qstar_infer.errors import ContextLengthError, RequestError, shown
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_INTEGER, SamplingParams, checked_int
 from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
 from qstar_infer.wavefront.lane import num_lane_slots
+
+MAX_SALT_CHARS = 1024
 
 
 class Admission:
@@ -53,6 +55,7 @@ class Admission:
         self._check_token_ids(params)
         self._check_some_token_is_allowed(params)
         self._check_thinking(params)
+        _check_scheduling(request)
         num_thought_tokens = self._model.num_thought_tokens
         if params.num_thought_tokens is not None:
             num_thought_tokens = params.num_thought_tokens
@@ -192,3 +195,15 @@ class Admission:
                 "completion). Please reduce your prompt or the completion length.",
                 param="prompt" if num_prompt_tokens >= limit else "max_tokens",
             )
+
+
+def _check_scheduling(request: EngineRequest) -> None:
+    checked_int("priority", request.priority, -MAX_INTEGER, MAX_INTEGER)
+    salt = request.cache_salt
+    if salt is None:
+        return
+    if not isinstance(salt, str) or not 1 <= len(salt) <= MAX_SALT_CHARS:
+        raise RequestError(
+            f"cache_salt must be a text of 1 to {MAX_SALT_CHARS} characters, got {shown(salt)}",
+            param="cache_salt",
+        )

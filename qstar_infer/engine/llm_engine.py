@@ -18,7 +18,7 @@ from qstar_infer.engine.open_request import OpenRequest
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
-from qstar_infer.engine.sizing import num_pool_blocks
+from qstar_infer.engine.sizing import num_pool_blocks, prefill_rows
 from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.token_rows import tokens_without_row
@@ -28,7 +28,6 @@ from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
 from qstar_infer.text.token_text import TokenText
-from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import SequenceStep, StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 
@@ -78,7 +77,11 @@ class LLMEngine:
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
         )
-        self._scheduler = Scheduler(self.config, num_blocks=num_blocks)
+        self._scheduler = Scheduler(
+            self.config,
+            num_blocks=num_blocks,
+            prefill_rows=prefill_rows(model, self.config),
+        )
         self._runner: Runner = TorchRunner(
             model,
             num_blocks=num_blocks,
@@ -137,6 +140,7 @@ class LLMEngine:
 
     def stats(self) -> EngineStats:
         scheduler = self._scheduler
+        memory = scheduler.memory
         return EngineStats(
             steps=self._num_steps,
             rows=self._num_rows,
@@ -146,10 +150,14 @@ class LLMEngine:
             accepted=scheduler.num_accepted,
             rejected=scheduler.num_rejected,
             preemptions=scheduler.num_preemptions,
+            recomputed=memory.num_recomputed,
+            prefix_cache_queries=memory.num_queried,
+            prefix_cache_hits=memory.num_found,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            num_free_blocks=scheduler.memory.blocks.num_free,
-            num_blocks=scheduler.memory.blocks.num_blocks,
+            num_free_blocks=memory.blocks.num_free,
+            num_cached_blocks=memory.blocks.num_cached,
+            num_blocks=memory.blocks.num_blocks,
         )
 
     def check_idle(self) -> None:
@@ -171,7 +179,7 @@ class LLMEngine:
     def _record_sequence(self, step: SequenceStep, result: StepResult) -> None:
         """Record one sequence's thoughts, drafts and decisions, then its verified tokens."""
         seq = step.seq
-        self._scheduler.memory.release_lanes(record_result(step, result))
+        self._scheduler.record(step, result)
         if seq.scoring is not None:
             for lane in seq.scoring.settle():
                 check_finite(lane.decision, dtype=self._dtype)

@@ -4,6 +4,7 @@ import secrets
 
 from qstar_infer.engine.output_processor import OutputProcessor, logprob_entry
 from qstar_infer.engine.protocol import AdmittedRequest
+from qstar_infer.kv_cache.prefix_cache import TextKeys
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.text.token_text import TokenText
@@ -55,6 +56,7 @@ class OpenRequest:
         )
         if self._is_first_delta:
             self._add_prompt_scores(output)
+            output.num_cached_tokens = self.outputs[0].seq.num_cached_tokens or 0
         self._is_first_delta = False
         return output
 
@@ -83,5 +85,7 @@ def _new_sequence(admitted: AdmittedRequest, *, index: int, seed: int) -> Sequen
         wavefront=Wavefront(request.prompt_token_ids),
         places=admitted.places,
         eos_token_ids=admitted.eos_token_ids,
+        priority=request.priority,
+        text_keys=TextKeys(request.cache_salt or ""),
         scoring=PromptScoring(num_prompt_tokens) if scores_prompt else None,
     )

@@ -50,6 +50,11 @@ class EngineRequest:
     params: SamplingParams
     show_thoughts: bool = True
     """Whether the output has `thoughts`. If not, their text is not decoded."""
+    priority: int = 0
+    """A request with a lower number is served sooner, and preempts those with a higher one if there
+    is no room for it. It never changes the output."""
+    cache_salt: str | None = None
+    """Prefixes are shared only with requests of the same salt; up to 1,024 characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

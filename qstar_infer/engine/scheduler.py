@@ -1,9 +1,12 @@
 """Decides which sequences run in the next step, and how many tokens they feed. No tensors.
 
 A step first admits waiting sequences while there is room for them. Lanes in flight always advance.
-Then decoding sequences feed their next token, oldest first, and prefill uses the rest of the row
-budget. When blocks run out, the newest running sequence is preempted and recomputed later, with the
-same result.
+Then decoding sequences feed their next token, and prefill uses the rest of the row budget, but no
+more than `prefill_rows` while others decode. When blocks run out, drafts are given up; then the
+last running sequence is preempted and continued later, with the same result.
+
+The order is that of `Sequence.rank`: by priority, then by arrival. The last sequence is the one of
+the lowest priority (the highest number), and of these the newest.
 """
 
 import bisect
@@ -11,8 +14,11 @@ from collections import deque
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.drafting import draft_end, num_draft_slots, num_guesses
+from qstar_infer.engine.prefill import share_rows
 from qstar_infer.engine.sequence_memory import SequenceMemory
+from qstar_infer.step import StepResult
 from qstar_infer.wavefront.lane import Lane
+from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import SequenceStep, StepPlan, build_plan
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 from qstar_infer.wavefront.speculation import SpeculationDepth
@@ -22,16 +28,30 @@ from qstar_infer.wavefront.wavefront import Verified
 class Scheduler:
     """Owns the queues and the memory of the running sequences."""
 
-    def __init__(self, config: EngineConfig, *, num_blocks: int) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        num_blocks: int,
+        prefill_rows: int | None = None,
+    ) -> None:
+        """
+        Args:
+            prefill_rows: most tokens that prefill feeds in a step in which others decode; None:
+                what they leave of `max_rows`.
+        """
         self.config = config
+        self._prefill_rows = config.max_rows if prefill_rows is None else prefill_rows
         self.memory = SequenceMemory(
             num_blocks=num_blocks,
             block_size=config.block_size,
             # One for each sequence's oldest lane, each scored position and each fed draft.
             num_lanes=config.max_num_seqs + config.scoring_positions + config.max_drafts,
+            prefix_caching=config.prefix_caching,
         )
-        self.waiting: deque[Sequence] = deque()
+        self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
+        """Both in the order of their ranks."""
         self.num_preemptions = 0
         self.num_drafted = 0
         self.num_accepted = 0
@@ -47,7 +67,7 @@ class Scheduler:
     def add(self, seq: Sequence) -> None:
         seq.arrival = self._num_arrived
         self._num_arrived += 1
-        self.waiting.append(seq)
+        bisect.insort(self.waiting, seq, key=_rank)
 
     def finish(self, seq: Sequence) -> None:
         """Remove a sequence, running or waiting, and release what it holds."""
@@ -63,35 +83,75 @@ class Scheduler:
     def schedule(self) -> StepPlan:
         """Plan the next step and allocate what it needs. The plan may be empty."""
         self._admit()
-        decoding = [seq for seq in self.running if seq.is_prompt_scored and not seq.is_prefilling]
-        self._only_decodes = len(decoding) == len(self.running)
-        self._depth.prepare(decoding)
-        slots_left = self.config.max_drafts - sum(map(num_draft_slots, self.running))
-        rows_left = self.config.max_rows
         steps: dict[Sequence, SequenceStep] = {}
-        for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
-            if seq.status is not SequenceStatus.RUNNING:
-                continue  # preempted earlier in this loop
-            wanted = self._feed_end(seq, self._depth.of(seq), rows_left, slots_left)
-            feed_end = self._reserve(seq, wanted)
-            if feed_end is not None:
-                rows_left -= feed_end - seq.wavefront.num_computed
-                slots_left += num_draft_slots(seq)
-                steps[seq] = self._feed(seq, feed_end)
-                slots_left -= num_draft_slots(seq)
+        decoding = [seq for seq in self.running if not seq.is_prefilling]
+        is_scored = all(seq.is_prompt_scored for seq in self.running)
+        self._only_decodes = is_scored and len(decoding) == len(self.running)
+        self._depth.prepare(decoding)
+        rows_left = self.config.max_rows
+        for seq in decoding:
+            rows_left -= self._schedule_one(seq, rows_left, steps)
+        if decoding:
+            rows_left = min(rows_left, self._prefill_rows)
+        wanted = {
+            seq: self._feed_end(seq, 0, rows_left, 0) - seq.wavefront.num_computed
+            for seq in self.running
+            if seq.is_prefilling and seq not in steps
+        }
+        for seq, num_rows in share_rows(wanted, max(0, rows_left)).items():
+            self._schedule_one(seq, num_rows, steps)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
 
+    def _schedule_one(
+        self, seq: Sequence, num_rows: int, steps: dict[Sequence, SequenceStep]
+    ) -> int:
+        """Add a sequence's part to `steps`, unless it is or was preempted.
+
+        Args:
+            num_rows: most tokens to feed.
+
+        Returns:
+            How many tokens are fed.
+        """
+        if seq.status is not SequenceStatus.RUNNING:
+            return 0  # preempted earlier in this step
+        slots_left = self.config.max_drafts - sum(map(num_draft_slots, self.running))
+        wanted = self._feed_end(seq, self._depth.of(seq), num_rows, slots_left)
+        feed_end = self._reserve(seq, wanted, steps)
+        if feed_end is None:
+            return 0
+        steps[seq] = self._feed(seq, feed_end)
+        return len(steps[seq].fed)
+
     def _admit(self) -> None:
-        """Start waiting sequences while blocks for their verified tokens and a thought are free."""
-        while self.waiting and len(self.running) < self.config.max_num_seqs:
-            seq = self.waiting[0]
-            if not self.memory.has_room_to_start(seq):
-                return
-            self.waiting.popleft()
-            seq.status = SequenceStatus.RUNNING
-            self.memory.start(seq)
-            bisect.insort(self.running, seq, key=lambda running: running.arrival)
+        """Start waiting sequences while there is room, or sequences of lower priority to preempt.
+
+        One that waits only for a block that a running sequence is about to share may be overtaken.
+        """
+        pending = [block for seq in self.running if (block := self.memory.next_block(seq))]
+        for seq in tuple(self.waiting):
+            if self.memory.awaits(seq, pending):
+                continue
+            is_room_made = False
+            while not self._start(seq):
+                if not self.running or self.running[-1].priority <= seq.priority:
+                    return
+                self._preempt(self.running[-1])
+                is_room_made = True
+            if is_room_made:
+                return  # those that were preempted are next
+            if (block := self.memory.next_block(seq)) is not None:
+                pending.append(block)
+
+    def _start(self, seq: Sequence) -> bool:
+        """Start a waiting sequence; False if there is no room for it."""
+        if len(self.running) >= self.config.max_num_seqs or not self.memory.start(seq):
+            return False
+        self.waiting.remove(seq)
+        seq.status = SequenceStatus.RUNNING
+        bisect.insort(self.running, seq, key=_rank)
+        return True
 
     def _feed_end(self, seq: Sequence, depth: int, rows_left: int, slots_left: int) -> int:
         """End of the tokens to feed from `num_computed`: verified text with guesses, or a draft.
@@ -117,11 +177,14 @@ class Scheduler:
         num_in_flight = sum(len(seq.scoring.lanes) for seq in self.running if seq.scoring)
         return max(0, self.config.scoring_positions - num_in_flight)
 
-    def _reserve(self, seq: Sequence, feed_end: int) -> int | None:
+    def _reserve(
+        self, seq: Sequence, feed_end: int, steps: dict[Sequence, SequenceStep]
+    ) -> int | None:
         """Make sure that there are blocks to feed tokens `[num_computed, feed_end)`.
 
-        Without free blocks a draft waits, but a verified token preempts the newest sequence, which
-        may be this one. A preempted sequence has no part in this step.
+        Without free blocks a draft waits, but for a verified token others give up their drafts, or
+        the last running sequence is preempted, which may be this one. A preempted sequence has no
+        part in this step.
 
         Returns:
             `feed_end`, or an earlier end that fits; None if this sequence was preempted.
@@ -135,11 +198,20 @@ class Scheduler:
                 feed_end = anchors[len(anchors) // 2]  # score or guess fewer tokens at once
             elif start >= seq.wavefront.num_verified:
                 return start
-            else:
-                newest = self.running[-1]
-                self._preempt(newest)
-                if newest is seq:
+            elif not self._give_up_drafts(steps):
+                last = self.running[-1]
+                self._preempt(last)
+                if last is seq:
                     return None
+
+    def _give_up_drafts(self, steps: dict[Sequence, SequenceStep]) -> bool:
+        """Drop the drafts of the last sequence that has some and is not in this step yet.
+
+        Returns:
+            Whether there is such a sequence.
+        """
+        others = (seq for seq in reversed(self.running) if seq not in steps)
+        return any(map(self.memory.give_up_drafts, others))
 
     def _feed(self, seq: Sequence, feed_end: int) -> SequenceStep:
         """Allocate blocks, open lanes, and mark the fed tokens as computed."""
@@ -166,8 +238,16 @@ class Scheduler:
         if self._only_decodes:
             self._depth.note_step(plan.batch.num_rows, seconds)
 
+    def record(self, step: SequenceStep, result: StepResult) -> None:
+        """Apply a sequence's share of a step's result."""
+        self.memory.release_lanes(record_result(step, result))
+        self.memory.publish(step.seq)
+
     def verify_next(self, seq: Sequence) -> Verified | None:
-        """Verify the next token if its lane has decided it, and release what a roll-back drops."""
+        """Verify the next token if its lane has decided it, and release what a roll-back drops.
+
+        Blocks that are full of verified text are published.
+        """
         verified = seq.wavefront.verify()
         if verified is None:
             return None
@@ -180,6 +260,7 @@ class Scheduler:
             assert seq.table is not None
             self.memory.release_lanes(verified.dropped)
             self.memory.blocks.shrink(seq.table, seq.wavefront.num_verified)
+        self.memory.publish(seq)
         return verified
 
     def check_idle(self) -> None:
@@ -192,9 +273,13 @@ class Scheduler:
         self.memory.check_integrity(self.running)
 
     def _preempt(self, seq: Sequence) -> None:
-        """Return a sequence to the queue, by arrival; its verified text is recomputed later."""
+        """Return a sequence to the queue. It keeps its verified text and finished scores."""
         self.running.remove(seq)
-        self.memory.release_all(seq)
+        self.memory.preempt(seq)
         seq.status = SequenceStatus.WAITING
-        bisect.insort(self.waiting, seq, key=lambda waiting: waiting.arrival)
+        bisect.insort(self.waiting, seq, key=_rank)
         self.num_preemptions += 1
+
+
+def _rank(seq: Sequence) -> tuple[int, int]:
+    return seq.rank

@@ -2,28 +2,91 @@
 
 from collections.abc import Iterable
 from collections.abc import Sequence as Items
+from dataclasses import dataclass
 
 from qstar_infer.kv_cache.block_manager import BlockManager
+from qstar_infer.kv_cache.prefix_cache import BlockKey
 from qstar_infer.wavefront.lane import Lane, LaneSlots, num_lane_slots
 from qstar_infer.wavefront.sequence import Sequence
 
 
-class SequenceMemory:
-    """Gives sequences and their lanes blocks and lane slots, and takes them back."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingBlock:
+    """A full block of known text that a running sequence is computing."""
 
-    def __init__(self, *, num_blocks: int, block_size: int, num_lanes: int) -> None:
+    index: int
+    """Index of the block in the text."""
+    key: BlockKey
+    priority: int
+    """That of the sequence."""
+
+
+class SequenceMemory:
+    """Gives sequences and their lanes blocks and lane slots, and takes them back.
+
+    With prefix caching, a sequence starts with the blocks of its text that were computed before,
+    and shares its own. Lanes and drafts are never shared.
+
+    Attributes:
+        num_queried: number of tokens of all sequences that were looked up when they started.
+        num_found: how many of these were in the prefix cache.
+        num_recomputed: number of tokens that were computed again after preemptions.
+    """
+
+    def __init__(
+        self, *, num_blocks: int, block_size: int, num_lanes: int, prefix_caching: bool
+    ) -> None:
         self.blocks = BlockManager(num_blocks, block_size)
         self.lane_slots = LaneSlots(num_lanes)
+        self._prefix_caching = prefix_caching
+        self.num_queried = 0
+        self.num_found = 0
+        self.num_recomputed = 0
 
-    def has_room_to_start(self, seq: Sequence) -> bool:
-        """Whether blocks for a sequence's verified tokens and a thought are free."""
-        needed = self.blocks.blocks_for(seq.wavefront.num_verified) + self._lane_blocks(seq)
-        return needed <= self.blocks.num_free
+    def start(self, seq: Sequence) -> bool:
+        """Give a waiting sequence blocks for its verified tokens, and the computed ones among them.
 
-    def start(self, seq: Sequence) -> None:
-        """Allocate the blocks of the verified tokens, so that `num_free` is right for the next."""
-        seq.table = self.blocks.open_table()
-        self.blocks.grow(seq.table, seq.wavefront.num_verified)
+        Returns:
+            False, with no effect, if not enough blocks for them and for a thought are free.
+        """
+        shared = self.blocks.find_cached(self._reusable_keys(seq))
+        num_verified = seq.wavefront.num_verified
+        needed = self.blocks.blocks_for(num_verified) - len(shared) + self._lane_blocks(seq)
+        if needed > self.blocks.num_free_besides(shared):
+            return False
+        seq.table = self.blocks.open_table(shared)
+        self.blocks.grow(seq.table, num_verified)
+        seq.wavefront.num_computed = len(shared) * self.blocks.block_size
+        self._count_start(seq)
+        return True
+
+    def publish(self, seq: Sequence) -> None:
+        """Share the full blocks of a running sequence's verified text. Call it between steps."""
+        if seq.table is None or not self._prefix_caching:
+            return
+        num_full = seq.wavefront.num_settled // self.blocks.block_size
+        if num_full > seq.table.num_published:
+            self.blocks.publish(seq.table, self._keys(seq)[:num_full])
+
+    def next_block(self, running: Sequence) -> PendingBlock | None:
+        """The block that a running sequence publishes next; None if its text is not known yet."""
+        if not self._prefix_caching or not running.is_prompt_scored:
+            return None  # scoring takes long
+        assert running.table is not None
+        index, keys = running.table.num_published, self._keys(running)
+        if index == len(keys):
+            return None
+        return PendingBlock(index=index, key=keys[index], priority=running.priority)
+
+    def awaits(self, seq: Sequence, pending: Iterable[PendingBlock]) -> bool:
+        """Whether a waiting sequence can soon share one of these, instead of computing it."""
+        keys = self._reusable_keys(seq)
+        return any(
+            block.index < len(keys)
+            and block.key == keys[block.index]  # so that the texts before it are equal too
+            and block.priority <= seq.priority
+            for block in pending
+        )
 
     def has_room_to_feed(self, seq: Sequence, feed_end: int, anchors: Items[int]) -> bool:
         """Whether blocks to feed the tokens before `feed_end`, and for lanes at these anchors, are
@@ -56,8 +119,28 @@ class SequenceMemory:
                 self.lane_slots.give_back(lane.buffer_slot)
                 lane.buffer_slot = None
 
+    def give_up_drafts(self, seq: Sequence) -> bool:
+        """Release the lanes and blocks of drafts.
+
+        Returns:
+            Whether there were any.
+        """
+        dropped = seq.wavefront.drop_drafts()
+        self.release_lanes(dropped)
+        if dropped and seq.table is not None:
+            self.blocks.shrink(seq.table, seq.wavefront.num_verified)
+        return bool(dropped)
+
+    def preempt(self, seq: Sequence) -> None:
+        """Release everything except the verified text and the finished scores.
+
+        Published blocks stay in the prefix cache until they are needed.
+        """
+        seq.num_given_up = seq.wavefront.num_settled
+        self.release_all(seq)
+
     def release_all(self, seq: Sequence) -> None:
-        """Release everything except the verified text and the finished scores."""
+        """Release the blocks and lanes of a sequence, and forget what it has computed."""
         self.release_lanes(seq.wavefront.forget_computed())
         if seq.scoring is not None:
             self.release_lanes(seq.scoring.forget_in_flight())
@@ -78,6 +161,26 @@ class SequenceMemory:
         assert self.blocks.num_tables == num_tables, "a block table is lost"
         num_slots = sum(lane.buffer_slot is not None for lane in lanes)
         assert self.lane_slots.num_in_use == num_slots, "a lane slot is lost"
+
+    def _keys(self, seq: Sequence) -> Items[BlockKey]:
+        """Keys of the full blocks of the verified text."""
+        return seq.text_keys.of(seq.wavefront.token_ids, self.blocks.block_size)
+
+    def _reusable_keys(self, seq: Sequence) -> Items[BlockKey]:
+        """Keys of the full blocks that need not be computed if the cache has them."""
+        if not self._prefix_caching:
+            return ()
+        return self._keys(seq)[: seq.num_reusable // self.blocks.block_size]
+
+    def _count_start(self, seq: Sequence) -> None:
+        num_found = seq.wavefront.num_computed
+        if seq.num_cached_tokens is not None:
+            self.num_recomputed += max(0, seq.num_given_up - num_found)
+            return
+        seq.num_cached_tokens = num_found
+        if self._prefix_caching and seq.is_prompt_scored:
+            self.num_queried += seq.wavefront.num_verified
+            self.num_found += num_found
 
     def _lane_blocks(self, seq: Sequence) -> int:
         return self.blocks.blocks_for(num_lane_slots(seq.num_thought_tokens))

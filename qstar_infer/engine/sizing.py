@@ -13,6 +13,15 @@ _GPU_SHARE = 0.85
 """Share of the free memory, after loading the weights, that the KV pool may use. The rest is for
 activations and logits and, on a CPU, for other processes."""
 
+_CPU_PREFILL_ROWS = 64
+
+
+def prefill_rows(model: QuietStarModel, config: EngineConfig) -> int:
+    """Most rows of prefill in a step while others decode; see `EngineConfig.max_prefill_rows`."""
+    if config.max_prefill_rows is not None:
+        return config.max_prefill_rows
+    return _CPU_PREFILL_ROWS if model.device.type == "cpu" else config.max_rows
+
 
 def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_len: int) -> int:
     """Number of blocks in the pool: the setting, or as many as fit in memory and can be used.

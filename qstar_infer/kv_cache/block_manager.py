@@ -3,20 +3,31 @@
 Every sequence and every lane has a `BlockTable`. Only the `BlockManager` changes tables. Several
 tables may share a block; the block is free again when the last of them releases it.
 
+A block that is full of verified text can be published. It may then be shared by later tables, and
+is never written to again. When it is free, it keeps its text until the block is needed.
+
 Callers check `num_missing` against `num_free` before they call `grow`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from qstar_infer.kv_cache.free_blocks import FreeBlocks
+from qstar_infer.kv_cache.prefix_cache import BlockKey, PrefixCache
 
 
 class BlockTable:
-    """The blocks of one sequence or lane, in order. Only the `BlockManager` changes it."""
+    """The blocks of one sequence or lane, in order. Only the `BlockManager` changes it.
 
-    __slots__ = ("_blocks",)
+    Attributes:
+        num_published: number of blocks at the beginning that are published or found in the cache.
+    """
+
+    __slots__ = ("_blocks", "num_published")
 
     def __init__(self) -> None:
         self._blocks: list[int] = []
+        self.num_published = 0
 
     def __len__(self) -> int:
         return len(self._blocks)
@@ -40,13 +51,20 @@ class BlockManager:
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self._free = list(range(num_blocks - 1, -1, -1))
+        self._free = FreeBlocks(num_blocks)
+        self._cache = PrefixCache()
         self._num_references = [0] * num_blocks
         self._tables: set[BlockTable] = set()
 
     @property
     def num_free(self) -> int:
+        """Number of blocks that no table holds, cached ones included."""
         return len(self._free)
+
+    @property
+    def num_cached(self) -> int:
+        """Number of published blocks, free or held."""
+        return len(self._cache)
 
     @property
     def num_tables(self) -> int:
@@ -61,38 +79,55 @@ class BlockManager:
         """Number of blocks that `grow` would allocate."""
         return max(0, self.blocks_for(num_slots) - len(table))
 
-    def open_table(self) -> BlockTable:
-        """Create an empty table; `close_table` releases it."""
+    def find_cached(self, keys: Sequence[BlockKey]) -> list[int]:
+        """The published blocks of the longest beginning of a text with these keys."""
+        return self._cache.find(keys)
+
+    def num_free_besides(self, blocks: Sequence[int]) -> int:
+        """Number of blocks that are still free when a new table shares these published blocks."""
+        return self.num_free - sum(map(self._free.is_cached, blocks))
+
+    def open_table(self, shared: Sequence[int] = ()) -> BlockTable:
+        """Create a table that begins with these published blocks; `close_table` releases it."""
         table = BlockTable()
+        for block in shared:
+            assert block in self._cache, f"block {block} is shared but not published"
+            if self._num_references[block] == 0:
+                self._free.take_cached(block)
+            self._num_references[block] += 1
+        table._blocks.extend(shared)
+        table.num_published = len(shared)
         self._tables.add(table)
         return table
+
+    def publish(self, table: BlockTable, keys: Sequence[BlockKey]) -> None:
+        """Publish the first blocks of a table, as many as there are keys.
+
+        The caller never writes to them again. A text that another block holds already is not
+        published twice.
+        """
+        for index in range(table.num_published, len(keys)):
+            self._cache.add(table._blocks[index], keys[index])
+            table.num_published = index + 1
 
     def grow(self, table: BlockTable, num_slots: int) -> None:
         """Extend a table to `num_slots` slots; the caller has checked that the blocks are free."""
         count = self.num_missing(table, num_slots)
         assert count <= self.num_free, f"{count} blocks needed, {self.num_free} free"
         for _ in range(count):
-            block = self._free.pop()
+            block = self._free.take()
+            self._cache.forget(block)
             self._num_references[block] = 1
             table._blocks.append(block)
 
     def shrink(self, table: BlockTable, num_slots: int) -> None:
         """Release the blocks that the first `num_slots` slots do not need."""
         keep = self.blocks_for(num_slots)
+        # The last block first: a later block is of no use without those before it.
         for block in reversed(table._blocks[keep:]):
             self._release(block)
         del table._blocks[keep:]
-
-    def fork(self, table: BlockTable, num_slots: int) -> BlockTable:
-        """A new table that shares the blocks which the first `num_slots` slots fill completely.
-
-        A partly filled block is not shared, because its owner still writes to it.
-        """
-        forked = self.open_table()
-        for block in table._blocks[: num_slots // self.block_size]:
-            self._num_references[block] += 1
-            forked._blocks.append(block)
-        return forked
+        table.num_published = min(table.num_published, keep)
 
     def close_table(self, table: BlockTable) -> None:
         """Release all blocks of a table. The table must not be used again."""
@@ -103,15 +138,21 @@ class BlockManager:
     def check_integrity(self) -> None:
         """Assert that every block is free, or referenced by as many tables as are counted."""
         held = Counter(block for table in self._tables for block in table)
-        assert len(set(self._free)) == len(self._free), "a block is free twice"
-        assert not held.keys() & set(self._free), "a block is free and held"
+        empty, cached = self._free.empty, self._free.cached
+        free = {*empty, *cached}
+        assert len(free) == len(empty) + len(cached), "a block is free twice"
+        assert not held.keys() & free, "a block is free and held"
         for block, count in enumerate(self._num_references):
             assert count == held[block], f"block {block} has {count} references, {held[block]} held"
-        assert len(held) + len(self._free) == self.num_blocks, "blocks are missing"
+            assert count <= 1 or block in self._cache, f"block {block} is shared, not published"
+            is_cached_and_free = count == 0 and block in self._cache
+            assert is_cached_and_free == (block in cached), f"block {block} is wrongly queued"
+        assert len(held) + len(free) == self.num_blocks, "blocks are missing"
         assert all(max(Counter(table).values(), default=1) == 1 for table in self._tables)
+        self._cache.check_integrity()
 
     def _release(self, block: int) -> None:
         assert self._num_references[block] > 0, f"block {block} was released twice"
         self._num_references[block] -= 1
         if self._num_references[block] == 0:
-            self._free.append(block)
+            self._free.add(block, is_cached=block in self._cache)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from qstar_infer.kv_cache.block_manager import BlockTable
+from qstar_infer.kv_cache.prefix_cache import TextKeys
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.agreement import Agreement
@@ -40,16 +41,39 @@ class Sequence:
     """Scores the prompt's tokens; None if not requested, or if another completion does it."""
     agreement: Agreement = field(default_factory=Agreement)
     """How often its drafts were right, where it thought."""
+    priority: int = 0
+    """A lower number is served sooner. It never changes the output."""
     arrival: int = 0
-    """Position in the order of arrival; the scheduler serves the oldest first."""
+    """Position in the order of arrival; of equal priorities the oldest is served first."""
     status: SequenceStatus = SequenceStatus.WAITING
     table: BlockTable | None = None
     """Blocks of the text; None unless the sequence is running."""
+    text_keys: TextKeys = field(default_factory=TextKeys)
+    """Names of the text's full blocks in the prefix cache."""
+    num_cached_tokens: int | None = None
+    """Number of tokens that were found in the prefix cache at the first start; None before it."""
+    num_given_up: int = 0
+    """Number of computed tokens that the newest preemption has given up."""
     end_token_ids: frozenset[int] = field(init=False)
     """Token ids that end the output."""
 
     def __post_init__(self) -> None:
         self.end_token_ids = self.eos_token_ids | set(self.params.stop_token_ids)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The order in which sequences are served, lowest first."""
+        return self.priority, self.arrival
+
+    @property
+    def num_reusable(self) -> int:
+        """Number of verified tokens that need not be computed if the cache has them.
+
+        The last token's logits are needed, and so are those of prompt tokens to score.
+        """
+        if self.scoring is not None and not self.scoring.is_complete:
+            return len(self.scoring.scores)
+        return self.wavefront.num_verified - 1
 
     @property
     def num_output_tokens(self) -> int:

@@ -65,6 +65,15 @@ class Wavefront:
         """Number of drafts, and guesses, whose keys and values are computed."""
         return max(0, self.num_computed - self.num_verified)
 
+    @property
+    def num_settled(self) -> int:
+        """Number of verified tokens whose keys and values are computed and finite.
+
+        Between two steps only: `feed` counts the tokens of a step before it runs.
+        """
+        num_finite = self.num_computed if self._first_broken is None else self._first_broken
+        return min(self.num_computed, self.num_verified, num_finite)
+
     def token_at(self, index: int) -> int:
         """The token at an index: verified, a draft or a guess."""
         beyond = index - self.num_verified
@@ -137,6 +146,17 @@ class Wavefront:
             self.guesses.extend(guesses)
         self.token_ids.append(decision.token_id)
         return Verified(lane=lane, decision=decision, is_draft_kept=is_draft_kept, dropped=dropped)
+
+    def drop_drafts(self) -> list[Lane]:
+        """Keep only the oldest lane and its draft, to make room for others.
+
+        Returns:
+            The lanes that were dropped.
+        """
+        while len(self.drafts) > 1:
+            self.drafts.pop()
+        self.guesses.clear()
+        return self._drop_after(self.num_verified - 1)
 
     def forget_computed(self) -> list[Lane]:
         """Keep only the verified text, for a preemption.

@@ -114,6 +114,10 @@ class GenerationRequest(BaseModel):
     skip_special_tokens: bool | None = None
     include_stop_str_in_output: bool | None = None
     return_token_ids: bool | None = None
+    priority: int | None = None
+    """A request with a lower number is served sooner; 0 if null. It never changes the output."""
+    cache_salt: str | None = None
+    """Prefixes are shared only among requests with the same salt."""
 
     show_thoughts: bool | None = None
     num_thought_tokens: int | None = None

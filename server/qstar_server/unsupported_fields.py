@@ -44,8 +44,6 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "logprob_token_ids": (),
     "return_tokens_as_token_ids": (False,),
     "detokenize": (True,),
-    # scheduling
-    "priority": (0,),
     # thought budgets for a whole text; ours is per thought
     "thinking_token_budget": (),
     "reasoning_budget": (),

@@ -16,13 +16,25 @@ class TokenCounts:
     num_completion_tokens: int = 0
     """Visible tokens, including those of `best_of` candidates that are not returned."""
     num_thought_tokens: int = 0
+    num_cached_tokens: int = 0
 
     def add(self, delta: RequestOutput) -> None:
         """Count the tokens of one engine output, in place."""
         self.num_thought_tokens += delta.num_prompt_thought_tokens
+        self.num_cached_tokens += delta.num_cached_tokens
         for output in delta.outputs:
             self.num_completion_tokens += len(output.token_ids)
             self.num_thought_tokens += output.num_thought_tokens
+
+
+class PromptTokensDetails(BaseModel):
+    """What was done with the prompt's tokens."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    cached_tokens: int
+    """Prompt tokens that were not computed, because the engine had kept them; part of
+    `prompt_tokens`."""
 
 
 class CompletionTokensDetails(BaseModel):
@@ -47,6 +59,7 @@ class Usage(BaseModel):
     not returned."""
     total_tokens: int
     """`prompt_tokens` plus `completion_tokens`."""
+    prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
 
     @classmethod
@@ -56,6 +69,7 @@ class Usage(BaseModel):
             prompt_tokens=counts.num_prompt_tokens,
             completion_tokens=counts.num_completion_tokens,
             total_tokens=counts.num_prompt_tokens + counts.num_completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=counts.num_cached_tokens),
             completion_tokens_details=CompletionTokensDetails(
                 reasoning_tokens=counts.num_thought_tokens
             ),

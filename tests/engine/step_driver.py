@@ -9,7 +9,6 @@ from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
-from qstar_infer.wavefront.record import record_result
 from qstar_infer.wavefront.rows import StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 from qstar_infer.wavefront.wavefront import Wavefront
@@ -88,7 +87,7 @@ class Driver:
         self.scheduler.check_integrity()
         assert plan.sequences or not self.scheduler.has_work, "nothing could be scheduled"
         for step, share in split_result(plan, self.model.run(plan.batch)):
-            self.scheduler.memory.release_lanes(record_result(step, share))
+            self.scheduler.record(step, share)
             self._record(step.seq)
         self.scheduler.check_integrity()
 

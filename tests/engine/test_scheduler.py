@@ -51,7 +51,8 @@ def test_sequences_start_in_order_of_arrival() -> None:
 
 def test_no_sequence_overtakes_one_that_waits_for_blocks() -> None:
     driver = Driver(EngineConfig(block_size=4), num_blocks=6)
-    first, second = sequences(2)  # each needs three blocks for its text and one for a lane
+    # The first two need three blocks for their texts and one for a lane.
+    first, second = make_sequence(PROMPT), make_sequence(PROMPT[::-1])
     small = make_sequence([1])  # needs two blocks, which are free
     driver.add(first, second, small)
     driver.step()

@@ -97,15 +97,14 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "max_num_seqs": 2,
         "max_queue": 0,
         "max_rows": 77,
+        "max_prefill_rows": 7,
+        "prefix_caching": False,
         "max_drafts": 5,
         "scoring_positions": 9,
         "max_thought_tokens": 10,
     }
     assert set(settings) | {"model"} == set(setting_types())
-    options = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
-        for name, value in settings.items()
-    ]
+    options = [_option_of(name, value) for name, value in settings.items()]
     runs.run("path", *options)
     assert created == [EngineArgs.of(model="path", **settings)]
 
@@ -273,3 +272,10 @@ def test_lines_of_the_server_control_no_terminal(
     written = capsys.readouterr()
     assert written.out == "Serving a␛]0;title␇\n"
     assert written.err == "WARNING qstar_server: unknown field b␛[2J↵ERROR forged\n"
+
+
+def _option_of(name: str, value: object) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag}={value}"

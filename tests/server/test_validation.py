@@ -43,6 +43,8 @@ WRONG: dict[str, list[Any]] = {
     "include_stop_str_in_output": [1],
     "add_special_tokens": [0],
     "return_token_ids": [1],
+    "priority": [True, 1.0, "1", [1]],
+    "cache_salt": [1, True, ["a"]],
     "user": [1],
     "stream_options": [True, [], {"include_usage": 1}],
     "chat_template_kwargs": [True, []],
@@ -87,7 +89,6 @@ UNSUPPORTED: dict[str, Any] = {
     "logits_processors": ["x"],
     "thinking_token_budget": 0,
     "prompt_logprobs": 0,
-    "priority": 1,
     "return_tokens_as_token_ids": True,
     "no_repeat_ngram_size": False,
 }
@@ -99,7 +100,8 @@ HARMLESS: dict[str, Any] = {
     "dry_multiplier": 0.0,
     "typical_p": 1,
     "use_beam_search": False,
-    "priority": 0,
+    "priority": -3,
+    "cache_salt": "tenant",
     "guided_json": None,
     "prompt_logprobs": None,
     "include_reasoning": True,
@@ -149,9 +151,9 @@ async def test_unknown_fields_are_logged_once_by_name(
 ) -> None:
     caplog.set_level(logging.WARNING, logger="qstar_server")
     for _ in range(2):
-        await complete(client, cache_salt="hush", max_tokens=1)
+        await complete(client, tenant="hush", max_tokens=1)
     assert [record.getMessage() for record in caplog.records] == [
-        "ignoring unknown request field 'cache_salt'"
+        "ignoring unknown request field 'tenant'"
     ]
 
 
@@ -161,9 +163,9 @@ async def test_a_refused_field_is_not_logged_as_ignored(
     """Those with the prefix were, and 256 such names left no room for any that are ignored."""
     caplog.set_level(logging.WARNING, logger="qstar_server")
     await refused(client, **{f"guided_{number}": 1 for number in range(300)})
-    await complete(client, guided_json=None, priority=0, cache_salt="hush", max_tokens=1)
+    await complete(client, guided_json=None, priority=0, tenant="hush", max_tokens=1)
     assert [record.getMessage() for record in caplog.records] == [
-        "ignoring unknown request field 'cache_salt'"
+        "ignoring unknown request field 'tenant'"
     ]
 
 

@@ -86,6 +86,8 @@ def _admit(
                 prompt_token_ids=token_ids,
                 params=params,
                 show_thoughts=bool(request.show_thoughts),
+                priority=0 if request.priority is None else request.priority,
+                cache_salt=request.cache_salt,
             )
         )
         text, offsets = echo_of(engine, item, admitted) if request.echo else ("", [])
