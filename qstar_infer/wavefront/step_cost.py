@@ -39,15 +39,14 @@ class StepCost:
     def observe(self, num_rows: int, seconds: float) -> None:
         """Note a step that only decoded.
 
-        The first step with each number of rows does not count: libraries prepare for its shape.
+        The first step at each knot does not count: libraries prepare for its shape.
         """
-        if num_rows not in self._seen:
-            self._seen.add(num_rows)
+        knot = self._nearest_knot(num_rows)
+        if knot not in self._seen:
+            self._seen.add(knot)
             return
         log_s = math.log(max(seconds, 1e-9)) - _log_prior(num_rows)
-        samples = self._samples.setdefault(
-            self._nearest_knot(num_rows), deque(maxlen=_KEPT_SAMPLES)
-        )
+        samples = self._samples.setdefault(knot, deque(maxlen=_KEPT_SAMPLES))
         if samples:
             self._levels.append(log_s - statistics.median(samples))
         elif not self._levels:
