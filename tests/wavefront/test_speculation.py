@@ -12,6 +12,8 @@ from qstar_infer.wavefront.speculation import SpeculationDepth
 
 from .sequences import Pool
 
+pytestmark = pytest.mark.learned_depth
+
 Cost = Callable[[float], float]
 
 
