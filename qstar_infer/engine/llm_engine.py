@@ -156,7 +156,7 @@ class LLMEngine:
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
             num_free_blocks=memory.blocks.num_free,
-            num_cached_blocks=memory.blocks.num_cached,
+            num_cached_blocks=len(memory.blocks.cached),
             num_blocks=memory.blocks.num_blocks,
         )
 

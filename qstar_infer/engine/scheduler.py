@@ -1,9 +1,9 @@
 """Decides which sequences run in the next step, and how many tokens they feed. No tensors.
 
 A step first admits waiting sequences while there is room for them. Lanes in flight always advance.
-Then decoding sequences feed their next token, and prefill uses the rest of the row budget, but no
-more than `prefill_rows` while others decode. When blocks run out, drafts are given up; then the
-last running sequence is preempted and continued later, with the same result.
+Decoding sequences feed their next token, and prefill uses the rest of the row budget, but no more
+than `prefill_rows` while others decode. When blocks run out, drafts are given up; then the last
+running sequence is preempted and continued later, with the same result.
 
 The order is that of `Sequence.rank`: by priority, then by arrival. The last sequence is the one of
 the lowest priority (the highest number), and of these the newest.
@@ -85,23 +85,32 @@ class Scheduler:
         self._admit()
         steps: dict[Sequence, SequenceStep] = {}
         decoding = [seq for seq in self.running if not seq.is_prefilling]
+        drafting = [seq for seq in decoding if seq.is_drafting]
         is_scored = all(seq.is_prompt_scored for seq in self.running)
         self._only_decodes = is_scored and len(decoding) == len(self.running)
         self._depth.prepare(decoding)
         rows_left = self.config.max_rows
         for seq in decoding:
-            rows_left -= self._schedule_one(seq, rows_left, steps)
+            if seq not in drafting:
+                rows_left -= self._schedule_one(seq, rows_left, steps)
+        rows_left -= len(drafting)
         if decoding:
             rows_left = min(rows_left, self._prefill_rows)
-        wanted = {
-            seq: self._feed_end(seq, 0, rows_left, 0) - seq.wavefront.num_computed
-            for seq in self.running
-            if seq.is_prefilling and seq not in steps
-        }
-        for seq, num_rows in share_rows(wanted, max(0, rows_left)).items():
+        for seq, num_rows in share_rows(self._wanted(), max(0, rows_left)).items():
             self._schedule_one(seq, num_rows, steps)
+        # Last, so that their drafts can be given up for the others.
+        for seq in drafting:
+            self._schedule_one(seq, 1, steps)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
+
+    def _wanted(self) -> dict[Sequence, int]:
+        """Number of tokens that each prefilling sequence could feed with rows enough."""
+        return {
+            seq: self._feed_end(seq, 0, seq.num_feedable, 0) - seq.wavefront.num_computed
+            for seq in self.running
+            if seq.is_prefilling
+        }
 
     def _schedule_one(
         self, seq: Sequence, num_rows: int, steps: dict[Sequence, SequenceStep]

@@ -99,7 +99,7 @@ class SequenceMemory:
     def open_lane(self, seq: Sequence, anchor: int) -> Lane:
         if not seq.may_think_at(anchor):
             return Lane(anchor=anchor, num_thought_tokens=0)
-        table = self.blocks.open_table()
+        table = self.blocks.open_table(is_lane=True)
         self.blocks.grow(table, num_lane_slots(seq.num_thought_tokens))
         return Lane(
             anchor=anchor,

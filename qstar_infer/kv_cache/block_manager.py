@@ -10,7 +10,7 @@ Callers check `num_missing` against `num_free` before they call `grow`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from qstar_infer.kv_cache.free_blocks import FreeBlocks
 from qstar_infer.kv_cache.prefix_cache import BlockKey, PrefixCache
@@ -23,10 +23,11 @@ class BlockTable:
         num_published: number of blocks at the beginning that are published or found in the cache.
     """
 
-    __slots__ = ("_blocks", "num_published")
+    __slots__ = ("_blocks", "is_lane", "num_published")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_lane: bool) -> None:
         self._blocks: list[int] = []
+        self.is_lane = is_lane
         self.num_published = 0
 
     def __len__(self) -> int:
@@ -51,8 +52,8 @@ class BlockManager:
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self._free = FreeBlocks(num_blocks)
         self._cache = PrefixCache()
+        self._free = FreeBlocks(num_blocks, self._cache)
         self._num_references = [0] * num_blocks
         self._tables: set[BlockTable] = set()
 
@@ -62,9 +63,9 @@ class BlockManager:
         return len(self._free)
 
     @property
-    def num_cached(self) -> int:
-        """Number of published blocks, free or held."""
-        return len(self._cache)
+    def cached(self) -> Set[int]:
+        """The published blocks, free or held. They are never written to."""
+        return self._cache.blocks
 
     @property
     def num_tables(self) -> int:
@@ -85,11 +86,16 @@ class BlockManager:
 
     def num_free_besides(self, blocks: Sequence[int]) -> int:
         """Number of blocks that are still free when a new table shares these published blocks."""
-        return self.num_free - sum(map(self._free.is_cached, blocks))
+        return self.num_free - sum(block in self._free.cached for block in blocks)
 
-    def open_table(self, shared: Sequence[int] = ()) -> BlockTable:
-        """Create a table that begins with these published blocks; `close_table` releases it."""
-        table = BlockTable()
+    def open_table(self, shared: Sequence[int] = (), *, is_lane: bool = False) -> BlockTable:
+        """Create a table; `close_table` releases it.
+
+        Args:
+            shared: published blocks that it begins with.
+            is_lane: whether it is that of a lane, and so short, and open for a few steps only.
+        """
+        table = BlockTable(is_lane=is_lane)
         for block in shared:
             assert block in self._cache, f"block {block} is shared but not published"
             if self._num_references[block] == 0:
@@ -114,9 +120,10 @@ class BlockManager:
         """Extend a table to `num_slots` slots; the caller has checked that the blocks are free."""
         count = self.num_missing(table, num_slots)
         assert count <= self.num_free, f"{count} blocks needed, {self.num_free} free"
-        for _ in range(count):
-            block = self._free.take()
-            self._cache.forget(block)
+        empty = self._free.prepare(count)
+        for num_wanted in range(count, 0, -1):
+            last = table._blocks[-1] if table._blocks else None
+            block = empty.take_last() if table.is_lane else empty.take(last, num_wanted=num_wanted)
             self._num_references[block] = 1
             table._blocks.append(block)
 
@@ -155,4 +162,4 @@ class BlockManager:
         assert self._num_references[block] > 0, f"block {block} was released twice"
         self._num_references[block] -= 1
         if self._num_references[block] == 0:
-            self._free.add(block, is_cached=block in self._cache)
+            self._free.add(block)

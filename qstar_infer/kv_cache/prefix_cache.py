@@ -6,7 +6,7 @@ nobody can make a text whose name is that of another text. Texts with different 
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from hashlib import sha256
 from itertools import takewhile
 
@@ -39,11 +39,12 @@ class PrefixCache:
         self._block_of: dict[BlockKey, int] = {}
         self._key_of: dict[int, BlockKey] = {}
 
-    def __len__(self) -> int:
-        return len(self._key_of)
-
     def __contains__(self, block: int) -> bool:
         return block in self._key_of
+
+    @property
+    def blocks(self) -> Set[int]:
+        return self._key_of.keys()
 
     def find(self, keys: Iterable[BlockKey]) -> list[int]:
         """The blocks of the longest cached beginning of a text with these keys."""

@@ -106,6 +106,11 @@ class Sequence:
         return self.wavefront.num_computed < self.wavefront.num_verified - 1
 
     @property
+    def is_drafting(self) -> bool:
+        """Whether all verified tokens are computed, so that the next token to feed is a draft."""
+        return self.wavefront.num_computed >= self.wavefront.num_verified
+
+    @property
     def is_prompt_scored(self) -> bool:
         """Whether no prompt token is left to score."""
         return self.scoring is None or self.scoring.is_complete

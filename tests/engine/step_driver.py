@@ -6,6 +6,7 @@ from itertools import takewhile
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.scheduler import Scheduler
+from qstar_infer.kv_cache.prefix_cache import TextKeys
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
@@ -27,6 +28,8 @@ def make_sequence(
     scores_prompt: bool = False,
     places: ThinkingPlaces = EVERYWHERE,
     params: SamplingParams | None = None,
+    priority: int = 0,
+    salt: str = "",
 ) -> Sequence:
     return Sequence(
         request_id=name,
@@ -41,6 +44,8 @@ def make_sequence(
         places=places,
         eos_token_ids=eos_token_ids,
         scoring=PromptScoring(len(prompt)) if scores_prompt else None,
+        priority=priority,
+        text_keys=TextKeys(salt),
     )
 
 
@@ -64,12 +69,17 @@ class Driver:
 
     config: EngineConfig
     num_blocks: int = 100
+    prefill_rows: int | None = None
     broken_ids: frozenset[int] = frozenset()
     """Tokens whose keys and values are not finite."""
     got: dict[Sequence, Expected] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.config, num_blocks=self.num_blocks)
+        self.scheduler = Scheduler(
+            self.config,
+            num_blocks=self.num_blocks,
+            prefill_rows=self.prefill_rows,
+        )
         self.model = FakeModel(self.broken_ids)
 
     def add(self, *sequences: Sequence) -> None:
@@ -86,6 +96,8 @@ class Driver:
         """Run a scheduled step and record its results."""
         self.scheduler.check_integrity()
         assert plan.sequences or not self.scheduler.has_work, "nothing could be scheduled"
+        written = {slot // self.config.block_size for slot in plan.batch.slots}
+        assert self.scheduler.memory.blocks.cached.isdisjoint(written), "shared text is overwritten"
         for step, share in split_result(plan, self.model.run(plan.batch)):
             self.scheduler.record(step, share)
             self._record(step.seq)

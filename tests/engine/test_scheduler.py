@@ -153,7 +153,118 @@ def test_a_roll_back_releases_the_blocks_of_the_drafts() -> None:
     assert driver.scheduler.num_rejected > 0
 
 
+# --- prefill ------------------------------------------------------------------------------------
+
+
+def test_prefill_is_bounded_while_others_decode() -> None:
+    driver = Driver(EngineConfig(), prefill_rows=3)
+    (stream,), long = sequences(1, max_tokens=30), make_sequence(list(range(20)))
+    driver.add(stream)
+    assert len(fed(driver.step(), stream)) == 10  # nobody decodes
+    driver.add(long)
+    assert [len(fed(driver.step(), long)) for _ in range(3)] == [3, 3, 3]
+    driver.scheduler.finish(stream)
+    assert len(fed(driver.step(), long)) == 11
+
+
+def test_half_of_the_rows_are_for_the_first_prompt_and_the_others_for_the_shortest() -> None:
+    driver = Driver(EngineConfig(max_rows=8, prefix_caching=False))
+    long = make_sequence(list(range(20)))
+    short = make_sequence(PROMPT[:6])
+    middle = make_sequence(PROMPT)
+    driver.add(long, middle, short)
+    chunks = [[len(fed(plan, seq)) for seq in (long, middle, short)] for plan in driver.run()]
+    assert chunks[:2] == [[4, 0, 4], [4, 2, 2]]
+
+
+def test_a_prompt_that_is_not_the_shortest_is_not_starved() -> None:
+    driver = Driver(EngineConfig(max_rows=4), prefill_rows=4)
+    long = make_sequence(list(range(40)), max_tokens=1)
+    driver.add(long)
+    for number in range(60):
+        driver.add(make_sequence([number] * 4, name=str(number), max_tokens=1, seed=number))
+        driver.step()
+        if long.status is SequenceStatus.FINISHED:
+            break
+    assert number < 30
+
+
 # --- preemption ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_drafts_are_given_up_before_a_sequence_is_preempted(seed: int) -> None:
+    # Each grows to eleven blocks and three for a lane, so that at the end drafts have no room.
+    driver = Driver(EngineConfig(block_size=2, speculation=9), num_blocks=28)
+    pair = [
+        make_sequence([i, 3], num_thought_tokens=4, max_tokens=20, seed=2 * seed + i)
+        for i in range(2)
+    ]
+    driver.add(*pair)
+    driver.run()
+    assert driver.scheduler.num_drafted > 5
+    assert driver.scheduler.num_preemptions == 0
+    assert driver.got == {seq: definition_of(seq) for seq in pair}
+
+
+def test_a_preempted_sequence_computes_only_what_was_needed_elsewhere() -> None:
+    counts = {}
+    for prefix_caching in (True, False):
+        config = EngineConfig(block_size=4, speculation="off", prefix_caching=prefix_caching)
+        driver = Driver(config, num_blocks=10)
+        driver.add(*sequences(2, max_tokens=20))
+        driver.run()
+        assert driver.scheduler.num_preemptions > 0
+        counts[prefix_caching] = driver.scheduler.memory.num_recomputed
+    assert 0 < counts[True] < counts[False]
+
+
+# --- priority -----------------------------------------------------------------------------------
+
+
+def test_a_lower_number_is_served_sooner() -> None:
+    driver = Driver(EngineConfig(max_num_seqs=1))
+    late, first, urgent = (
+        make_sequence([number], priority=number, max_tokens=1) for number in (2, 1, -3)
+    )
+    driver.add(late, first, urgent)
+    order = []
+    while driver.scheduler.has_work:
+        order += [step.seq for step in driver.step().sequences if step.fed.start == 0]
+    assert order == [urgent, first, late]
+
+
+def test_an_urgent_sequence_preempts_the_least_important_one() -> None:
+    driver = Driver(EngineConfig(max_num_seqs=2))
+    old, new = (make_sequence(PROMPT, priority=1, max_tokens=30, seed=seed) for seed in (1, 2))
+    driver.add(old, new)
+    driver.step()
+    urgent = make_sequence([7], priority=0, max_tokens=4)
+    driver.add(urgent)
+    driver.step()
+    assert driver.scheduler.running == [urgent, old]
+    assert driver.scheduler.waiting == [new]
+    driver.run()
+    assert driver.got == {seq: definition_of(seq) for seq in (old, new, urgent)}
+
+
+def test_a_sequence_does_not_preempt_its_equals() -> None:
+    driver = Driver(EngineConfig(max_num_seqs=1))
+    first, second = sequences(2)
+    driver.add(first, second)
+    while first.status is not SequenceStatus.FINISHED:
+        driver.step()
+    assert driver.scheduler.num_preemptions == 0
+
+
+def test_an_urgent_sequence_does_not_wait_for_the_prefill_of_another() -> None:
+    driver = Driver(EngineConfig(max_rows=4, block_size=4))
+    slow, urgent = make_sequence(PROMPT, priority=1), make_sequence(PROMPT, priority=0, seed=1)
+    driver.add(slow)
+    driver.step()
+    driver.add(urgent)
+    driver.step()
+    assert driver.scheduler.running == [urgent, slow]
 
 
 def test_the_newest_sequence_is_preempted_and_recomputed() -> None:
@@ -254,13 +365,21 @@ def draw_config(draw: random.Random) -> EngineConfig:
         max_num_seqs=draw.choice([1, 3, 8]),
         scoring_positions=draw.choice([1, 3, 32]),
         max_drafts=draw.choice([1, 8, 64]),
+        prefix_caching=draw.random() < 0.8,
     )
+
+
+def draw_prompt(draw: random.Random) -> list[int]:
+    """Often a prompt that others begin with too."""
+    length = draw.randint(1, LONGEST_PROMPT)
+    shared = draw.choice([0, length - 1, length])
+    return [*range(shared), *(draw.randrange(VOCAB_SIZE) for _ in range(length - shared))]
 
 
 def draw_sequences(draw: random.Random) -> list[Sequence]:
     return [
         make_sequence(
-            [draw.randrange(VOCAB_SIZE) for _ in range(draw.randint(1, LONGEST_PROMPT))],
+            draw_prompt(draw),
             name=f"r{i}",
             num_thought_tokens=draw.choice([0, 1, 2, LONGEST_THOUGHT]),
             max_tokens=draw.randint(1, MOST_TOKENS),
@@ -268,6 +387,8 @@ def draw_sequences(draw: random.Random) -> list[Sequence]:
             eos_token_ids=draw.choice([frozenset(), frozenset({7, 8})]),
             scores_prompt=draw.random() < 0.3,
             places=draw.choice(PLACES),
+            priority=draw.choice([0, 0, 0, -1, 1]),
+            salt=draw.choice(["", "", "", "a"]),
         )
         for i in range(draw.randint(1, 8))
     ]
@@ -281,7 +402,11 @@ def run_mix(draw: random.Random, config: EngineConfig) -> tuple[Driver, dict[str
     """Add and drop sequences at random; returns the outputs of those that finish."""
     # From just enough blocks for the largest sequence to enough for all.
     num_blocks = blocks(LONGEST_PROMPT + MOST_TOKENS, config) + blocks(LONGEST_THOUGHT + 2, config)
-    driver = Driver(config, num_blocks=num_blocks + draw.choice([0, 3, 60]))
+    driver = Driver(
+        config,
+        num_blocks=num_blocks + draw.choice([0, 3, 60]),
+        prefill_rows=draw.choice([None, 1, 4]),
+    )
     arriving = draw_sequences(draw)
     dropped: set[Sequence] = set()
     for _ in range(3000):
@@ -326,13 +451,16 @@ def test_decoding_without_drafts_gives_the_same_tokens(seed: int, speculation: S
 def test_the_schedules_reject_drafts_and_preempt() -> None:
     """Otherwise the test above would prove little."""
     drivers = []
-    for seed in range(20):
+    for seed in range(30):
         draw = random.Random(seed)
         drivers.append(run_mix(draw, draw_config(draw))[0])
     schedulers = [driver.scheduler for driver in drivers]
     assert sum(scheduler.num_rejected for scheduler in schedulers) > 20
     assert sum(scheduler.num_accepted for scheduler in schedulers) > 20
     assert sum(scheduler.num_preemptions for scheduler in schedulers) > 5
+    memories = [scheduler.memory for scheduler in schedulers]
+    assert sum(memory.num_found for memory in memories) > 20
+    assert sum(memory.num_recomputed for memory in memories) > 10
 
 
 # --- where a model thinks -----------------------------------------------------------------------
