@@ -46,10 +46,8 @@ class EngineConfig:
     prefix_caching: bool = setting(
         True, "Keep the keys and values of texts, and compute only what follows a known beginning."
     )
-    speculation_rows: int | None = setting(
-        None,
-        "Rows up to which a step takes hardly longer than with one row; limits auto speculation. "
-        "By default 64 on a CPU, 256 on an accelerator.",
+    max_drafts: int = setting(
+        256, "Most drafts with a thought at the same time; each keeps a row of logits in memory."
     )
     scoring_positions: int = setting(
         128, "Most prompt positions scored at the same time for prompt_logprobs; limits memory."
@@ -59,13 +57,13 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.speculation not in ("auto", "off"):
             _at_least("speculation", self.speculation, 0, also='"auto", "off" or ')
-        for name in ("block_size", "max_num_seqs", "max_rows", "scoring_positions"):
+        for name in ("block_size", "max_num_seqs", "max_rows", "max_drafts", "scoring_positions"):
             _at_least(name, getattr(self, name), 1)
         _at_least("max_queue", self.max_queue, 0)
         _at_least("max_thought_tokens", self.max_thought_tokens, 0)
         if not isinstance(self.prefix_caching, bool):
             raise ConfigError(f"prefix_caching must be true or false, got {self.prefix_caching!r}")
-        for name in ("num_blocks", "max_model_len", "max_prefill_rows", "speculation_rows"):
+        for name in ("num_blocks", "max_model_len", "max_prefill_rows"):
             if getattr(self, name) is not None:
                 _at_least(name, getattr(self, name), 1)
 

@@ -1,5 +1,6 @@
 """The engine: takes requests, runs one step at a time, returns deltas. No threads, no HTTP."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from qstar_infer.engine.open_request import OpenRequest
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
-from qstar_infer.engine.sizing import num_pool_blocks, prefill_rows, speculation_rows
+from qstar_infer.engine.sizing import num_pool_blocks, prefill_rows
 from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.token_rows import tokens_without_row
@@ -79,7 +80,6 @@ class LLMEngine:
         self._scheduler = Scheduler(
             self.config,
             num_blocks=num_blocks,
-            speculation_rows=speculation_rows(model, self.config),
             prefill_rows=prefill_rows(model, self.config),
         )
         self._runner: Runner = TorchRunner(
@@ -125,11 +125,13 @@ class LLMEngine:
                 any more.
         """
         self._finish_without_output()
+        started = time.perf_counter()
         plan = self._scheduler.schedule()
         if plan.sequences:
             self.num_failed_steps += 1  # reset when a result is recorded
             with self._ending_on_error(step.seq.request_id for step in plan.sequences):
                 self._record(plan, self._runner.run(plan.batch))
+                self._scheduler.note_step(plan, time.perf_counter() - started)
         else:
             assert not self._scheduler.has_work, "there is work, but nothing could be scheduled"
         news: list[RequestOutput | RequestFailure] = [*self._take_deltas(), *self._failures]

@@ -33,7 +33,6 @@ class Scheduler:
         config: EngineConfig,
         *,
         num_blocks: int,
-        speculation_rows: int,
         prefill_rows: int | None = None,
     ) -> None:
         """
@@ -42,13 +41,12 @@ class Scheduler:
                 what they leave of `max_rows`.
         """
         self.config = config
-        self._max_drafts = speculation_rows
         self._prefill_rows = config.max_rows if prefill_rows is None else prefill_rows
         self.memory = SequenceMemory(
             num_blocks=num_blocks,
             block_size=config.block_size,
             # One for each sequence's oldest lane, each scored position and each fed draft.
-            num_lanes=config.max_num_seqs + config.scoring_positions + self._max_drafts,
+            num_lanes=config.max_num_seqs + config.scoring_positions + config.max_drafts,
             prefix_caching=config.prefix_caching,
         )
         self.waiting: list[Sequence] = []
@@ -58,7 +56,8 @@ class Scheduler:
         self.num_drafted = 0
         self.num_accepted = 0
         self.num_rejected = 0
-        self._depth = SpeculationDepth(config, speculation_rows)
+        self._depth = SpeculationDepth(config.fixed_depth)
+        self._only_decodes = True
         self._num_arrived = 0
 
     @property
@@ -87,18 +86,21 @@ class Scheduler:
         steps: dict[Sequence, SequenceStep] = {}
         decoding = [seq for seq in self.running if not seq.is_prefilling]
         drafting = [seq for seq in decoding if seq.is_drafting]
+        is_scored = all(seq.is_prompt_scored for seq in self.running)
+        self._only_decodes = is_scored and len(decoding) == len(self.running)
+        self._depth.prepare(decoding)
         rows_left = self.config.max_rows
         for seq in decoding:
             if seq not in drafting:
-                rows_left -= self._schedule_one(seq, rows_left, len(decoding), steps)
+                rows_left -= self._schedule_one(seq, rows_left, steps)
         rows_left -= len(drafting)
         if decoding:
             rows_left = min(rows_left, self._prefill_rows)
         for seq, num_rows in share_rows(self._wanted(), max(0, rows_left)).items():
-            self._schedule_one(seq, num_rows, len(decoding), steps)
+            self._schedule_one(seq, num_rows, steps)
         # Last, so that their drafts can be given up for the others.
         for seq in drafting:
-            self._schedule_one(seq, 1, len(decoding), steps)
+            self._schedule_one(seq, 1, steps)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
 
@@ -111,7 +113,7 @@ class Scheduler:
         }
 
     def _schedule_one(
-        self, seq: Sequence, num_rows: int, num_decoding: int, steps: dict[Sequence, SequenceStep]
+        self, seq: Sequence, num_rows: int, steps: dict[Sequence, SequenceStep]
     ) -> int:
         """Add a sequence's part to `steps`, unless it is or was preempted.
 
@@ -123,13 +125,8 @@ class Scheduler:
         """
         if seq.status is not SequenceStatus.RUNNING:
             return 0  # preempted earlier in this step
-        depth = self._depth.of(
-            seq.num_thought_tokens,
-            num_decoding=num_decoding,
-            thinks_everywhere=seq.thinks_everywhere,
-        )
-        slots_left = self._max_drafts - sum(map(num_draft_slots, self.running))
-        wanted = self._feed_end(seq, depth, num_rows, slots_left)
+        slots_left = self.config.max_drafts - sum(map(num_draft_slots, self.running))
+        wanted = self._feed_end(seq, self._depth.of(seq), num_rows, slots_left)
         feed_end = self._reserve(seq, wanted, steps)
         if feed_end is None:
             return 0
@@ -245,6 +242,11 @@ class Scheduler:
 
     # --- after a step -------------------------------------------------------------------------
 
+    def note_step(self, plan: StepPlan, seconds: float) -> None:
+        """Learn from the time of the newest step what rows cost."""
+        if self._only_decodes:
+            self._depth.note_step(plan.batch.num_rows, seconds)
+
     def record(self, step: SequenceStep, result: StepResult) -> None:
         """Apply a sequence's share of a step's result."""
         self.memory.release_lanes(record_result(step, result))
@@ -258,6 +260,8 @@ class Scheduler:
         verified = seq.wavefront.verify()
         if verified is None:
             return None
+        if seq.thinks_everywhere and seq.num_thought_tokens:
+            self._depth.note_decision(seq, is_draft_kept=verified.is_draft_kept)
         if verified.lane.is_draft_fed:
             self.num_accepted += verified.is_draft_kept
             self.num_rejected += not verified.is_draft_kept

@@ -1,4 +1,4 @@
-"""Derives the size of the KV pool and the row budget of speculation from model and machine."""
+"""Derives the size of the KV pool from model and machine."""
 
 import psutil
 import torch
@@ -13,16 +13,7 @@ _GPU_SHARE = 0.85
 """Share of the free memory, after loading the weights, that the KV pool may use. The rest is for
 activations and logits and, on a CPU, for other processes."""
 
-_CPU_ROWS = 64
-_GPU_ROWS = 256
 _CPU_PREFILL_ROWS = 64
-
-
-def speculation_rows(model: QuietStarModel, config: EngineConfig) -> int:
-    """Row budget of a step for drafts; see `EngineConfig.speculation_rows`."""
-    if config.speculation_rows is not None:
-        return config.speculation_rows
-    return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
 
 
 def prefill_rows(model: QuietStarModel, config: EngineConfig) -> int:

@@ -19,5 +19,6 @@ Only the number of passes changes: about 1 + (1 - agreement) * n per token.
 Files: `lane.py` (one thought in flight), `wavefront.py` (drafts, verification, roll-back),
 `sequence.py` (one completion), `prompt_scoring.py` (thoughts about known tokens), `rows.py` and
 `picks.py` (the rows and picks of a step), `record.py` (applies a step's result), `speculation.py`
-(how far drafts run ahead).
+(how far drafts run ahead), `step_cost.py`, `agreement.py` and `depth_yield.py` (what that depends
+on).
 """

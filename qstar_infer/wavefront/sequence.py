@@ -7,6 +7,7 @@ from qstar_infer.kv_cache.block_manager import BlockTable
 from qstar_infer.kv_cache.prefix_cache import TextKeys
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
+from qstar_infer.wavefront.agreement import Agreement
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.wavefront import Wavefront
 
@@ -38,6 +39,8 @@ class Sequence:
     """Empty if `ignore_eos` is set."""
     scoring: PromptScoring | None = None
     """Scores the prompt's tokens; None if not requested, or if another completion does it."""
+    agreement: Agreement = field(default_factory=Agreement)
+    """How often its drafts were right, where it thought."""
     priority: int = 0
     """A lower number is served sooner. It never changes the output."""
     arrival: int = 0

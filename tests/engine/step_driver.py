@@ -69,7 +69,6 @@ class Driver:
 
     config: EngineConfig
     num_blocks: int = 100
-    speculation_rows: int = 64
     prefill_rows: int | None = None
     broken_ids: frozenset[int] = frozenset()
     """Tokens whose keys and values are not finite."""
@@ -79,7 +78,6 @@ class Driver:
         self.scheduler = Scheduler(
             self.config,
             num_blocks=self.num_blocks,
-            speculation_rows=self.speculation_rows,
             prefill_rows=self.prefill_rows,
         )
         self.model = FakeModel(self.broken_ids)

@@ -72,7 +72,7 @@ def draw_config(draw: random.Random) -> EngineConfig:
         # From just enough for the largest request, 26 tokens and a thought, to enough for all.
         num_blocks=-(-26 // block_size) + -(-6 // block_size) + draw.choice([0, 0, 3, 20, 200]),
         speculation=draw.choice(["auto", "auto", "off", 1, 3]),
-        speculation_rows=draw.choice([4, 64]),
+        max_drafts=draw.choice([4, 64]),
         max_rows=draw.choice([1, 7, 512]),
         max_prefill_rows=draw.choice([None, 1, 5]),
         max_num_seqs=draw.choice([1, 3, 16]),

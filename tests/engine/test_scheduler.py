@@ -108,8 +108,8 @@ def test_drafts_run_ahead_up_to_the_depth(speculation: Speculation, depth: int) 
 
 def test_the_number_of_drafts_of_all_sequences_is_limited() -> None:
     """The lane buffers have a fixed number of slots; a further draft would find none."""
-    config = EngineConfig(speculation=9, max_num_seqs=4, scoring_positions=2)
-    driver = Driver(config, speculation_rows=3)
+    config = EngineConfig(speculation=9, max_num_seqs=4, scoring_positions=2, max_drafts=3)
+    driver = Driver(config)
     driver.add(*sequences(4, num_thought_tokens=4, max_tokens=30))
     slots = driver.scheduler.memory.lane_slots
     assert slots.num_slots == 4 + 2 + 3
@@ -346,7 +346,7 @@ def test_a_sequence_can_be_removed_at_any_time(num_steps: int) -> None:
 
 
 def test_a_finished_sequence_is_not_scheduled() -> None:
-    scheduler = Scheduler(EngineConfig(), num_blocks=20, speculation_rows=8)
+    scheduler = Scheduler(EngineConfig(), num_blocks=20)
     seq = make_sequence(PROMPT)
     scheduler.add(seq)
     scheduler.finish(seq)
@@ -364,6 +364,7 @@ def draw_config(draw: random.Random) -> EngineConfig:
         max_rows=draw.choice([1, 5, 100]),
         max_num_seqs=draw.choice([1, 3, 8]),
         scoring_positions=draw.choice([1, 3, 32]),
+        max_drafts=draw.choice([1, 8, 64]),
         prefix_caching=draw.random() < 0.8,
     )
 
@@ -404,7 +405,6 @@ def run_mix(draw: random.Random, config: EngineConfig) -> tuple[Driver, dict[str
     driver = Driver(
         config,
         num_blocks=num_blocks + draw.choice([0, 3, 60]),
-        speculation_rows=draw.choice([1, 8, 64]),
         prefill_rows=draw.choice([None, 1, 4]),
     )
     arriving = draw_sequences(draw)
@@ -451,7 +451,7 @@ def test_decoding_without_drafts_gives_the_same_tokens(seed: int, speculation: S
 def test_the_schedules_reject_drafts_and_preempt() -> None:
     """Otherwise the test above would prove little."""
     drivers = []
-    for seed in range(20):
+    for seed in range(30):
         draw = random.Random(seed)
         drivers.append(run_mix(draw, draw_config(draw))[0])
     schedulers = [driver.scheduler for driver in drivers]
@@ -520,7 +520,7 @@ def test_the_rules_give_the_tokens_of_the_definition_and_guess() -> None:
     num_guessed = 0
     for seed in range(20):
         draw = random.Random(seed)
-        driver = Driver(draw_config(draw), speculation_rows=draw.choice([1, 8, 64]))
+        driver = Driver(draw_config(draw))
         chosen = [
             make_sequence(
                 PROMPT,

@@ -89,7 +89,7 @@ def draw_config(draw: random.Random) -> EngineConfig:
         max_rows=draw.choice([1, 7, 512]),
         max_num_seqs=draw.choice([2, 8]),
         max_prefill_rows=draw.choice([None, 2]),
-        speculation_rows=draw.choice([8, 64]),
+        max_drafts=draw.choice([8, 64]),
     )
 
 

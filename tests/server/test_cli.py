@@ -99,7 +99,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "max_rows": 77,
         "max_prefill_rows": 7,
         "prefix_caching": False,
-        "speculation_rows": 5,
+        "max_drafts": 5,
         "scoring_positions": 9,
         "max_thought_tokens": 10,
     }
