@@ -38,6 +38,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "llama",
         {"hidden_size": 36, "intermediate_size": 301, "head_dim": 6},
     ),
+    "biases and widths for groups of 4 bits": (
+        "llama",
+        {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16, "attention_bias": True},
+    ),
     "linear rope": ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0}}),
     "dynamic rope": (
         "llama",

@@ -11,6 +11,7 @@ from qstar_infer.decoder.decoder import Decoder
 from qstar_infer.decoder.fused_decoder import FusedDecoder
 from qstar_infer.decoder.module_decoder import ModuleDecoder
 from qstar_infer.kernels.plain import PlainKernel
+from qstar_infer.kernels.quantised_linear import quantise_layers
 from qstar_infer.model.quiet_star import QuietStarModel
 
 from ..tolerances import TOY_LOGITS
@@ -105,3 +106,15 @@ def test_long_positions() -> None:
         )
     # Angles of 1,000 radians are rounded to 6e-5.
     torch.testing.assert_close(found, want, rtol=0, atol=TOY_LOGITS)
+
+
+@pytest.mark.parametrize("quantisation", ["int8-cpu", "int4-cpu"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounded_weights_keep_their_own_product(quantisation: str, dtype: torch.dtype) -> None:
+    """The exact result is that of the rounded modules with float32 between them."""
+    model = make_model("biases and widths for groups of 4 bits").bfloat16()
+    lm_head = model.backbone.get_submodule("lm_head")
+    quantise_layers(model.backbone, quantisation, kept=[lm_head])
+    exact = logits_of(ModuleDecoder(copy.deepcopy(model).float()))
+    stock = logits_of(ModuleDecoder(model))
+    assert error_of(logits_of(fuse(model.to(dtype))), exact) <= 1.05 * error_of(stock, exact)
