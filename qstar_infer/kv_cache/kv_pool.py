@@ -12,8 +12,9 @@ class KVPool:
     """Keys and values of every slot of every layer.
 
     Attributes:
-        keys, values: for each layer `[num_slots, kv_heads, head_dim]`. Initialised to 0, so that
-            unwritten slots are finite where they are masked.
+        keys, values: for each layer `[kv_heads, num_slots, dim]`: a head's keys of adjacent slots
+            lie one after the other, which the attention kernel of a CPU reads fastest. Initialised
+            to 0, so that unwritten slots are finite where they are masked.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class KVPool:
         device: torch.device,
     ) -> None:
         def zeros(heads: int, dim: int) -> Tensor:
-            return torch.zeros(num_slots, heads, dim, dtype=dtype, device=device)
+            return torch.zeros(heads, num_slots, dim, dtype=dtype, device=device)
 
         self.keys = [zeros(shape.num_kv_heads, shape.key_dim) for shape in layer_shapes]
         self.values = [zeros(shape.num_kv_heads, shape.value_dim) for shape in layer_shapes]

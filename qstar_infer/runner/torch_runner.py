@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from qstar_infer.attention.backend import AttentionBackend
+from qstar_infer.attention.choose import choose_attention
 from qstar_infer.attention.interface import AttentionState
-from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend, without_cudnn_attention
+from qstar_infer.attention.padded_sdpa import without_cudnn_attention
 from qstar_infer.decoder.build import build_decoder
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
@@ -32,7 +32,7 @@ class TorchRunner:
         self._decoder = build_decoder(model)
         dtype, device = self._decoder.dtype, self._decoder.device
         pool = KVPool(model.layer_shapes, num_blocks * block_size, dtype=dtype, device=device)
-        self._attention: AttentionBackend = PaddedSdpaBackend(pool)
+        self._attention = choose_attention(pool)
         self._lane_buffers = LaneBuffers(
             num_lanes if model.can_think else 0,
             hidden_size=model.hidden_size,

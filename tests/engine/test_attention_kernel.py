@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from qstar_infer import LLM, SamplingParams
+from qstar_infer.attention.in_place.backend import InPlaceState
 
 from ..parity.toy import make_toy
 
@@ -18,15 +18,14 @@ def test_steps_do_without_cudnn_and_leave_the_setting_as_it_was(
     monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     seen = []
-    attention: Any = F.scaled_dot_product_attention
+    attend = InPlaceState.attend
 
-    def watched(*arguments: Tensor, **named: Any) -> Tensor:
+    def watched(*arguments: Any, **named: Any) -> Tensor:
         seen.append(torch._C._get_cudnn_sdp_enabled())
-        output: Tensor = attention(*arguments, **named)
-        return output
+        return attend(*arguments, **named)
 
     at_first = torch._C._get_cudnn_sdp_enabled()
-    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(InPlaceState, "attend", watched)
     with closing(LLM(model=make_toy().model, max_model_len=64)) as llm:
         seen.clear()  # the model's own checks
         torch.backends.cuda.enable_cudnn_sdp(before)

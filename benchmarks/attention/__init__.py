@@ -1,0 +1,1 @@
+"""Attention of a step on a CPU: in place against gathered."""
