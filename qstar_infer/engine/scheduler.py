@@ -146,7 +146,7 @@ class Scheduler:
             while not self._start(seq):
                 if not self.running or self.running[-1].priority <= seq.priority:
                     return
-                self._preempt(self.running[-1])
+                self._preempt(self.running[-1], None)
                 is_room_made = True
             if is_room_made:
                 return  # those that were preempted are next
@@ -209,7 +209,7 @@ class Scheduler:
                 return start
             elif not self._give_up_drafts(steps):
                 last = self.running[-1]
-                self._preempt(last)
+                self._preempt(last, steps.pop(last, None))
                 if last is seq:
                     return None
 
@@ -281,10 +281,16 @@ class Scheduler:
         """Assert that a running sequence holds each block table and lane slot in use, once."""
         self.memory.check_integrity(self.running)
 
-    def _preempt(self, seq: Sequence) -> None:
-        """Return a sequence to the queue. It keeps its verified text and finished scores."""
+    def _preempt(self, seq: Sequence, step: SequenceStep | None) -> None:
+        """Return a sequence to the queue. It keeps its verified text and finished scores.
+
+        Args:
+            step: its part in the step that is being planned, which will not run.
+        """
         self.running.remove(seq)
-        self.memory.preempt(seq)
+        num_computed = seq.wavefront.num_computed if step is None else step.fed.start
+        seq.num_given_up = min(num_computed, seq.wavefront.num_verified)
+        self.memory.release_all(seq)
         seq.status = SequenceStatus.WAITING
         bisect.insort(self.waiting, seq, key=_rank)
         self.num_preemptions += 1

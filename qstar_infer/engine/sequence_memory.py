@@ -131,16 +131,11 @@ class SequenceMemory:
             self.blocks.shrink(seq.table, seq.wavefront.num_verified)
         return bool(dropped)
 
-    def preempt(self, seq: Sequence) -> None:
-        """Release everything except the verified text and the finished scores.
+    def release_all(self, seq: Sequence) -> None:
+        """Release the blocks and lanes of a sequence, and forget what it has computed.
 
         Published blocks stay in the prefix cache until they are needed.
         """
-        seq.num_given_up = seq.wavefront.num_settled
-        self.release_all(seq)
-
-    def release_all(self, seq: Sequence) -> None:
-        """Release the blocks and lanes of a sequence, and forget what it has computed."""
         self.release_lanes(seq.wavefront.forget_computed())
         if seq.scoring is not None:
             self.release_lanes(seq.scoring.forget_in_flight())

@@ -89,6 +89,7 @@ def draw_config(draw: random.Random) -> EngineConfig:
         max_rows=draw.choice([1, 7, 512]),
         max_num_seqs=draw.choice([2, 8]),
         max_drafts=draw.choice([8, 64]),
+        max_prefill_rows=draw.choice([None, 2]),
     )
 
 
@@ -104,12 +105,19 @@ class Mix:
     stats: EngineStats
 
 
+def draw_prompt(draw: random.Random) -> list[int]:
+    """Often a prompt that others begin with too."""
+    prompt = [draw.randrange(256) for _ in range(draw.randint(1, 24))]
+    num_shared = draw.choice([0, min(17, len(prompt) - 1)])
+    return [*range(60, 60 + num_shared), *prompt[num_shared:]]
+
+
 def run_mix(toy: Toy, draw: random.Random) -> Mix:
     engine = LLMEngine(toy.model, draw_config(draw))
     requests = {
         f"r{i}": EngineRequest(
             request_id=f"r{i}",
-            prompt_token_ids=[draw.randrange(256) for _ in range(draw.randint(1, 24))],
+            prompt_token_ids=draw_prompt(draw),
             params=draw_params(draw),
         )
         for i in range(draw.randint(1, 5))
@@ -230,6 +238,7 @@ def test_the_mixes_contain_rejections_preemptions_and_aborts() -> None:
     assert sum(s.rejected for s in stats) > 20
     assert sum(s.accepted for s in stats) > 20
     assert sum(s.preemptions for s in stats) > 5
+    assert sum(s.prefix_cache_hits for s in stats) > 20
     outputs = [output for mix in mixes for each in mix.got.values() for output in each]
     assert sum(isinstance(output.stop_reason, str) for output in outputs) > 3
     assert sum(isinstance(output.stop_reason, int) for output in outputs) > 1
