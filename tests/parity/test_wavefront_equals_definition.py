@@ -88,8 +88,8 @@ def draw_config(draw: random.Random) -> EngineConfig:
         num_blocks=blocks(24 + 14) + blocks(5 + 2) + draw.choice([0, 0, 4, 60]),
         max_rows=draw.choice([1, 7, 512]),
         max_num_seqs=draw.choice([2, 8]),
-        max_prefill_rows=draw.choice([None, 2]),
         max_drafts=draw.choice([8, 64]),
+        max_prefill_rows=draw.choice([None, 2]),
     )
 
 
