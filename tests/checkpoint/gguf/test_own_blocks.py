@@ -1,9 +1,9 @@
 """`int4-cpu` keeps the 4-bit blocks of a GGUF file: the weights are the file's, in bfloat16."""
 
 from pathlib import Path
+from typing import Any
 
 import gguf
-import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType
@@ -11,27 +11,30 @@ from numpy.typing import NDArray
 
 from qstar_infer.checkpoint import load_model
 from qstar_infer.kernels.quantised_linear import QuantisedLinear
-from tests.checkpoint.gguf.toys import HEAD_DIM, noise, write_toy
+from tests.checkpoint.gguf.toys import HEAD_DIM, HEADS, LAYERS, noise, write_toy
 
 WIDTH = 64
-HEADS = {"attention.key_length": HEAD_DIM, "attention.value_length": HEAD_DIM}
-NAMES = {
-    "q_proj": "blk.0.attn_q.weight",  # its rows are in another order in the file
-    "gate_proj": "blk.0.ffn_gate.weight",
-    "o_proj": "blk.1.attn_output.weight",
+KEYS = {
+    "attention.key_length": HEAD_DIM,
+    "attention.value_length": HEAD_DIM,
+    "feed_forward_length": WIDTH,
 }
+QUANTISED = ("blk.0.attn_q.weight", "blk.0.ffn_gate.weight", "blk.1.attn_output.weight")
+"""The rows of the first are in another order in the file."""
 
 
 def write(path: Path, kind: GGMLQuantizationType) -> Path:
     """A toy of the Llama family with three quantised layers."""
-    plain = write_toy(path.with_suffix(".plain"), hidden=WIDTH, keys=HEADS)
-    shapes = {each.name: each.data.shape for each in gguf.GGUFReader(plain).tensors}
-    blocks: dict[str, NDArray[np.uint8]] = {
-        name: gguf.quantize(noise(tuple(shapes[name]), seed=seed, scale=0.3), kind)
-        for seed, name in enumerate(NAMES.values())
+    tensors: dict[str, NDArray[Any]] = {
+        f"blk.{layer}.ffn_{part}.weight": noise((WIDTH, WIDTH), seed=layer, scale=0.3)
+        for layer in range(LAYERS)
+        for part in ("gate", "up", "down")
     }
-    types = dict.fromkeys(blocks, kind)
-    return write_toy(path, hidden=WIDTH, keys=HEADS, tensors=blocks, types=types)
+    sizes = ((HEADS * HEAD_DIM, WIDTH), (WIDTH, WIDTH), (WIDTH, HEADS * HEAD_DIM))
+    for seed, (name, size) in enumerate(zip(QUANTISED, sizes, strict=True)):
+        tensors[name] = gguf.quantize(noise(size, seed=seed, scale=0.3), kind)
+    types = dict.fromkeys(QUANTISED, kind)
+    return write_toy(path, hidden=WIDTH, keys=KEYS, tensors=tensors, types=types)
 
 
 def weight_of(layer: torch.nn.Module) -> torch.Tensor:
@@ -51,9 +54,9 @@ def test_no_level_is_rounded_again(kind: GGMLQuantizationType, tmp_path: Path) -
         got = kept.get_submodule(f"model.layers.{place}")
         assert isinstance(got, QuantisedLinear)
         want = weight_of(exact.get_submodule(f"model.layers.{place}"))
-        # Scale, zero and weight are each rounded to bfloat16, of numbers up to 8 scales; a level
-        # off by one would be a whole scale, about 0.07.
-        bound = 3 * 2.0**-9 * float(want.abs().max())
+        # Scale, zero, weight and product are each rounded to bfloat16, all of numbers up to 8
+        # scales; a level off by one would be a whole scale, about 0.04.
+        bound = 4 * 2.0**-9 * float(want.abs().max())
         assert float((weight_of(got) - want).abs().max()) <= bound
     assert type(kept.lm_head) is torch.nn.Linear
 
