@@ -183,7 +183,8 @@ def _load_adapted(
         )
     if tokenizer is None and has_tokenizer(found.directory):
         tokenizer = found.directory
-    backbone, text = _load_backbone_and_tokenizer(find_base(found), options, tokenizer=tokenizer)
+    whole = dataclasses.replace(options, quantization="none")  # it is rounded after the merge
+    backbone, text = _load_backbone_and_tokenizer(find_base(found), whole, tokenizer=tokenizer)
     return merge_adapter(backbone, found.directory), text
 
 

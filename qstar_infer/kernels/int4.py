@@ -92,6 +92,12 @@ class Int4Weight:
         return product
 
 
+def fits(weight: Tensor) -> bool:
+    """Whether torch can pack a weight, `[out, in]`, in 4 bits."""
+    num_outputs, num_inputs = weight.shape
+    return num_inputs % GROUP == 0 and num_outputs % _OUTPUTS == 0
+
+
 def check_shape(weight: Tensor) -> None:
     """Check that torch can pack a weight, `[out, in]`, in 4 bits.
 

@@ -71,6 +71,8 @@ class QuantisedLinear(nn.Module):
 def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Module] = ()) -> None:
     """Replace the `nn.Linear` layers of a model by rounded ones, one by one.
 
+    Layers that are rounded already stay.
+
     Args:
         name: one of `FORMATS`.
         kept: layers that stay as they are.
@@ -78,7 +80,6 @@ def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Modul
     Raises:
         ConfigError: a layer cannot be rounded so, or none can; the message names it.
     """
-    num_rounded = 0
     for parent_name, parent in list(backbone.named_modules()):
         for child_name, layer in list(parent.named_children()):
             if type(layer) is not nn.Linear or layer in kept:
@@ -90,8 +91,7 @@ def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Modul
                 raise ConfigError(f"quantization={name!r}: in {path}, {error}.") from None
             bias = None if layer.bias is None else layer.bias.detach()
             setattr(parent, child_name, QuantisedLinear(rounded, bias))
-            num_rounded += 1
-    if num_rounded == 0:
+    if not any(isinstance(module, QuantisedLinear) for module in backbone.modules()):
         raise ConfigError(
             f"quantization={name!r}: this architecture has no linear layers that can be "
             "rounded; leave it out."

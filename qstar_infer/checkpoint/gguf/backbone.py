@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from qstar_infer.checkpoint.backbone import finish
 from qstar_infer.checkpoint.gguf.file import read_gguf
+from qstar_infer.checkpoint.gguf.own_blocks import keep_own_blocks
 from qstar_infer.checkpoint.gguf.tensors import model_class
 from qstar_infer.checkpoint.gguf.weights import read_weights
 from qstar_infer.checkpoint.options import LoadOptions
@@ -15,7 +16,9 @@ from qstar_infer.errors import ConfigError
 
 
 def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
-    """A stock model from a GGUF file, dequantised. Other files in its directory are ignored.
+    """A stock model from a GGUF file. Other files in its directory are ignored.
+
+    It is dequantised, except that "int4-cpu" keeps the file's own 4-bit blocks.
 
     Its stored dtype counts as bfloat16: a GGUF file names no dtype to compute in, and its quantised
     weights have no more precision than that.
@@ -41,4 +44,7 @@ def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
     if backbone.generation_config is not None and len(file.vocabulary.end_ids) > 1:
         backbone.generation_config.eos_token_id = file.vocabulary.end_ids
     backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
-    return finish(backbone)
+    finish(backbone)
+    if options.quantization == "int4-cpu":
+        keep_own_blocks(backbone, file)
+    return backbone
