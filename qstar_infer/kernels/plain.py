@@ -10,7 +10,7 @@ from qstar_infer.kernels.linear_kernel import PackedLinear
 
 
 class PlainKernel:
-    """A `LinearKernel` that uses the weight as it is."""
+    """A `LinearKernel` that uses the weight as it is, or cast if it has another dtype."""
 
     name = "plain"
     bytes_per_weight = 0
@@ -24,4 +24,5 @@ class PlainKernel:
 
     def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         """See `LinearKernel.pack`."""
-        return functools.partial(F.linear, weight=weight, bias=bias)
+        wanted = None if bias is None else bias.to(self.dtype)
+        return functools.partial(F.linear, weight=weight.to(self.dtype), bias=wanted)
