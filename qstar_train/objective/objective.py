@@ -89,13 +89,11 @@ def evaluate_objective(
         is_label: `[examples, seq]`, bool: the real tokens whose prediction has a loss. None: all
             of them, as in training, where an eos ends a document and is learned.
     """
-    is_real = attention_mask.bool()
-    rows = _Rows.of(input_ids, is_real, is_label, num_passes=config.num_passes)
+    rows = _Rows.of(input_ids, attention_mask.bool(), is_label, num_passes=config.num_passes)
     thoughts = _think(model, rows, config=config, pick=pick, num_thought_tokens=num_thought_tokens)
     states = thoughts.rollout.hidden_everywhere
-    base_losses = rows.repeat(
-        token_losses(model, states[:, :-1], input_ids[:, 1:], rows.is_label[:, 1:])
-    )
+    labels = (input_ids[:, 1:], rows.is_label[:, 1:])
+    base_losses = rows.repeat(token_losses(model, states[:, :-1], *labels))
     talk = _talk(model, rows, thoughts.rollout, config=config)
     rewards = thought_rewards(base_losses, talk.losses)
     language = _language(base_losses, talk.losses, config=config)
@@ -106,7 +104,7 @@ def evaluate_objective(
     foresight = _mean([mean_counted(each) for each in thoughts.foresight_losses], like=language)
     divergence = torch.zeros_like(language)
     if teacher is not None:
-        divergence = teacher_divergence(model, states, teacher, input_ids, is_real)
+        divergence = teacher_divergence(model, states, teacher, input_ids, rows.example_is_real)
     terms = {
         "language": language,
         "policy": policy,
