@@ -35,7 +35,8 @@ def pack_layers(backbone: nn.Module, kernel: LinearKernel) -> int:
 def multiply_states(multiply: PackedLinear, dtype: torch.dtype, states: Tensor) -> Tensor:
     """Call a packed layer that computes in `dtype`: `[..., in]` to `[..., out]` of any dtype."""
     rows = states.reshape(-1, states.shape[-1]).to(dtype)
-    return multiply(rows).to(states.dtype).view(*states.shape[:-1], -1)
+    product = multiply(rows).to(states.dtype)
+    return product.view(*states.shape[:-1], product.shape[-1])  # -1 fails for no rows
 
 
 def _forward(layer: nn.Linear, packed: PackedLinear, version: int, states: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def test_a_kernel_gives_the_product(
         weight, bias = weight.to(kernel.dtype), None if bias is None else bias.to(kernel.dtype)
     with torch.inference_mode():
         multiply = kernel.pack(weight, bias)
-        for num_rows in (1, 2, 9):
+        for num_rows in (0, 1, 2, 9):
             rows = random(num_rows, shape[1], seed=2).to(kernel.dtype)
             got = multiply(rows)
             exact = rows.double() @ weight.double().T + (0 if bias is None else bias.double())

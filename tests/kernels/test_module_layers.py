@@ -110,3 +110,11 @@ def test_a_subclass_of_a_linear_layer_is_left_alone() -> None:
             return 2 * super().forward(input)
 
     assert pack_layers(nn.Sequential(Doubled(8, 8)), CountingKernel()) == 0
+
+
+def test_a_step_may_ask_for_no_rows() -> None:
+    """In the middle of a prompt nothing is sampled, so the output layer has nothing to do."""
+    layer = make_layer()
+    pack_layers(nn.Sequential(layer), CountingKernel())
+    with torch.inference_mode():
+        assert layer(torch.empty(1, 0, 64).bfloat16()).shape == (1, 0, 64)

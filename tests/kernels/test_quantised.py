@@ -75,6 +75,7 @@ def test_the_bits_of_a_row_do_not_depend_on_the_number_of_rows(
         weight = FORMATS[name](0.05 * random(*shape))
         rows = random(70, shape[1], seed=2).bfloat16()
         together = weight.multiply(rows)
+        assert weight.multiply(rows[:0]).shape == (0, shape[0])
         for count in [*range(1, 41), 64]:
             assert torch.equal(weight.multiply(rows[:count]), together[:count]), count
             assert torch.equal(weight.multiply(rows[-count:]), together[-count:]), count
