@@ -22,6 +22,7 @@ SPECIAL_VALUES: dict[str, Any] = {
     "thought_vectors": "literal",
     "generation_config": "none",
     "ignore_thought_parts": True,
+    "prefix_caching": False,
 }
 """Values for settings that do not accept any string or any number."""
 
@@ -56,6 +57,13 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def words(name: str, value: Any) -> list[str]:
+    """The setting on a command line."""
+    if isinstance(value, bool):
+        return [option(name) if value else "--no-" + name.replace("_", "-")]
+    return [option(name), str(value)]
+
+
 def test_without_options_every_setting_has_its_default() -> None:
     assert run([]) == EngineArgs()
 
@@ -65,7 +73,7 @@ def test_each_setting_can_be_given_in_three_ways(name: str) -> None:
     value = example(name)
     expected = EngineArgs.of(**{name: value})
     assert read(expected, name) == value != read(EngineArgs(), name)
-    assert run([option(name)] if value is True else [option(name), str(value)]) == expected
+    assert run(words(name, value)) == expected
     assert run([], {f"QSTAR_{name.upper()}": str(value)}) == expected
 
 

@@ -1,6 +1,6 @@
-"""With each kernel and each quantisation, the wavefront gives exactly what thinking in turn does.
+"""With each kernel and each quantisation, the wavefront gives what thinking in turn does.
 
-Exactly: the same tokens, thoughts, and probabilities to the last bit of what attention leaves.
+The tokens and the thoughts are the same; log-probabilities to the rounding of attention.
 """
 
 import pytest

@@ -51,7 +51,7 @@ class Pool:
         lane = Lane(anchor=anchor, num_thought_tokens=seq.num_thought_tokens)
         lane.thought = [] if thought is None else thought
         if seq.num_thought_tokens > 0:
-            lane.table = self.manager.open_table()
+            lane.table = self.manager.open_table(is_lane=True)
             self.manager.grow(lane.table, num_lane_slots(seq.num_thought_tokens))
             lane.buffer_slot = self.num_lanes
             self.num_lanes += 1

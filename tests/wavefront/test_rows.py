@@ -1,6 +1,7 @@
 """The rows and picks of small steps, with all numbers written by hand.
 
-Blocks hold four slots. With two thought tokens a lane has four slots: start, c_1, c_2, end.
+Blocks hold four slots. With two thought tokens a lane has four slots: start, c_1, c_2, end. A text
+has the first blocks of the pool; lanes have the last of its 20.
 """
 
 from typing import Any
@@ -41,15 +42,15 @@ def thought_pick(row: int, position: int, stream_index: int) -> ThoughtPick:
 def test_prefill_feeds_the_prompt_and_opens_a_lane_at_its_end() -> None:
     pool = Pool()
     seq = pool.sequence(PROMPT)  # blocks 0 and 1
-    lane = pool.lane(seq, 4)  # block 2
+    lane = pool.lane(seq, 4)  # block 19
     step = SequenceStep(seq=seq, fed=range(5), advancing=[], opening={4: lane})
     assert step.num_rows == 6
     assert build(step) == StepBatch(
         block_size=4,
-        sequences=[SequenceRows(num_rows=6, block_table=[0, 1], lane_tables=[[2]])],
+        sequences=[SequenceRows(num_rows=6, block_table=[0, 1], lane_tables=[[19]])],
         token_ids=[10, 11, 12, 13, 14, START],
         positions=[0, 1, 2, 3, 4, 5],
-        slots=[0, 1, 2, 3, 4, 8],
+        slots=[0, 1, 2, 3, 4, 76],
         context_lens=[1, 2, 3, 4, 5, 5],
         row_lanes=[NO_LANE] * 5 + [0],
         lane_lens=[0] * 5 + [1],
@@ -71,18 +72,18 @@ def test_in_steady_state_every_lane_advances_and_a_new_one_opens() -> None:
     """There are lanes at x_4 (ends now) and at draft d_5 (in its middle); draft d_6 is fed."""
     pool = Pool()
     seq = pool.sequence(PROMPT)  # blocks 0 and 1
-    ending = pool.lane(seq, 4, [31, 32])  # block 2
-    middle = pool.lane(seq, 5, [41])  # block 3
-    opening = pool.lane(seq, 6)  # block 4
+    ending = pool.lane(seq, 4, [31, 32])  # block 19
+    middle = pool.lane(seq, 5, [41])  # block 18
+    opening = pool.lane(seq, 6)  # block 17
     seq.wavefront.drafts.extend([25, 26])
     step = SequenceStep(seq=seq, fed=range(6, 7), advancing=[ending, middle], opening={6: opening})
     assert step.num_rows == 5
     assert build(step) == StepBatch(
         block_size=4,
-        sequences=[SequenceRows(num_rows=5, block_table=[0, 1], lane_tables=[[2], [3], [4]])],
+        sequences=[SequenceRows(num_rows=5, block_table=[0, 1], lane_tables=[[19], [18], [17]])],
         token_ids=[32, END, 41, 26, START],
         positions=[7, 8, 7, 6, 7],
-        slots=[10, 11, 13, 6, 16],
+        slots=[78, 79, 73, 6, 68],
         context_lens=[5, 5, 6, 7, 7],
         row_lanes=[0, 0, 1, NO_LANE, 2],
         lane_lens=[3, 4, 2, 0, 1],
@@ -99,12 +100,12 @@ def test_in_steady_state_every_lane_advances_and_a_new_one_opens() -> None:
 def test_scoring_reads_the_known_tokens_and_decides_the_one_after_them() -> None:
     pool = Pool()
     seq = pool.sequence([10, 11, 12], num_slots=3, scores_prompt=True)  # block 0
-    lanes = {anchor: pool.lane(seq, anchor) for anchor in range(3)}  # blocks 1, 2, 3
+    lanes = {anchor: pool.lane(seq, anchor) for anchor in range(3)}  # blocks 19, 18, 17
     step = SequenceStep(seq=seq, fed=range(3), advancing=[], opening=lanes)
     batch = build(step)
     assert batch.token_ids == [10, START, 11, START, 12, START]
     assert batch.positions == [0, 1, 1, 2, 2, 3]
-    assert batch.slots == [0, 4, 1, 8, 2, 12]
+    assert batch.slots == [0, 76, 1, 72, 2, 68]
     assert batch.context_lens == [1, 1, 2, 2, 3, 3]
     assert batch.row_lanes == [NO_LANE, 0, NO_LANE, 1, NO_LANE, 2]
     assert batch.lane_lens == [0, 1] * 3
