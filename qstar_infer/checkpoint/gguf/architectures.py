@@ -145,12 +145,31 @@ def restore(
     if architecture.adds_one and name.endswith("norm.weight"):
         return weights - 1
     if architecture.rotates_pairs:
-        heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-        count = heads.get(name.split(".")[-2])
+        count = _rotated_heads(name, config)
         if count is not None:
             pairs = weights.reshape(count, -1, 2, *weights.shape[1:])
             return pairs.swapaxes(1, 2).reshape(weights.shape)
     return weights
+
+
+def stored(
+    architecture: Architecture, name: str, *, weights: Weights, config: PreTrainedConfig
+) -> Weights:
+    """The inverse of `restore`: a tensor as llama.cpp's converter writes it."""
+    if architecture.adds_one and name.endswith("norm.weight"):
+        return weights + 1
+    if architecture.rotates_pairs:
+        count = _rotated_heads(name, config)
+        if count is not None:
+            halves = weights.reshape(count, 2, -1, *weights.shape[1:])
+            return halves.swapaxes(1, 2).reshape(weights.shape)
+    return weights
+
+
+def _rotated_heads(name: str, config: PreTrainedConfig) -> int | None:
+    """Number of heads in a tensor of queries or keys; None for another tensor."""
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    return heads.get(name.split(".")[-2])
 
 
 def _common_settings(keys: KeyReader) -> Settings:

@@ -31,7 +31,7 @@ def match_tensors(
     """
     inventory = Inventory(where=str(header.path), kind="tensor")
     shapes = _parameter_shapes(config)
-    names = _names_in_file(header.architecture, config.num_hidden_layers)
+    names = names_in_file(header.architecture, config.num_hidden_layers)
     matched = {parameter: names(parameter) for parameter in shapes}
     for parameter, name in matched.items():
         if name not in header.tensors:
@@ -65,7 +65,7 @@ def _parameter_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
-def _names_in_file(architecture: str, num_layers: int) -> Callable[[str], str]:
+def names_in_file(architecture: str, num_layers: int) -> Callable[[str], str]:
     """Parameter -> tensor, by the table of llama.cpp's converter."""
     number = next(key for key, name in MODEL_ARCH_NAMES.items() if name == architecture)
     table = get_tensor_name_map(MODEL_ARCH(number), num_layers)
