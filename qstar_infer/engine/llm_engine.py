@@ -86,7 +86,7 @@ class LLMEngine:
             model,
             num_blocks=num_blocks,
             block_size=self.config.block_size,
-            num_lanes=self._scheduler.lane_slots.num_slots,
+            num_lanes=self._scheduler.memory.lane_slots.num_slots,
         )
         self._dtype = str(model.dtype).removeprefix("torch.")
         self._requests: dict[str, OpenRequest] = {}
@@ -149,8 +149,8 @@ class LLMEngine:
             preemptions=scheduler.num_preemptions,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
-            num_free_blocks=scheduler.blocks.num_free,
-            num_blocks=scheduler.blocks.num_blocks,
+            num_free_blocks=scheduler.memory.blocks.num_free,
+            num_blocks=scheduler.memory.blocks.num_blocks,
         )
 
     def check_idle(self) -> None:
@@ -172,7 +172,7 @@ class LLMEngine:
     def _record_sequence(self, step: SequenceStep, result: StepResult) -> None:
         """Record one sequence's thoughts, drafts and decisions, then its verified tokens."""
         seq = step.seq
-        self._scheduler.release_lanes(record_result(step, result))
+        self._scheduler.memory.release_lanes(record_result(step, result))
         if seq.scoring is not None:
             for lane in seq.scoring.settle():
                 check_finite(lane.decision, dtype=self._dtype)

@@ -8,12 +8,11 @@ same result.
 
 import bisect
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
 
 from qstar_infer.config import EngineConfig
-from qstar_infer.kv_cache.block_manager import BlockManager
-from qstar_infer.wavefront.lane import Lane, LaneSlots, num_lane_slots
+from qstar_infer.engine.drafting import draft_end, num_draft_slots, num_guesses
+from qstar_infer.engine.sequence_memory import SequenceMemory
+from qstar_infer.wavefront.lane import Lane
 from qstar_infer.wavefront.rows import SequenceStep, StepPlan, build_plan
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
 from qstar_infer.wavefront.speculation import SpeculationDepth
@@ -21,16 +20,17 @@ from qstar_infer.wavefront.wavefront import Verified
 
 
 class Scheduler:
-    """Owns the queues, the blocks and the slots of the lane buffers."""
+    """Owns the queues and the memory of the running sequences."""
 
     def __init__(self, config: EngineConfig, *, num_blocks: int, speculation_rows: int) -> None:
         self.config = config
-        self.blocks = BlockManager(num_blocks, config.block_size)
         self._max_drafts = speculation_rows
-        self.lane_slots = LaneSlots(
-            config.max_num_seqs + config.scoring_positions + self._max_drafts
+        self.memory = SequenceMemory(
+            num_blocks=num_blocks,
+            block_size=config.block_size,
+            # One for each sequence's oldest lane, each scored position and each fed draft.
+            num_lanes=config.max_num_seqs + config.scoring_positions + self._max_drafts,
         )
-        """One slot for each sequence's oldest lane, each scored position and each fed draft."""
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
@@ -53,7 +53,7 @@ class Scheduler:
         """Remove a sequence, running or waiting, and release what it holds."""
         if seq.status is SequenceStatus.RUNNING:
             self.running.remove(seq)
-            self._release_all(seq)
+            self.memory.release_all(seq)
         elif seq.status is SequenceStatus.WAITING:
             self.waiting.remove(seq)
         seq.status = SequenceStatus.FINISHED
@@ -64,7 +64,7 @@ class Scheduler:
         """Plan the next step and allocate what it needs. The plan may be empty."""
         self._admit()
         num_decoding = sum(not seq.is_prefilling for seq in self.running)
-        slots_left = self._max_drafts - sum(map(_num_draft_slots, self.running))
+        slots_left = self._max_drafts - sum(map(num_draft_slots, self.running))
         rows_left = self.config.max_rows
         steps: dict[Sequence, SequenceStep] = {}
         for seq in sorted(self.running, key=lambda seq: (seq.is_prefilling, seq.arrival)):
@@ -79,9 +79,9 @@ class Scheduler:
             feed_end = self._reserve(seq, wanted)
             if feed_end is not None:
                 rows_left -= feed_end - seq.wavefront.num_computed
-                slots_left += _num_draft_slots(seq)
+                slots_left += num_draft_slots(seq)
                 steps[seq] = self._feed(seq, feed_end)
-                slots_left -= _num_draft_slots(seq)
+                slots_left -= num_draft_slots(seq)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
         return build_plan(chosen, block_size=self.config.block_size)
 
@@ -89,15 +89,11 @@ class Scheduler:
         """Start waiting sequences while blocks for their verified tokens and a thought are free."""
         while self.waiting and len(self.running) < self.config.max_num_seqs:
             seq = self.waiting[0]
-            num_tokens = seq.wavefront.num_verified
-            needed = self.blocks.blocks_for(num_tokens) + self._lane_blocks(seq)
-            if needed > self.blocks.num_free:
+            if not self.memory.has_room_to_start(seq):
                 return
             self.waiting.popleft()
             seq.status = SequenceStatus.RUNNING
-            # Allocate now, so that `num_free` is right for the next waiting sequence.
-            seq.table = self.blocks.open_table()
-            self.blocks.grow(seq.table, num_tokens)
+            self.memory.start(seq)
             bisect.insort(self.running, seq, key=lambda running: running.arrival)
 
     def _feed_end(self, seq: Sequence, depth: int, rows_left: int, slots_left: int) -> int:
@@ -108,18 +104,15 @@ class Scheduler:
         """
         wavefront = seq.wavefront
         start = wavefront.num_computed
-        if start >= wavefront.num_verified:  # the next token is a draft
-            is_within_depth = wavefront.num_drafts_fed < depth
-            if not is_within_depth or start >= seq.num_feedable:
-                return start
-            return start + (slots_left > 0 or not seq.may_think_at(start))
+        if start >= wavefront.num_verified:
+            return draft_end(seq, depth, slots_left)
         end = min(wavefront.num_verified, seq.num_feedable, start + max(0, rows_left))
         if not seq.is_prompt_scored:
             # Score one chunk at a time, so that scores come in order.
             assert seq.scoring is not None
             end = start if seq.scoring.lanes else min(end, start + self._num_scoring_left())
         if end == wavefront.num_verified:
-            end += _num_guesses(seq, min(depth, rows_left - (end - start)), slots_left)
+            end += num_guesses(seq, min(depth, rows_left - (end - start)), slots_left)
         return end
 
     def _num_scoring_left(self) -> int:
@@ -136,14 +129,10 @@ class Scheduler:
         Returns:
             `feed_end`, or an earlier end that fits; None if this sequence was preempted.
         """
-        assert seq.table is not None
         start = seq.wavefront.num_computed
-        lane_blocks = self._lane_blocks(seq)
         while True:
             anchors = [a for a in range(start, feed_end) if seq.needs_decision(a)]
-            num_lanes = sum(map(seq.may_think_at, anchors))
-            num_blocks = self.blocks.num_missing(seq.table, feed_end) + lane_blocks * num_lanes
-            if num_blocks <= self.blocks.num_free:
+            if self.memory.has_room_to_feed(seq, feed_end, anchors):
                 return feed_end
             if len(anchors) > 1:
                 feed_end = anchors[len(anchors) // 2]  # score or guess fewer tokens at once
@@ -159,14 +148,14 @@ class Scheduler:
         """Allocate blocks, open lanes, and mark the fed tokens as computed."""
         assert seq.table is not None
         fed = range(seq.wavefront.num_computed, feed_end)
-        self.blocks.grow(seq.table, feed_end)
+        self.memory.blocks.grow(seq.table, feed_end)
         scoring = deque[Lane]() if seq.scoring is None else seq.scoring.lanes
         in_flight = [*scoring, *seq.wavefront.lanes]
         step = SequenceStep(
             seq=seq,
             fed=fed,
             advancing=[lane for lane in in_flight if lane.decision is None],
-            opening={a: self._open_lane(seq, a) for a in fed if seq.needs_decision(a)},
+            opening={a: self.memory.open_lane(seq, a) for a in fed if seq.needs_decision(a)},
         )
         for anchor, lane in step.opening.items():
             (scoring if seq.needs_score(anchor) else seq.wavefront.lanes).append(lane)
@@ -185,95 +174,23 @@ class Scheduler:
             self.num_rejected += not verified.is_draft_kept
         if not verified.is_draft_kept:
             assert seq.table is not None
-            self.release_lanes(verified.dropped)
-            self.blocks.shrink(seq.table, seq.wavefront.num_verified)
+            self.memory.release_lanes(verified.dropped)
+            self.memory.blocks.shrink(seq.table, seq.wavefront.num_verified)
         return verified
-
-    def release_lanes(self, lanes: Iterable[Lane]) -> None:
-        """Release the blocks and slots of lanes that have decided or are dropped."""
-        for lane in lanes:
-            if lane.table is not None:
-                self.blocks.close_table(lane.table)
-                lane.table = None
-            if lane.buffer_slot is not None:
-                self.lane_slots.give_back(lane.buffer_slot)
-                lane.buffer_slot = None
 
     def check_idle(self) -> None:
         """Assert that there is no work and that all blocks and lane slots are free."""
         assert not self.has_work, "the scheduler still has work"
-        self.check_integrity()
-        assert self.blocks.num_free == self.blocks.num_blocks, "blocks are missing"
+        self.memory.check_idle()
 
     def check_integrity(self) -> None:
         """Assert that a running sequence holds each block table and lane slot in use, once."""
-        self.blocks.check_integrity()
-        lanes = [lane for seq in self.running for lane in _lanes(seq)]
-        num_tables = len(self.running) + sum(lane.table is not None for lane in lanes)
-        assert self.blocks.num_tables == num_tables, "a block table is lost"
-        num_slots = sum(lane.buffer_slot is not None for lane in lanes)
-        assert self.lane_slots.num_in_use == num_slots, "a lane slot is lost"
-
-    # --- blocks and lanes ---------------------------------------------------------------------
-
-    def _lane_blocks(self, seq: Sequence) -> int:
-        return self.blocks.blocks_for(num_lane_slots(seq.num_thought_tokens))
-
-    def _open_lane(self, seq: Sequence, anchor: int) -> Lane:
-        if not seq.may_think_at(anchor):
-            return Lane(anchor=anchor, num_thought_tokens=0)
-        table = self.blocks.open_table()
-        self.blocks.grow(table, num_lane_slots(seq.num_thought_tokens))
-        return Lane(
-            anchor=anchor,
-            num_thought_tokens=seq.num_thought_tokens,
-            table=table,
-            buffer_slot=self.lane_slots.take(),
-            asks_gate=seq.places.asks_gate,
-        )
+        self.memory.check_integrity(self.running)
 
     def _preempt(self, seq: Sequence) -> None:
         """Return a sequence to the queue, by arrival; its verified text is recomputed later."""
         self.running.remove(seq)
-        self._release_all(seq)
+        self.memory.release_all(seq)
         seq.status = SequenceStatus.WAITING
         bisect.insort(self.waiting, seq, key=lambda waiting: waiting.arrival)
         self.num_preemptions += 1
-
-    def _release_all(self, seq: Sequence) -> None:
-        """Release everything except the verified text and the finished scores."""
-        self.release_lanes(seq.wavefront.forget_computed())
-        if seq.scoring is not None:
-            self.release_lanes(seq.scoring.forget_in_flight())
-        if seq.table is not None:
-            self.blocks.close_table(seq.table)
-            seq.table = None
-
-
-def _lanes(seq: Sequence) -> list[Lane]:
-    scoring = () if seq.scoring is None else seq.scoring.lanes
-    return [*scoring, *seq.wavefront.lanes]
-
-
-def _num_draft_slots(seq: Sequence) -> int:
-    """Slots of the lane buffers that a sequence's lanes hold, without its oldest lane."""
-    return sum(lane.buffer_slot is not None for lane in islice(seq.wavefront.lanes, 1, None))
-
-
-def _num_guesses(seq: Sequence, limit: int, slots_left: int) -> int:
-    """How many guesses to feed after the newest token.
-
-    None after a token that surely is thought about: its thought may overrule the next guess.
-    """
-    wavefront = seq.wavefront
-    num_guesses = 0
-    for index in range(wavefront.num_known, min(wavefront.num_known + limit, seq.max_fed)):
-        if num_guesses == len(wavefront.guesses) or wavefront.drafts:
-            break
-        if seq.may_think_at(index - 1) and not seq.places.asks_gate:
-            break
-        slots_left -= seq.may_think_at(index)
-        if slots_left < 0:
-            break
-        num_guesses += 1
-    return num_guesses

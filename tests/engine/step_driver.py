@@ -91,7 +91,7 @@ class Driver:
         self.scheduler.check_integrity()
         assert plan.sequences or not self.scheduler.has_work, "nothing could be scheduled"
         for step, share in split_result(plan, self.model.run(plan.batch)):
-            self.scheduler.release_lanes(record_result(step, share))
+            self.scheduler.memory.release_lanes(record_result(step, share))
             self._record(step.seq)
         self.scheduler.check_integrity()
 
@@ -107,7 +107,7 @@ class Driver:
     def _record(self, seq: Sequence) -> None:
         got = self.got[seq]
         if seq.scoring is not None:
-            self.scheduler.release_lanes(seq.scoring.settle())
+            self.scheduler.memory.release_lanes(seq.scoring.settle())
             scores = list(takewhile(lambda token: token.fault is None, seq.scoring.scores))
             got.scores = [token.logprob for token in scores]
             if len(scores) < len(seq.scoring.scores):

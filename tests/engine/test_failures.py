@@ -195,7 +195,7 @@ def test_a_device_failure_ends_the_engine(
 
 def test_wrong_block_accounting_ends_the_engine(thread: AsyncEngine, passes: FailingPasses) -> None:
     passes.numbers = {1}
-    blocks = thread._engine._scheduler.blocks
+    blocks = thread._engine._scheduler.memory.blocks
     blocks.grow(blocks.open_table(), 1)  # a table without an owner
     news = submit(thread, "ab")
     assert all(isinstance(last(inbox), EngineDeadError) for inbox in news.values())

@@ -110,7 +110,7 @@ def test_the_number_of_drafts_of_all_sequences_is_limited() -> None:
     config = EngineConfig(speculation=9, max_num_seqs=4, scoring_positions=2)
     driver = Driver(config, speculation_rows=3)
     driver.add(*sequences(4, num_thought_tokens=4, max_tokens=30))
-    slots = driver.scheduler.lane_slots
+    slots = driver.scheduler.memory.lane_slots
     assert slots.num_slots == 4 + 2 + 3
     most = most_in_use = 0
     while driver.scheduler.has_work:

@@ -75,7 +75,7 @@ def run() -> Run:
         architecture="mistral",
         num_blocks=NUM_BLOCKS,
         block_size=CONFIG.block_size,
-        num_lanes=engine._scheduler.lane_slots.num_slots,
+        num_lanes=engine._scheduler.memory.lane_slots.num_slots,
         batches=batches,
     )
     return Run(recording=recording, results=results)

@@ -88,8 +88,10 @@ PARTS_BELOW = {
 TORCH_FREE = {
     "qstar_infer",
     "qstar_infer.engine.admission",
+    "qstar_infer.engine.drafting",
     "qstar_infer.engine.output_processor",
     "qstar_infer.engine.scheduler",
+    "qstar_infer.engine.sequence_memory",
     "qstar_infer.kv_cache.block_manager",
     "qstar_infer.kv_cache.layer_shape",
     "qstar_infer.model.config",
