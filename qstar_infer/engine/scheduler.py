@@ -29,6 +29,7 @@ class Scheduler:
             num_blocks=num_blocks,
             block_size=config.block_size,
             # One for each sequence's oldest lane, each scored position and each fed draft.
+            num_sequences=config.max_num_seqs,
             num_lanes=config.max_num_seqs + config.scoring_positions + self._max_drafts,
         )
         self.waiting: deque[Sequence] = deque()
@@ -83,7 +84,11 @@ class Scheduler:
                 steps[seq] = self._feed(seq, feed_end)
                 slots_left -= num_draft_slots(seq)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
-        return build_plan(chosen, block_size=self.config.block_size)
+        plan = build_plan(chosen, block_size=self.config.block_size)
+        if chosen:  # an empty plan is not run
+            plan.batch.released_slots = self.memory.slots.take_released()
+            plan.batch.released_lane_slots = self.memory.lane_slots.take_released()
+        return plan
 
     def _admit(self) -> None:
         """Start waiting sequences while blocks for their verified tokens and a thought are free."""

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Items
 
 from qstar_infer.kv_cache.block_manager import BlockManager
-from qstar_infer.wavefront.lane import Lane, LaneSlots, num_lane_slots
+from qstar_infer.wavefront.lane import Lane, Slots, num_lane_slots
 from qstar_infer.wavefront.sequence import Sequence
 
 
 class SequenceMemory:
     """Gives sequences and their lanes blocks and lane slots, and takes them back."""
 
-    def __init__(self, *, num_blocks: int, block_size: int, num_lanes: int) -> None:
+    def __init__(
+        self, *, num_blocks: int, block_size: int, num_lanes: int, num_sequences: int
+    ) -> None:
         self.blocks = BlockManager(num_blocks, block_size)
-        self.lane_slots = LaneSlots(num_lanes)
+        self.lane_slots = Slots(num_lanes)
+        self.slots = Slots(num_sequences)
 
     def has_room_to_start(self, seq: Sequence) -> bool:
         """Whether blocks for a sequence's verified tokens and a thought are free."""
@@ -22,6 +25,7 @@ class SequenceMemory:
 
     def start(self, seq: Sequence) -> None:
         """Allocate the blocks of the verified tokens, so that `num_free` is right for the next."""
+        seq.slot = self.slots.take()
         seq.table = self.blocks.open_table()
         self.blocks.grow(seq.table, seq.wavefront.num_verified)
 
@@ -64,6 +68,9 @@ class SequenceMemory:
         if seq.table is not None:
             self.blocks.close_table(seq.table)
             seq.table = None
+        if seq.slot is not None:
+            self.slots.give_back(seq.slot)
+            seq.slot = None
 
     def check_idle(self) -> None:
         """Assert that all blocks and lane slots are free."""
@@ -78,6 +85,7 @@ class SequenceMemory:
         assert self.blocks.num_tables == num_tables, "a block table is lost"
         num_slots = sum(lane.buffer_slot is not None for lane in lanes)
         assert self.lane_slots.num_in_use == num_slots, "a lane slot is lost"
+        assert self.slots.num_in_use == len(running), "the slot of a sequence is lost"
 
     def _lane_blocks(self, seq: Sequence) -> int:
         return self.blocks.blocks_for(num_lane_slots(seq.num_thought_tokens))

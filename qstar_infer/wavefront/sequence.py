@@ -42,6 +42,8 @@ class Sequence:
     status: SequenceStatus = SequenceStatus.WAITING
     table: BlockTable | None = None
     """Blocks of the text; None unless the sequence is running."""
+    slot: int | None = None
+    """Its number among the running sequences; None unless it is running."""
     end_token_ids: frozenset[int] = field(init=False)
     """Token ids that end the output."""
 

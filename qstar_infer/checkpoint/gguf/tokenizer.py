@@ -17,6 +17,7 @@ from qstar_infer.checkpoint.gguf.vocabulary import (
     Vocabulary,
 )
 from qstar_infer.checkpoint.reading import third_party
+from qstar_infer.errors import CheckpointError
 
 _SPACE = "\u2581"
 """How sentencepiece writes a space."""
@@ -29,7 +30,13 @@ def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     Raises:
         CheckpointError: the file is damaged, or its tokenizer cannot be followed exactly.
     """
-    return build_tokenizer(read_gguf(path).vocabulary, path)
+    vocabulary = read_gguf(path).vocabulary
+    if vocabulary is None:
+        raise CheckpointError(
+            f"{path} has no vocabulary: its tokenizer is in the files that were written beside it. "
+            "Give the directory that holds them all."
+        )
+    return build_tokenizer(vocabulary, path)
 
 
 def build_tokenizer(vocabulary: Vocabulary, path: Path) -> PreTrainedTokenizerBase:

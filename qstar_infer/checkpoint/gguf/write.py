@@ -7,14 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qstar_infer.checkpoint.gguf.architectures import ARCHITECTURES, OUTPUT, Architecture, stored
+from qstar_infer.checkpoint.gguf.architectures import (
+    ARCHITECTURES,
+    EMBEDDING,
+    OUTPUT,
+    Architecture,
+    stored,
+)
 from qstar_infer.checkpoint.gguf.rope import FREQ_FACTORS
 from qstar_infer.checkpoint.gguf.tensors import names_in_file
 from qstar_infer.checkpoint.gguf.write_keys import add_keys, frequency_factors
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
-EMBEDDING = "token_embd.weight"
 _WRITABLE = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 """Model type of transformers -> architecture of the file."""
 _TYPES = {

@@ -7,18 +7,18 @@ from typing import Any
 import gguf
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import PreTokenizer
 from transformers import PreTrainedTokenizerBase
 
+from qstar_infer.checkpoint.gguf.architectures import VECTOR_ROWS
 from qstar_infer.checkpoint.gguf.splitting import PRE_TOKENIZERS
 from qstar_infer.checkpoint.gguf.tokenizer import splitter
-from qstar_infer.checkpoint.gguf.vocabulary import BYTE_LEVEL, CONTROL, USER_DEFINED
+from qstar_infer.checkpoint.gguf.vocabulary import BYTE_LEVEL, CONTROL, NO_VOCABULARY, USER_DEFINED
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.quiet_star import QuietStarModel
 
-NUM_VECTOR_ROWS = "qstar.vector_rows"
-"""Number of rows behind the vocabulary that hold thought vectors: 2, or 0 without thoughts."""
-NO_VOCABULARY = "none"
-"""Value of `tokenizer.ggml.model` where the tokenizer is only in the files beside it."""
 VECTOR_TOKENS = ("<|qstar:start vector|>", "<|qstar:end vector|>")
 _NORMAL, _UNUSED = 1, 5
 """Types of tokens."""
@@ -44,7 +44,7 @@ def add_keys(writer: gguf.GGUFWriter, model: QuietStarModel) -> None:
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_dimension_count(head_dim)
     writer.add_vocab_size(model.vocab_size + num_vectors)
-    writer.add_uint32(NUM_VECTOR_ROWS, num_vectors)
+    writer.add_uint32(VECTOR_ROWS, num_vectors)
     _add_rotation(writer, config)
     _add_vocabulary(writer, model.tokenizer, model.vocab_size, num_vectors)
 
@@ -77,9 +77,7 @@ def _add_rotation(writer: gguf.GGUFWriter, config: Any) -> None:
             "the torch runner."
         )
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise CheckpointError(
-            "A partial rotation cannot be written as GGUF. Use the torch runner."
-        )
+        raise CheckpointError("A partial rotation cannot be written as GGUF. Use the torch runner.")
     writer.add_rope_freq_base(rope["rope_theta"])
     if kind == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
@@ -120,11 +118,18 @@ def _pre(content: dict[str, Any]) -> str | None:
         return None
     for name, splitting in PRE_TOKENIZERS.items():
         if (
-            json.loads(splitter(splitting).__getstate__()) == content["pre_tokenizer"]
+            _as_json(splitter(splitting)) == content["pre_tokenizer"]
             and splitting.ignores_merges == model["ignore_merges"]
         ):
             return name
     return None
+
+
+def _as_json(pre_tokenizer: PreTokenizer) -> dict[str, Any]:
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    content: dict[str, Any] = json.loads(tokenizer.to_str())["pre_tokenizer"]
+    return content
 
 
 def _merges(merges: list[Any]) -> list[str]:
