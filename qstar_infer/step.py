@@ -146,6 +146,13 @@ class StepBatch:
     def num_rows(self) -> int:
         return len(self.token_ids)
 
+    @property
+    def pick_rows(self) -> list[int]:
+        """The row of each base pick, thought pick and target pick, in this order."""
+        base = [pick.row for pick in self.base_picks]
+        thoughts = [pick.row for pick in self.thought_picks]
+        return base + thoughts + [pick.row for pick in self.target_picks]
+
 
 @dataclass(slots=True, kw_only=True)
 class StepResult:

@@ -5,7 +5,7 @@ import torch
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.errors import ConfigError
-from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.served_model import ServedModel
 from qstar_infer.wavefront.lane import num_lane_slots
 
 _CPU_SHARE = 0.1
@@ -17,14 +17,14 @@ _CPU_ROWS = 64
 _GPU_ROWS = 256
 
 
-def speculation_rows(model: QuietStarModel, config: EngineConfig) -> int:
+def speculation_rows(model: ServedModel, config: EngineConfig) -> int:
     """Row budget of a step for drafts; see `EngineConfig.speculation_rows`."""
     if config.speculation_rows is not None:
         return config.speculation_rows
     return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
 
 
-def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_len: int) -> int:
+def num_pool_blocks(model: ServedModel, config: EngineConfig, *, max_model_len: int) -> int:
     """Number of blocks in the pool: the setting, or as many as fit in memory and can be used.
 
     Raises:
@@ -46,7 +46,7 @@ def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_le
     return num_blocks
 
 
-def bytes_per_slot(model: QuietStarModel) -> int:
+def bytes_per_slot(model: ServedModel) -> int:
     """Bytes of one token's keys and values in all layers."""
     numbers = sum(
         shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in model.layer_shapes
@@ -54,7 +54,7 @@ def bytes_per_slot(model: QuietStarModel) -> int:
     return numbers * torch.finfo(model.dtype).bits // 8
 
 
-def _free_bytes(model: QuietStarModel) -> int:
+def _free_bytes(model: ServedModel) -> int:
     if model.device.type == "cuda":
         torch.cuda.empty_cache()  # or memory that an earlier engine has freed would not count
         free, _ = torch.cuda.mem_get_info(model.device)

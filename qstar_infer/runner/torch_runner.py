@@ -41,9 +41,8 @@ class TorchRunner:
     @torch.inference_mode()
     def run(self, batch: StepBatch) -> StepResult:
         """Compute the rows and sample. Writes to the KV pool and the lane buffers."""
-        picks = [*batch.base_picks, *batch.thought_picks, *batch.target_picks]
         attention = self._attention.prepare(batch)
-        hidden = self._forward(batch, attention)[[pick.row for pick in picks]]
+        hidden = self._forward(batch, attention)[batch.pick_rows]
         return self._decisions.decide(
             batch,
             hidden=hidden,
@@ -55,6 +54,9 @@ class TorchRunner:
         """Release cached GPU memory, for example after a pass ran out of memory."""
         if self._decoder.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Nothing to do: tensors are released with the runner."""
 
     def _forward(self, batch: StepBatch, attention: AttentionState) -> Tensor:
         """Last-layer states, `[rows, hidden]`."""

@@ -32,6 +32,11 @@ class GgufFile:
     tensor_of: dict[str, str]
     """Parameter of the model -> tensor of the file, for every parameter."""
 
+    @property
+    def end_ids(self) -> list[int]:
+        """Ids that end a text, as far as the file names them."""
+        return [] if self.vocabulary is None else self.vocabulary.end_ids
+
 
 def read_gguf(path: Path) -> GgufFile:
     """Read and check all but the weights of a GGUF file.

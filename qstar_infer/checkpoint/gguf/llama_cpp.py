@@ -26,7 +26,7 @@ def llama_cpp() -> Any:
             "llama.cpp is needed here, and the package llama-cpp-python is not installed: "
             'pip install "qstar[llama-cpp]"'
         )
-    library = importlib.import_module("llama_cpp")
+    library: Any = importlib.import_module("llama_cpp")
 
     def log(level: int, text: bytes, _user_data: Any) -> None:
         message = text.decode(errors="replace").strip()

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qstar_infer.checkpoint.architecture import embedding_table
 from qstar_infer.checkpoint.gguf.architectures import (
     ARCHITECTURES,
     EMBEDDING,
@@ -83,7 +84,7 @@ def write_gguf(
     for parameter, weight in model.backbone.named_parameters():
         _add_tensor(writer, model, architecture, names(parameter), weight, dtype)
     if unties and config.tie_word_embeddings:
-        embedding = model.backbone.get_input_embeddings().weight
+        embedding = embedding_table(model.backbone)
         _add_tensor(writer, model, architecture, OUTPUT, embedding, dtype)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

@@ -60,7 +60,8 @@ def frequency_factors(model: QuietStarModel) -> NDArray[np.float32] | None:
     plain = rope["rope_theta"] ** (-np.arange(0, dims, 2, dtype=np.float64) / dims)
     turns = original * plain / (2 * math.pi)
     smooth = np.clip((turns - low) / (high - low), 0, 1)
-    return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+    factors: NDArray[np.float32] = (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+    return factors
 
 
 def _head_dim(config: Any) -> int:
