@@ -1,6 +1,7 @@
 """A model and a cache of llama.cpp, with numpy views of what it reads and writes."""
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -67,6 +68,7 @@ class LlamaContext:
             raise CheckpointError(
                 f"llama.cpp cannot make a cache of {num_cells} tokens for {path}; lower num_blocks."
             )
+        self._free = weakref.finalize(self, _free, self._library, self._context, self._model)
         self._memory = self._library.llama_get_memory(self._context)
         vocabulary = self._library.llama_model_get_vocab(self._model)
         self.vocab_size: int = self._library.llama_vocab_n_tokens(vocabulary)
@@ -126,10 +128,7 @@ class LlamaContext:
 
     def close(self) -> None:
         """Free the cache and the model. The context must not be used any more."""
-        if self._context:
-            self._library.llama_free(self._context)
-            self._library.llama_model_free(self._model)
-            self._context = self._model = None
+        self._free()
 
     def _view(self, address: Any, count: int, width: int) -> NDArray[np.float32]:
         if not count:
@@ -157,3 +156,8 @@ class LlamaContext:
         self._pointers[:count] = numbers.ctypes.data + 4 * (ends - self._counts[:count])
         self._pointers[count] = 0
         return numbers
+
+
+def _free(library: Any, context: Any, model: Any) -> None:
+    library.llama_free(context)
+    library.llama_model_free(model)

@@ -117,7 +117,7 @@ def with_exact_cache(model: LlamaCppModel) -> LlamaCppModel:
 def _generation_config(file: GgufFile) -> GenerationConfig | None:
     if not file.end_ids:
         return None
-    return GenerationConfig(eos_token_id=file.end_ids)
+    return GenerationConfig(eos_token_id=file.end_ids)  # type: ignore[no-untyped-call]
 
 
 def _layer_shapes(config: PreTrainedConfig) -> list[LayerShape]:
