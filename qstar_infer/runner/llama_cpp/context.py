@@ -16,6 +16,8 @@ from qstar_infer.runner.llama_cpp.limits import MAX_TEXTS
 from qstar_infer.runner.llama_cpp.passes import Pass
 
 _NO_POOLING = 0
+_WITHOUT_FLASH, _WITH_FLASH = 0, 1
+"""`llama_flash_attn_type`."""
 _MOST_ROWS_AT_ONCE = 512
 _F32, _F16 = 0, 1
 """`ggml_type` of keys and values."""
@@ -40,7 +42,7 @@ class LlamaContext:
             num_cells: tokens whose keys and values fit in the cache.
             max_rows: the most rows of a pass.
             num_threads: of a pass.
-            is_exact: keep keys and values in float32, not float16.
+            is_exact: keep keys and values, and compute attention, in float32 and not float16.
 
         Raises:
             CheckpointError: llama.cpp cannot load the file.
@@ -54,13 +56,15 @@ class LlamaContext:
             raise CheckpointError(f"llama.cpp cannot load {path}; its log says why.")
         params = self._library.llama_context_default_params()
         params.n_ctx = num_cells
-        params.n_batch = max_rows
-        params.n_ubatch = min(max_rows, _MOST_ROWS_AT_ONCE)
+        params.n_batch = max(max_rows, MAX_TEXTS)  # llama.cpp ends the process if it is less
+        params.n_ubatch = min(params.n_batch, _MOST_ROWS_AT_ONCE)
         params.n_seq_max = MAX_TEXTS
         params.n_threads = params.n_threads_batch = num_threads
         params.kv_unified = True
         params.pooling_type = _NO_POOLING
         params.type_k = params.type_v = _F32 if is_exact else _F16
+        # Its flash attention is faster, but computes in float16 whatever the cache holds.
+        params.flash_attn_type = _WITHOUT_FLASH if is_exact else _WITH_FLASH
         params.no_perf = True
         self._context = self._library.llama_init_from_model(self._model, params)
         if not self._context:
