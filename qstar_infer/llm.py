@@ -21,7 +21,6 @@ from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.source_name import source_text
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, Ranker, best_outputs
-from qstar_infer.runner.llama_cpp.model import LlamaCppModel
 from qstar_infer.sampling_params import SamplingParams
 
 Prompt = str | Sequence[int]
@@ -251,7 +250,7 @@ def _model_or_source(
         raise ConfigError("source and model are both given; give only one of them")
     if isinstance(model, str | Path):
         return None, model
-    if model is not None and not isinstance(model, QuietStarModel | LlamaCppModel):
+    if model is not None and not isinstance(model, AnyModel):
         raise ConfigError(
             "model must be what load_model returns, or the path or name of a checkpoint, got a "
             f"{type(model).__name__}"
