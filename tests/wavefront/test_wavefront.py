@@ -192,7 +192,7 @@ def test_lane_slots_are_given_out_once() -> None:
     slots = Slots(2)
     taken = {slots.take(), slots.take()}
     assert taken == {0, 1}
-    with pytest.raises(AssertionError, match="all 2 lane slots"):
+    with pytest.raises(AssertionError, match="all 2 slots"):
         slots.take()
     slots.give_back(1)
     assert slots.num_in_use == 1
