@@ -29,9 +29,16 @@ class EngineArgs:
     model: str | None = setting(
         None, "lab, a checkpoint directory, .gguf file or hub id; default: the default model."
     )
+    runner: Literal["torch", "llama.cpp"] = setting(
+        "torch", "torch or llama.cpp: what computes the model. llama.cpp runs on CPUs only."
+    )
     dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
-    quantization: str = setting("none", "none; int8 or nf4 (bitsandbytes); int8-cpu or int4-cpu.")
+    quantization: str = setting(
+        "none",
+        "none; int8 or nf4 (bitsandbytes); int8-cpu or int4-cpu; with the runner llama.cpp none, "
+        "q8_0, q4_0 or q4_1.",
+    )
     revision: str | None = setting(None, "Branch, tag or commit of a hub repository.")
     num_thought_tokens: int | None = setting(
         None, "Tokens per thought; default: as stored in the checkpoint."
@@ -55,6 +62,7 @@ class EngineArgs:
     """Limits of the engine. `of` takes each of its fields as a separate setting."""
 
     def __post_init__(self) -> None:
+        _check_one_of("runner", self.runner, ("torch", "llama.cpp"))
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
         _check_one_of("generation_config", self.generation_config, ("auto", "none"))
         _check_name("served_model_name", self.served_model_name)

@@ -11,6 +11,7 @@ from uuid import uuid4
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from qstar_infer.engine.build_runner import AnyModel
 from qstar_infer.engine.create import create_llm_engine
 from qstar_infer.engine.failure import RequestFailure
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
@@ -40,15 +41,15 @@ class LLM:
         self,
         source: str | Path | None = None,
         *,
-        model: QuietStarModel | str | Path | None = None,
+        model: AnyModel | str | Path | None = None,
         ranker: Ranker | None = None,
         **settings: Any,
     ) -> None:
         """
         Args:
             source: "lab", a directory, a .gguf file or a hub id; None: the default model.
-            model: a loaded model, to use instead of loading `source`; or an alias of `source`, as
-                in vLLM.
+            model: a loaded model (a `QuietStarModel` or a `LlamaCppModel`), to use instead of
+                loading `source`; or an alias of `source`, as in vLLM.
             ranker: ranks the candidates of `best_of`; None: by mean log-probability.
             **settings: any setting of `EngineArgs` and `EngineConfig`, such as `dtype`, `device`,
                 `quantization`, `speculation` ("auto", "off" or a depth) or `max_num_seqs`.
@@ -60,7 +61,7 @@ class LLM:
         loaded, source = _model_or_source(model, source)
         settings = {name: _as_text(value) for name, value in settings.items()}
         args = EngineArgs.of(model=None if source is None else source_text(source), **settings)
-        self._engine, self.model = create_llm_engine(args, model=loaded)
+        self._engine, self._model = create_llm_engine(args, model=loaded)
         self._ranker = MeanLogprobRanker() if ranker is None else ranker
         self._deltas: dict[str, deque[RequestOutput | RequestFailure]] = {}
         """For each open request, the deltas that are not yet returned."""
@@ -77,8 +78,27 @@ class LLM:
         return cls(settings.pop("model"), **settings)
 
     @property
+    def model(self) -> QuietStarModel:
+        """The model as torch modules.
+
+        Raises:
+            ConfigError: the runner is llama.cpp, which has no such modules.
+        """
+        if not isinstance(self._model, QuietStarModel):
+            raise ConfigError(
+                "LLM.model is a torch model, and the runner llama.cpp loads none; use "
+                "LLM.served_model, or load_model(...)"
+            )
+        return self._model
+
+    @property
+    def served_model(self) -> AnyModel:
+        """The model as its runner has it: a `QuietStarModel`, or a `LlamaCppModel`."""
+        return self._model
+
+    @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self.model.tokenizer
+        return self._model.tokenizer
 
     @property
     def model_info(self) -> ModelInfo:
@@ -155,11 +175,13 @@ class LLM:
             self._close(request.request_id)
 
     def close(self) -> None:
-        """Abort open requests and check that all blocks and lane slots are free."""
+        """Abort open requests, check that all blocks and lane slots are free, and release what the
+        runner holds. With the runner llama.cpp the `LLM` cannot be used any more."""
         for request_id in list(self._deltas):
             self._engine.abort(request_id)
         self._deltas.clear()
         self._engine.check_idle()
+        self._engine.close()
 
     def _open(self, admitted: AdmittedRequest) -> None:
         self._engine.add_request(admitted)
@@ -221,14 +243,14 @@ class LLM:
 
 
 def _model_or_source(
-    model: QuietStarModel | str | Path | None, source: str | Path | None
-) -> tuple[QuietStarModel | None, str | Path | None]:
+    model: AnyModel | str | Path | None, source: str | Path | None
+) -> tuple[AnyModel | None, str | Path | None]:
     """A loaded model or None, and the source to load or None."""
     if model is not None and source is not None:
         raise ConfigError("source and model are both given; give only one of them")
     if isinstance(model, str | Path):
         return None, model
-    if model is not None and not isinstance(model, QuietStarModel):
+    if model is not None and not isinstance(model, AnyModel):
         raise ConfigError(
             "model must be what load_model returns, or the path or name of a checkpoint, got a "
             f"{type(model).__name__}"

@@ -101,6 +101,10 @@ class SequenceRows:
     block_table: list[int]
     lane_tables: list[list[int]]
     """Block table of each lane that has rows in this step."""
+    slot: int = 0
+    """Number of the sequence among those that run, below the most that may."""
+    lane_slots: list[int] = field(default_factory=list)
+    """Slot of the lane buffers of each lane in `lane_tables`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,6 +117,12 @@ class StepBatch:
     block_size: int
     """Slots per block."""
     sequences: list[SequenceRows] = field(default_factory=list)
+    released_slots: list[int] = field(default_factory=list)
+    """Slots of sequences that ended or gave up their keys and values since the last step. A runner
+    that names keys and values by sequence and lane frees them; these rows may take the slots
+    again."""
+    released_lane_slots: list[int] = field(default_factory=list)
+    """Likewise of lanes."""
 
     # One entry for each row.
     token_ids: list[int] = field(default_factory=list)
@@ -135,6 +145,13 @@ class StepBatch:
     @property
     def num_rows(self) -> int:
         return len(self.token_ids)
+
+    @property
+    def pick_rows(self) -> list[int]:
+        """The row of each base pick, thought pick and target pick, in this order."""
+        base = [pick.row for pick in self.base_picks]
+        thoughts = [pick.row for pick in self.thought_picks]
+        return base + thoughts + [pick.row for pick in self.target_picks]
 
 
 @dataclass(slots=True, kw_only=True)

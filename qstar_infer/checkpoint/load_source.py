@@ -13,6 +13,7 @@ from qstar_infer.checkpoint.backbone import (
     read_config,
 )
 from qstar_infer.checkpoint.gguf.backbone import load_gguf_backbone
+from qstar_infer.checkpoint.gguf.beside import generation_config_beside, tokenizer_beside
 from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
 from qstar_infer.checkpoint.layouts.find import own_names
 from qstar_infer.checkpoint.layouts.layout import OwnNames
@@ -131,7 +132,7 @@ def _load_ours_or_plain(
     if found.kind is not SourceKind.NATIVE or overrides.ignore_thought_parts:
         return QuietStarModel(backbone, text)
     config, parts = read_native(found.directory, hidden=hidden_size(backbone))
-    config = _overridden(config, overrides.num_thought_tokens)
+    config = overridden(config, overrides.num_thought_tokens)
     check_delimiters(config, backbone, text, found.directory / QUIET_STAR_JSON)
     check_thinking(config, backbone, text, found.directory / QUIET_STAR_JSON)
     return QuietStarModel(backbone, text, thought_parts=parts, config=config)
@@ -163,8 +164,12 @@ def _load_backbone_and_tokenizer(
 def _load_gguf(
     path: Path, options: LoadOptions, *, tokenizer: Path | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    tokenizer = tokenizer or tokenizer_beside(path)
     text = load_gguf_tokenizer(path) if tokenizer is None else load_tokenizer(tokenizer)
     backbone = load_gguf_backbone(path, options)
+    generation_config = generation_config_beside(path)
+    if generation_config is not None:
+        backbone.generation_config = generation_config
     # Older versions of transformers set the file's end-of-sequence id on the model only.
     eos_token_id = backbone.config.eos_token_id
     if isinstance(eos_token_id, int) and tokenizer is None:
@@ -188,7 +193,8 @@ def _load_adapted(
     return merge_adapter(backbone, found.directory), text
 
 
-def _overridden(config: QuietStarConfig, num_thought_tokens: int | None) -> QuietStarConfig:
+def overridden(config: QuietStarConfig, num_thought_tokens: int | None) -> QuietStarConfig:
+    """A config with the caller's thought length, if there is one, and a note about it."""
     if num_thought_tokens is None or num_thought_tokens == config.num_thought_tokens:
         return config
     note = (

@@ -36,13 +36,13 @@ def save_model(
             "A quantised model cannot be saved: its weights are rounded. "
             "Load it with quantization='none' and save that."
         )
-    temporary = _make_sibling(target)
+    temporary = make_sibling(target)
     advice = "Free space there, or give another directory. Nothing was written."
     try:
         with third_party(str(target), advice, done="written"):
             _write(model, temporary, max_shard_size)
             share_files(temporary)
-        _move_into_place(temporary, target)
+        move_into_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -63,8 +63,12 @@ def check_empty(directory: Path) -> None:
         raise CheckpointError(f"{directory} is a file. Give a directory.")
 
 
-def _make_sibling(target: Path) -> Path:
-    """A temporary directory on the target's file system, so that the rename is atomic."""
+def make_sibling(target: Path) -> Path:
+    """A temporary directory on the target's file system, so that the rename is atomic.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -100,7 +104,12 @@ def share_files(directory: Path) -> None:
         path.chmod(0o666 & ~mask)
 
 
-def _move_into_place(temporary: Path, target: Path) -> None:
+def move_into_place(temporary: Path, target: Path) -> None:
+    """Give a finished directory its name.
+
+    Raises:
+        CheckpointError: the name is taken.
+    """
     try:
         temporary.rename(target)
     except OSError as error:

@@ -3,6 +3,7 @@
 Reads only the headers of weights; never fetches a pickle or code.
 """
 
+import dataclasses
 import logging
 import os
 import re
@@ -64,14 +65,14 @@ class Source:
     label: str
     """The name that the caller gave."""
     gguf_file: str | None = None
-    """File name inside `directory`; only for GGUF."""
+    """File name inside `directory`: of kind GGUF, or a native checkpoint written by `save_gguf`."""
     revision: str | None = None
     """Commit of a hub download."""
 
     @property
     def is_adapter(self) -> bool:
         """Whether the backbone is a PEFT adapter over another model."""
-        return (self.directory / ADAPTER_CONFIG).exists() and self.kind is not SourceKind.GGUF
+        return (self.directory / ADAPTER_CONFIG).exists() and self.gguf_file is None
 
 
 def find_source(source: str | Path, *, revision: str | None = None) -> Source:
@@ -208,11 +209,14 @@ def _gguf(path: Path, label: str) -> Source:
 def _directory(directory: Path, label: str, *, revision: str | None) -> Source:
     check_no_code(directory)
     _check_both_native_files(directory)
+    is_gguf = not _has_safetensors(directory) and any(directory.glob("*.gguf"))
     if (directory / QUIET_STAR_JSON).exists():
         kind = SourceKind.NATIVE
+        if is_gguf and not (directory / ADAPTER_CONFIG).exists():
+            return dataclasses.replace(_gguf(_only_gguf(directory), label), kind=kind)
     elif (directory / ADAPTER_CONFIG).exists():
         kind = SourceKind.PLAIN
-    elif not _has_safetensors(directory) and any(directory.glob("*.gguf")):
+    elif is_gguf:
         return _gguf(_only_gguf(directory), label)
     elif (directory / CONFIG_NAME).exists():
         check_not_only_pickles(directory)

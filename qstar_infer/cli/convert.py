@@ -1,4 +1,4 @@
-"""`qstar convert`: write any checkpoint in the native format."""
+"""`qstar convert`: write any checkpoint in the native format, or as GGUF."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +37,17 @@ IsLiteral = Annotated[
         "in place of the trained ones.",
     ),
 ]
+Target = Annotated[
+    str,
+    typer.Option("--to", help="native, or gguf: a directory for the runner llama.cpp."),
+]
+GgufType = Annotated[
+    str,
+    typer.Option(
+        help="With --to gguf: f32, f16, bf16, q8_0, q4_0 or q4_1; the last three need "
+        "llama-cpp-python.",
+    ),
+]
 Tokenizer = Annotated[
     str | None,
     typer.Option(
@@ -71,8 +82,12 @@ def convert(
     tokenizer: Tokenizer = None,
     is_plain: IsPlain = False,
     dtype: options.StoredDtype = "stored",
+    to: Target = "native",
+    gguf_type: GgufType = "f16",
 ) -> None:
-    """Convert a checkpoint to the native format."""
+    """Convert a checkpoint to the native format, or to GGUF for llama.cpp."""
+    if to not in ("native", "gguf"):
+        raise ConfigError(f"--to must be native or gguf, got {to!r}")
 
     def load() -> "QuietStarModel":
         if base is not None:
@@ -96,7 +111,7 @@ def convert(
         _print_notes(model)
         return model
 
-    save_with_progress(load, source, destination)
+    save_with_progress(load, source, destination, gguf_type=gguf_type if to == "gguf" else None)
 
 
 def _load(source: str, **settings: Any) -> "QuietStarModel":

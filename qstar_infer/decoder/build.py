@@ -3,12 +3,14 @@
 import logging
 
 import psutil
+import torch
 
 from qstar_infer.decoder.decoder import Decoder
 from qstar_infer.decoder.fused_decoder import FusedDecoder
 from qstar_infer.decoder.llama_family import NotFusableError
 from qstar_infer.decoder.module_decoder import ModuleDecoder
 from qstar_infer.decoder.probe import check_decoder
+from qstar_infer.hardware import has_fast_bfloat16
 from qstar_infer.kernels.choose import choose_kernel
 from qstar_infer.kernels.linear_kernel import LinearKernel
 from qstar_infer.kernels.module_layers import pack_layers
@@ -31,6 +33,11 @@ def build_decoder(model: QuietStarModel) -> Decoder:
         _log.debug("The layers run as the modules of transformers: %s", error)
     pack_layers(model.backbone, kernel)
     return ModuleDecoder(model)
+
+
+def largest_dtype(model: QuietStarModel) -> torch.dtype:
+    """The largest dtype that the decoder of a model may have, known before it is built."""
+    return model.dtype if has_fast_bfloat16(model.device) else torch.float32
 
 
 def _fused_decoder(model: QuietStarModel, kernel: LinearKernel) -> FusedDecoder:

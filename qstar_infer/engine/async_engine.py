@@ -113,6 +113,7 @@ class AsyncEngine:
             self._is_closing = True
             self._changed.notify()
         self._thread.join()
+        self._engine.close()
 
     # --- on the engine's thread -----------------------------------------------------------------
 

@@ -2,16 +2,17 @@
 
 from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.async_engine import AsyncEngine
+from qstar_infer.engine.build_runner import AnyModel
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.model.generation_defaults import sampling_defaults
-from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.runner.llama_cpp.load import load_llama_cpp_model
 from qstar_infer.sampling_defaults import SamplingDefaults
 
 
 def create_llm_engine(
-    args: EngineArgs, *, model: QuietStarModel | None = None
-) -> tuple[LLMEngine, QuietStarModel]:
+    args: EngineArgs, *, model: AnyModel | None = None
+) -> tuple[LLMEngine, AnyModel]:
     """Create an engine, which the caller steps, and return it with its model.
 
     Args:
@@ -22,7 +23,8 @@ def create_llm_engine(
         ConfigError: a setting is out of range, or does not fit the model or the machine.
     """
     if model is None:
-        model = load_from_args(args)
+        is_llama_cpp = args.runner == "llama.cpp"
+        model = load_llama_cpp_model(args) if is_llama_cpp else load_from_args(args)
     is_from_checkpoint = args.generation_config == "auto"
     defaults = sampling_defaults(model) if is_from_checkpoint else SamplingDefaults()
     engine = LLMEngine(model, args.engine, name=args.served_model_name, sampling_defaults=defaults)

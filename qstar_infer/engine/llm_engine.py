@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.admission import Admission
+from qstar_infer.engine.build_runner import AnyModel, build_runner, runner_config
 from qstar_infer.engine.failure import (
     RequestFailure,
     check_finite,
@@ -20,11 +21,8 @@ from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.engine.sizing import num_pool_blocks, prefill_rows
 from qstar_infer.errors import NotFiniteError
-from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
-from qstar_infer.runner.runner import Runner
-from qstar_infer.runner.torch_runner import TorchRunner
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
 from qstar_infer.text.token_text import TokenText
@@ -46,7 +44,7 @@ class LLMEngine:
 
     def __init__(
         self,
-        model: QuietStarModel,
+        model: AnyModel,
         config: EngineConfig | None = None,
         *,
         name: str | None = None,
@@ -58,7 +56,7 @@ class LLMEngine:
             sampling_defaults: values for fields that requests leave out; None: those of
                 `SamplingParams`.
         """
-        self.config = EngineConfig() if config is None else config
+        self.config = runner_config(model, EngineConfig() if config is None else config)
         info = model_info(
             model, self.config, name=name, sampling_defaults=sampling_defaults or SamplingDefaults()
         )
@@ -82,10 +80,10 @@ class LLMEngine:
             num_blocks=num_blocks,
             prefill_rows=prefill_rows(model, self.config),
         )
-        self._runner: Runner = TorchRunner(
+        self._runner = build_runner(
             model,
+            self.config,
             num_blocks=num_blocks,
-            block_size=self.config.block_size,
             num_lanes=self._scheduler.memory.lane_slots.num_slots,
         )
         self._dtype = str(model.dtype).removeprefix("torch.")
@@ -159,6 +157,10 @@ class LLMEngine:
             num_cached_blocks=len(memory.blocks.cached),
             num_blocks=memory.blocks.num_blocks,
         )
+
+    def close(self) -> None:
+        """Release the memory that the runner holds. The engine must not be used any more."""
+        self._runner.close()
 
     def check_idle(self) -> None:
         """Assert that no request is open and that all blocks and lane slots are free."""

@@ -6,14 +6,14 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.context_length import context_length
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import ConfigError
-from qstar_infer.model.description import changes_nothing, describe, model_name
-from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.description import changes_nothing, describe
+from qstar_infer.model.served_model import ServedModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.thinking_rule import EVERYWHERE
 
 
 def model_info(
-    model: QuietStarModel,
+    model: ServedModel,
     config: EngineConfig,
     *,
     name: str | None,
@@ -28,13 +28,14 @@ def model_info(
         CheckpointError: the model's config has an invalid number of positions.
         ConfigError: `max_model_len` exceeds the model's number of positions.
     """
+    parts = model.thought_parts
     return ModelInfo(
-        name=model_name(model) if name is None else name,
+        name=model.name if name is None else name,
         max_model_len=_max_model_len(model, config),
         vocab_size=model.vocab_size,
         num_thought_tokens=model.num_thought_tokens,
         max_thought_tokens=_max_thought_tokens(model, config),
-        is_trained=model.can_think and not changes_nothing(model.thinking_parts.talk_head),
+        is_trained=parts is not None and not changes_nothing(parts.talk_head),
         description=describe(model),
         created=int(time.time()),
         sampling_defaults=sampling_defaults,
@@ -43,10 +44,10 @@ def model_info(
     )
 
 
-def eos_token_ids(model: QuietStarModel) -> frozenset[int]:
+def eos_token_ids(model: ServedModel) -> frozenset[int]:
     """Token ids that end a text: the tokenizer's, and those of the generation config."""
     found: set[int] = set()
-    generation = model.backbone.generation_config
+    generation = model.generation_config
     for ids in (
         model.tokenizer.eos_token_id,
         None if generation is None else generation.eos_token_id,
@@ -56,8 +57,8 @@ def eos_token_ids(model: QuietStarModel) -> frozenset[int]:
     return frozenset(token_id for token_id in found if 0 <= token_id < model.vocab_size)
 
 
-def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:
-    context = context_length(model.backbone.config)
+def _max_model_len(model: ServedModel, config: EngineConfig) -> int:
+    context = context_length(model.backbone_config)
     if config.max_model_len is None:
         return context.num_tokens
     if context.is_stated and config.max_model_len > context.num_tokens:
@@ -68,7 +69,7 @@ def _max_model_len(model: QuietStarModel, config: EngineConfig) -> int:
     return config.max_model_len
 
 
-def _max_thought_tokens(model: QuietStarModel, config: EngineConfig) -> int:
+def _max_thought_tokens(model: ServedModel, config: EngineConfig) -> int:
     if not model.can_think:
         return 0
     return max(config.max_thought_tokens, model.num_thought_tokens)

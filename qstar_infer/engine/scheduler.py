@@ -46,6 +46,7 @@ class Scheduler:
             num_blocks=num_blocks,
             block_size=config.block_size,
             # One for each sequence's oldest lane, each scored position and each fed draft.
+            num_sequences=config.max_num_seqs,
             num_lanes=config.max_num_seqs + config.scoring_positions + config.max_drafts,
             prefix_caching=config.prefix_caching,
         )
@@ -102,7 +103,11 @@ class Scheduler:
         for seq in drafting:
             self._schedule_one(seq, 1, steps)
         chosen = [steps[seq] for seq in self.running if seq in steps and steps[seq].num_rows > 0]
-        return build_plan(chosen, block_size=self.config.block_size)
+        plan = build_plan(chosen, block_size=self.config.block_size)
+        if chosen:  # an empty plan is not run
+            plan.batch.released_slots = self.memory.slots.take_released()
+            plan.batch.released_lane_slots = self.memory.lane_slots.take_released()
+        return plan
 
     def _wanted(self) -> dict[Sequence, int]:
         """Number of tokens that each prefilling sequence could feed with rows enough."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qstar_infer.kv_cache.block_manager import BlockManager
 from qstar_infer.kv_cache.prefix_cache import BlockKey
-from qstar_infer.wavefront.lane import Lane, LaneSlots, num_lane_slots
+from qstar_infer.wavefront.lane import Lane, Slots, num_lane_slots
 from qstar_infer.wavefront.sequence import Sequence
 
 
@@ -34,10 +34,17 @@ class SequenceMemory:
     """
 
     def __init__(
-        self, *, num_blocks: int, block_size: int, num_lanes: int, prefix_caching: bool
+        self,
+        *,
+        num_blocks: int,
+        block_size: int,
+        num_sequences: int,
+        num_lanes: int,
+        prefix_caching: bool,
     ) -> None:
         self.blocks = BlockManager(num_blocks, block_size)
-        self.lane_slots = LaneSlots(num_lanes)
+        self.slots = Slots(num_sequences)
+        self.lane_slots = Slots(num_lanes)
         self._prefix_caching = prefix_caching
         self.num_queried = 0
         self.num_found = 0
@@ -54,6 +61,7 @@ class SequenceMemory:
         needed = self.blocks.blocks_for(num_verified) - len(shared) + self._lane_blocks(seq)
         if needed > self.blocks.num_free_besides(shared):
             return False
+        seq.slot = self.slots.take()
         seq.table = self.blocks.open_table(shared)
         self.blocks.grow(seq.table, num_verified)
         seq.wavefront.num_computed = len(shared) * self.blocks.block_size
@@ -142,6 +150,9 @@ class SequenceMemory:
         if seq.table is not None:
             self.blocks.close_table(seq.table)
             seq.table = None
+        if seq.slot is not None:
+            self.slots.give_back(seq.slot)
+            seq.slot = None
 
     def check_idle(self) -> None:
         """Assert that all blocks and lane slots are free."""
@@ -156,6 +167,7 @@ class SequenceMemory:
         assert self.blocks.num_tables == num_tables, "a block table is lost"
         num_slots = sum(lane.buffer_slot is not None for lane in lanes)
         assert self.lane_slots.num_in_use == num_slots, "a lane slot is lost"
+        assert self.slots.num_in_use == len(running), "the slot of a sequence is lost"
 
     def _keys(self, seq: Sequence) -> Items[BlockKey]:
         """Keys of the full blocks of the verified text."""

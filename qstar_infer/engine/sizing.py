@@ -4,8 +4,10 @@ import psutil
 import torch
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.decoder.build import largest_dtype
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.served_model import ServedModel
 from qstar_infer.wavefront.lane import num_lane_slots
 
 _CPU_SHARE = 0.1
@@ -16,14 +18,14 @@ activations and logits and, on a CPU, for other processes."""
 _CPU_PREFILL_ROWS = 64
 
 
-def prefill_rows(model: QuietStarModel, config: EngineConfig) -> int:
+def prefill_rows(model: ServedModel, config: EngineConfig) -> int:
     """Most rows of prefill in a step while others decode; see `EngineConfig.max_prefill_rows`."""
     if config.max_prefill_rows is not None:
         return config.max_prefill_rows
     return _CPU_PREFILL_ROWS if model.device.type == "cpu" else config.max_rows
 
 
-def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_len: int) -> int:
+def num_pool_blocks(model: ServedModel, config: EngineConfig, *, max_model_len: int) -> int:
     """Number of blocks in the pool: the setting, or as many as fit in memory and can be used.
 
     Raises:
@@ -45,15 +47,16 @@ def num_pool_blocks(model: QuietStarModel, config: EngineConfig, *, max_model_le
     return num_blocks
 
 
-def bytes_per_slot(model: QuietStarModel) -> int:
-    """Bytes of one token's keys and values in all layers."""
+def bytes_per_slot(model: ServedModel) -> int:
+    """Most bytes of one token's keys and values in all layers."""
     numbers = sum(
         shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in model.layer_shapes
     )
-    return numbers * torch.finfo(model.dtype).bits // 8
+    dtype = largest_dtype(model) if isinstance(model, QuietStarModel) else model.dtype
+    return numbers * torch.finfo(dtype).bits // 8
 
 
-def _free_bytes(model: QuietStarModel) -> int:
+def _free_bytes(model: ServedModel) -> int:
     if model.device.type == "cuda":
         torch.cuda.empty_cache()  # or memory that an earlier engine has freed would not count
         free, _ = torch.cuda.mem_get_info(model.device)

@@ -1,11 +1,10 @@
 """The sampling settings that a checkpoint recommends."""
 
-from transformers import PreTrainedModel
+from transformers import GenerationConfig
 
 from qstar_infer.errors import CheckpointError, RequestError
 from qstar_infer.model.config import QuietStarConfig
-from qstar_infer.model.description import backbone_name
-from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.model.served_model import ServedModel
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams, normalised_temperature
 
@@ -13,7 +12,7 @@ _FIELDS = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """Of `generation_config.json`. Others, such as `do_sample` and the length limits, are not used."""
 
 
-def sampling_defaults(model: QuietStarModel) -> SamplingDefaults:
+def sampling_defaults(model: ServedModel) -> SamplingDefaults:
     """What the checkpoint itself sets, in the ranges of `SamplingParams`.
 
     The defaults of transformers, such as top_k = 50, are not the checkpoint's and do not count.
@@ -22,21 +21,20 @@ def sampling_defaults(model: QuietStarModel) -> SamplingDefaults:
         CheckpointError: `generation_config.json` sets a value that `SamplingParams` refuses. It is
             not dropped silently, since the text would then not be what the checkpoint recommends.
     """
-    return checkpoint_defaults(model.backbone, model.config)
+    return checkpoint_defaults(model.generation_config, model.config, name=model.name)
 
 
 def checkpoint_defaults(
-    backbone: PreTrainedModel, config: QuietStarConfig | None
+    generation: GenerationConfig | None, config: QuietStarConfig | None, *, name: str
 ) -> SamplingDefaults:
-    """As `sampling_defaults`, from the parts of a model. The backbone may be without weights."""
-    generation = backbone.generation_config
+    """As `sampling_defaults`, from the parts of a model."""
     own = {} if generation is None else generation.to_diff_dict()
     values = {name: own[name] for name in _FIELDS if own.get(name) is not None}
     try:
         params = SamplingParams(**values)
     except RequestError as error:
         raise CheckpointError(
-            f"generation_config.json of {backbone_name(backbone)}: {error}. Correct it, or ignore "
+            f"generation_config.json of {name}: {error}. Correct it, or ignore "
             'its sampling settings with generation_config="none" (--generation-config none).'
         ) from error
     thought_temperature = None if config is None else config.thought_temperature

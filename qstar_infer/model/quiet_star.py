@@ -5,10 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from qstar_infer.attention.interface import AttentionState, install_attention
 from qstar_infer.errors import RequestError
+from qstar_infer.model.backbone_facts import backbone_name, size_and_precision
 from qstar_infer.model.batch_checks import check_batch
 from qstar_infer.model.config import QuietStarConfig
 from qstar_infer.model.thinking import ThoughtTrace, think_at
@@ -108,6 +114,24 @@ class QuietStarModel(nn.Module):
     def num_positions(self) -> int | None:
         """Rows of a learned position table; None for rotary positions."""
         return num_positions(self.backbone)
+
+    @property
+    def backbone_config(self) -> PreTrainedConfig:
+        return self.backbone.config
+
+    @property
+    def generation_config(self) -> GenerationConfig | None:
+        return self.backbone.generation_config
+
+    @property
+    def name(self) -> str:
+        """The name of the source it was loaded from. The default name of a served model."""
+        return backbone_name(self.backbone)
+
+    @property
+    def size_and_precision(self) -> str:
+        """Number of parameters and dtype, for a person."""
+        return size_and_precision(self.backbone)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -19,3 +19,7 @@ class Runner(Protocol):
     def release_unused_memory(self) -> None:
         """Release cached memory, for example after a pass ran out of memory."""
         ...
+
+    def close(self) -> None:
+        """Release everything. The runner must not be used any more."""
+        ...

@@ -65,21 +65,28 @@ class Lane:
         return 2 if self.is_at_end else 1
 
 
-class LaneSlots:
-    """Allocates the slots of the lane buffers."""
+class Slots:
+    """Allocates small numbers: slots of the lane buffers, or of running sequences."""
 
     def __init__(self, num_slots: int) -> None:
         self.num_slots = num_slots
         self._free = list(range(num_slots - 1, -1, -1))
+        self._released: list[int] = []
 
     @property
     def num_in_use(self) -> int:
         return self.num_slots - len(self._free)
 
     def take(self) -> int:
-        assert self._free, f"all {self.num_slots} lane slots are in use"
+        assert self._free, f"all {self.num_slots} slots are in use"
         return self._free.pop()
 
     def give_back(self, slot: int) -> None:
-        assert slot not in self._free, f"lane slot {slot} was given back twice"
+        assert slot not in self._free, f"slot {slot} was given back twice"
         self._free.append(slot)
+        self._released.append(slot)
+
+    def take_released(self) -> list[int]:
+        """The slots that were given back since the last call."""
+        released, self._released = self._released, []
+        return released

@@ -112,6 +112,10 @@ class _SequenceWriter:
                 num_rows=self._batch.num_rows - first,
                 block_table=list(self._table),
                 lane_tables=[list(lane.table) for lane in self._lanes if lane.table is not None],
+                slot=0 if self._seq.slot is None else self._seq.slot,
+                lane_slots=[
+                    lane.buffer_slot for lane in self._lanes if lane.buffer_slot is not None
+                ],
             )
         )
 

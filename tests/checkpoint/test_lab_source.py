@@ -12,7 +12,6 @@ from qstar_infer import LLM
 from qstar_infer.checkpoint import describe, init_model, lab, load_model, options, save_model
 from qstar_infer.checkpoint.inspection.inspect import inspect_checkpoint
 from qstar_infer.errors import CheckpointError, ConfigError
-from qstar_infer.model.description import model_name
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.config import DataConfig, SourceConfig, TrainConfig
 from qstar_train.fingerprint import fingerprint_of
@@ -52,7 +51,7 @@ def same_weights(one: QuietStarModel, two: QuietStarModel) -> bool:
 def test_lab_is_the_packaged_model(packaged: Path) -> None:
     model = load_model("lab")
     assert same_weights(model, load_model(packaged))
-    assert model_name(model) == "qstar-lab"
+    assert model.name == "qstar-lab"
     assert describe(model).startswith("qstar-lab (")
     llm = LLM("lab")
     assert llm.model_info.name == "qstar-lab"
@@ -87,7 +86,7 @@ def test_a_path_is_the_directory(
         llm = LLM(source)
     assert same_weights(model, other)
     assert same_weights(llm.model, other)
-    assert model_name(model) == llm.model_info.name == "lab"
+    assert model.name == llm.model_info.name == "lab"
     assert "give ./lab" not in caplog.text
     llm.close()
 

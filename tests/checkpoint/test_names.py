@@ -10,7 +10,7 @@ from qstar_eval.checkpoints import find_checkpoints
 from qstar_infer import LLM, ConfigError
 from qstar_infer.checkpoint import load_model
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.model.description import describe, model_name
+from qstar_infer.model.description import describe
 from qstar_infer.model.source_name import source_name
 
 ToyMaker = Callable[..., Path]
@@ -97,7 +97,7 @@ def test_a_model_is_served_under_the_name_of_its_directory(
 ) -> None:
     monkeypatch.chdir(make_plain(name="toy-1"))
     model = load_model(".", device="cpu")
-    assert model_name(model) == "toy-1"
+    assert model.name == "toy-1"
     assert describe(model).startswith("toy-1 (")
     llm = LLM(model=model)
     assert llm.model_info.name == "toy-1"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.engine.build_runner import AnyModel
 from qstar_infer.engine.failure import RequestFailure
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.errors import RequestFailedError
-from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
 
 Texts = dict[tuple[str, int], list[int]]
@@ -40,9 +40,7 @@ class Outcome:
         return {key: text for key, text in self.texts.items() if key[0] not in self.errors}
 
 
-def run_requests(
-    model: QuietStarModel, requests: Iterable[EngineRequest], **config: Any
-) -> Outcome:
+def run_requests(model: AnyModel, requests: Iterable[EngineRequest], **config: Any) -> Outcome:
     """Run requests to their ends, and check that all blocks and lanes are free again."""
     engine = LLMEngine(model, EngineConfig(**config))
     for one in requests:

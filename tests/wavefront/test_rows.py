@@ -47,7 +47,9 @@ def test_prefill_feeds_the_prompt_and_opens_a_lane_at_its_end() -> None:
     assert step.num_rows == 6
     assert build(step) == StepBatch(
         block_size=4,
-        sequences=[SequenceRows(num_rows=6, block_table=[0, 1], lane_tables=[[19]])],
+        sequences=[
+            SequenceRows(num_rows=6, block_table=[0, 1], lane_tables=[[19]], lane_slots=[0])
+        ],
         token_ids=[10, 11, 12, 13, 14, START],
         positions=[0, 1, 2, 3, 4, 5],
         slots=[0, 1, 2, 3, 4, 76],
@@ -80,7 +82,11 @@ def test_in_steady_state_every_lane_advances_and_a_new_one_opens() -> None:
     assert step.num_rows == 5
     assert build(step) == StepBatch(
         block_size=4,
-        sequences=[SequenceRows(num_rows=5, block_table=[0, 1], lane_tables=[[19], [18], [17]])],
+        sequences=[
+            SequenceRows(
+                num_rows=5, block_table=[0, 1], lane_tables=[[19], [18], [17]], lane_slots=[0, 1, 2]
+            )
+        ],
         token_ids=[32, END, 41, 26, START],
         positions=[7, 8, 7, 6, 7],
         slots=[78, 79, 73, 6, 68],

@@ -3,7 +3,7 @@
 import pytest
 
 from qstar_infer.step import SampledToken
-from qstar_infer.wavefront.lane import Lane, LaneSlots, num_lane_slots, row_position
+from qstar_infer.wavefront.lane import Lane, Slots, num_lane_slots, row_position
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.wavefront import Wavefront
 
@@ -189,10 +189,10 @@ def test_a_lane_has_slots_for_start_thought_and_end() -> None:
 
 
 def test_lane_slots_are_given_out_once() -> None:
-    slots = LaneSlots(2)
+    slots = Slots(2)
     taken = {slots.take(), slots.take()}
     assert taken == {0, 1}
-    with pytest.raises(AssertionError, match="all 2 lane slots"):
+    with pytest.raises(AssertionError, match="all 2 slots"):
         slots.take()
     slots.give_back(1)
     assert slots.num_in_use == 1

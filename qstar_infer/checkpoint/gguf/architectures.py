@@ -28,7 +28,9 @@ from qstar_infer.errors import CheckpointError
 Weights = NDArray[np.float32]
 Settings = dict[str, Any]
 
-_EMBEDDING = "token_embd.weight"
+EMBEDDING = "token_embd.weight"
+VECTOR_ROWS = "qstar.vector_rows"
+"""Key of a file of ours: 2 if the last two rows of its embeddings are thought vectors, else 0."""
 OUTPUT = "output.weight"
 """The output embedding. Without it the input embedding serves as both, if llama.cpp allows that."""
 
@@ -83,11 +85,16 @@ def embedding_rows(header: GgufHeader) -> int:
     Raises:
         CheckpointError: there is none.
     """
-    embedding = header.tensors.get(_EMBEDDING)
+    embedding = header.tensors.get(EMBEDDING)
     if embedding is None:
-        judge(Inventory(where=str(header.path), kind="tensor", missing={_EMBEDDING}))
+        judge(Inventory(where=str(header.path), kind="tensor", missing={EMBEDDING}))
         return 0
-    return embedding.shape[0]
+    return embedding.shape[0] - num_vector_rows(header)
+
+
+def num_vector_rows(header: GgufHeader) -> int:
+    """Number of the embedding's last rows that hold thought vectors, in a file of ours."""
+    return 2 if header.keys.get(VECTOR_ROWS) == 2 else 0
 
 
 def read_config(
@@ -145,19 +152,40 @@ def restore(
     if architecture.adds_one and name.endswith("norm.weight"):
         return weights - 1
     if architecture.rotates_pairs:
-        heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
-        count = heads.get(name.split(".")[-2])
+        count = _rotated_heads(name, config)
         if count is not None:
             pairs = weights.reshape(count, -1, 2, *weights.shape[1:])
             return pairs.swapaxes(1, 2).reshape(weights.shape)
     return weights
 
 
+def stored(
+    architecture: Architecture, name: str, *, weights: Weights, config: PreTrainedConfig
+) -> Weights:
+    """The inverse of `restore`: a tensor as llama.cpp's converter writes it."""
+    if architecture.adds_one and name.endswith("norm.weight"):
+        return weights + 1
+    if architecture.rotates_pairs:
+        count = _rotated_heads(name, config)
+        if count is not None:
+            halves = weights.reshape(count, 2, -1, *weights.shape[1:])
+            return halves.swapaxes(1, 2).reshape(weights.shape)
+    return weights
+
+
+def _rotated_heads(name: str, config: PreTrainedConfig) -> int | None:
+    """Number of heads in a tensor of queries or keys; None for another tensor."""
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    return heads.get(name.split(".")[-2])
+
+
 def _common_settings(keys: KeyReader) -> Settings:
     """What the configs of all these architectures have."""
     tensors = keys.header.tensors
     rows = embedding_rows(keys.header)
-    keys.expect("vocab_size", rows, "the number of rows in token_embd.weight")
+    keys.expect(
+        "vocab_size", rows + num_vector_rows(keys.header), "the number of rows in token_embd.weight"
+    )
     hidden = keys.get_count("embedding_length")
     heads = keys.get_count("attention.head_count")
     layers = keys.get_count("block_count")

@@ -41,8 +41,9 @@ def load_gguf_backbone(path: Path, options: LoadOptions) -> PreTrainedModel:
         backbone: PreTrainedModel = model_class(config).from_pretrained(
             None, config=config, state_dict=weights, dtype=dtype
         )
-    if backbone.generation_config is not None and len(file.vocabulary.end_ids) > 1:
-        backbone.generation_config.eos_token_id = file.vocabulary.end_ids
+
+    if backbone.generation_config is not None and len(file.end_ids) > 1:
+        backbone.generation_config.eos_token_id = file.end_ids
     backbone.to(options.device)  # type: ignore[arg-type]  # wrapped method
     finish(backbone)
     if options.quantization == "int4-cpu":

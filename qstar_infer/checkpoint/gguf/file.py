@@ -7,15 +7,17 @@ from transformers import PreTrainedConfig
 
 from qstar_infer.checkpoint.architecture import check_supported_config
 from qstar_infer.checkpoint.gguf.architectures import (
+    VECTOR_ROWS,
     Architecture,
     embedding_rows,
+    num_vector_rows,
     read_architecture,
     read_config,
 )
 from qstar_infer.checkpoint.gguf.header import GgufHeader, read_header
 from qstar_infer.checkpoint.gguf.keys import KeyReader
 from qstar_infer.checkpoint.gguf.tensors import match_tensors
-from qstar_infer.checkpoint.gguf.vocabulary import Vocabulary, read_vocabulary
+from qstar_infer.checkpoint.gguf.vocabulary import NO_VOCABULARY, Vocabulary, read_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +27,15 @@ class GgufFile:
     header: GgufHeader
     architecture: Architecture
     config: PreTrainedConfig
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | None
+    """None in a file of ours whose tokenizer is in files beside it."""
     tensor_of: dict[str, str]
     """Parameter of the model -> tensor of the file, for every parameter."""
+
+    @property
+    def end_ids(self) -> list[int]:
+        """Ids that end a text, as far as the file names them."""
+        return [] if self.vocabulary is None else self.vocabulary.end_ids
 
 
 def read_gguf(path: Path) -> GgufFile:
@@ -47,8 +55,8 @@ def check_header(header: GgufHeader) -> GgufFile:
     """
     architecture = read_architecture(header)
     keys = KeyReader(header)
-    vocabulary = read_vocabulary(keys, num_rows=embedding_rows(header))
-    config = read_config(keys, architecture, vocabulary.special_ids)
+    vocabulary = _read_vocabulary(keys)
+    config = read_config(keys, architecture, {} if vocabulary is None else vocabulary.special_ids)
     keys.account_for_the_rest()
     check_supported_config(config)
     return GgufFile(
@@ -57,4 +65,14 @@ def check_header(header: GgufHeader) -> GgufFile:
         config=config,
         vocabulary=vocabulary,
         tensor_of=match_tensors(header, architecture, config),
+    )
+
+
+def _read_vocabulary(keys: KeyReader) -> Vocabulary | None:
+    header = keys.header
+    is_ours = VECTOR_ROWS in header.keys
+    if is_ours and keys.get("tokenizer.ggml.model", str) == NO_VOCABULARY:
+        return None
+    return read_vocabulary(
+        keys, num_rows=embedding_rows(header), num_vectors=num_vector_rows(header)
     )

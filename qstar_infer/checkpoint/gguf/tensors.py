@@ -8,7 +8,12 @@ from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from qstar_infer.checkpoint.gguf.architectures import Architecture
+from qstar_infer.checkpoint.gguf.architectures import (
+    EMBEDDING,
+    OUTPUT,
+    Architecture,
+    num_vector_rows,
+)
 from qstar_infer.checkpoint.gguf.data import READABLE_TYPES
 from qstar_infer.checkpoint.gguf.header import GgufHeader, GgufTensor
 from qstar_infer.checkpoint.inventory import Inventory, judge
@@ -31,12 +36,14 @@ def match_tensors(
     """
     inventory = Inventory(where=str(header.path), kind="tensor")
     shapes = _parameter_shapes(config)
-    names = _names_in_file(header.architecture, config.num_hidden_layers)
+    names = names_in_file(header.architecture, config.num_hidden_layers)
     matched = {parameter: names(parameter) for parameter in shapes}
     for parameter, name in matched.items():
         if name not in header.tensors:
             inventory.missing.add(name)
-        elif problem := _misfit(header.tensors[name], shapes[parameter]):
+        elif problem := _misfit(
+            header.tensors[name], _stored_shape(header, name, shapes[parameter])
+        ):
             inventory.unfit[name] = problem
         else:
             inventory.used.add(name)
@@ -44,6 +51,13 @@ def match_tensors(
     inventory.left_over = {name: "" for name in header.tensors if name not in wanted}
     judge(inventory)
     return matched
+
+
+def _stored_shape(header: GgufHeader, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a parameter in the file, where embeddings may have rows for thought vectors."""
+    if name not in (EMBEDDING, OUTPUT):
+        return shape
+    return (shape[0] + num_vector_rows(header), *shape[1:])
 
 
 def _misfit(tensor: GgufTensor, shape: tuple[int, ...]) -> str:
@@ -65,7 +79,7 @@ def _parameter_shapes(config: PreTrainedConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
 
 
-def _names_in_file(architecture: str, num_layers: int) -> Callable[[str], str]:
+def names_in_file(architecture: str, num_layers: int) -> Callable[[str], str]:
     """Parameter -> tensor, by the table of llama.cpp's converter."""
     number = next(key for key, name in MODEL_ARCH_NAMES.items() if name == architecture)
     table = get_tensor_name_map(MODEL_ARCH(number), num_layers)

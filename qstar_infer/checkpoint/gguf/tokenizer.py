@@ -8,7 +8,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from qstar_infer.checkpoint.gguf.file import read_gguf
-from qstar_infer.checkpoint.gguf.splitting import PRE_TOKENIZERS
+from qstar_infer.checkpoint.gguf.splitting import PRE_TOKENIZERS, PreTokenizer
 from qstar_infer.checkpoint.gguf.vocabulary import (
     BYTE_LEVEL,
     CONTROL,
@@ -17,6 +17,7 @@ from qstar_infer.checkpoint.gguf.vocabulary import (
     Vocabulary,
 )
 from qstar_infer.checkpoint.reading import third_party
+from qstar_infer.errors import CheckpointError
 
 _SPACE = "\u2581"
 """How sentencepiece writes a space."""
@@ -29,7 +30,13 @@ def load_gguf_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     Raises:
         CheckpointError: the file is damaged, or its tokenizer cannot be followed exactly.
     """
-    return build_tokenizer(read_gguf(path).vocabulary, path)
+    vocabulary = read_gguf(path).vocabulary
+    if vocabulary is None:
+        raise CheckpointError(
+            f"{path} has no vocabulary: its tokenizer is in the files that were written beside it. "
+            "Give the directory that holds them all."
+        )
+    return build_tokenizer(vocabulary, path)
 
 
 def build_tokenizer(vocabulary: Vocabulary, path: Path) -> PreTrainedTokenizerBase:
@@ -60,6 +67,13 @@ def build_tokenizer(vocabulary: Vocabulary, path: Path) -> PreTrainedTokenizerBa
         )
 
 
+def splitter(splitting: PreTokenizer) -> pre_tokenizers.PreTokenizer:
+    """Splits text in one of the ways of llama.cpp, and writes it as bytes."""
+    splits = [pre_tokenizers.Split(Regex(each), "isolated") for each in splitting.patterns]
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([*splits, as_bytes])
+
+
 def _byte_level(vocabulary: Vocabulary) -> Tokenizer:
     splitting = PRE_TOKENIZERS[vocabulary.pre]
     model = BPE(
@@ -68,9 +82,7 @@ def _byte_level(vocabulary: Vocabulary) -> Tokenizer:
         ignore_merges=splitting.ignores_merges,
     )
     tokenizer = Tokenizer(model)
-    splits = [pre_tokenizers.Split(Regex(each), "isolated") for each in splitting.patterns]
-    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, as_bytes])
+    tokenizer.pre_tokenizer = splitter(splitting)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 

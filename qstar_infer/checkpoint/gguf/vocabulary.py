@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from qstar_infer.checkpoint.gguf.keys import KeyReader
 from qstar_infer.checkpoint.gguf.splitting import DEFAULT_PRE, PRE_TOKENIZERS
 
+NO_VOCABULARY = "none"
+"""Value of `tokenizer.ggml.model` in a file of ours whose tokenizer is only in files beside it."""
 BYTE_LEVEL, SENTENCEPIECE = "gpt2", "llama"
 """Values of `tokenizer.ggml.model` that can be loaded: byte-level BPE, and BPE by scores."""
 CONTROL, USER_DEFINED, UNKNOWN = 3, 4, 2
@@ -64,12 +66,13 @@ class Vocabulary:
     chat_template: str | None
 
 
-def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
+def read_vocabulary(keys: KeyReader, *, num_rows: int, num_vectors: int = 0) -> Vocabulary:
     """The tokenizer of a file.
 
     Args:
         keys: of the file.
         num_rows: rows of the embedding.
+        num_vectors: number of the file's last tokens that stand for thought vectors; left out.
 
     Raises:
         CheckpointError: a key is missing, or cannot be honoured.
@@ -80,7 +83,7 @@ def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
             f"{_PREFIX}model",
             f"is {model!r}, and only {BYTE_LEVEL!r} and {SENTENCEPIECE!r} can be read",
         )
-    tokens = _tokens(keys, num_rows)
+    tokens = _tokens(keys, num_rows, num_vectors)
     pre = _pre(keys, model)
     splitting = PRE_TOKENIZERS[pre]
     special = _special_ids(keys, model, len(tokens))
@@ -94,7 +97,7 @@ def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
         model=model,
         pre=pre,
         tokens=tokens,
-        types=_one_for_each(keys, "token_type", int, len(tokens)),
+        types=_one_for_each(keys, "token_type", int, len(tokens) + num_vectors)[: len(tokens)],
         scores=_scores(keys, model, len(tokens)),
         merges=_merges(keys, model, tokens),
         special_ids=special,
@@ -106,11 +109,12 @@ def read_vocabulary(keys: KeyReader, *, num_rows: int) -> Vocabulary:
     )
 
 
-def _tokens(keys: KeyReader, num_rows: int) -> list[str]:
+def _tokens(keys: KeyReader, num_rows: int, num_vectors: int) -> list[str]:
     name = f"{_PREFIX}tokens"
     tokens = keys.get_list(name, str)
     if tokens is None:
         keys.report_missing(name)
+    tokens = tokens[: len(tokens) - num_vectors]
     if len(set(tokens)) != len(tokens):
         keys.refuse(name, "lists a token twice")
     if len(tokens) > num_rows:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qstar_infer.checkpoint.gguf.architectures import restore
+from qstar_infer.checkpoint.gguf.architectures import EMBEDDING, OUTPUT, num_vector_rows, restore
 from qstar_infer.checkpoint.gguf.data import raw_bytes, read_values
 from qstar_infer.checkpoint.gguf.file import GgufFile
 from qstar_infer.checkpoint.gguf.header import GgufHeader
@@ -12,7 +12,7 @@ from qstar_infer.errors import CheckpointError
 
 _BLANK_RUN = 2**16
 """So many zero bytes in a row are a hole in a download, not weights."""
-_EMBEDDINGS = ("token_embd.weight", "output.weight")
+_EMBEDDINGS = (EMBEDDING, OUTPUT)
 """May have rows of zeros, for ids that no text uses."""
 
 
@@ -27,6 +27,8 @@ def read_weights(file: GgufFile, *, dtype: torch.dtype) -> dict[str, Tensor]:
     for parameter, name in file.tensor_of.items():
         _check_not_blank(header, name)
         values = read_values(header.path, header.tensors[name])
+        if name in _EMBEDDINGS:
+            values = values[: len(values) - num_vector_rows(header)]
         restored = restore(file.architecture, name, weights=values, config=file.config)
         weights[parameter] = torch.from_numpy(np.ascontiguousarray(restored)).to(dtype)
     return weights

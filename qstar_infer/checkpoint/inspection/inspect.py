@@ -37,6 +37,7 @@ from qstar_infer.checkpoint.tensors import backbone_tensor_files, headers_of, te
 from qstar_infer.checkpoint.tokenizer import check_tokenizer_fits
 from qstar_infer.context_length import context_length
 from qstar_infer.errors import ConfigError
+from qstar_infer.model.backbone_facts import backbone_name
 from qstar_infer.model.generation_defaults import checkpoint_defaults
 from qstar_infer.model.quiet_star import num_positions
 from qstar_infer.model.source_name import LAB
@@ -286,7 +287,11 @@ def _sampling_defaults(
     backbone = skeleton.backbone
     if backbone is None:
         return {}
-    defaults = problems.attempt(lambda: checkpoint_defaults(backbone, thoughts.config))
+    defaults = problems.attempt(
+        lambda: checkpoint_defaults(
+            backbone.generation_config, thoughts.config, name=backbone_name(backbone)
+        )
+    )
     values = {} if defaults is None else dataclasses.asdict(defaults)
     return {name: value for name, value in values.items() if value is not None}
 

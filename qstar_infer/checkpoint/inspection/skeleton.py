@@ -29,6 +29,7 @@ from qstar_infer.checkpoint.adapter.attach import (
 from qstar_infer.checkpoint.adapter.config import read_lora_config
 from qstar_infer.checkpoint.architecture import check_supported_model
 from qstar_infer.checkpoint.backbone import check_eos_token_ids, read_config
+from qstar_infer.checkpoint.gguf.beside import tokenizer_beside
 from qstar_infer.checkpoint.gguf.facts import GgufFacts, read_gguf_facts
 from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
 from qstar_infer.checkpoint.inspection.problems import Problems
@@ -125,7 +126,8 @@ def _add_gguf(
     if facts.file is None:
         problems.messages.append(facts.refusal)
         return
-    config, end_ids = facts.file.config, facts.file.vocabulary.end_ids
+    tokenizer = tokenizer or tokenizer_beside(path)
+    config, end_ids = facts.file.config, facts.file.end_ids
     skeleton.tokenizer = problems.attempt(
         lambda: load_gguf_tokenizer(path) if tokenizer is None else load_tokenizer(tokenizer)
     )

@@ -1,6 +1,6 @@
 """Records llama.cpp's numbers for the toy files: `python -m tests.checkpoint.gguf.make_golden`.
 
-Needs llama-cpp-python (`pip install -e '.[gguf-reference]'`).
+Needs llama-cpp-python (`pip install -e '.[llama-cpp]'`).
 """
 
 import json

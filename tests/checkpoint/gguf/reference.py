@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IS_INSTALLED = importlib.util.find_spec("llama_cpp") is not None
-WHY_NOT = "llama-cpp-python is not installed: pip install 'qstar[gguf-reference]'"
+WHY_NOT = "llama-cpp-python is not installed: pip install 'qstar[llama-cpp]'"
 
 _F32 = 0
 """ggml's number for float32."""

@@ -1,0 +1,38 @@
+"""Chooses the runner of a model."""
+
+from qstar_infer.config import EngineConfig
+from qstar_infer.model.quiet_star import QuietStarModel
+from qstar_infer.runner.llama_cpp.limits import fitting_config
+from qstar_infer.runner.llama_cpp.llama_cpp_runner import LlamaCppRunner
+from qstar_infer.runner.llama_cpp.model import LlamaCppModel
+from qstar_infer.runner.runner import Runner
+from qstar_infer.runner.torch_runner import TorchRunner
+
+AnyModel = QuietStarModel | LlamaCppModel
+"""A model that an engine can serve."""
+
+
+def runner_config(model: AnyModel, config: EngineConfig) -> EngineConfig:
+    """The limits of an engine, as far as the model's runner can keep them.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    return fitting_config(config) if isinstance(model, LlamaCppModel) else config
+
+
+def build_runner(
+    model: AnyModel, config: EngineConfig, *, num_blocks: int, num_lanes: int
+) -> Runner:
+    """The runner of a model.
+
+    Args:
+        config: from `runner_config`.
+        num_blocks: of the key/value pool.
+        num_lanes: number of slots of the lane buffers.
+    """
+    if isinstance(model, LlamaCppModel):
+        return LlamaCppRunner(model, config, num_blocks=num_blocks, num_lanes=num_lanes)
+    return TorchRunner(
+        model, num_blocks=num_blocks, block_size=config.block_size, num_lanes=num_lanes
+    )

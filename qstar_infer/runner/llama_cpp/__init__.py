@@ -1,0 +1,1 @@
+"""Computes steps with llama.cpp, through the package llama-cpp-python."""
