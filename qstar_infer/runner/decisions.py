@@ -1,7 +1,7 @@
 """Turns the states and logits of a step's picks into its result, whoever computed them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
 from qstar_infer.model.thinking import mix_logits
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.runner.pick_slices import PickSlice, pick_slices
 from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, StepBatch, StepResult, VisiblePick
 
@@ -38,6 +39,7 @@ class Decisions:
         """
         self._parts = parts
         self._masked_ids = list(masked_ids)
+        self._vocab_size = vocab_size
         self._lane_buffers = LaneBuffers(
             0 if parts is None else num_lanes,
             hidden_size=hidden_size,
@@ -47,7 +49,12 @@ class Decisions:
         )
 
     def decide(
-        self, batch: StepBatch, *, hidden: Tensor, logits: Tensor, broken_rows: list[int]
+        self,
+        batch: StepBatch,
+        *,
+        hidden: Tensor,
+        logits_of: Callable[[slice], Tensor],
+        broken_rows: Sequence[int],
     ) -> StepResult:
         """The result of a step.
 
@@ -56,35 +63,55 @@ class Decisions:
             hidden: `[picks, hidden]`, of the rows of the base picks, the thought picks and the
                 target picks. May be empty, `[0, hidden]`, if no lane begins or ends and no gate is
                 asked.
-            logits: `[picks, vocab]`, float32, of the same rows. Written in place.
+            logits_of: the logits of some adjacent ones of these rows, `[some, vocab]`, float32.
+                Called for one slice after the other, to bound memory; written in place.
             broken_rows: rows whose keys or values are not finite.
         """
-        thoughts_begin = len(batch.base_picks)
-        targets_begin = thoughts_begin + len(batch.thought_picks)
+        result = StepResult(base_tokens=[], thought_token_ids=[], target_tokens=[])
+        broken = set(broken_rows)
+        for picks in pick_slices(batch, vocab_size=self._vocab_size):
+            broken |= self._decide_slice(
+                picks, hidden[picks.span], logits_of(picks.span), result=result
+            )
+        result.broken_rows = sorted(broken)
+        return result
+
+    def _decide_slice(
+        self, picks: PickSlice, hidden: Tensor, logits: Tensor, *, result: StepResult
+    ) -> set[int]:
+        """Append the tokens of some picks to a result.
+
+        Returns:
+            The rows whose thought logits are not finite.
+        """
+        thoughts_begin = len(picks.base)
+        targets_begin = thoughts_begin + len(picks.thoughts)
         is_finite: list[bool] = logits.sum(dim=-1).isfinite().tolist()
         self._mask_(logits)
         base_logits = logits[:thoughts_begin]
-        self._store(batch.base_picks, hidden, base_logits)
+        self._store(picks.base, hidden, base_logits)
         mixed, mixed_from, weights = self._mix(
-            batch.target_picks, hidden[targets_begin:], logits[targets_begin:]
+            picks.targets, hidden[targets_begin:], logits[targets_begin:]
         )
         tokens, thought_token_ids = sample(
-            torch.cat([base_logits, mixed]) if batch.target_picks else base_logits,
-            batch.base_picks + batch.target_picks,
+            _stack(base_logits, mixed),
+            [*picks.base, *picks.targets],
             base_logits=mixed_from,
             mixing_weights=weights,
             thought_logits=logits[thoughts_begin:targets_begin],
-            thought_picks=batch.thought_picks,
+            thought_picks=picks.thoughts,
         )
-        self._ask_gate(batch.base_picks, tokens, hidden)
-        result = StepResult(
-            base_tokens=tokens[:thoughts_begin],
-            thought_token_ids=thought_token_ids,
-            target_tokens=tokens[thoughts_begin:],
-            broken_rows=broken_rows,
-        )
-        _mark_faults(batch, result, is_finite)
-        return result
+        self._ask_gate(picks.base, tokens, hidden)
+        base_tokens, target_tokens = tokens[:thoughts_begin], tokens[thoughts_begin:]
+        _mark_base(base_tokens, is_finite[:thoughts_begin])
+        _mark_targets(target_tokens, is_finite[targets_begin:])
+        result.base_tokens += base_tokens
+        result.thought_token_ids += thought_token_ids
+        result.target_tokens += target_tokens
+        are_finite = is_finite[thoughts_begin:targets_begin]
+        return {
+            pick.row for pick, is_ok in zip(picks.thoughts, are_finite, strict=True) if not is_ok
+        }
 
     @property
     def _thinking_parts(self) -> ThoughtParts:
@@ -130,23 +157,25 @@ class Decisions:
             logits[:, self._masked_ids] = float("-inf")
 
 
-def _mark_faults(batch: StepBatch, result: StepResult, is_finite: list[bool]) -> None:
-    """Mark the picks whose numbers are not finite. Those of the gate are marked already.
+def _stack(base_logits: Tensor, mixed: Tensor) -> Tensor:
+    """The rows of both; copied only if both have some."""
+    if not len(base_logits) or not len(mixed):
+        return mixed if len(mixed) else base_logits
+    return torch.cat([base_logits, mixed])
 
-    Args:
-        is_finite: whether the row of logits is: of the base picks, the thought picks, the target
-            picks.
-    """
-    of_pick = iter(is_finite)
-    for token in result.base_tokens:
-        if not next(of_pick):
+
+def _mark_base(tokens: Sequence[SampledToken], is_finite: Sequence[bool]) -> None:
+    """Mark the base tokens whose logits are not finite. The fault of a gate is noted already."""
+    for token, is_ok in zip(tokens, is_finite, strict=True):
+        if not is_ok:
             token.fault = "model"
-    broken = [pick.row for pick in batch.thought_picks if not next(of_pick)]
-    if broken:
-        result.broken_rows = sorted({*result.broken_rows, *broken})
-    for token in result.target_tokens:
+
+
+def _mark_targets(tokens: Sequence[SampledToken], is_finite: Sequence[bool]) -> None:
+    """Mark the target tokens whose thought logits, or numbers made from them, are not finite."""
+    for token, is_ok in zip(tokens, is_finite, strict=True):
         numbers = (token.mixing_weight, token.logprob, token.base_logprob)
-        if not next(of_pick):
+        if not is_ok:
             token.fault = "model"
         elif not all(map(math.isfinite, numbers)):
             token.fault = "talk_head"

@@ -46,7 +46,7 @@ class TorchRunner:
         return self._decisions.decide(
             batch,
             hidden=hidden,
-            logits=self._decoder.logits(hidden),
+            logits_of=lambda span: self._decoder.logits(hidden[span]),
             broken_rows=attention.broken_rows(),
         )
 

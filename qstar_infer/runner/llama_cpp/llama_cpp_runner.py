@@ -80,7 +80,9 @@ class LlamaCppRunner:
         logits, states = self._outputs(last, needs_states=plan.needs_states)
         # A key or value that is not finite shows in the logits of each row that attends to it.
         with _one_torch_thread():
-            return self._decisions.decide(batch, hidden=states, logits=logits, broken_rows=[])
+            return self._decisions.decide(
+                batch, hidden=states, logits_of=lambda span: logits[span], broken_rows=[]
+            )
 
     def release_unused_memory(self) -> None:
         """Nothing to do: llama.cpp allocates when it is loaded."""
