@@ -4,7 +4,6 @@ import ctypes
 import functools
 import hashlib
 import logging
-import os
 import platform
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 
 from qstar_infer.cache_directory import cache_directory
+from qstar_infer.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def load_row_ops_library() -> ctypes.CDLL | None:
     """The library of `row_ops.c`; None if this machine cannot build it, for example has no `cc`."""
     try:
         library = ctypes.CDLL(str(_kept_library()))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError, ConfigError) as error:
         _log.debug("row operations stay with torch: they cannot be built (%s)", error)
         return None
     for name, arguments in _ARGUMENTS.items():
@@ -47,20 +47,29 @@ def load_row_ops_library() -> ctypes.CDLL | None:
 
 
 def _kept_library() -> Path:
-    """The file of the library in the cache directory; builds it if it is not there."""
+    """The file of the library in the cache directory; builds it if it is not there.
+
+    Its name ends with the digest of its content: to load a damaged library could end the process.
+    """
     flags = [*_FLAGS, *_instruction_flags()]
     platform_name = f"{platform.system()} {platform.machine()}"
-    key = hashlib.sha256(_SOURCE.read_bytes() + " ".join([platform_name, *flags]).encode())
-    path = cache_directory() / f"row-ops-{key.hexdigest()[:16]}.so"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Built beside its place, then renamed: another process sees all of it or nothing.
-        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-            built = Path(directory) / path.name
-            command = ["cc", *flags, str(_SOURCE), "-o", str(built), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
-            os.replace(built, path)
-    return path
+    key = _digest(_SOURCE.read_bytes() + " ".join([platform_name, *flags]).encode())
+    directory = cache_directory()
+    for path in directory.glob(f"row-ops-{key}-*.so"):
+        if path.stem.endswith(_digest(path.read_bytes())):
+            return path
+    directory.mkdir(parents=True, exist_ok=True)
+    # Built beside its place, then renamed: another process sees all of it or nothing.
+    with tempfile.TemporaryDirectory(dir=directory) as temporary:
+        built = Path(temporary) / "row-ops.so"
+        command = ["cc", *flags, str(_SOURCE), "-o", str(built), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
+        path = directory / f"row-ops-{key}-{_digest(built.read_bytes())}.so"
+        return built.replace(path)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _instruction_flags() -> list[str]:
