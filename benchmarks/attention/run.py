@@ -20,6 +20,7 @@ import torch
 from qstar_infer.attention.backend import AttentionBackend
 from qstar_infer.attention.in_place.backend import InPlaceBackend
 from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend
+from qstar_infer.attention.paged.backend import build_paged
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.kv_cache.layer_shape import LayerShape
 from qstar_infer.step import NO_LANE, SequenceRows, StepBatch
@@ -53,7 +54,7 @@ def step(contexts: list[int], num_rows: int) -> StepBatch:
         batch.sequences.append(
             SequenceRows(num_rows=num_rows, block_table=table, lane_tables=lanes)
         )
-    batch.token_ids = batch.positions = [0] * len(batch.slots)
+    batch.token_ids, batch.positions = ([0] * len(batch.slots) for _ in range(2))
     return batch
 
 
@@ -90,6 +91,7 @@ def measure(
     for states in (*pool.keys, *pool.values):
         states.normal_()
     backends: dict[str, AttentionBackend] = {
+        "paged": build_paged(pool),
         "in_place": InPlaceBackend(pool),
         "gathered": PaddedSdpaBackend(pool),
     }

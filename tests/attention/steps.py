@@ -7,7 +7,7 @@ from torch import Tensor
 
 from qstar_infer.step import NO_LANE, SequenceRows, StepBatch
 
-NUM_BLOCKS = 600
+NUM_BLOCKS = 6000
 LANE_SLOTS = 6
 
 
