@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import logging
-import os
 import platform
 import subprocess
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from qstar_infer.cache_directory import cache_directory
+from qstar_infer.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -34,23 +34,32 @@ def build_library(source: Path, *flags: str) -> ctypes.CDLL | None:
     """
     try:
         return ctypes.CDLL(str(_kept_library(source, [*_FLAGS, *_instruction_flags(), *flags])))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError, ConfigError) as error:
         _log.debug("torch computes what %s would: it cannot be built (%s)", source.name, error)
         return None
 
 
 def _kept_library(source: Path, flags: list[str]) -> Path:
-    """The file of the library in the cache directory; builds it if it is not there."""
-    path = cache_directory() / f"{source.stem.replace('_', '-')}-{_key(source, flags)}.so"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Built beside its place, then renamed: another process sees all of it or nothing.
-        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-            built = Path(directory) / path.name
-            command = ["cc", *flags, str(source), "-o", str(built), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
-            os.replace(built, path)
-    return path
+    """The file of the library in the cache directory; builds it if it is not there.
+
+    Its name ends with the digest of its content: to load a damaged library could end the process.
+    """
+    name = f"{source.stem.replace('_', '-')}-{_key(source, flags)}"
+    directory = cache_directory()
+    for path in directory.glob(f"{name}-*.so"):
+        if path.stem.endswith(_digest(path.read_bytes())):
+            return path
+    directory.mkdir(parents=True, exist_ok=True)
+    # Built beside its place, then renamed: another process sees all of it or nothing.
+    with tempfile.TemporaryDirectory(dir=directory) as temporary:
+        built = Path(temporary) / f"{name}.so"
+        command = ["cc", *flags, str(source), "-o", str(built), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
+        return built.replace(directory / f"{name}-{_digest(built.read_bytes())}.so")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _key(source: Path, flags: list[str]) -> str:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from qstar_infer.cache_directory import cache_directory
 from qstar_infer.checkpoint import default, describe, load_model, packaged_base
-from qstar_infer.errors import CheckpointError
+from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
 from ..default_cache import default_cache
@@ -213,8 +213,8 @@ def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({"QSTAR_CACHE": "one", "XDG_CACHE_HOME": "two"}, Path("one")),
-        ({"XDG_CACHE_HOME": "two"}, Path("two/qstar")),
+        ({"QSTAR_CACHE": "one", "XDG_CACHE_HOME": "two"}, Path("one").absolute()),
+        ({"XDG_CACHE_HOME": "two"}, Path("two/qstar").absolute()),
         ({}, Path.home() / ".cache" / "qstar"),
     ],
 )
@@ -241,3 +241,16 @@ def test_base_file_without_importing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         monkeypatch.setattr(packaged_base, "BASE_FILE", base)
         assert packaged_base.base_file() == expected
+
+
+def test_without_a_home_the_cache_directory_must_be_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_home(_: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("QSTAR_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    with pytest.raises(ConfigError, match="Set QSTAR_CACHE"):
+        cache_directory()

@@ -80,6 +80,7 @@ def test_without_options_the_default_model_is_served_locally(
 
 def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]) -> None:
     settings = {
+        "runner": "llama.cpp",
         "dtype": "float32",
         "device": "cpu",
         "quantization": "int8",
