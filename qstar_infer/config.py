@@ -50,7 +50,9 @@ class EngineConfig:
         256, "Most drafts with a thought at the same time; each keeps a row of logits in memory."
     )
     scoring_positions: int = setting(
-        128, "Most prompt positions scored at the same time for prompt_logprobs; limits memory."
+        256,
+        "Most thoughts at the same time about prompt positions, for prompt_logprobs; each keeps a "
+        "row of logits in memory.",
     )
     max_thought_tokens: int = setting(64, "Longest thought a request may ask for.")
 

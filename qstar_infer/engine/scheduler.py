@@ -2,8 +2,9 @@
 
 A step first admits waiting sequences while there is room for them. Lanes in flight always advance.
 Decoding sequences feed their next token, and prefill uses the rest of the row budget, but no more
-than `prefill_rows` while others decode. When blocks run out, drafts are given up; then the last
-running sequence is preempted and continued later, with the same result.
+than `prefill_rows` while others decode; the number of thoughts about prompt positions has the same
+limit. When blocks run out, drafts are given up; then the last running sequence is preempted and
+continued later, with the same result.
 
 The order is that of `Sequence.rank`: by priority, then by arrival. The last sequence is the one of
 the lowest priority (the highest number), and of these the newest.
@@ -11,6 +12,7 @@ the lowest priority (the highest number), and of these the newest.
 
 import bisect
 from collections import deque
+from itertools import islice
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.drafting import draft_end, num_draft_slots, num_guesses
@@ -95,7 +97,7 @@ class Scheduler:
             if seq not in drafting:
                 rows_left -= self._schedule_one(seq, rows_left, steps)
         rows_left -= len(drafting)
-        if decoding:
+        if self._someone_decodes:
             rows_left = min(rows_left, self._prefill_rows)
         for seq, num_rows in share_rows(self._wanted(), max(0, rows_left)).items():
             self._schedule_one(seq, num_rows, steps)
@@ -178,18 +180,37 @@ class Scheduler:
         if start >= wavefront.num_verified:
             return draft_end(seq, depth, slots_left)
         end = min(wavefront.num_verified, seq.num_feedable, start + max(0, rows_left))
-        if not seq.is_prompt_scored:
-            # Score one chunk at a time, so that scores come in order.
-            assert seq.scoring is not None
-            end = start if seq.scoring.lanes else min(end, start + self._num_scoring_left())
+        if seq.scoring is not None and not seq.is_prompt_scored:
+            # One chunk at a time: its lanes need blocks to end before others can begin.
+            end = start if seq.scoring.lanes else self._chunk_end(seq, start, end)
         if end == wavefront.num_verified:
             end += num_guesses(seq, min(depth, rows_left - (end - start)), slots_left)
         return end
 
+    def _chunk_end(self, seq: Sequence, start: int, end: int) -> int:
+        """End of the tokens to feed from `start`, at most `end`, of a prompt that is scored.
+
+        Only positions with a thought are limited. The others need no memory after their pass.
+        """
+        thinking = (
+            anchor
+            for anchor in range(start, end)
+            if seq.needs_score(anchor) and seq.may_think_at(anchor)
+        )
+        return next(islice(thinking, self._num_scoring_left(), None), end)
+
     def _num_scoring_left(self) -> int:
-        """Number of prompt positions, over all sequences, whose scoring may start now."""
-        num_in_flight = sum(len(seq.scoring.lanes) for seq in self.running if seq.scoring)
-        return max(0, self.config.scoring_positions - num_in_flight)
+        """Number of thoughts about prompt positions, over all sequences, that may start now."""
+        most = self.config.scoring_positions
+        if self._someone_decodes:
+            most = min(most, self._prefill_rows)
+        lanes = [lane for seq in self.running if seq.scoring for lane in seq.scoring.lanes]
+        return max(0, most - sum(lane.table is not None for lane in lanes))
+
+    @property
+    def _someone_decodes(self) -> bool:
+        """Whether prefill and prompt scoring must not take long, because others wait for tokens."""
+        return any(not seq.is_prefilling and seq.is_prompt_scored for seq in self.running)
 
     def _reserve(
         self, seq: Sequence, feed_end: int, steps: dict[Sequence, SequenceStep]

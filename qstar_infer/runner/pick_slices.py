@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from qstar_infer.step import StepBatch, ThoughtPick, VisiblePick
 
-MOST_LOGITS_BYTES = 24 * 2**20
-"""Most bytes of float32 logits in a slice: 128 rows of the default model, 41 of a vocabulary of
-151,936. Memory above 32 MiB glibc gets from the system anew for each tensor: 256 rows in one piece
-take three times as long as in two."""
+MOST_LOGITS_BYTES = 16 * 2**20
+"""Most bytes of float32 logits in a slice: 85 rows of the default model, 27 of a vocabulary of
+151,936. Larger slices are slower, because for them glibc gets new pages from the system each time;
+smaller ones, because the output layer is read more often."""
 
 _BYTES_OF_LOGIT = 4
 _T = TypeVar("_T")

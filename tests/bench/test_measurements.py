@@ -71,6 +71,19 @@ def test_prefill_compares_the_first_time_with_the_second() -> None:
     assert report.ratios["first_over_transformers_80"] == rates["first"] / rates["transformers"]
 
 
+def test_scoring_is_compared_with_one_pass_and_thinking_with_a_pass_for_each_row() -> None:
+    config = PrefillConfig(engine_args=ARGS, lengths=(32,), scores=True, repeats=1)
+    report = run_prefill(config)
+    rates = report.figures["lengths"]["32"]["tok_s"]
+    passes = (report.header.num_thought_tokens or 0) + 2
+    assert passes > 2
+    assert report.ratios["scored_over_transformers_32"] == rates["scored"] / rates["logits"]
+    assert report.ratios[f"scored_thinking_over_{passes}_passes_of_transformers_32"] == (
+        rates["scored_thinking"] * passes / rates["logits"]
+    )
+    assert [name for name, *_ in report.table.rows] == list(config.names.values())
+
+
 @pytest.mark.slow
 def test_memory_of_each_way_in_a_process_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

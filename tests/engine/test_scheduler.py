@@ -309,7 +309,7 @@ def test_a_prompt_is_scored_in_chunks() -> None:
     assert seq.scoring is not None
     driver.add(seq)
     pieces = [fed(plan, seq) for plan in driver.run()]
-    assert [piece for piece in pieces if piece][:4] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert [piece for piece in pieces if piece][:3] == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
     assert driver.got[seq] == definition_of(seq)
     assert len(driver.got[seq].scores) == len(PROMPT) - 1
 
@@ -324,6 +324,55 @@ def test_the_number_of_positions_scored_at_once_is_limited() -> None:
         most = max(most, sum(len(seq.scoring.lanes) for seq in scored if seq.scoring))
         driver.finish_step(plan)
     assert most == 4
+
+
+def test_positions_without_a_thought_are_scored_as_fast_as_they_are_fed() -> None:
+    driver = Driver(EngineConfig(scoring_positions=3, max_rows=8))
+    seq = make_sequence(range(20), num_thought_tokens=0, scores_prompt=True)
+    driver.add(seq)
+    assert [len(fed(plan, seq)) for plan in driver.run()][:3] == [8, 8, 4]
+    assert driver.got[seq] == definition_of(seq)
+
+
+def test_only_positions_with_a_thought_are_limited() -> None:
+    driver = Driver(EngineConfig(scoring_positions=2))
+    seq = make_sequence(range(20), scores_prompt=True, places=BEHIND)  # thinks at 0, 4, 8, ...
+    driver.add(seq)
+    pieces = [fed(plan, seq) for plan in driver.run()]
+    assert [(each[0], each[-1]) for each in pieces if each][:2] == [(0, 7), (8, 15)]
+    assert driver.got[seq] == definition_of(seq)
+
+
+@pytest.mark.parametrize("num_thought_tokens", [0, 2])
+def test_a_stream_goes_on_while_prompts_are_scored(num_thought_tokens: int) -> None:
+    """No step has more than `prefill_rows` thoughts about prompts, each of at most two rows, and as
+    many prompt tokens; lanes about the tokens after the prompts come on top."""
+    driver = Driver(EngineConfig(scoring_positions=16, speculation="off"), prefill_rows=3)
+    stream = make_sequence(PROMPT, num_thought_tokens=0, max_tokens=200)
+    fields: dict[str, Any] = {"num_thought_tokens": num_thought_tokens, "max_tokens": 1}
+    scored = [
+        make_sequence(range(20), name=f"s{number}", scores_prompt=True, **fields)
+        for number in range(6)
+    ]
+    driver.add(stream)
+    driver.step()
+    driver.add(*scored)
+    while not all(seq.status is SequenceStatus.FINISHED for seq in scored):
+        plan = driver.scheduler.schedule()
+        num_decoding = sum(len(seq.wavefront.lanes) for seq in scored)
+        assert plan.batch.num_rows <= 1 + 2 * (3 + num_decoding)
+        assert len(fed(plan, stream)) == 1
+        driver.finish_step(plan)
+    assert [driver.got[seq] for seq in scored] == [definition_of(seq) for seq in scored]
+
+
+def test_scored_prompts_are_not_slowed_down_by_each_other() -> None:
+    driver = Driver(EngineConfig(), prefill_rows=3)
+    short, long = (make_sequence(range(end), scores_prompt=True) for end in (5, 20))
+    driver.add(short)
+    assert len(fed(driver.step(), short)) == 5
+    driver.add(long)
+    assert len(fed(driver.step(), long)) == 20
 
 
 # --- the end of a sequence ----------------------------------------------------------------------

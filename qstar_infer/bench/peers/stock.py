@@ -146,15 +146,18 @@ class StockCache:
 
 @dataclass(slots=True)
 class StockForward:
-    """One forward pass over a prompt, logits of the last token only."""
+    """One forward pass over a prompt."""
 
     model: QuietStarModel
+    has_all_logits: bool = False
+    """Whether the logits of all tokens are computed, or only those of the last."""
 
     def __call__(self, prompts: Prompts) -> None:
         """Compute the pass."""
         ids, mask = padded(prompts, device=self.model.device)
+        num_logits = 0 if self.has_all_logits else 1  # 0: all
         with torch.inference_mode():
-            cast(Any, self.model.backbone)(ids, attention_mask=mask, logits_to_keep=1)
+            cast(Any, self.model.backbone)(ids, attention_mask=mask, logits_to_keep=num_logits)
 
 
 def greedy(num_tokens: int) -> GenerationConfig:

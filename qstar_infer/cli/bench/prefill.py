@@ -16,6 +16,9 @@ def prefill(
     lengths: Annotated[
         str, typer.Option(help="Tokens of a prompt, separated by commas.")
     ] = "128,1000,4096,8192",
+    score: Annotated[
+        bool, typer.Option("--score", help="Also compare the scoring of prompts (prompt_logprobs).")
+    ] = False,
     repeats: Repeats = 3,
     threads: Threads = None,
     json_file: JsonFile = None,
@@ -27,7 +30,9 @@ def prefill(
     found = numbers("--lengths", lengths)
     from qstar_infer.bench.prefill import PrefillConfig, run_prefill  # imports torch
 
-    config = PrefillConfig(engine_args=engine_args, lengths=found, repeats=repeats, threads=threads)
+    config = PrefillConfig(
+        engine_args=engine_args, lengths=found, scores=score, repeats=repeats, threads=threads
+    )
     with progress_bar() as on_call:
         report = run_prefill(config, on_call=on_call)
     show_report(report, json_file=json_file, plot_file=plot_file)
