@@ -23,6 +23,7 @@ SPECIAL_VALUES: dict[str, Any] = {
     "generation_config": "none",
     "ignore_thought_parts": True,
     "prefix_caching": False,
+    "runner": "llama.cpp",
 }
 """Values for settings that do not accept any string or any number."""
 
