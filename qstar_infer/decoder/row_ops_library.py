@@ -38,7 +38,7 @@ def load_row_ops_library() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(str(_kept_library()))
     except (OSError, subprocess.SubprocessError, ConfigError) as error:
-        _log.debug("row operations stay with torch: they cannot be built (%s)", error)
+        _log.info("Row operations run in torch, slower, because C cannot be built: %s", error)
         return None
     for name, arguments in _ARGUMENTS.items():
         function = getattr(library, name)
