@@ -107,11 +107,14 @@ def test_rows_that_fill_up_a_pass_change_nothing(
     llm = LLM(model=model, num_blocks=64)
     wanted = [each.outputs[0] for each in llm.generate(prompts, params)]
     llm.close()
-    filled = []
+    filled: list[Any] = []
     plain = Pass.fill_up
-    monkeypatch.setattr(
-        Pass, "fill_up", lambda self, *args: (filled.append(args), plain(self, *args))
-    )
+
+    def fill_up(self: Pass, *args: Any) -> None:
+        filled.append(args)
+        plain(self, *args)
+
+    monkeypatch.setattr(Pass, "fill_up", fill_up)
     object.__setattr__(model, "row_multiple", 4)
     try:
         llm = LLM(model=model, num_blocks=64)
