@@ -1,1 +1,1 @@
-"""Attention of a step on a CPU: in place against gathered."""
+"""Attention of a step on a CPU: in C from the pool, against gathered."""

@@ -1,4 +1,4 @@
-"""Time of attention per layer, in place and gathered, by context, rows and sequences.
+"""Time of attention per layer, paged and gathered, by context, rows and sequences.
 
     python -m benchmarks.attention.run --json FILE
 
@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 
 from qstar_infer.attention.backend import AttentionBackend
-from qstar_infer.attention.in_place.backend import InPlaceBackend
 from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend
 from qstar_infer.attention.paged.backend import build_paged
 from qstar_infer.kv_cache.kv_pool import KVPool
@@ -90,9 +89,11 @@ def measure(
     pool = KVPool([shape] * NUM_LAYERS, num_slots, dtype=dtype, device=torch.device("cpu"))
     for states in (*pool.keys, *pool.values):
         states.normal_()
+    paged = build_paged(pool)
+    if paged is None:
+        raise SystemExit("paged attention cannot be built: install a C compiler (cc)")
     backends: dict[str, AttentionBackend] = {
-        "paged": build_paged(pool),
-        "in_place": InPlaceBackend(pool),
+        "paged": paged,
         "gathered": PaddedSdpaBackend(pool),
     }
     ways: dict[str, Callable[[], None]] = {

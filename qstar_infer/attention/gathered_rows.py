@@ -17,24 +17,17 @@ _T = TypeVar("_T")
 
 
 def gathered_groups(
-    batch: StepBatch,
-    firsts: Sequence[int],
-    *,
-    window: int | None,
-    dtype: torch.dtype,
-    device: torch.device,
+    batch: StepBatch, *, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> list["GatheredRows"]:
     """Group consecutive sequences of the same number of rows and similar length.
 
     Args:
-        firsts: for each sequence, the index of the first token to gather.
-        window: sliding window in tokens, for the masks.
+        window: sliding window in tokens.
         dtype: of the masks.
     """
     ends = [0, *accumulate(seq.num_rows for seq in batch.sequences)]
     lens = [batch.context_lens[begin:end] for begin, end in pairwise(ends)]
-    if window is not None:
-        firsts = [max(first, min(seen) - window) for first, seen in zip(firsts, lens, strict=True)]
+    firsts = [0 if window is None else max(0, min(seen) - window) for seen in lens]
     spans = [range(first, max(seen)) for first, seen in zip(firsts, lens, strict=True)]
 
     def shape(number: int) -> tuple[int, int]:

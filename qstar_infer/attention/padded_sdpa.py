@@ -63,14 +63,10 @@ class PaddedSdpaState:
         keys, values = self._stored.store(layer, key, value)
         if window not in self._groups:
             self._groups[window] = gathered_groups(
-                self._batch,
-                [0] * len(self._batch.sequences),
-                window=window,
-                dtype=keys.dtype,
-                device=keys.device,
+                self._batch, window=window, dtype=keys.dtype, device=keys.device
             )
         outputs = [
-            attend_gathered(group, query[0], keys, values, scale) for group in self._groups[window]
+            _attend_gathered(group, query[0], keys, values, scale) for group in self._groups[window]
         ]
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).unsqueeze(0)
 
@@ -79,7 +75,7 @@ class PaddedSdpaState:
         return self._stored.broken_rows()
 
 
-def attend_gathered(
+def _attend_gathered(
     group: GatheredRows, query: Tensor, keys: Tensor, values: Tensor, scale: float
 ) -> Tensor:
     """Attention of one group over all that its rows see.

@@ -7,43 +7,12 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
-enum { FLOAT32 = 0, BFLOAT16 = 1 };
+#include "numbers.h"
 
 enum { BLOCK = 256, LANES = 16 };
 
-static int size_of(int kind) { return kind == BFLOAT16 ? 2 : 4; }
-
 static int min_of(int a, int b) { return a < b ? a : b; }
-
-static void load(const void *source, int kind, int count, float *values)
-{
-    if (kind == FLOAT32) {
-        memcpy(values, source, count * sizeof(float));
-        return;
-    }
-    const uint16_t *halves = source;
-    uint32_t *bits = (uint32_t *)values;
-    for (int i = 0; i < count; i++)
-        bits[i] = (uint32_t)halves[i] << 16;
-}
-
-/* Rounds to the nearest bfloat16, ties to even; NaN stays NaN. */
-static void store(const float *values, int kind, int count, void *target)
-{
-    if (kind == FLOAT32) {
-        memcpy(target, values, count * sizeof(float));
-        return;
-    }
-    uint16_t *halves = target;
-    const uint32_t *bits = (const uint32_t *)values;
-    for (int i = 0; i < count; i++) {
-        uint32_t rounded = (bits[i] + 0x7fff + ((bits[i] >> 16) & 1)) >> 16;
-        int is_nan = (bits[i] & 0x7fffffff) > 0x7f800000;
-        halves[i] = is_nan ? 0x7fc0 : (uint16_t)rounded;
-    }
-}
 
 /* Adds to LANES sums side by side, so that the order does not depend on the compiler. */
 static void add_squares(const float *values, int count, float *sums)

@@ -1,28 +1,10 @@
-"""Builds `row_ops.c` with the machine's C compiler, keeps the library, and loads it."""
+"""The library of `row_ops.c`."""
 
 import ctypes
 import functools
-import hashlib
-import logging
-import os
-import platform
-import subprocess
-import tempfile
 from pathlib import Path
 
-import torch
-
-from qstar_infer.cache_directory import cache_directory
-
-_log = logging.getLogger(__name__)
-
-_SOURCE = Path(__file__).with_name("row_ops.c")
-_FLAGS = (
-    *("-std=c99", "-O3", "-fPIC", "-shared"),
-    # Nobody reads errno or the floating point exceptions; compilers vectorise more without them.
-    *("-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-ffp-contract=off"),
-)
-_TIMEOUT_S = 60
+from qstar_infer.compiled.build import build_library
 
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _ARGUMENTS = {
@@ -35,42 +17,9 @@ _ARGUMENTS = {
 @functools.cache
 def load_row_ops_library() -> ctypes.CDLL | None:
     """The library of `row_ops.c`; None if this machine cannot build it, for example has no `cc`."""
-    try:
-        library = ctypes.CDLL(str(_kept_library()))
-    except (OSError, subprocess.SubprocessError) as error:
-        _log.debug("row operations stay with torch: they cannot be built (%s)", error)
-        return None
-    for name, arguments in _ARGUMENTS.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = arguments, None
+    library = build_library(Path(__file__).with_name("row_ops.c"), "-ffp-contract=off")
+    if library is not None:
+        for name, arguments in _ARGUMENTS.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, None
     return library
-
-
-def _kept_library() -> Path:
-    """The file of the library in the cache directory; builds it if it is not there."""
-    flags = [*_FLAGS, *_instruction_flags()]
-    platform_name = f"{platform.system()} {platform.machine()}"
-    key = hashlib.sha256(_SOURCE.read_bytes() + " ".join([platform_name, *flags]).encode())
-    path = cache_directory() / f"row-ops-{key.hexdigest()[:16]}.so"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Built beside its place, then renamed: another process sees all of it or nothing.
-        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-            built = Path(directory) / path.name
-            command = ["cc", *flags, str(_SOURCE), "-o", str(built), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
-            os.replace(built, path)
-    return path
-
-
-def _instruction_flags() -> list[str]:
-    """Flags for the instructions that torch uses on this CPU.
-
-    Not `-march=native`: a cache directory may be shared by machines with different CPUs.
-    """
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return []  # such as ARM, where every CPU has NEON
-    capability = torch.backends.cpu.get_cpu_capability()
-    if capability.startswith("AVX512"):
-        return ["-march=x86-64-v4"]
-    return ["-march=x86-64-v3"] if capability == "AVX2" else []

@@ -2,13 +2,33 @@
 
 import random
 
+import pytest
 import torch
 from torch import Tensor
 
+from qstar_infer.attention.paged.backend import PagedBackend, build_paged
+from qstar_infer.kv_cache.kv_pool import KVPool
+from qstar_infer.kv_cache.layer_shape import LayerShape
 from qstar_infer.step import NO_LANE, SequenceRows, StepBatch
 
-NUM_BLOCKS = 6000
+NUM_BLOCKS = 5000
 LANE_SLOTS = 6
+
+
+def filled_pool(batch: StepBatch, shape: LayerShape, dtype: torch.dtype) -> KVPool:
+    """A pool of random numbers, so that a slot that must not be read shows."""
+    num_slots = NUM_BLOCKS * batch.block_size
+    pool = KVPool([shape], num_slots, dtype=dtype, device=torch.device("cpu"))
+    for states in (*pool.keys, *pool.values):
+        states.normal_()
+    return pool
+
+
+def paged_backend(pool: KVPool) -> PagedBackend:
+    backend = build_paged(pool)
+    if backend is None:
+        pytest.skip("this machine has no C compiler")
+    return backend
 
 
 def random_step(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from qstar_infer import LLM, SamplingParams
-from qstar_infer.attention.in_place.backend import InPlaceState
+from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend, PaddedSdpaState
+from qstar_infer.runner import torch_runner
 
 from ..parity.toy import make_toy
 
@@ -18,14 +19,15 @@ def test_steps_do_without_cudnn_and_leave_the_setting_as_it_was(
     monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     seen = []
-    attend = InPlaceState.attend
+    attend = PaddedSdpaState.attend
 
     def watched(*arguments: Any, **named: Any) -> Tensor:
         seen.append(torch._C._get_cudnn_sdp_enabled())
         return attend(*arguments, **named)
 
     at_first = torch._C._get_cudnn_sdp_enabled()
-    monkeypatch.setattr(InPlaceState, "attend", watched)
+    monkeypatch.setattr(torch_runner, "choose_attention", PaddedSdpaBackend)
+    monkeypatch.setattr(PaddedSdpaState, "attend", watched)
     with closing(LLM(model=make_toy().model, max_model_len=64)) as llm:
         seen.clear()  # the model's own checks
         torch.backends.cuda.enable_cudnn_sdp(before)

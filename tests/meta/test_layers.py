@@ -65,13 +65,16 @@ PARTS_BELOW = {
     "text": {"plain data"},
     "kv_cache": {"plain data"},
     "wavefront": {"plain data", "kv_cache"},
-    "attention": {"plain data", "kv_cache"},
+    "compiled": {"plain data"},
+    "attention": {"plain data", "kv_cache", "compiled"},
     "sampling": {"plain data"},
     "model": {"plain data", "kv_cache", "attention", "sampling", "kernels"},
     "hardware": {"plain data"},
     "checkpoint": {"plain data", "model", "hardware", "kernels"},
     "kernels": {"plain data", "hardware"},
-    "decoder": {"plain data", "kv_cache", "attention", "model", "kernels", "hardware"},
+    "decoder": {
+        *("plain data", "kv_cache", "attention", "model", "kernels", "hardware", "compiled"),
+    },
     "runner": {
         *("plain data", "kv_cache", "attention", "sampling", "model"),
         *("kernels", "decoder", "hardware", "checkpoint"),

@@ -70,6 +70,10 @@ typedef struct {
     float section[MAX_QUERIES * (MAX_DIM + 2 * W)];
 } Scratch;
 
+static int min_of(int a, int b) { return a < b ? a : b; }
+
+static int max_of(int a, int b) { return a > b ? a : b; }
+
 /* A state is the attention of a query so far: the sum of weighted values, the sum of the weights
    in W parts, and the largest score, of which the weights are relative to (W times). */
 static int padded(int dim) { return (dim + W - 1) / W * W; }
@@ -125,16 +129,44 @@ static void weigh(float *scores, int num_scores, int begin, int end, float *stat
     store_vec(state + dim, sums);
 }
 
-/* Loads `count` rows of keys or values from `position` of a block table, padded with 0. */
-static void load_rows(const char *pool, int kind, int dim, const int32_t *table, int block_size,
-                      int position, int count, float *rows)
+typedef struct {
+    const int32_t *blocks;
+    int block_size, num_slots; /* num_slots: how many are attended to */
+} Table;
+
+static int64_t slot_of(const Table *table, int position)
 {
-    int width = padded(dim);
-    for (int i = 0; i < count; i++, position++) {
-        int64_t slot = (int64_t)table[position / block_size] * block_size + position % block_size;
-        load(pool + slot * dim * size_of(kind), kind, dim, rows + i * width);
-        for (int j = dim; j < width; j++)
-            rows[i * width + j] = 0;
+    int size = table->block_size;
+    return (int64_t)table->blocks[position / size] * size + position % size;
+}
+
+/* Asks for memory before it is needed: processors do not foresee the next page or block. */
+static void prefetch(const char *source, int size)
+{
+    for (int i = 0; i < size; i += 64)
+        __builtin_prefetch(source + i);
+}
+
+/* Loads `count` rows of keys or values from `position`, each padded with 0 to vectors. */
+static void load_rows(const char *pool, int kind, int dim, const Table *table, int position,
+                      int count, float *rows)
+{
+    int width = padded(dim), size = dim * size_of(kind);
+    while (count > 0) {
+        int in_block = min_of(count, table->block_size - position % table->block_size);
+        const char *source = pool + slot_of(table, position) * size;
+        if (position + CHUNK < table->num_slots)
+            prefetch(pool + slot_of(table, position + CHUNK) * size, in_block * size);
+        if (dim == width)
+            load(source, kind, in_block * dim, rows);
+        else
+            for (int row = 0; row < in_block; row++) {
+                load(source + row * size, kind, dim, rows + row * width);
+                memset(rows + row * width + dim, 0, sizeof(float) * (width - dim));
+            }
+        rows += in_block * width;
+        position += in_block;
+        count -= in_block;
     }
 }
 
@@ -145,17 +177,17 @@ typedef struct {
 } Block;
 
 /* Adds up to CHUNK keys from `position` to the states of some queries of a block. */
-static void attend_chunk(const Block *block, Scratch *scratch, const int32_t *table, int position,
-                         int count, int first, int num_queries, float *states)
+static void attend_chunk(const Block *block, Scratch *scratch, const Table *table, int position,
+                         int first, int num_queries, float *states)
 {
     const Layer *layer = block->call->layer;
-    int block_size = block->call->step->block_size, width = state_width(layer);
+    int count = min_of(CHUNK, table->num_slots - position), width = state_width(layer);
     int key_dim = padded(layer->key_dim), value_dim = padded(layer->value_dim);
     int64_t head = block->kv_head * layer->num_slots * size_of(layer->kind);
     int num_scores = padded(count);
     float *scores = scratch->scores + first * CHUNK;
-    load_rows(layer->keys + head * layer->key_dim, layer->kind, layer->key_dim, table, block_size,
-              position, count, scratch->rows);
+    load_rows(layer->keys + head * layer->key_dim, layer->kind, layer->key_dim, table, position,
+              count, scratch->rows);
     memset(scratch->rows + count * key_dim, 0, sizeof(float) * (num_scores - count) * key_dim);
     transpose(scratch->rows, key_dim, scratch->keys, CHUNK, num_scores, key_dim);
     memset(scores, 0, sizeof(float) * num_queries * CHUNK);
@@ -165,29 +197,21 @@ static void attend_chunk(const Block *block, Scratch *scratch, const int32_t *ta
         weigh(scores + query * CHUNK, num_scores, block->begins[first + query] - position,
               block->ends[first + query] - position, states + (first + query) * width, value_dim);
     load_rows(layer->values + head * layer->value_dim, layer->kind, layer->value_dim, table,
-              block_size, position, count, scratch->rows);
+              position, count, scratch->rows);
     multiply_add(scores, CHUNK, scratch->rows, value_dim, states + first * width, width,
                  num_queries, count, value_dim / W);
 }
 
-static int min_of(int a, int b) { return a < b ? a : b; }
-
-static int max_of(int a, int b) { return a > b ? a : b; }
-
-static void attend_section(const Block *block, Scratch *scratch, const int32_t *table, int section,
+static void attend_section(const Block *block, Scratch *scratch, const Table *table, int section,
                            float *states)
 {
     clear(states, block->num_queries, padded(block->call->layer->value_dim));
-    int first = section * SECTION, last = 0, begin = first + SECTION;
-    for (int query = 0; query < block->num_queries; query++) {
-        last = max_of(last, block->ends[query]);
+    int first = section * SECTION, last = min_of(first + SECTION, table->num_slots), begin = last;
+    for (int query = 0; query < block->num_queries; query++)
         begin = min_of(begin, block->begins[query]);
-    }
-    last = min_of(last, first + SECTION);
     for (int position = first; position < last; position += CHUNK)
         if (position + CHUNK > begin)
-            attend_chunk(block, scratch, table, position, min_of(CHUNK, last - position), 0,
-                         block->num_queries, states);
+            attend_chunk(block, scratch, table, position, 0, block->num_queries, states);
 }
 
 static const Row *row_of(const Call *call, const Item *item, int query)
@@ -203,19 +227,17 @@ static void attend_lanes(Block *block, Scratch *scratch, const Item *item)
     const Call *call = block->call;
     for (int first = 0, next; first < block->num_queries; first = next) {
         const Row *row = row_of(call, item, first);
-        int longest = 0;
+        Table table = {call->step->tables + row->lane_table, call->step->block_size, 0};
         for (next = first; next < block->num_queries; next++) {
             const Row *other = row_of(call, item, next);
             if (other->lane_table != row->lane_table)
                 break;
             block->begins[next] = 0;
             block->ends[next] = other->lane_len;
-            longest = max_of(longest, other->lane_len);
+            table.num_slots = max_of(table.num_slots, other->lane_len);
         }
-        const int32_t *table = call->step->tables + row->lane_table;
-        for (int position = 0; position < longest; position += CHUNK)
-            attend_chunk(block, scratch, table, position, min_of(CHUNK, longest - position), first,
-                         next - first, scratch->total);
+        for (int position = 0; position < table.num_slots; position += CHUNK)
+            attend_chunk(block, scratch, &table, position, first, next - first, scratch->total);
     }
 }
 
@@ -288,17 +310,20 @@ static int add_partials(const Block *block, Scratch *scratch, const Item *item)
 static void run_item(const Call *call, Scratch *scratch, const Item *item, int kv_head)
 {
     Block block = {.call = call, .kv_head = kv_head, .num_queries = item->num_queries};
-    const int32_t *table = call->step->tables + call->step->sequences[item->sequence].table;
+    const int32_t *blocks = call->step->tables + call->step->sequences[item->sequence].table;
+    Table table = {blocks, call->step->block_size, 0};
     int dim = padded(call->layer->value_dim), width = state_width(call->layer);
     load_queries(&block, scratch, item);
+    for (int query = 0; query < block.num_queries; query++)
+        table.num_slots = max_of(table.num_slots, block.ends[query]);
     if (item->section >= 0) {
-        attend_section(&block, scratch, table, item->section, scratch->section);
+        attend_section(&block, scratch, &table, item->section, scratch->section);
         if (!add_partials(&block, scratch, item))
             return;
     } else {
         clear(scratch->total, block.num_queries, dim);
         for (int section = 0; section < item->num_sections; section++) {
-            attend_section(&block, scratch, table, section, scratch->section);
+            attend_section(&block, scratch, &table, section, scratch->section);
             for (int query = 0; query < block.num_queries; query++)
                 add_state(scratch->total + query * width, scratch->section + query * width, dim);
         }
@@ -319,30 +344,6 @@ static void work(void *argument)
             return;
         run_item(call, &scratch, call->step->items + next / kv_heads, next % kv_heads);
     }
-}
-
-/* Copies `count` numbers, and 0 for one that is not finite: then it returns 1. */
-static int store_finite(const char *source, char *target, int count, int kind)
-{
-    int found = 0;
-    if (kind == FLOAT32) {
-        const uint32_t *from = (const uint32_t *)source;
-        uint32_t *to = (uint32_t *)target;
-        for (int i = 0; i < count; i++) {
-            int is_bad = (from[i] & 0x7f800000) == 0x7f800000;
-            to[i] = is_bad ? 0 : from[i];
-            found |= is_bad;
-        }
-        return found;
-    }
-    const uint16_t *from = (const uint16_t *)source, exponent = kind == BFLOAT16 ? 0x7f80 : 0x7c00;
-    uint16_t *to = (uint16_t *)target;
-    for (int i = 0; i < count; i++) {
-        int is_bad = (from[i] & exponent) == exponent;
-        to[i] = is_bad ? 0 : from[i];
-        found |= is_bad;
-    }
-    return found;
 }
 
 /* Writes the step's keys or values to the pool. */

@@ -3,7 +3,7 @@
 import ctypes
 from array import array
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 
@@ -12,6 +12,8 @@ from qstar_infer.step import NO_LANE, StepBatch
 
 _ITEMS_PER_THREAD = 4
 """So many items are enough for all threads to end at about the same time."""
+_FEWEST_TO_HALVE = 8
+"""Fewest queries that are worth loading keys twice."""
 _WIDEST_VECTOR = 16
 
 
@@ -84,21 +86,27 @@ class Plan:
 
 
 def _items(batch: StepBatch, kv_heads: int, groups: int, num_threads: int) -> _Items:
-    """Cut the sequences' queries into items; long texts too if there are too few."""
-    enough = _ITEMS_PER_THREAD * num_threads
+    """Cut the sequences' queries into items; if those are too few, also long texts or the queries.
+
+    No cut changes a result.
+    """
+    enough = _ITEMS_PER_THREAD * num_threads if num_threads > 1 else 0
     counts = [seq.num_rows * groups for seq in batch.sequences]
-    is_enough = sum(-(-count // MAX_QUERIES) for count in counts) * kv_heads >= enough
+    firsts = list(accumulate((seq.num_rows for seq in batch.sequences), initial=0))
+    texts = [max(batch.context_lens[begin:end]) for begin, end in pairwise(firsts)]
+    is_cut = sum(-(-count // MAX_QUERIES) for count in counts) * kv_heads < enough
+    is_halved = is_cut and sum(-(-text // SECTION) for text in texts) * kv_heads < enough
     items = _Items()
-    firsts = accumulate((seq.num_rows for seq in batch.sequences), initial=0)
-    for number, (count, first_row) in enumerate(zip(counts, firsts, strict=False)):
+    for number, count in enumerate(counts):
         size = min(count, MAX_QUERIES)
-        if not is_enough and num_threads > 1 and 8 <= count <= MAX_QUERIES:
-            size = -(-count // 2)
+        if is_halved and count >= _FEWEST_TO_HALVE:
+            size = -(-size // 2)
         for first in range(0, count, size):
             in_block = min(size, count - first)
-            rows = slice(first_row + first // groups, first_row + -(-(first + in_block) // groups))
-            num_sections = -(-max(batch.context_lens[rows]) // SECTION)
-            _add(items, number, first, in_block, num_sections, is_cut=not is_enough)
+            begin = firsts[number] + first // groups
+            end = firsts[number] + -(-(first + in_block) // groups)
+            num_sections = -(-max(batch.context_lens[begin:end]) // SECTION)
+            _add(items, number, first, in_block, num_sections, is_cut=is_cut)
     return items
 
 
