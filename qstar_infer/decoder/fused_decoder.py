@@ -1,7 +1,7 @@
 """Runs the layers of the Llama family from packed weights, with few operations between them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qstar_infer.attention.interface import AttentionState
@@ -9,13 +9,9 @@ from qstar_infer.decoder.fused_layer import FusedLayer, pack_layer, read_norm
 from qstar_infer.decoder.llama_family import NotFusableError, all_modules, read_layers
 from qstar_infer.decoder.native_row_ops import build_row_ops
 from qstar_infer.decoder.row_ops import Norm, Rotation
-from qstar_infer.kernels.linear_kernel import LinearKernel, PackedLinear
+from qstar_infer.kernels.linear_kernel import LinearKernel, PackedLinear, pad_rows
 from qstar_infer.kernels.pack_together import pack_together
 from qstar_infer.model.quiet_star import QuietStarModel
-
-_FEWEST_ROWS = 2
-"""Kernels pad a single row, because its bits would be others than those of a row among several. To
-pad it once costs less than to pad it for each product."""
 
 
 class FusedDecoder:
@@ -53,9 +49,10 @@ class FusedDecoder:
         """See `Decoder.hidden`."""
         self._pack_if_changed()
         num_rows = embeddings.shape[0]
-        padding = max(0, _FEWEST_ROWS - num_rows)
-        states = F.pad(embeddings, (0, 0, 0, padding)).to(torch.float32, copy=True)
-        positions = F.pad(positions, (0, padding))
+        # Once here, not in each product. Rounded layers need no padding.
+        padded = self._kernel.padded_rows(num_rows) if self._has_packed_layers else num_rows
+        states = pad_rows(embeddings, padded).to(torch.float32, copy=True)
+        positions = F.pad(positions, (0, padded - num_rows))
         rotation = self.rotation(states, positions)
         update: Tensor | None = None
         for layer in self.layers:
@@ -85,5 +82,8 @@ class FusedDecoder:
         backbone, kernel = self._model.backbone, self._kernel
         self._versions = self._sum_of_versions()
         self.layers = [pack_layer(modules, kernel) for modules in self.modules]
+        self._has_packed_layers = any(
+            type(linear) is nn.Linear for modules in self.modules for linear in modules.linears
+        )
         self._final_norm: Norm = read_norm(backbone.base_model.get_submodule("norm"))
         self._lm_head: PackedLinear = pack_together([backbone.get_submodule("lm_head")], kernel)

@@ -5,9 +5,8 @@ torch itself packs the weight again in every call, which costs more than the pro
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from qstar_infer.kernels.linear_kernel import PackedLinear
+from qstar_infer.kernels.linear_kernel import PackedLinear, pad_rows
 
 _LAYOUT_ROWS = 8
 """oneDNN chooses the layout for this number of rows; any number can be multiplied."""
@@ -33,6 +32,10 @@ class OneDnnKernel:
         is_supported = self.dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return bool(is_supported)
 
+    def padded_rows(self, num_rows: int) -> int:
+        """See `LinearKernel.padded_rows`."""
+        return max(num_rows, _FEWEST_ROWS)
+
     def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         """See `LinearKernel.pack`. Copies the weight."""
         packed = torch.ops.mkldnn._reorder_linear_weight(
@@ -42,10 +45,9 @@ class OneDnnKernel:
 
         def multiply(states: Tensor) -> Tensor:
             num_rows = states.shape[0]
-            if num_rows < _FEWEST_ROWS:
-                states = F.pad(states, (0, 0, 0, _FEWEST_ROWS - num_rows))
+            padded = pad_rows(states, self.padded_rows(num_rows))
             output: Tensor = torch.ops.mkldnn._linear_pointwise(
-                states, packed, packed_bias, "none", [], ""
+                padded, packed, packed_bias, "none", [], ""
             )
             return output[:num_rows]
 

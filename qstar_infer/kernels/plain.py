@@ -22,6 +22,10 @@ class PlainKernel:
         """Always."""
         return True
 
+    def padded_rows(self, num_rows: int) -> int:
+        """See `LinearKernel.padded_rows`."""
+        return num_rows
+
     def pack(self, weight: Tensor, bias: Tensor | None) -> PackedLinear:
         """See `LinearKernel.pack`."""
         wanted = None if bias is None else bias.to(self.dtype)

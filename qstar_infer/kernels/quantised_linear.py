@@ -99,10 +99,10 @@ def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Modul
     if not any(isinstance(module, QuantisedLinear) for module in backbone.modules()):
         raise ConfigError(f"quantization={name!r}: {_why_none(refused)}")
     if refused:
-        path, reason = next(iter(refused.items()))
+        path, why = next(iter(refused.items()))
         _log.warning(
             "quantization=%r: %d linear layers keep their weights as they are; in %s, %s.",
-            *(name, len(refused), path, reason),
+            *(name, len(refused), path, why),
         )
 
 

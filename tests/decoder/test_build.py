@@ -18,6 +18,9 @@ from qstar_infer.decoder.fused_decoder import FusedDecoder
 from qstar_infer.decoder.module_decoder import ModuleDecoder
 from qstar_infer.decoder.native_row_ops import build_row_ops
 from qstar_infer.decoder.row_ops import RowOps, TorchRowOps
+from qstar_infer.kernels.fbgemm import Float16WeightKernel
+from qstar_infer.kernels.linear_kernel import LinearKernel
+from qstar_infer.kernels.one_dnn import OneDnnKernel
 from qstar_infer.model.quiet_star import QuietStarModel
 
 from ..device import DEVICE
@@ -216,9 +219,20 @@ def test_heads_that_are_too_wide_for_the_library() -> None:
     assert isinstance(build_row_ops(torch.bfloat16, head_dim=1024), TorchRowOps)
 
 
-def test_a_row_of_a_pass_does_not_depend_on_the_others() -> None:
-    """As far as the kernels of the linear layers allow: here the rows are padded to one count."""
-    decoder = build_decoder(make_model("qwen3, norms of heads"))
+@pytest.mark.parametrize(
+    "kernel",
+    [each for each in (OneDnnKernel(torch.float32), Float16WeightKernel()) if each.is_available()],
+    ids=lambda kernel: kernel.name,
+)
+def test_a_row_of_a_pass_does_not_depend_on_the_others(
+    kernel: LinearKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "choose_kernel", lambda _backbone: kernel)
+    model = make_model("qwen3, norms of heads")
+    if kernel.bytes_per_weight < 4:
+        model.backbone.to(torch.bfloat16)  # type: ignore[arg-type]  # wrapped method
+    decoder = build_decoder(model)
+    assert isinstance(decoder, FusedDecoder)
     ids, positions = torch.arange(8) + 3, torch.arange(8)
 
     class Alone:
@@ -230,4 +244,7 @@ def test_a_row_of_a_pass_does_not_depend_on_the_others() -> None:
         states = decoder.hidden(decoder.embed(ids), positions, Alone())
         order = torch.tensor([5, 1, 7, 0, 2, 6, 3, 4])
         mixed = decoder.hidden(decoder.embed(ids[order]), positions[order], Alone())
+        for count in (1, 2, 7):
+            few = decoder.hidden(decoder.embed(ids[:count]), positions[:count], Alone())
+            assert torch.equal(few, states[:count])
     assert torch.equal(mixed, states[order])

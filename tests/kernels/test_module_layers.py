@@ -29,6 +29,9 @@ class CountingKernel:
     def is_available(self) -> bool:
         return True
 
+    def padded_rows(self, num_rows: int) -> int:
+        return num_rows
+
     def pack(self, weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
         copied = weight.float().clone()
 
