@@ -7,6 +7,9 @@ from qstar_infer.errors import ConfigError
 
 Speculation = Literal["auto", "off"] | int
 
+_MOST = 2**20
+"""Of what each takes memory beside the model's, whether it is used or not."""
+
 
 def setting(default: Any, text: str) -> Any:
     """A dataclass field with a default and the help text that the command line shows."""
@@ -59,8 +62,12 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.speculation not in ("auto", "off"):
             _at_least("speculation", self.speculation, 0, also='"auto", "off" or ')
-        for name in ("block_size", "max_num_seqs", "max_rows", "max_drafts", "scoring_positions"):
+        for name in ("block_size", "max_rows"):
             _at_least(name, getattr(self, name), 1)
+        for name in ("max_num_seqs", "max_drafts", "scoring_positions"):
+            _at_least(name, getattr(self, name), 1)
+            if getattr(self, name) > _MOST:
+                raise ConfigError(f"{name} must be at most {_MOST}, got {getattr(self, name)}")
         _at_least("max_queue", self.max_queue, 0)
         _at_least("max_thought_tokens", self.max_thought_tokens, 0)
         if not isinstance(self.prefix_caching, bool):
@@ -75,6 +82,11 @@ class EngineConfig:
         if self.speculation == "auto":
             return None
         return 0 if self.speculation == "off" else self.speculation
+
+    @property
+    def num_lanes(self) -> int:
+        """Most lanes in flight: the oldest of each sequence, scored positions and fed drafts."""
+        return self.max_num_seqs + self.scoring_positions + self.max_drafts
 
 
 def parse_speculation(text: str) -> Speculation:

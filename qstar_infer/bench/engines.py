@@ -15,15 +15,13 @@ from qstar_infer.bench.hardware import load_average, this_machine, versions
 from qstar_infer.bench.measure import Prompts, Sample
 from qstar_infer.bench.report import Header
 from qstar_infer.checkpoint import load_from_args
-from qstar_infer.engine_args import EngineArgs, setting_types
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.thought_parts import ConstantTalkHead, ThoughtParts
 from qstar_infer.sampling_params import SamplingParams
 
-WITHOUT_PREFIX_CACHE: dict[str, Any] = (
-    {"prefix_caching": False} if "prefix_caching" in setting_types() else {}
-)
+WITHOUT_PREFIX_CACHE: dict[str, Any] = {"prefix_caching": False}
 """Or the second of two ways would not compute the prompt that the first has computed."""
 COUNTERS = ("steps", "tokens", "accepted", "rejected")
 
@@ -44,8 +42,8 @@ class Engines:
             load_before: the load average at the start of the run.
         """
         llm = self.by_name[name]
-        machine = this_machine(llm.model.device)
-        dtype = str(llm.model.dtype).removeprefix("torch.")
+        machine = this_machine(llm.served_model.device)
+        dtype = str(llm.served_model.dtype).removeprefix("torch.")
         return Header(
             machine={key: getattr(machine, key) for key in machine.__slots__},
             machine_line=machine.describe(),
@@ -89,7 +87,7 @@ def open_engines(
         engines.kernel = lines[-1] if lines else None
         if mixing_weight is not None:
             for llm in engines.by_name.values():
-                force_mixing_weight(llm.model.thought_parts, mixing_weight)
+                force_mixing_weight(llm.served_model.thought_parts, mixing_weight)
         yield engines
 
 
@@ -112,7 +110,7 @@ def _kernel_lines() -> Iterator[list[str]]:
 
 def runner_of(args: EngineArgs) -> str:
     """Name of what computes the model."""
-    return str(args.settings().get("runner", "torch"))
+    return args.runner
 
 
 def check_thinks(llm: LLM) -> None:
@@ -185,9 +183,9 @@ def tokenizer_of(llm: LLM) -> Callable[[str], list[int]]:
 
 def cache_bytes_per_token(llm: LLM) -> int:
     """Bytes of one token's keys and values in all layers."""
-    shapes = llm.model.layer_shapes
+    shapes = llm.served_model.layer_shapes
     numbers = sum(shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in shapes)
-    return numbers * torch.finfo(llm.model.dtype).bits // 8
+    return numbers * torch.finfo(llm.served_model.dtype).bits // 8
 
 
 def set_threads(threads: int | None) -> None:

@@ -35,7 +35,7 @@ def build_library(source: Path, *flags: str) -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(str(_kept_library(source, [*_FLAGS, *_instruction_flags(), *flags])))
     except (OSError, subprocess.SubprocessError, ConfigError) as error:
-        _log.debug("torch computes what %s would: it cannot be built (%s)", source.name, error)
+        _log.info("Torch computes what %s would, slower: cannot build it: %s", source.name, error)
         return None
 
 

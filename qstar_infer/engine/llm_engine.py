@@ -19,7 +19,7 @@ from qstar_infer.engine.open_request import OpenRequest
 from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
-from qstar_infer.engine.sizing import num_pool_blocks, prefill_rows
+from qstar_infer.engine.sizing import check_memory, num_pool_blocks, prefill_rows
 from qstar_infer.errors import NotFiniteError
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
@@ -61,6 +61,7 @@ class LLMEngine:
             model, self.config, name=name, sampling_defaults=sampling_defaults or SamplingDefaults()
         )
         num_blocks = num_pool_blocks(model, self.config, max_model_len=info.max_model_len)
+        check_memory(model, self.config, num_blocks=num_blocks)
         self.token_text = TokenText(model.tokenizer)
         self.admission = Admission(
             info,

@@ -47,9 +47,8 @@ class Scheduler:
         self.memory = SequenceMemory(
             num_blocks=num_blocks,
             block_size=config.block_size,
-            # One for each sequence's oldest lane, each scored position and each fed draft.
             num_sequences=config.max_num_seqs,
-            num_lanes=config.max_num_seqs + config.scoring_positions + config.max_drafts,
+            num_lanes=config.num_lanes,
             prefix_caching=config.prefix_caching,
         )
         self.waiting: list[Sequence] = []

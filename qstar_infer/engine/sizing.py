@@ -37,7 +37,8 @@ def num_pool_blocks(model: ServedModel, config: EngineConfig, *, max_model_len: 
         num_blocks = config.num_blocks
     else:
         most = config.max_num_seqs * (per_sequence + per_lane * (model.num_thought_tokens + 1))
-        num_blocks = min(most, _free_bytes(model) // (bytes_per_slot(model) * config.block_size))
+        affordable = int(_free_bytes(model) * _pool_share(model))
+        num_blocks = min(most, affordable // (bytes_per_slot(model) * config.block_size))
     if num_blocks < 1 + per_lane:
         what = "token and its thought need" if per_lane else "token needs"
         raise ConfigError(
@@ -47,18 +48,45 @@ def num_pool_blocks(model: ServedModel, config: EngineConfig, *, max_model_len: 
     return num_blocks
 
 
+def check_memory(model: ServedModel, config: EngineConfig, *, num_blocks: int) -> None:
+    """Check that the settings do not ask for more memory than is free.
+
+    Without it, the system might end the process, or others, as soon as the memory is used.
+
+    Raises:
+        ConfigError: the pool and the lane buffers are larger than the free memory.
+    """
+    pool = num_blocks * config.block_size * bytes_per_slot(model)
+    lanes = config.num_lanes * model.vocab_size * _dtype(model).itemsize if model.can_think else 0
+    free = _free_bytes(model)
+    if pool + lanes > free:
+        raise ConfigError(
+            f"the key/value pool of {num_blocks} blocks of {config.block_size} slots needs "
+            f"{pool / 2**30:.1f} GiB, and the logits of {config.num_lanes} lanes need "
+            f"{lanes / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free. Lower num_blocks, or "
+            "max_num_seqs, max_drafts and scoring_positions, whose sum is the number of lanes"
+        )
+
+
 def bytes_per_slot(model: ServedModel) -> int:
     """Most bytes of one token's keys and values in all layers."""
     numbers = sum(
         shape.num_kv_heads * (shape.key_dim + shape.value_dim) for shape in model.layer_shapes
     )
-    dtype = largest_dtype(model) if isinstance(model, QuietStarModel) else model.dtype
-    return numbers * torch.finfo(dtype).bits // 8
+    return numbers * _dtype(model).itemsize
+
+
+def _dtype(model: ServedModel) -> torch.dtype:
+    """The largest dtype that keys, values and logits may have."""
+    return largest_dtype(model) if isinstance(model, QuietStarModel) else model.dtype
+
+
+def _pool_share(model: ServedModel) -> float:
+    return _GPU_SHARE if model.device.type == "cuda" else _CPU_SHARE
 
 
 def _free_bytes(model: ServedModel) -> int:
     if model.device.type == "cuda":
         torch.cuda.empty_cache()  # or memory that an earlier engine has freed would not count
-        free, _ = torch.cuda.mem_get_info(model.device)
-        return int(free * _GPU_SHARE)
-    return int(psutil.virtual_memory().available * _CPU_SHARE)
+        return torch.cuda.mem_get_info(model.device)[0]
+    return int(psutil.virtual_memory().available)

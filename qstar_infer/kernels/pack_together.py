@@ -15,7 +15,7 @@ def pack_together(layers: Sequence[nn.Module], kernel: LinearKernel) -> PackedLi
     Layers that are rounded already keep their own product; only the dtype is the kernel's.
 
     Args:
-        layers: with the same input width; all with a bias, or none; all rounded, or none.
+        layers: with the same input width; all with a bias, or none.
 
     Raises:
         TypeError: a layer is of a kind that the kernels cannot read.
@@ -23,6 +23,9 @@ def pack_together(layers: Sequence[nn.Module], kernel: LinearKernel) -> PackedLi
     rounded = [layer for layer in layers if isinstance(layer, QuantisedLinear)]
     if len(rounded) == len(layers):
         return join_rounded(rounded, kernel.dtype)
+    if rounded:  # some have a shape that cannot be rounded
+        products = [pack_together([layer], kernel) for layer in layers]
+        return lambda states: torch.cat([multiply(states) for multiply in products], dim=1)
     linears = [layer for layer in layers if type(layer) is nn.Linear]
     if len(linears) < len(layers):
         kinds = ", ".join(sorted({type(layer).__name__ for layer in layers}))

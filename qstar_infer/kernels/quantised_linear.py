@@ -1,6 +1,7 @@
 """A linear layer whose weight is rounded to 8 or 4 bits, in place of `nn.Linear`, on a CPU."""
 
-from collections.abc import Callable, Collection, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from qstar_infer.errors import ConfigError
 from qstar_infer.kernels.int4 import Int4Weight
 from qstar_infer.kernels.int8 import Int8Weight
+
+_log = logging.getLogger(__name__)
 
 FORMATS: dict[str, Callable[[Tensor], "QuantisedWeight"]] = {
     "int8-cpu": Int8Weight.quantise,
@@ -71,15 +74,17 @@ class QuantisedLinear(nn.Module):
 def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Module] = ()) -> None:
     """Replace the `nn.Linear` layers of a model by rounded ones, one by one.
 
-    Layers that are rounded already stay.
+    Layers that are rounded already stay, and so do those whose shape cannot be rounded so; one line
+    of the log says which.
 
     Args:
         name: one of `FORMATS`.
         kept: layers that stay as they are.
 
     Raises:
-        ConfigError: a layer cannot be rounded so, or none can; the message names it.
+        ConfigError: no layer can be rounded so.
     """
+    refused: dict[str, ConfigError] = {}
     for parent_name, parent in list(backbone.named_modules()):
         for child_name, layer in list(parent.named_children()):
             if type(layer) is not nn.Linear or layer in kept:
@@ -87,15 +92,24 @@ def quantise_layers(backbone: nn.Module, name: str, *, kept: Collection[nn.Modul
             try:
                 rounded = FORMATS[name](layer.weight.detach())
             except ConfigError as error:
-                path = f"{parent_name}.{child_name}"
-                raise ConfigError(f"quantization={name!r}: in {path}, {error}.") from None
+                refused[f"{parent_name}.{child_name}".removeprefix(".")] = error
+                continue
             bias = None if layer.bias is None else layer.bias.detach()
             setattr(parent, child_name, QuantisedLinear(rounded, bias))
     if not any(isinstance(module, QuantisedLinear) for module in backbone.modules()):
-        raise ConfigError(
-            f"quantization={name!r}: this architecture has no linear layers that can be "
-            "rounded; leave it out."
+        raise ConfigError(f"quantization={name!r}: {_why_none(refused)}")
+    if refused:
+        path, reason = next(iter(refused.items()))
+        _log.warning(
+            "quantization=%r: %d linear layers keep their weights as they are; in %s, %s.",
+            *(name, len(refused), path, reason),
         )
+
+
+def _why_none(refused: Mapping[str, ConfigError]) -> str:
+    for path, error in refused.items():
+        return f"no layer can be rounded; in {path}, {error}."
+    return "this architecture has no linear layers that can be rounded; leave it out."
 
 
 def join_rounded(

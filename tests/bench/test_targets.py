@@ -19,8 +19,6 @@ from qstar_infer.cli.bench.app import app as bench_app
 from qstar_infer.errors import ConfigError
 
 COMMANDS = {"a": "bench decode", "b": "bench batch"}
-RUNNER = {"--runner"}
-"""An engine option from the release with llama.cpp on."""
 BEST = Measure(measure="speed", figures=("a ratios.x", "b ratios.x"), target=2.0)
 
 
@@ -63,7 +61,7 @@ def test_measures_name_commands_and_commands_name_options_that_exist() -> None:
         group, name, *words = shlex.split(command)
         assert group == "bench"
         options = {option for parameter in known[name].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options | RUNNER, command
+        assert {word for word in words if word.startswith("--")} <= options, command
 
 
 def test_a_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

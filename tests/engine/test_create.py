@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from qstar_infer import LLM
 from qstar_infer.engine.create import create_async_engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
+
+from ..parity.toy import make_toy
 
 GOLDEN_A = str(Path(__file__).parents[1] / "golden" / "A" / "checkpoint")
 
@@ -36,3 +39,28 @@ def test_no_engine_starts_if_the_loader_rejects_an_option(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         create_async_engine(EngineArgs.of(model=GOLDEN_A, device="cpu", **option))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"runner": "llama.cpp"},
+        {"dtype": "bfloat16"},
+        {"device": "cpu"},
+        {"quantization": "int8-cpu"},
+        {"revision": "main"},
+        {"num_thought_tokens": 2},
+        {"thought_vectors": "literal"},
+        {"tokenizer": "elsewhere"},
+        {"ignore_thought_parts": True},
+    ],
+)
+def test_settings_for_loading_are_not_ignored_with_a_loaded_model(option: dict[str, Any]) -> None:
+    (name,) = option
+    with pytest.raises(ConfigError, match=f"{name}=.* but a loaded model was given"):
+        LLM(model=make_toy().model, **option)
+
+
+def test_other_settings_apply_to_a_loaded_model() -> None:
+    llm = LLM(model=make_toy().model, num_blocks=9, served_model_name="x", generation_config="none")
+    assert (llm.model_info.name, llm.stats().num_blocks) == ("x", 9)

@@ -12,11 +12,13 @@ import torch
 
 from qstar_infer import LLM, NotFiniteError, RequestOutput, SamplingParams
 from qstar_infer.config import EngineConfig, Speculation
+from qstar_infer.decoder import build
 from qstar_infer.decoder.decoder import Decoder
 from qstar_infer.decoder.fused_decoder import FusedDecoder
 from qstar_infer.decoder.module_decoder import ModuleDecoder
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
+from qstar_infer.kernels.plain import PlainKernel
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.step import StepBatch, StepResult
 from qstar_infer.thinking_rule import ThinkingRule
@@ -101,9 +103,13 @@ def test_the_request_ends_with_an_error_that_names_the_dtype(
     ],
 )
 def test_the_error_says_which_dtypes_to_try(
-    dtype: torch.dtype, largest: float, advice: str
+    dtype: torch.dtype, largest: float, advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A number that overflows the output layer's dtype."""
+    """A number that overflows the output layer's dtype.
+
+    With the plain kernel: another may compute a 16-bit model in float32, where nothing overflows.
+    """
+    monkeypatch.setattr(build, "choose_kernel", lambda _backbone: PlainKernel(dtype))
     model = make_toy().model
     model.to(dtype)
     model.thinking_parts.float()

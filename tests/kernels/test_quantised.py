@@ -126,15 +126,6 @@ def test_joined_weights_are_not_held_twice() -> None:
         }
 
 
-def test_rounded_and_plain_layers_are_not_packed_together() -> None:
-    layers = [
-        QuantisedLinear(Int8Weight.quantise(random(8, 16)), None),
-        nn.Linear(16, 8, bias=False),
-    ]
-    with pytest.raises(TypeError, match="Linear, QuantisedLinear"):
-        pack_together(layers, PlainKernel(torch.float32))
-
-
 @pytest.mark.parametrize(
     ("name", "layer", "message"),
     [
@@ -156,6 +147,31 @@ def test_a_shape_that_cannot_be_rounded_is_named(name: str, layer: nn.Linear, me
     holder.odd = layer
     with pytest.raises(ConfigError, match=message):
         quantise_layers(nn.Sequential(holder), name)
+
+
+@pytest.mark.parametrize(("name", "width"), [("int8-cpu", 24), ("int4-cpu", 48)])
+def test_a_layer_that_cannot_be_rounded_stays(
+    name: str, width: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd, even = nn.Linear(width, 64), nn.Linear(64, 64)
+    model = nn.Sequential(odd, even)
+    quantise_layers(model, name)
+    assert model[0] is odd
+    assert isinstance(model[1], QuantisedLinear)
+    (record,) = caplog.records
+    assert f"1 linear layers keep their weights as they are; in 0, a width of {width}" in (
+        record.getMessage()
+    )
+
+
+def test_rounded_and_other_layers_are_packed_together() -> None:
+    even, odd = nn.Linear(64, 64), nn.Linear(64, 24)
+    model = nn.Sequential(even, odd)
+    quantise_layers(model, "int4-cpu")
+    rows = torch.randn(5, 64)
+    packed = pack_together(list(model), PlainKernel(torch.float32))
+    want = torch.cat([layer(rows) for layer in model], dim=1)
+    torch.testing.assert_close(packed(rows), want, rtol=0.01, atol=0.01)
 
 
 def test_a_model_without_linear_layers_cannot_be_rounded() -> None:

@@ -346,30 +346,6 @@ static void work(void *argument)
     }
 }
 
-/* Copies `count` numbers, and 0 for one that is not finite: then it returns 1. */
-static int store_finite(const char *source, char *target, int count, int kind)
-{
-    int found = 0;
-    if (kind == FLOAT32) {
-        const uint32_t *from = (const uint32_t *)source;
-        uint32_t *to = (uint32_t *)target;
-        for (int i = 0; i < count; i++) {
-            int is_bad = (from[i] & 0x7f800000) == 0x7f800000;
-            to[i] = is_bad ? 0 : from[i];
-            found |= is_bad;
-        }
-        return found;
-    }
-    const uint16_t *from = (const uint16_t *)source, exponent = kind == BFLOAT16 ? 0x7f80 : 0x7c00;
-    uint16_t *to = (uint16_t *)target;
-    for (int i = 0; i < count; i++) {
-        int is_bad = (from[i] & exponent) == exponent;
-        to[i] = is_bad ? 0 : from[i];
-        found |= is_bad;
-    }
-    return found;
-}
-
 /* Writes the step's keys or values to the pool. */
 static void store_rows(const Layer *layer, const Step *step, Input input, char *pool, int dim)
 {

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from qstar_infer.bench.measure import Prompts
-from qstar_infer.engine_args import EngineArgs, setting_types
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import CheckpointError, ConfigError
-from qstar_infer.llm import LLM
+from qstar_infer.runner.llama_cpp.load import load_llama_cpp_model
 
 _LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _SILENT = _LogCallback(lambda _level, _text, _data: None)
@@ -52,12 +52,9 @@ def _gguf_file(args: EngineArgs) -> Path:
     """
     if args.model is not None and Path(args.model).suffix == ".gguf":
         return Path(args.model)
-    if "runner" not in setting_types():
-        raise ConfigError("the model is not a GGUF file")
     quantization = _NAMES_OF_QUANTIZATIONS.get(args.quantization, args.quantization)
-    changes = {"runner": "llama.cpp", "quantization": quantization, "max_num_seqs": 1}
-    with closing(LLM(**args.settings() | changes)) as llm:
-        return Path(getattr(llm.model, "path"))  # noqa: B009  # only models of that runner have it
+    changes = {"runner": "llama.cpp", "quantization": quantization}
+    return load_llama_cpp_model(EngineArgs.of(**args.settings() | changes)).path
 
 
 class LlamaCppDecoder:

@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 
 from qstar_infer.bench.measure import Prompts
 from qstar_infer.checkpoint import load_from_args
-from qstar_infer.engine_args import EngineArgs, setting_types
+from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 
@@ -28,9 +28,7 @@ def load_stock(args: EngineArgs, dtype: str) -> QuietStarModel:
     Raises:
         CheckpointError, ConfigError: the model cannot be loaded.
     """
-    plain = {"dtype": dtype, "quantization": "none"}
-    if "runner" in setting_types():
-        plain["runner"] = "torch"
+    plain = {"dtype": dtype, "quantization": "none", "runner": "torch"}
     model = load_from_args(EngineArgs.of(**args.settings() | plain))
     model.backbone.set_attn_implementation("sdpa")
     if model.backbone.generation_config is not None:

@@ -31,6 +31,8 @@ Settings = dict[str, Any]
 EMBEDDING = "token_embd.weight"
 VECTOR_ROWS = "qstar.vector_rows"
 """Key of a file of ours: 2 if the last two rows of its embeddings are thought vectors, else 0."""
+REPEATS_EMBEDDING = "qstar.repeats_embedding"
+"""Key of a file of ours: whether the output is the input embedding once more, in another type."""
 OUTPUT = "output.weight"
 """The output embedding. Without it the input embedding serves as both, if llama.cpp allows that."""
 

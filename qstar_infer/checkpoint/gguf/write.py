@@ -76,7 +76,7 @@ def write_gguf(
     name = _WRITABLE[config.model_type]
     architecture = ARCHITECTURES[name]
     writer = gguf.GGUFWriter(path, name)
-    add_keys(writer, model)
+    add_keys(writer, model, unties=unties)
     factors = frequency_factors(model)
     if factors is not None:
         writer.add_tensor(FREQ_FACTORS, factors)

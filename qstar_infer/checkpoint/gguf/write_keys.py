@@ -12,7 +12,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import PreTokenizer
 from transformers import PreTrainedTokenizerBase
 
-from qstar_infer.checkpoint.gguf.architectures import VECTOR_ROWS
+from qstar_infer.checkpoint.gguf.architectures import REPEATS_EMBEDDING, VECTOR_ROWS
 from qstar_infer.checkpoint.gguf.splitting import PRE_TOKENIZERS
 from qstar_infer.checkpoint.gguf.tokenizer import splitter
 from qstar_infer.checkpoint.gguf.vocabulary import BYTE_LEVEL, CONTROL, NO_VOCABULARY, USER_DEFINED
@@ -24,8 +24,11 @@ _NORMAL, _UNUSED = 1, 5
 """Types of tokens."""
 
 
-def add_keys(writer: gguf.GGUFWriter, model: QuietStarModel) -> None:
+def add_keys(writer: gguf.GGUFWriter, model: QuietStarModel, *, unties: bool) -> None:
     """Add all keys.
+
+    Args:
+        unties: whether tied embeddings are written twice.
 
     Raises:
         CheckpointError: positions are scaled in a way that cannot be written.
@@ -45,6 +48,7 @@ def add_keys(writer: gguf.GGUFWriter, model: QuietStarModel) -> None:
     writer.add_rope_dimension_count(head_dim)
     writer.add_vocab_size(model.vocab_size + num_vectors)
     writer.add_uint32(VECTOR_ROWS, num_vectors)
+    writer.add_bool(REPEATS_EMBEDDING, unties and bool(config.tie_word_embeddings))
     _add_rotation(writer, config)
     _add_vocabulary(writer, model.tokenizer, model.vocab_size, num_vectors)
 

@@ -6,7 +6,9 @@ from qstar_infer.config import EngineConfig
 from qstar_infer.errors import ConfigError
 
 MAX_TEXTS = 256
-"""The most sequences and lanes that one cache tells apart (`LLAMA_MAX_SEQ`)."""
+"""The most texts that one cache tells apart (`LLAMA_MAX_SEQ`)."""
+PADDING_TEXT = MAX_TEXTS - 1
+"""The text of the rows that only fill up a pass; sequences and lanes have the numbers below."""
 
 
 def fitting_config(config: EngineConfig) -> EngineConfig:
@@ -20,11 +22,11 @@ def fitting_config(config: EngineConfig) -> EngineConfig:
     Raises:
         ConfigError: the sequences leave no number for a draft and a scored position.
     """
-    left = MAX_TEXTS - 2 * config.max_num_seqs
+    left = PADDING_TEXT - 2 * config.max_num_seqs
     if left < 2:
         raise ConfigError(
             f"max_num_seqs is {config.max_num_seqs}, and the runner llama.cpp runs at most "
-            f"{MAX_TEXTS // 2 - 1} sequences at the same time; lower it, or use the torch runner"
+            f"{PADDING_TEXT // 2 - 1} sequences at the same time; lower it, or use the torch runner"
         )
     drafts = config.max_drafts
     scoring = max(1, min(config.scoring_positions, left - min(drafts, left // 2)))

@@ -9,7 +9,7 @@ from torch import Tensor
 from qstar_infer.config import EngineConfig
 from qstar_infer.runner.decisions import Decisions
 from qstar_infer.runner.llama_cpp.context import LlamaContext
-from qstar_infer.runner.llama_cpp.limits import MAX_TEXTS
+from qstar_infer.runner.llama_cpp.limits import MAX_TEXTS, PADDING_TEXT
 from qstar_infer.runner.llama_cpp.model import LlamaCppModel
 from qstar_infer.runner.llama_cpp.passes import Pass, plan_passes
 from qstar_infer.step import StepBatch, StepResult
@@ -35,16 +35,17 @@ class LlamaCppRunner:
             num_blocks: of the pool; their slots are cells of llama.cpp's cache.
             num_lanes: number of slots of the lane buffers.
         """
-        assert config.max_num_seqs + num_lanes <= MAX_TEXTS
+        assert config.max_num_seqs + num_lanes <= PADDING_TEXT
         self._first_lane = config.max_num_seqs
         self._fed = [0] * config.max_num_seqs
         """Of each sequence's slot, the number of tokens whose cells are in the cache."""
+        self._row_multiple = model.row_multiple
         self._vector_ids = model.vocab_size, model.vocab_size + 1
         self._context = LlamaContext(
             model.path,
             num_cells=num_blocks * config.block_size + _SPARE_CELLS,
             # Lanes have two rows at most; a token that is fed may open one, which has one.
-            max_rows=config.max_rows + config.max_num_seqs + 2 * num_lanes,
+            max_rows=config.max_rows + config.max_num_seqs + 2 * num_lanes + model.row_multiple,
             num_threads=torch.get_num_threads(),
             is_exact=model.dtype is torch.float32,
         )
@@ -74,7 +75,7 @@ class LlamaCppRunner:
         for each in plan.passes:
             for copy in each.copies:
                 self._context.copy_text(copy.source, copy.lane, copy.end)
-            self._context.decode(each, needs_states=plan.needs_states and each is plan.passes[-1])
+            self._decode(each, needs_states=plan.needs_states and each is plan.passes[-1])
         self._note_fed(batch)
         last = plan.passes[-1]
         logits, states = self._outputs(last, needs_states=plan.needs_states)
@@ -95,6 +96,18 @@ class LlamaCppRunner:
         """How many sequences and lanes have cells, after what this batch releases is freed."""
         self._free(batch)
         return sum(self._context.last_position(text) >= 0 for text in range(MAX_TEXTS))
+
+    def _decode(self, rows: Pass, *, needs_states: bool) -> None:
+        """Compute a pass, filled up with rows that no other row attends to."""
+        missing = -rows.num_rows % self._row_multiple
+        if not missing or rows.num_rows < self._row_multiple:
+            self._context.decode(rows, needs_states=needs_states)
+            return
+        rows.fill_up(missing, PADDING_TEXT)
+        try:
+            self._context.decode(rows, needs_states=needs_states)
+        finally:
+            self._context.free_text(PADDING_TEXT)
 
     def _free(self, batch: StepBatch) -> None:
         for slot in batch.released_slots:

@@ -23,7 +23,7 @@ from qstar_infer.model.source_name import source_name
 from qstar_infer.runner.llama_cpp.model import LlamaCppModel, open_model, with_exact_cache
 
 logger = logging.getLogger(__name__)
-_RECIPE = 1
+_RECIPE = 2
 """Increase it when `save_gguf` writes something else, so that old files are not used."""
 _TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 

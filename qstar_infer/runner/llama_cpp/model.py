@@ -2,12 +2,20 @@
 
 import dataclasses
 import logging
+import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
+from qstar_infer.checkpoint.gguf.architectures import (
+    EMBEDDING,
+    OUTPUT,
+    REPEATS_EMBEDDING,
+    num_vector_rows,
+)
 from qstar_infer.checkpoint.gguf.beside import generation_config_beside, tokenizer_beside
 from qstar_infer.checkpoint.gguf.file import GgufFile, read_gguf
 from qstar_infer.checkpoint.gguf.tokenizer import load_gguf_tokenizer
@@ -22,6 +30,8 @@ from qstar_infer.model.thought_parts import ThoughtParts
 
 logger = logging.getLogger(__name__)
 _SUPPORTED = ("llama", "qwen2", "qwen3")
+_ROW_MULTIPLES = {"Q4_0": 4, "Q8_0": 4}
+"""Their kernels compute four rows at once, and take about as long for one to three left over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +48,8 @@ class LlamaCppModel:
     config: QuietStarConfig | None
     thought_parts: ThoughtParts | None
     layer_shapes: list[LayerShape]
+    row_multiple: int
+    """Passes of more rows are filled up to a multiple of it; llama.cpp is faster then."""
     dtype: torch.dtype = torch.float16
     """Of keys and values. Weights have the types of the file; states are float32."""
     device: torch.device = torch.device("cpu")
@@ -106,6 +118,7 @@ def open_model(
         config=thoughts,
         thought_parts=parts,
         layer_shapes=_layer_shapes(config),
+        row_multiple=_ROW_MULTIPLES.get(_main_type(file), 1),
     )
 
 
@@ -131,10 +144,21 @@ def _layer_shapes(config: PreTrainedConfig) -> list[LayerShape]:
 
 
 def _size_and_precision(file: GgufFile) -> str:
-    tensors = [tensor for tensor in file.header.tensors.values() if len(tensor.shape) > 1]
-    sizes: dict[str, int] = {}
-    for tensor in tensors:
-        sizes[tensor.type.name] = sizes.get(tensor.type.name, 0) + tensor.num_bytes
-    num_parameters = sum(tensor.shape[0] * tensor.shape[1] for tensor in tensors)
-    main = max(sizes, key=lambda name: sizes[name])
-    return f"{count_text(num_parameters)} parameters, {main} on llama.cpp"
+    """Counts what is stored once in the original, without thought vectors."""
+    header, config = file.header, file.config
+    names = set(file.tensor_of.values())
+    if header.keys.get(REPEATS_EMBEDDING) is True:
+        names.remove(OUTPUT)
+    num_parameters = sum(math.prod(header.tensors[name].shape) for name in names)
+    num_parameters -= (
+        num_vector_rows(header) * config.hidden_size * len(names & {EMBEDDING, OUTPUT})
+    )
+    return f"{count_text(num_parameters)} parameters, {_main_type(file)} on llama.cpp"
+
+
+def _main_type(file: GgufFile) -> str:
+    """The type of most of the weights, by their bytes."""
+    sizes: Counter[str] = Counter()
+    for tensor in file.header.tensors.values():
+        sizes[tensor.type.name] += tensor.num_bytes
+    return sizes.most_common(1)[0][0]

@@ -46,6 +46,13 @@ class Pass:
     def num_rows(self) -> int:
         return len(self.token_ids)
 
+    def fill_up(self, count: int, text: int) -> None:
+        """Put silent rows of a text of their own, which has no cells yet, before the others."""
+        self.token_ids[:0] = [0] * count
+        self.positions[:0] = range(count)
+        self.texts[:0] = [[text]] * count
+        self.num_silent += count
+
 
 @dataclass(slots=True, kw_only=True)
 class StepPasses:
