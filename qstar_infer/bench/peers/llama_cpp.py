@@ -12,7 +12,7 @@ import torch
 from qstar_infer.bench.measure import Prompts
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import CheckpointError, ConfigError
-from qstar_infer.runner.llama_cpp.load import load_llama_cpp_model
+from qstar_infer.llm import LLM
 
 _LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _SILENT = _LogCallback(lambda _level, _text, _data: None)
@@ -53,8 +53,9 @@ def _gguf_file(args: EngineArgs) -> Path:
     if args.model is not None and Path(args.model).suffix == ".gguf":
         return Path(args.model)
     quantization = _NAMES_OF_QUANTIZATIONS.get(args.quantization, args.quantization)
-    changes = {"runner": "llama.cpp", "quantization": quantization}
-    return load_llama_cpp_model(EngineArgs.of(**args.settings() | changes)).path
+    changes = {"runner": "llama.cpp", "quantization": quantization, "max_num_seqs": 1}
+    with closing(LLM(**args.settings() | changes)) as llm:
+        return Path(getattr(llm.served_model, "path"))  # noqa: B009  # models of that runner have it
 
 
 class LlamaCppDecoder:

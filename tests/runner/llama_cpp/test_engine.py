@@ -11,7 +11,7 @@ from qstar_infer.engine.failure import RequestFailure
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
-from qstar_infer.runner.llama_cpp.limits import MAX_TEXTS, fitting_config
+from qstar_infer.runner.llama_cpp.limits import PADDING_TEXT, fitting_config
 from qstar_infer.runner.llama_cpp.llama_cpp_runner import LlamaCppRunner
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.step import StepBatch
@@ -127,6 +127,6 @@ def test_a_random_mix_with_aborts_and_preemptions(seed: int, tmp_path: Path) -> 
 
 def test_limits_fit_the_numbers_of_texts() -> None:
     config = fitting_config(EngineConfig(max_num_seqs=100))
-    assert 2 * 100 + config.scoring_positions + config.max_drafts <= MAX_TEXTS
-    with pytest.raises(ConfigError, match="max_num_seqs is 128"):
-        fitting_config(EngineConfig(max_num_seqs=128))
+    assert 2 * 100 + config.scoring_positions + config.max_drafts <= PADDING_TEXT
+    with pytest.raises(ConfigError, match="max_num_seqs is 127"):
+        fitting_config(EngineConfig(max_num_seqs=127))

@@ -1,5 +1,6 @@
 """What goes wrong in llama.cpp ends the requests of that pass, and no others."""
 
+import dataclasses
 import gc
 import time
 from typing import Any
@@ -107,19 +108,16 @@ def test_rows_that_fill_up_a_pass_change_nothing(
     llm = LLM(model=model, num_blocks=64)
     wanted = [each.outputs[0] for each in llm.generate(prompts, params)]
     llm.close()
-    filled: list[Any] = []
+    filled = []
     plain = Pass.fill_up
 
-    def fill_up(self: Pass, *args: Any) -> None:
-        filled.append(args)
-        plain(self, *args)
+    def noted(rows: Pass, count: int, text: int) -> None:
+        filled.append(count)
+        plain(rows, count, text)
 
-    monkeypatch.setattr(Pass, "fill_up", fill_up)
-    object.__setattr__(model, "row_multiple", 4)
-    try:
-        llm = LLM(model=model, num_blocks=64)
-    finally:
-        object.__setattr__(model, "row_multiple", 1)
+    monkeypatch.setattr(Pass, "fill_up", noted)
+    wide = dataclasses.replace(model, row_multiple=4)
+    llm = LLM(model=wide, num_blocks=64)
     got = [each.outputs[0] for each in llm.generate(prompts, params)]
     assert filled
     for one, other in zip(got, wanted, strict=True):
