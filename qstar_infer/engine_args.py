@@ -13,6 +13,11 @@ from qstar_infer.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "QSTAR_"
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
+SETTINGS_OF_LOADING = (
+    *("runner", "dtype", "device", "quantization", "revision", "num_thought_tokens"),
+    *("thought_vectors", "tokenizer", "ignore_thought_parts"),
+)
+"""Settings that say how a model is loaded. They cannot apply to one that is loaded already."""
 ThoughtVectors = Literal["kept", "literal"]
 """Which vectors delimit the thoughts of a published checkpoint: the trained ones ("kept"), or those
 that its evaluation script really uses ("literal")."""

@@ -15,7 +15,7 @@ from qstar_infer.bench.hardware import load_average, this_machine, versions
 from qstar_infer.bench.measure import Prompts, Sample
 from qstar_infer.bench.report import Header
 from qstar_infer.checkpoint import load_from_args
-from qstar_infer.engine_args import EngineArgs
+from qstar_infer.engine_args import SETTINGS_OF_LOADING, EngineArgs
 from qstar_infer.errors import ConfigError
 from qstar_infer.llm import LLM
 from qstar_infer.model.thought_parts import ConstantTalkHead, ThoughtParts
@@ -77,12 +77,15 @@ def open_engines(
         ConfigError: a setting does not apply, or the model cannot think.
     """
     model = load_from_args(args) if runner_of(args) == "torch" else None
-    shared: dict[str, Any] = {} if model is None else {"model": model}
+    settings = args.settings()
+    if model is not None:
+        settings = {k: v for k, v in settings.items() if k not in SETTINGS_OF_LOADING}
+        settings["model"] = model
     engines = Engines(args=args)
     with ExitStack() as stack:
         with _kernel_lines() as lines:
             for name, changes in variants.items():
-                llm = LLM(**args.settings() | {**changes, **shared})
+                llm = LLM(**settings | dict(changes))
                 engines.by_name[name] = stack.enter_context(closing(llm))
         engines.kernel = lines[-1] if lines else None
         if mixing_weight is not None:

@@ -4,17 +4,11 @@ from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.build_runner import AnyModel
 from qstar_infer.engine.llm_engine import LLMEngine
-from qstar_infer.engine_args import EngineArgs
+from qstar_infer.engine_args import SETTINGS_OF_LOADING, EngineArgs
 from qstar_infer.errors import ConfigError
 from qstar_infer.model.generation_defaults import sampling_defaults
 from qstar_infer.runner.llama_cpp.load import load_llama_cpp_model
 from qstar_infer.sampling_defaults import SamplingDefaults
-
-_FOR_LOADING = (
-    *("runner", "dtype", "device", "quantization", "revision", "num_thought_tokens"),
-    *("thought_vectors", "tokenizer", "ignore_thought_parts"),
-)
-"""Settings that say how a model is loaded. They cannot apply to one that is loaded already."""
 
 
 def create_llm_engine(
@@ -30,7 +24,7 @@ def create_llm_engine(
         ConfigError: a setting is out of range, or does not fit the model or the machine.
     """
     if model is not None:
-        _check_nothing_to_load(args)
+        _check_nothing_to_load(args, model)
     else:
         is_llama_cpp = args.runner == "llama.cpp"
         model = load_llama_cpp_model(args) if is_llama_cpp else load_from_args(args)
@@ -51,10 +45,11 @@ def create_async_engine(args: EngineArgs) -> AsyncEngine:
     return AsyncEngine(engine)
 
 
-def _check_nothing_to_load(args: EngineArgs) -> None:
-    for name in _FOR_LOADING:
+def _check_nothing_to_load(args: EngineArgs, model: AnyModel) -> None:
+    as_loaded = {"dtype": str(model.dtype).removeprefix("torch."), "device": model.device.type}
+    for name in SETTINGS_OF_LOADING:
         value = getattr(args, name)
-        if value != getattr(EngineArgs(), name):
+        if value not in (getattr(EngineArgs(), name), as_loaded.get(name)):
             raise ConfigError(
                 f"{name}={value!r} says how to load a model, but a loaded model was given. Leave "
                 f"it out, or give the model's source and {name}"

@@ -46,7 +46,7 @@ def test_no_engine_starts_if_the_loader_rejects_an_option(
     [
         {"runner": "llama.cpp"},
         {"dtype": "bfloat16"},
-        {"device": "cpu"},
+        {"device": "cuda"},
         {"quantization": "int8-cpu"},
         {"revision": "main"},
         {"num_thought_tokens": 2},
@@ -59,6 +59,11 @@ def test_settings_for_loading_are_not_ignored_with_a_loaded_model(option: dict[s
     (name,) = option
     with pytest.raises(ConfigError, match=f"{name}=.* but a loaded model was given"):
         LLM(model=make_toy().model, **option)
+
+
+def test_settings_that_say_what_a_loaded_model_is_change_nothing() -> None:
+    model = make_toy().model.to("cpu")
+    assert LLM(model=model, dtype="float32", device="cpu").model is model
 
 
 def test_other_settings_apply_to_a_loaded_model() -> None:
