@@ -10,8 +10,8 @@ from typing import Any
 from qstar_infer.errors import ConfigError
 
 logger = logging.getLogger("llama.cpp")
-_WARNING = 3
-"""llama.cpp's number for warnings; errors have 4, and 5 continues the line before."""
+_ERROR = 4
+"""llama.cpp's number for errors. Its warnings come in every pass and ask for nothing."""
 
 
 @cache
@@ -31,7 +31,7 @@ def llama_cpp() -> Any:
     def log(level: int, text: bytes, _user_data: Any) -> None:
         message = text.decode(errors="replace").strip()
         if message:
-            logger.log(logging.INFO if level in (3, 4) else logging.DEBUG, "%s", message)
+            logger.log(logging.WARNING if level == _ERROR else logging.DEBUG, "%s", message)
 
     # The reference must live as long as the library may call it.
     library.qstar_log = library.llama_log_callback(log)

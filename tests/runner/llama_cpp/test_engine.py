@@ -1,5 +1,6 @@
 """The engine on llama.cpp gives the tokens of the torch runner and of the definition."""
 
+import logging
 import random
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_texts_are_those_of_the_torch_runner(
     wanted = run_requests(toy.model, requests, num_blocks=64)
     assert got.texts == wanted.texts
     assert not got.errors
+
+
+def test_a_server_log_stays_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    model = exact(make_toy().model, tmp_path / "toy")
+    got = run_requests(model, [request("r", length=3, max_tokens=4)], num_blocks=64)
+    assert got.texts
+    assert not [record for record in caplog.records if record.name == "llama.cpp"]
 
 
 def test_a_gate_opens_at_the_same_tokens(tmp_path: Path) -> None:
