@@ -38,7 +38,7 @@ class _Probe:
 
     def __str__(self) -> str:
         times = " and ".join(f"{each:.2f}" for each in self.ms)
-        return f"{self.kernel.name} {times} ms"
+        return f"{self.kernel.name} ({times} ms)" if self.ms else self.kernel.name
 
 
 def choose_kernel(backbone: nn.Module) -> LinearKernel:
@@ -60,7 +60,7 @@ def choose_kernel(backbone: nn.Module) -> LinearKernel:
     chosen = _best(probes) if probes else _Probe(wanted[-1], ())
     others = ", ".join(str(probe) for probe in probes if probe is not chosen) or "none"
     _log.info(
-        "Linear layers: %s for a small product of 1 and 8 rows; also possible: %s%s.",
+        "Linear layers use %s; also possible: %s; times are of a small product of 1 and 8 rows%s.",
         chosen,
         others,
         "" if len(affordable) == len(wanted) else "; copies for others would not fit in memory",

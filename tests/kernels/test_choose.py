@@ -123,5 +123,5 @@ def test_the_choice_is_logged_in_one_line_and_leaves_the_threads(
     with caplog.at_level(logging.INFO):
         kernel = choose_kernel(layers(BFLOAT16))
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"Linear layers: {kernel.name} ")
+    assert record.getMessage().startswith(f"Linear layers use {kernel.name} (")
     assert torch.get_num_threads() == num_threads
