@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -126,8 +127,7 @@ async def test_key_and_agent_are_sent(harness: Harness) -> None:
     ("arguments", "message"),
     [
         ({"max_token": 3}, "max_token; .*extra_body"),
-        ({"stream": True}, r"completions\.stream\(\)"),
-        ({"extra_body": {"stream": True}}, r"completions\.stream\(\)"),
+        ({"extra_body": {"stream": True}}, r"stream=True to create\(\)"),
     ],
 )
 async def test_misuse_is_a_type_error(
@@ -170,9 +170,49 @@ async def test_models(harness: Harness) -> None:
     listed = await harness.settle(client.models.list())
     assert [(model.id, model.model_extra) for model in listed] == [("tiny", {"max_model_len": 64})]
     assert (await harness.settle(client.models.retrieve("org/tiny ?"))).owned_by == "us"
-    assert script.requests[-1].url.raw_path == b"/v1/models/org/tiny%20%3F"
+    assert script.requests[-1].url.raw_path == b"/v1/models/org%2Ftiny%20%3F"
     with pytest.raises(NotFoundError):
         await harness.settle(client.models.retrieve("x"))
+
+
+@pytest.mark.parametrize(
+    "model", ["../../health", "..", ".", "/", "a?b#c", "%2e%2e", "http://evil.test/", "ü", " "]
+)
+async def test_a_model_id_is_one_segment_of_the_path(harness: Harness, model: str) -> None:
+    """`retrieve("../../health")` once requested `/health`."""
+    script = Script(httpx.Response(200, json=MODEL))
+    await harness.settle(harness.client(script).models.retrieve(model))
+    url = script.requests[0].url
+    assert url.host == "127.0.0.1"
+    head, _, segment = url.raw_path.decode().rpartition("/")
+    assert head == "/v1/models"
+    assert unquote(segment) == model
+    assert segment not in (".", "..")
+
+
+async def test_an_empty_model_id_is_refused(harness: Harness) -> None:
+    """Its path would be that of the list."""
+    with pytest.raises(ValueError, match="empty"):
+        await harness.settle(harness.client(Script()).models.retrieve(""))
+
+
+async def test_the_list_of_models_is_read_like_the_openai_packages(harness: Harness) -> None:
+    listed = await harness.settle(harness.client(Script(models=2)).models.list())
+    assert [model.id for model in listed] == ["tiny", "tiny-1"]
+    assert (listed.data[0], listed[1].id, len(listed)) == (listed[0], "tiny-1", 2)
+
+
+@pytest.mark.parametrize("failure", [httpx.ReadError("reset"), 502])
+async def test_what_starts_no_generation_is_repeated_after_any_failure(
+    harness: Harness, failure: Exception | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qstar_client._retry._FIRST_DELAY_S", 0.0)
+    tokens = {"tokens": [1, 2], "count": 2, "max_model_len": 64, "token_strs": None}
+    outcome = httpx.Response(failure) if isinstance(failure, int) else failure
+    script = Script(outcome, httpx.Response(200, json=tokens))
+    answer = await harness.settle(harness.client(script).tokenize(prompt="x"))
+    assert answer.tokens == [1, 2]
+    assert len(script.requests) == 2
 
 
 async def test_health_answers_once_without_retries(harness: Harness) -> None:

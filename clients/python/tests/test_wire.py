@@ -14,6 +14,7 @@ from qstar_client import (
     APITimeoutError,
     AsyncQStarClient,
     QStarClient,
+    QStarClientError,
     RateLimitError,
 )
 
@@ -183,7 +184,7 @@ def test_closing_the_client_is_final(serve: Serve) -> None:
     server = serve(lambda exchange: exchange.reply(200, {}))
     with QStarClient(base_url=server.base_url) as client:
         assert client.health()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(QStarClientError, match="client is closed"):
         client.health()
 
 
@@ -191,7 +192,7 @@ async def test_closing_the_async_client_is_final(serve: Serve) -> None:
     server = serve(lambda exchange: exchange.reply(200, {}))
     async with AsyncQStarClient(base_url=server.base_url) as client:
         assert await client.health()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(QStarClientError, match="client is closed"):
         await client.health()
 
 
