@@ -1,5 +1,6 @@
 """Both clients against scripted answers: what they send, return, retry and raise."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -360,3 +361,125 @@ async def test_a_stream_closed_before_it_began_sends_nothing(harness: Harness) -
     await harness.enter(stream)
     assert await harness.next(stream) is None
     assert script.requests == []
+
+
+async def test_create_opens_the_stream_at_once_and_asks_for_no_usage(harness: Harness) -> None:
+    """As in the openai package: code that reads `choices[0]` of each chunk must not break."""
+    script = Script(httpx.Response(200, content=deltas("a") + DONE))
+    client = harness.client(script)
+    stream = await harness.settle(client.completions.create(prompt="x", model="m", stream=True))
+    assert script.last_body == {"prompt": "x", "model": "m", "stream": True}
+    assert (await harness.settle(stream.final())).choices[0].text == "a"
+    script.outcomes.append(httpx.Response(404, json={"error": "none"}))
+    with pytest.raises(NotFoundError):
+        await harness.settle(client.completions.create(prompt="x", model="m", stream=True))
+
+
+async def test_a_caller_can_decide_about_the_usage(harness: Harness) -> None:
+    script = Script(*(httpx.Response(200, content=deltas("a") + DONE) for _ in range(2)))
+    options = {"continuous_usage_stats": True}
+    client = harness.client(script)
+    for place in ({"stream_options": options}, {"extra_body": {"stream_options": options}}):
+        stream = client.completions.stream(prompt="x", model="m", **place)
+        await harness.settle(stream.final())
+        assert script.last_body["stream_options"] == options
+
+
+async def loop_once(harness: Harness, chunks: Any) -> None:
+    """Leave a loop after one turn."""
+    if harness.is_async:
+        async for _ in chunks:
+            break
+    else:
+        for _ in chunks:
+            break
+
+
+async def loop_through(harness: Harness, stream: Any) -> list[str]:
+    if harness.is_async:
+        return [chunk.choices[0].text async for chunk in stream]
+    return [chunk.choices[0].text for chunk in stream]
+
+
+@pytest.mark.parametrize("by_events", [False, True])
+async def test_leaving_a_loop_early_closes_the_response(harness: Harness, by_events: bool) -> None:
+    response = httpx.Response(200, content=deltas("a", "b") + DONE)
+    stream = harness.client(Script(response)).completions.stream(prompt="x", model="m")
+    await loop_once(harness, stream.events() if by_events else stream)
+    await asyncio.sleep(0.05)  # the event loop closes an abandoned generator soon, not at once
+    assert response.is_closed
+    with pytest.raises(StreamError, match="closed before it ended"):
+        await loop_through(harness, stream)
+
+
+async def test_a_complete_stream_gives_nothing_the_second_time(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a", "b") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    assert await loop_through(harness, stream) == ["a", "b"]
+    assert await loop_through(harness, stream) == []
+    assert (await harness.settle(stream.final())).choices[0].text == "ab"
+    assert len(script.requests) == 1
+
+
+async def test_chunks_can_be_taken_one_by_one_and_then_looped_over(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a", "b") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    assert (await harness.next(stream)).choices[0].text == "a"
+    assert await loop_through(harness, stream) == ["b"]
+
+
+async def test_a_closed_client_refuses_every_call(harness: Harness) -> None:
+    client = harness.client(Script())
+    stream = client.chat.completions.stream(messages=[], model="m")
+    for _ in range(2):
+        await harness.settle(client.close())
+    for call in (
+        lambda: client.health(),
+        lambda: client.models.list(),
+        lambda: client.completions.create(prompt="x", model="m"),
+        lambda: client.responses.create(input="x", model="m", stream=True),
+        lambda: client.tokenize(prompt="x"),
+        lambda: harness.enter(stream),
+    ):
+        with pytest.raises(QStarClientError, match="client is closed"):
+            await harness.settle(call())
+
+
+async def test_tokens(harness: Harness) -> None:
+    tokens = {"tokens": [1, 2], "count": 2, "max_model_len": 64, "token_strs": ["a", "b"]}
+    script = Script(httpx.Response(200, json=tokens), httpx.Response(200, json={"prompt": "ab"}))
+    client = harness.client(script)
+    options = {"add_special_tokens": False, "return_token_strs": True}
+    answer = await harness.settle(client.tokenize(prompt="ab", **options))
+    assert (answer.tokens, answer.count, answer.token_strs) == ([1, 2], 2, ["a", "b"])
+    assert script.last_body == {"prompt": "ab", **options}
+    assert (await harness.settle(client.detokenize(tokens=[1, 2]))).prompt == "ab"
+    assert script.last_body == {"tokens": [1, 2]}
+    assert script.paths == ["/tokenize", "/detokenize"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (float("nan"), ValueError),
+        ("\ud800", ValueError),
+        (object(), TypeError),
+        ({1, 2}, TypeError),
+    ],
+    ids=["nan", "surrogate", "object", "set"],
+)
+async def test_what_has_no_form_in_json_is_refused(
+    harness: Harness, value: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await create(harness, Script(), extra_body={"x": value})
+
+
+async def test_a_body_nested_too_deeply_is_refused(harness: Harness) -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        await create(harness, Script(), extra_body={"x": value})
+    while value:  # its own destructor would recurse
+        value = value[0]
