@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from qstar_infer.default_model import __file__ as default_model
-from tests.compat.conftest import PYTHON, QUESTIONS, Served, run
+from tests.compat.conftest import PYTHON, Served, run
 
 
 def test_guidellm(served: Served, tokenizer_directory: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 import openai
 from pydantic import BaseModel
@@ -87,19 +88,21 @@ def responses(client: openai.OpenAI) -> None:
 
 
 def errors(client: openai.OpenAI) -> None:
+    unknown = error_of(lambda: client.chat.completions.create(model="no", messages=MESSAGES))
+    assert isinstance(unknown, openai.NotFoundError)
+    assert unknown.code == "model_not_found"
+    long = error_of(lambda: client.completions.create(model=MODEL, prompt=PROMPT, max_tokens=10**6))
+    assert isinstance(long, openai.BadRequestError)
+    assert long.code == "context_length_exceeded"
+    assert "maximum context length" in long.message
+
+
+def error_of(call: Callable[[], object]) -> openai.APIStatusError:
     try:
-        client.chat.completions.create(model="nobody", messages=MESSAGES)
-    except openai.NotFoundError as error:
-        assert error.code == "model_not_found"
-    else:
-        raise AssertionError("an unknown model was served")
-    try:
-        client.completions.create(model=MODEL, prompt=PROMPT, max_tokens=10**6)
-    except openai.BadRequestError as error:
-        assert error.code == "context_length_exceeded"
-        assert "maximum context length" in error.message
-    else:
-        raise AssertionError("the context has no end")
+        call()
+    except openai.APIStatusError as error:
+        return error
+    raise AssertionError("the call had no error")
 
 
 async def asynchronous() -> None:
