@@ -16,6 +16,7 @@ from qstar_server.config import ServerConfig
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import check_stream_options, check_thoughts_allowed
+from qstar_server.reasoning import with_effort
 from qstar_server.unsupported_fields import check_supported
 
 
@@ -31,10 +32,15 @@ async def start_completion(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(request, config)
+    check_thoughts_allowed(config, show_thoughts=request.show_thoughts)
     check_prompt_count(len(request.prompt), limit=config.max_prompts)
     _check_supported_fields(request)
-    params = request.to_sampling_params(engine.model.sampling_defaults)
+    params = with_effort(
+        request.to_sampling_params(engine.model.sampling_defaults),
+        request.reasoning_effort,
+        model=engine.model,
+        efforts=config.reasoning_efforts,
+    )
     _check_best_of_is_whole(params, is_stream=bool(request.stream))
     response_id = f"cmpl-{uuid.uuid4().hex}"
     prompts = await anyio.to_thread.run_sync(_admit, engine, request, params, response_id)
