@@ -292,17 +292,21 @@ def check_logprobs(count: int | None, config: ServerConfig, *, default: int, par
         checked_int(param, count, 0, min(most, MAX_LOGPROBS))
 
 
-def check_thoughts_allowed(request: GenerationRequest, config: ServerConfig) -> None:
+def check_thoughts_allowed(config: ServerConfig, **asked: bool | None) -> None:
     """
+    Args:
+        asked: the fields of a request that ask to see thoughts, in any form.
+
     Raises:
-        ApiError: 403. The request asks to see thoughts, and the operator forbids it.
+        ApiError: 403. One of them is true, and the operator forbids it.
     """
-    if request.show_thoughts and not config.allow_thoughts:
+    name = next((name for name, value in asked.items() if value), None)
+    if name is not None and not config.allow_thoughts:
         raise ApiError(
             403,
-            "This server does not show thoughts; leave out show_thoughts.",
+            f"This server does not show thoughts; leave out {name}.",
             type="permission_error",
-            param="show_thoughts",
+            param=name,
             code="thoughts_forbidden",
         )
 
