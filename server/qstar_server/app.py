@@ -15,9 +15,14 @@ from qstar_server.errors import install_handlers
 from qstar_server.health.router import router as health_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
+from qstar_server.version.router import router as version_router
 
-_ROUTERS = (health_router, models_router, completions_router)
+_ROUTERS = (
+    *(health_router, version_router, models_router, tokenizer_router),
+    completions_router,
+)
 
 
 def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:
