@@ -96,8 +96,18 @@ def _parse(raw: bytes) -> dict[str, object]:
         # Of two equal keys one would be ignored, and which one differs from parser to parser.
         value = from_json(raw, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
-        message = f"The body is not valid JSON: {error}"
+        reason = "it has NaN or Infinity as a number" if _has_nan(raw) else str(error)
+        message = f"The body is not valid JSON: {reason}"
         raise ApiError(400, message, code="invalid_json") from None
     if not isinstance(value, dict):
         raise ApiError(400, "The body must be a JSON object.", code="invalid_json")
     return value
+
+
+def _has_nan(raw: bytes) -> bool:
+    """Whether NaN and infinity are all that keeps a body from being JSON."""
+    try:
+        from_json(raw, allow_inf_nan=True, catch_duplicate_keys=True)
+    except ValueError:
+        return False
+    return True
