@@ -14,6 +14,7 @@ from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.framing import FramingMiddleware
 from qstar_server.health.router import router as health_router
+from qstar_server.key_check import KeyCheckMiddleware
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.tokenizer.router import router as tokenizer_router
@@ -57,6 +58,10 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(FramingMiddleware)
     app.add_middleware(HeadMiddleware)
+    if config.keys:
+        app.add_middleware(
+            KeyCheckMiddleware, keys=config.keys, max_requests_per_key=config.max_requests_per_key
+        )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
     app.add_middleware(RequestIdMiddleware)

@@ -230,6 +230,8 @@ def _failures(error: ValidationError | RequestValidationError) -> Sequence[Any]:
 def _line(failure: Any) -> str:
     place = ".".join(str(part) for part in failure["loc"])[:_MAX_PLACE_CHARS]
     message = str(failure["msg"]).removeprefix("Value error, ")
+    if not place:  # about the whole
+        return message
     # The input of a missing field is the whole body; that of a value error may be a prompt.
     if failure["type"] in ("missing", "value_error"):
         return f"{place}: {message}"

@@ -13,6 +13,7 @@ from qstar_infer.engine.protocol import AdmittedRequest, Engine
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, best_outputs
 from qstar_server.delta_stream import DeltaStream
+from qstar_server.tenants import kept_apart
 from qstar_server.usage import TokenCounts
 
 
@@ -66,6 +67,7 @@ class GenerationJob:
         Raises:
             RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
         """
+        requests = kept_apart(requests)
         deltas = await DeltaStream.open(engine, requests, max_pending=max_pending_deltas)
         return cls(requests, deltas, renderer=renderer)
 

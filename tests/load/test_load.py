@@ -47,8 +47,7 @@ def test_200_streams(tmp_path: Path) -> None:
         sys.stdout.write(
             f"{tally.complete} complete, {tally.cut} cut, {tally.refused} refused; /health p99 "
             f"{p99 * 1000:.0f} ms of {len(probe.times)}; RSS grew by "
-            f"{(server.rss() - before) / 2**20:.0f} MiB
-"
+            f"{(server.rss() - before) / 2**20:.0f} MiB\n"
         )
         if "QSTAR_LOAD_SECONDS" in os.environ:  # a time is asserted only where it is asked for
             assert p99 < HEALTH_P99_S
