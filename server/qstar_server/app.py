@@ -13,11 +13,15 @@ from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.health.router import router as health_router
+from qstar_server.metrics.registry import Metrics
+from qstar_server.metrics.request_counts import RequestCounts
+from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
-_ROUTERS = (health_router, models_router, completions_router)
+_ROUTERS = (health_router, metrics_router, models_router, completions_router)
 
 
 def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:
@@ -26,6 +30,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     `app.state.engine_slot` is the `EngineSlot`, which a server needs to shut down.
     """
     slot = EngineSlot(load_engine)
+    totals = RequestCounts()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -45,13 +50,16 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     )
     app.state.engine_slot = slot
     app.state.config = config
+    app.state.metrics = Metrics(slot, totals)
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
     # The last one added is the outermost.
+    app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(HeadMiddleware)
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    app.add_middleware(RecordMiddleware, totals=totals, observers=[count_request])
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:
         app.include_router(router)
