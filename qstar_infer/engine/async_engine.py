@@ -6,6 +6,7 @@ commands between two steps, so that a submission or an abort takes effect within
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -122,7 +123,7 @@ class AsyncEngine:
             for admitted in requests:
                 request = admitted.request
                 self._listeners[request.request_id] = (listener, request.params.num_candidates)
-                self._inbox.append(partial(self._add, admitted))
+                self._inbox.append(partial(self._add, admitted, time.monotonic()))
             self._changed.notify()
 
     def abort(self, request_id: str) -> None:
@@ -168,9 +169,9 @@ class AsyncEngine:
             command()
         return not is_closing
 
-    def _add(self, admitted: AdmittedRequest) -> None:
+    def _add(self, admitted: AdmittedRequest, queued_s: float) -> None:
         try:
-            self._engine.add_request(admitted)
+            self._engine.add_request(admitted, queued_s=queued_s)
         except Exception as cause:
             request_id = admitted.request.request_id
             failure = RequestFailure(request_id=request_id, error=request_failed(cause))

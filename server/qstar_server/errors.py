@@ -25,6 +25,7 @@ from qstar_infer.errors import (
     QueueFullError,
     RequestError,
 )
+from qstar_server.request_record import current_record
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,10 @@ class ApiError(Exception):
         return json.dumps(self.envelope())
 
     def response(self) -> Response:
-        """The body with its status and headers."""
+        """The body with its status and headers. The request's record gets the error's code."""
+        record = current_record()
+        if record is not None:
+            record.error = self.code or self.type
         return Response(
             self.json(),
             status_code=self.status,

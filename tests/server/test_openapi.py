@@ -16,6 +16,7 @@ ANYWHERE = {"401", "403", "429"}
 _BODY = {"400", "404", "408", "413", "415", "503"} | ANYWHERE
 ERRORS: dict[tuple[str, str], set[str]] = {
     ("/health", "get"): {"403", "503"},
+    ("/metrics", "get"): ANYWHERE,
     ("/version", "get"): ANYWHERE,
     ("/v1/models", "get"): {"503"} | ANYWHERE,
     ("/v1/models/{model_id}", "get"): {"404", "503"} | ANYWHERE,
