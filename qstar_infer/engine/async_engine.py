@@ -6,8 +6,9 @@ commands between two steps, so that a submission or an abort takes effect within
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from qstar_infer.engine.failure import RequestFailure, request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
@@ -69,6 +70,23 @@ class AsyncEngine:
     ) -> list[int]:
         return self._engine.token_text.offsets(
             token_ids, text=text, skip_special_tokens=skip_special_tokens
+        )
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        return self._engine.chat_template.render(
+            messages,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            options=options,
         )
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:

@@ -72,12 +72,14 @@ class FakeEngine:
             is_trained=True,
             description="A scripted model.",
             created=1_700_000_000,
+            chat_template="{{ a template }}",
         )
         self.script = [*token_ids_of(SCRIPT), EOS]
         self.step_s = 0.0
         self.is_full = False
         self.is_hung = False
         self.encode_calls: list[str] = []
+        self.render_calls: list[dict[str, Any]] = []
         self.admitted: list[EngineRequest] = []
         self.submitted: list[EngineRequest] = []
         self.aborted: list[str] = []
@@ -109,6 +111,29 @@ class FakeEngine:
     ) -> list[int]:
         skips = skip_special_tokens if text is None else text not in SPECIAL_TEXT.values()
         return offsets_of(token_ids, skip_special_tokens=skips)
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """A line for each message; the tools' names first."""
+        self.render_calls.append(
+            {
+                "messages": [dict(message) for message in messages],
+                "tools": [dict(tool) for tool in tools],
+                "add_generation_prompt": add_generation_prompt,
+                "continue_final_message": continue_final_message,
+                "options": dict(options or {}),
+            }
+        )
+        names = "".join(f"[{tool['function']['name']}]\n" for tool in tools)
+        lines = "\n".join(f"{each['role']}: {each['content']}" for each in messages)
+        return names + lines + "\nassistant: " * add_generation_prompt
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         self.admitted.append(request)
