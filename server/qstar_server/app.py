@@ -15,9 +15,10 @@ from qstar_server.errors import install_handlers
 from qstar_server.health.router import router as health_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.responses.router import router as responses_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
-_ROUTERS = (health_router, models_router, completions_router)
+_ROUTERS = (health_router, models_router, completions_router, responses_router)
 
 
 def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:

@@ -202,14 +202,17 @@ def check_thoughts_allowed(request: GenerationRequest, config: ServerConfig) -> 
     Raises:
         ApiError: 403. The request asks to see thoughts, and the operator forbids it.
     """
-    if request.show_thoughts and not config.allow_thoughts:
-        raise ApiError(
-            403,
-            "This server does not show thoughts; leave out show_thoughts.",
-            type="permission_error",
-            param="show_thoughts",
-            code="thoughts_forbidden",
-        )
+    if config.allow_thoughts:
+        return
+    for name in ("show_thoughts", "include_reasoning"):
+        if getattr(request, name, None):
+            raise ApiError(
+                403,
+                f"This server does not show thoughts; leave out {name}.",
+                type="permission_error",
+                param=name,
+                code="thoughts_forbidden",
+            )
 
 
 def _thought_length(request: GenerationRequest) -> int | None:

@@ -16,6 +16,9 @@ ERRORS = {
     ("/v1/models", "get"): {"503"},
     ("/v1/models/{model_id}", "get"): {"404", "503"},
     ("/v1/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
+    ("/v1/responses", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
+    ("/v1/responses/{response_id}", "get"): {"404"},
+    ("/v1/responses/{response_id}", "delete"): {"404"},
 }
 
 
