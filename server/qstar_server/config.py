@@ -29,6 +29,9 @@ class ServerConfig(BaseSettings):
     In the environment separated by commas."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
+    max_logprobs: int | None = Field(default=None, ge=0, le=100)
+    """Most likely tokens that a request may see of each token. None: as OpenAI allows, 5 in
+    completions and 20 in chat."""
     max_prompts: int = Field(default=128, ge=1)
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)

@@ -15,8 +15,6 @@ logger = logging.getLogger(__name__)
 # so ignoring it would return a wrong result.
 _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     # token selection
-    "allowed_token_ids": ([],),
-    "bad_words": ([],),
     "logits_processors": ([],),
     "custom_logit_processor": (),
     "typical_p": (1,),
@@ -29,20 +27,15 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "length_penalty": (1,),
     "early_stopping": (False,),
     # structure
-    "response_format": ({"type": "text"},),
-    "structured_outputs": ({},),
     "structural_tag": (),
     "json_schema": (),
     "regex": (),
     "ebnf": (),
     "grammar": ("",),
     # prompt
-    "truncate_prompt_tokens": (),
     "prompt_embeds": (),
     # form of the response
-    "prompt_logprobs": (),
     "logprob_token_ids": (),
-    "return_tokens_as_token_ids": (False,),
     "detokenize": (True,),
     # thought budgets for a whole text; ours is per thought
     "thinking_token_budget": (),

@@ -26,6 +26,7 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.ranking",
     "qstar_infer.sampling_defaults",
     "qstar_infer.sampling_params",
+    "qstar_infer.structured_outputs",
     "qstar_infer.thinking_rule",
 }
 SERVER_COMMAND_MAY_IMPORT = {
@@ -57,6 +58,7 @@ PLAIN_DATA = {
     "sampling_defaults",
     "sampling_params",
     "step",
+    "structured_outputs",
     "thinking_rule",
 }
 """Modules of `qstar_infer` that import the standard library and each other."""

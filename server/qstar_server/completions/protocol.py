@@ -12,7 +12,8 @@ from qstar_server.thoughts import ThoughtEntry
 from qstar_server.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
-MAX_LOGPROBS = 5
+DEFAULT_MAX_LOGPROBS = 5
+"""Most `logprobs` and `prompt_logprobs`, if the operator does not say."""
 MAX_BEST_OF = 20
 
 Prompts = Annotated[
@@ -35,8 +36,11 @@ class CompletionRequest(GenerationRequest):
     """Completions to generate for each prompt; the `n` with the highest mean log-probability are
     returned. Null is `n`."""
     echo: bool | None = None
-    logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
-    """0 reports the chosen token alone; null reports nothing."""
+    logprobs: int | None = Field(default=None, ge=0)
+    """0 reports the chosen token alone; null reports nothing. Up to 5 unless the operator says
+    otherwise."""
+    prompt_logprobs: int | None = Field(default=None, ge=0)
+    """The same for each prompt token, as `choices[].prompt_logprobs` (vLLM)."""
     suffix: str | None = None
     """Null or an empty text: this server cannot insert text before a suffix."""
     add_special_tokens: bool | None = None
@@ -56,8 +60,13 @@ class CompletionRequest(GenerationRequest):
             max_tokens=DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens,
             best_of=self.best_of,
             logprobs=self.logprobs,
-            prompt_logprobs=self.logprobs if self.echo else None,
+            prompt_logprobs=self._num_prompt_logprobs(),
         )
+
+    def _num_prompt_logprobs(self) -> int | None:
+        """What the engine scores: enough for `prompt_logprobs` and for an echoed prompt."""
+        asked = [self.prompt_logprobs, self.logprobs if self.echo else None]
+        return max((count for count in asked if count is not None), default=None)
 
 
 class Logprobs(BaseModel):
@@ -80,6 +89,15 @@ class Logprobs(BaseModel):
         )
 
 
+class PromptLogprob(BaseModel):
+    """One token that may follow a prefix of the prompt, as in vLLM."""
+
+    logprob: float
+    rank: int | None
+    """1 for the most likely token."""
+    decoded_token: str
+
+
 class CompletionChoice(BaseModel):
     """One completion, or what a chunk adds to it. Unset fields are left out of the JSON."""
 
@@ -89,6 +107,9 @@ class CompletionChoice(BaseModel):
     finish_reason: Literal["stop", "length"] | None
     thoughts: list[ThoughtEntry] = []
     """One entry for each generated token; left out unless the request shows thoughts."""
+    prompt_logprobs: list[dict[str, PromptLogprob] | None] = []
+    """For each prompt token, by token id: it and the most likely ones. Null for the first token.
+    Only in a choice's first chunk; left out unless asked for."""
     prompt_token_ids: list[int] = []
     token_ids: list[int] = []
 
