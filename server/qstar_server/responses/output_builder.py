@@ -37,8 +37,7 @@ class OutputBuilder:
         self._reasoning: tuple[int, ReasoningItem] | None = None
         """Its place in the output, and the item."""
         self._message: tuple[int, OutputMessage] | None = None
-        """The message that is still open, if any; likewise `_call`."""
-        self._call: tuple[int, FunctionCall] | None = None
+        """The message that is still open, if any."""
 
     def take_events(self) -> list[Event]:
         """The events since the last call."""
@@ -57,8 +56,7 @@ class OutputBuilder:
             self._tell_part("reasoning_text.delta", index, item, delta=text)
 
     def add_text(self, text: str, logprobs: Sequence[TokenLogprob]) -> None:
-        """Text of a message. It ends a call that is open."""
-        self.end_call()
+        """Text of a message, with the log-probabilities of its tokens."""
         index, item = self._open_message()
         part = item.content[0]
         part.text += text
@@ -71,36 +69,23 @@ class OutputBuilder:
             logprobs=[_json(each) for each in logprobs],
         )
 
-    def begin_call(self, *, call_id: str, name: str) -> None:
-        """Begin the call of a function. It ends a message or call that is open."""
+    def add_call(self, *, call_id: str, name: str, arguments: str) -> None:
+        """A whole call of a function. It ends a message that is open."""
         self._end_message("completed")
-        self.end_call()
         item = FunctionCall(
             id=_new_id("fc"), status="in_progress", call_id=call_id, name=name, arguments=""
         )
-        self._call = (self._begin_item(item), item)
-
-    def add_arguments(self, text: str) -> None:
-        """Part of the arguments of the call that is open."""
-        assert self._call is not None
-        index, item = self._call
-        if text:
-            item.arguments += text
-            self._tell("function_call_arguments.delta", index, item, delta=text)
-
-    def end_call(self, status: ItemStatus = "completed") -> None:
-        """End the call that is open, if any."""
-        if self._call is None:
-            return
-        (index, item), self._call = self._call, None
-        self._tell("function_call_arguments.done", index, item, arguments=item.arguments)
-        self._end_item(index, item, status)
+        index = self._begin_item(item)
+        item.arguments = arguments
+        self._tell("function_call_arguments.delta", index, item, delta=arguments)
+        self._tell("function_call_arguments.done", index, item, arguments=arguments)
+        self._end_item(index, item, "completed")
 
     def finish(self, status: ItemStatus) -> None:
         """End all items. An output without any has one empty message, as at OpenAI.
 
         Args:
-            status: of the item that the end of the output ended.
+            status: of the items that are still open.
         """
         if all(isinstance(item, ReasoningItem) for item in self.items):
             self._open_message()
@@ -111,7 +96,6 @@ class OutputBuilder:
             self._end_part(index, item, part)
             self._end_item(index, item, status)
         self._end_message(status)
-        self.end_call(status)
 
     def _open_message(self) -> tuple[int, OutputMessage]:
         if self._message is None:

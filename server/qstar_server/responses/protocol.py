@@ -14,6 +14,7 @@ from pydantic import (
 from qstar_infer.errors import RequestError, shown
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.conversation import MAX_MESSAGES, MAX_TOOLS
 from qstar_server.generation_request import GenerationRequest
 
@@ -71,8 +72,28 @@ class TextFormat(BaseModel):
     name: Annotated[str | None, Field(pattern="^[a-zA-Z0-9_-]{1,64}$")] = None
     description: str | None = None
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
-    """Required by `json_schema`, and only for it."""
+    """Required by `json_schema`, and only for it; likewise `name`."""
     strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> "TextFormat":
+        is_schema = self.type == "json_schema"
+        for name, value in (("name", self.name), ("schema", self.schema_)):
+            if is_schema != (value is not None):
+                raise ValueError(f"{name} is needed by json_schema, and has no use in other types")
+        return self
+
+    def form(self) -> StructuredOutputs | None:
+        """What the engine has to follow; None for `text`.
+
+        Raises:
+            RequestError: the schema is too large or no schema.
+        """
+        if self.type == "text":
+            return None
+        if self.schema_ is None:
+            return StructuredOutputs(json_object=True, param="text.format")
+        return StructuredOutputs(json=self.schema_, param="text.format")
 
 
 class TextConfig(BaseModel):
@@ -83,6 +104,29 @@ class TextConfig(BaseModel):
     format: TextFormat | None = None
     verbosity: Literal["medium"] | None = None
     """The model has only its own way of writing."""
+
+
+class FunctionTool(BaseModel):
+    """A function that the model may call. This server has no tools of its own."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: Literal["function"]
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    """JSON schema of the arguments."""
+    strict: bool | None = None
+    """Changes nothing; `tool_choice: required` makes arguments follow the schema."""
+
+
+class FunctionChoice(BaseModel):
+    """This function must be called."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    type: Literal["function"]
+    name: str
 
 
 class ResponsesRequest(GenerationRequest):
@@ -100,9 +144,8 @@ class ResponsesRequest(GenerationRequest):
     include_reasoning: bool | None = None
     """Adds an item with the joined thoughts to the output."""
     text: TextConfig | None = None
-    tools: Annotated[list[dict[str, Any]] | None, Field(max_length=MAX_TOOLS)] = None
-    """Functions that the model may call."""
-    tool_choice: str | dict[str, Any] | None = None
+    tools: Annotated[list[FunctionTool] | None, Field(max_length=MAX_TOOLS)] = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
     parallel_tool_calls: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
     """Only with `include: ["message.output_text.logprobs"]`."""
@@ -132,11 +175,14 @@ class ResponsesRequest(GenerationRequest):
         """Whether the text's log-probabilities are to be shown."""
         return self.include is not None and _LOGPROBS in self.include
 
-    def to_sampling_params(self, defaults: SamplingDefaults) -> SamplingParams:
+    def to_sampling_params(
+        self, defaults: SamplingDefaults, *, grammar: str | None
+    ) -> SamplingParams:
         """The sampling settings. Takes time with the schema's size: call it off the event loop.
 
         Args:
             defaults: the checkpoint's, for fields that are null.
+            grammar: what `tool_choice` demands, in Lark's syntax.
 
         Raises:
             RequestError: a value is out of range or contradicts another; `param` names the field.
@@ -148,7 +194,21 @@ class ResponsesRequest(GenerationRequest):
             best_of=None,
             logprobs=count if self.has_logprobs else None,
             prompt_logprobs=None,
+            max_completion_tokens=self.max_output_tokens,
+            structured_outputs=self._form(grammar),
         )
+
+    def _form(self, grammar: str | None) -> StructuredOutputs | None:
+        """The form of the text that `text.format` or `tool_choice` asks for."""
+        asked = None if self.text is None or self.text.format is None else self.text.format.form()
+        if grammar is None:
+            return asked
+        if asked is not None:
+            raise RequestError(
+                "text.format and tool_choice both say what form the text must have; leave out one",
+                param="tool_choice",
+            )
+        return StructuredOutputs(grammar=grammar, param="tool_choice")
 
 
 def check_contradictions(request: ResponsesRequest) -> None:
@@ -159,6 +219,11 @@ def check_contradictions(request: ResponsesRequest) -> None:
     """
     if request.n not in (None, 1):
         raise RequestError("n must be 1: this endpoint gives one response", param="n")
+    if request.response_format is not None:
+        raise RequestError(
+            "response_format is not supported: this endpoint calls it text.format",
+            param="response_format",
+        )
     for name in request.include or []:
         if name != _LOGPROBS:
             raise RequestError(

@@ -2,12 +2,14 @@
 
 import json
 import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_server.errors import ApiError
 from qstar_server.frames import NamedFrame
+from qstar_server.reasoning import ReasoningText
 from qstar_server.responses.events import Event, EventWriter, response_event, response_fields
 from qstar_server.responses.output_builder import OutputBuilder
 from qstar_server.responses.resource import (
@@ -17,6 +19,8 @@ from qstar_server.responses.resource import (
     ResponseUsage,
 )
 from qstar_server.thoughts import thought_entries
+from qstar_server.tool_calls.answer_reader import AnswerReader
+from qstar_server.tool_calls.parser import ToolCallParser
 from qstar_server.usage import TokenCounts
 
 _LARGE_DELTA_TOKENS = 64
@@ -25,14 +29,18 @@ _LARGE_DELTA_TOKENS = 64
 class ResponsesRenderer:
     """Implements `Renderer`."""
 
-    def __init__(self, response: Response, *, has_reasoning: bool) -> None:
+    def __init__(
+        self, response: Response, *, parser: ToolCallParser | None, has_reasoning: bool
+    ) -> None:
         """
         Args:
             response: without output, in progress. Its `thoughts` are None unless they are shown.
+            parser: of this response's calls; None if the model has no tools.
             has_reasoning: whether the joined thoughts are part of the output.
         """
         self._response = response
-        self._has_reasoning = has_reasoning
+        self._reader = AnswerReader(parser)
+        self._reasoning = ReasoningText() if has_reasoning else None
         self._builder = OutputBuilder()
         self._writer = EventWriter()
         self._pending_thoughts: list[dict[str, Any]] = []
@@ -85,10 +93,14 @@ class ResponsesRenderer:
             entries = thought_entries(output.thoughts)
             self._response.thoughts += entries
             self._pending_thoughts += [entry.model_dump(mode="json") for entry in entries]
-        if self._has_reasoning:
-            self._builder.add_reasoning("".join(each.thought for each in output.thoughts))
-        if output.text:
-            self._builder.add_text(output.text, [])
+        if self._reasoning is not None:
+            self._builder.add_reasoning(self._reasoning.push(output.thoughts))
+        for piece in self._reader.read(output.text, is_last=output.finish_reason is not None):
+            if isinstance(piece, str):
+                self._builder.add_text(piece, [])
+            else:
+                call_id = f"call_{uuid.uuid4().hex}"
+                self._builder.add_call(call_id=call_id, name=piece.name, arguments=piece.arguments)
         if output.finish_reason is not None:
             self._finish(is_whole=output.finish_reason == "stop", counts=counts)
         return self._builder.take_events()

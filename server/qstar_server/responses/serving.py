@@ -6,16 +6,23 @@ import uuid
 import anyio.to_thread
 
 from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
+from qstar_infer.errors import RequestError
 from qstar_server.config import ServerConfig
-from qstar_server.conversation import Conversation, encode_conversation, naming_param
+from qstar_server.conversation import Conversation, Tool, encode_conversation, naming_param
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import check_stream_options, check_thoughts_allowed
+from qstar_server.reasoning import with_effort
 from qstar_server.responses.conversation_input import messages_of
-from qstar_server.responses.protocol import ResponsesRequest, check_contradictions
+from qstar_server.responses.protocol import (
+    FunctionChoice,
+    ResponsesRequest,
+    check_contradictions,
+)
 from qstar_server.responses.refused_fields import check_refused_fields
 from qstar_server.responses.renderer import ResponsesRenderer
 from qstar_server.responses.resource import Response
+from qstar_server.tool_calls.plan import NamedTool, ToolPlan, plan_tools
 from qstar_server.unsupported_fields import check_supported
 
 
@@ -34,9 +41,10 @@ async def start_response(
     check_thoughts_allowed(request, config)
     _check_supported_fields(request)
     response_id = f"resp_{uuid.uuid4().hex}"
-    admitted = await anyio.to_thread.run_sync(_admit, engine, request, response_id)
+    admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, response_id)
     renderer = ResponsesRenderer(
         _new_response(request, admitted, response_id),
+        parser=plan.parser(),
         has_reasoning=bool(request.include_reasoning) and admitted.num_thought_tokens > 0,
     )
     job = await GenerationJob.start(
@@ -53,15 +61,23 @@ def _check_supported_fields(request: ResponsesRequest) -> None:
     check_contradictions(request)
 
 
-def _admit(engine: Engine, request: ResponsesRequest, response_id: str) -> AdmittedRequest:
+def _admit(
+    engine: Engine, request: ResponsesRequest, config: ServerConfig, response_id: str
+) -> tuple[AdmittedRequest, ToolPlan]:
     """Render and tokenise the conversation and check the request. Slow: not on an event loop."""
-    conversation = Conversation(
-        messages=messages_of(request.input, instructions=request.instructions)
+    plan = _plan_tools(engine, request)
+    params = with_effort(
+        request.to_sampling_params(engine.model.sampling_defaults, grammar=plan.grammar),
+        request.reasoning_effort,
+        model=engine.model,
+        efforts=config.reasoning_efforts,
     )
-    params = request.to_sampling_params(engine.model.sampling_defaults)
+    conversation = Conversation(
+        messages=messages_of(request.input, instructions=request.instructions), tools=plan.tools
+    )
     token_ids = encode_conversation(engine, conversation, param="input")
     with naming_param("input"):
-        return engine.admit(
+        admitted = engine.admit(
             EngineRequest(
                 request_id=response_id,
                 prompt_token_ids=token_ids,
@@ -71,6 +87,24 @@ def _admit(engine: Engine, request: ResponsesRequest, response_id: str) -> Admit
                 cache_salt=request.cache_salt,
             )
         )
+    return admitted, plan
+
+
+def _plan_tools(engine: Engine, request: ResponsesRequest) -> ToolPlan:
+    choice = request.tool_choice
+    try:
+        tools = [
+            Tool(name=each.name, description=each.description, parameters=each.parameters)
+            for each in request.tools or []
+        ]
+    except ValueError as error:
+        raise RequestError(f"tools: {error}", param="tools") from None
+    return plan_tools(
+        tools,
+        NamedTool(choice.name) if isinstance(choice, FunctionChoice) else choice,
+        template=engine.model.chat_template,
+        is_parallel=request.parallel_tool_calls is not False,
+    )
 
 
 def _new_response(
@@ -97,10 +131,16 @@ def _new_response(
             if text_format is None
             else text_format.model_dump(by_alias=True, exclude_unset=True)
         },
-        tool_choice="auto" if request.tool_choice is None else request.tool_choice,
-        tools=request.tools if request.tools is not None else [],
+        tool_choice=_echoed_choice(request.tool_choice),
+        tools=[tool.model_dump() for tool in request.tools or []],
         top_logprobs=0 if request.top_logprobs is None else request.top_logprobs,
         top_p=params.top_p if request.top_p is None else request.top_p,
         user=request.user,
         thoughts=[] if request.show_thoughts else None,
     )
+
+
+def _echoed_choice(choice: str | FunctionChoice | None) -> str | dict[str, str]:
+    if isinstance(choice, FunctionChoice):
+        return choice.model_dump()
+    return "auto" if choice is None else choice
