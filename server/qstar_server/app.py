@@ -13,12 +13,14 @@ from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.health.router import router as health_router
+from qstar_server.messages.error_envelope import MessagesErrorMiddleware
+from qstar_server.messages.router import router as messages_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.responses.router import router as responses_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
-_ROUTERS = (health_router, models_router, completions_router, responses_router)
+_ROUTERS = (health_router, models_router, completions_router, responses_router, messages_router)
 
 
 def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:
@@ -53,6 +55,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.add_middleware(HeadMiddleware)
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    app.add_middleware(MessagesErrorMiddleware)
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:
         app.include_router(router)

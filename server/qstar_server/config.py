@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from qstar_server.origins import parse_origins
+from qstar_server.reasoning import DEFAULT_EFFORTS, Effort
 
 
 class ServerConfig(BaseSettings):
@@ -29,6 +30,11 @@ class ServerConfig(BaseSettings):
     In the environment separated by commas."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
+    reasoning_efforts: dict[Effort, Annotated[float, Field(ge=0, le=100)]] = Field(
+        default=dict(DEFAULT_EFFORTS), validate_default=True
+    )
+    """Length of a thought at each `reasoning_effort`, as a share of the length that the model was
+    trained with; in the environment as JSON. Efforts that are left out keep their default."""
     max_logprobs: int | None = Field(default=None, ge=0, le=100)
     """Most likely tokens that a request may see of each token. None: as OpenAI allows, 5 in
     completions and 20 in chat."""
@@ -51,6 +57,11 @@ class ServerConfig(BaseSettings):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("reasoning_efforts")
+    @classmethod
+    def _with_default_efforts(cls, given: dict[Effort, float]) -> dict[Effort, float]:
+        return {**DEFAULT_EFFORTS, **given}
 
     @field_validator("allow_origins", mode="before")
     @classmethod

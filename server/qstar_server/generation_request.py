@@ -292,22 +292,23 @@ def check_logprobs(count: int | None, config: ServerConfig, *, default: int, par
         checked_int(param, count, 0, min(most, MAX_LOGPROBS))
 
 
-def check_thoughts_allowed(request: GenerationRequest, config: ServerConfig) -> None:
+def check_thoughts_allowed(config: ServerConfig, **asked: bool | None) -> None:
     """
+    Args:
+        asked: the fields of a request that ask to see thoughts, in any form.
+
     Raises:
-        ApiError: 403. The request asks to see thoughts, and the operator forbids it.
+        ApiError: 403. One of them is true, and the operator forbids it.
     """
-    if config.allow_thoughts:
-        return
-    for name in ("show_thoughts", "include_reasoning"):
-        if getattr(request, name, None):
-            raise ApiError(
-                403,
-                f"This server does not show thoughts; leave out {name}.",
-                type="permission_error",
-                param=name,
-                code="thoughts_forbidden",
-            )
+    name = next((name for name, value in asked.items() if value), None)
+    if name is not None and not config.allow_thoughts:
+        raise ApiError(
+            403,
+            f"This server does not show thoughts; leave out {name}.",
+            type="permission_error",
+            param=name,
+            code="thoughts_forbidden",
+        )
 
 
 def _thought_length(request: GenerationRequest) -> int | None:

@@ -81,7 +81,10 @@ def _rewritten(body: bytes, status: int, request_id: str | None) -> bytes:
 def _envelope(status: int, message: str, *, param: str | None) -> dict[str, Any]:
     # Anthropic's form has no place for the field's name but the message.
     text = message if param is None or param in message else f"{param}: {message}"
-    return {"type": "error", "error": {"type": _TYPES.get(status, _default(status)), "message": text}}
+    return {
+        "type": "error",
+        "error": {"type": _TYPES.get(status, _default(status)), "message": text},
+    }
 
 
 def _default(status: int) -> str:

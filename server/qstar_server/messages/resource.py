@@ -37,9 +37,7 @@ class ToolUseBlock(BaseModel):
     input: dict[str, Any]
 
 
-ContentBlock = Annotated[
-    ThinkingBlock | TextBlock | ToolUseBlock, Field(discriminator="type")
-]
+ContentBlock = Annotated[ThinkingBlock | TextBlock | ToolUseBlock, Field(discriminator="type")]
 
 
 class OutputTokensDetails(BaseModel):

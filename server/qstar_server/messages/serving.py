@@ -12,11 +12,12 @@ from qstar_server.config import ServerConfig
 from qstar_server.conversation import Conversation, Tool, encode_conversation, naming_param
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
+from qstar_server.generation_request import check_thoughts_allowed
 from qstar_server.messages.conversation_input import messages_of
 from qstar_server.messages.protocol import CountTokensRequest, MessagesRequest, ToolChoiceConfig
 from qstar_server.messages.refused_fields import check_refused_fields
 from qstar_server.messages.renderer import MessagesRenderer
-from qstar_server.messages.thinking import check_thinking_allowed, thought_length
+from qstar_server.messages.thinking import thought_length
 from qstar_server.reasoning import with_effort
 from qstar_server.tool_calls.plan import NamedTool, ToolChoice, ToolPlan, plan_tools
 from qstar_server.unsupported_fields import check_supported
@@ -33,7 +34,7 @@ async def start_message(
         QueueFullError, EngineDeadError: see `Engine.submit`.
     """
     _check(request, engine)
-    check_thinking_allowed(request, config)
+    check_thoughts_allowed(config, thinking=_is_shown(request))
     message_id = f"msg_{uuid.uuid4().hex}"
     admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, message_id)
     renderer = MessagesRenderer(

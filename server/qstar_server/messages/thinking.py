@@ -2,24 +2,7 @@
 
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.errors import RequestError
-from qstar_server.config import ServerConfig
-from qstar_server.errors import ApiError
 from qstar_server.messages.protocol import MessagesRequest
-
-
-def check_thinking_allowed(request: MessagesRequest, config: ServerConfig) -> None:
-    """
-    Raises:
-        ApiError: 403. The request asks to see thoughts, and the operator forbids it.
-    """
-    if request.thinking is not None and request.thinking.is_shown and not config.allow_thoughts:
-        raise ApiError(
-            403,
-            'This server does not show thoughts; leave out thinking, or add "display": "omitted".',
-            type="permission_error",
-            param="thinking",
-            code="thoughts_forbidden",
-        )
 
 
 def thought_length(request: MessagesRequest, model: ModelInfo) -> int | None:

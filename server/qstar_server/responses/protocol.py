@@ -18,7 +18,8 @@ from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.conversation import MAX_MESSAGES, MAX_TOOLS
 from qstar_server.generation_request import GenerationRequest
 
-MAX_TOP_LOGPROBS = 20
+DEFAULT_MAX_TOP_LOGPROBS = 20
+"""Most `top_logprobs`, if the operator does not say."""
 _LOGPROBS = "message.output_text.logprobs"
 _MAX_METADATA = 16
 
@@ -147,7 +148,7 @@ class ResponsesRequest(GenerationRequest):
     tools: Annotated[list[FunctionTool] | None, Field(max_length=MAX_TOOLS)] = None
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
     parallel_tool_calls: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
+    top_logprobs: int | None = Field(default=None, ge=0)
     """Only with `include: ["message.output_text.logprobs"]`."""
     include: Annotated[list[str] | None, Field(max_length=16)] = None
     metadata: Metadata | None = None

@@ -11,10 +11,15 @@ from qstar_server.config import ServerConfig
 from qstar_server.conversation import Conversation, Tool, encode_conversation, naming_param
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
-from qstar_server.generation_request import check_stream_options, check_thoughts_allowed
+from qstar_server.generation_request import (
+    check_logprobs,
+    check_stream_options,
+    check_thoughts_allowed,
+)
 from qstar_server.reasoning import with_effort
 from qstar_server.responses.conversation_input import messages_of
 from qstar_server.responses.protocol import (
+    DEFAULT_MAX_TOP_LOGPROBS,
     FunctionChoice,
     ResponsesRequest,
     check_contradictions,
@@ -38,8 +43,13 @@ async def start_response(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(request, config)
+    check_thoughts_allowed(
+        config, show_thoughts=request.show_thoughts, include_reasoning=request.include_reasoning
+    )
     _check_supported_fields(request)
+    check_logprobs(
+        request.top_logprobs, config, default=DEFAULT_MAX_TOP_LOGPROBS, param="top_logprobs"
+    )
     response_id = f"resp_{uuid.uuid4().hex}"
     admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, response_id)
     renderer = ResponsesRenderer(

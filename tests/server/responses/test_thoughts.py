@@ -23,7 +23,8 @@ async def test_reasoning_is_the_joined_thoughts(
     assert reasoning["id"].startswith("rs_")
     assert reasoning["summary"] == []
     (part,) = reasoning["content"]
-    assert part == {"type": "reasoning_text", "text": THOUGHT_TEXT * len(engine.script)}
+    text = "\n".join([THOUGHT_TEXT] * len(engine.script))
+    assert part == {"type": "reasoning_text", "text": text}
     assert "thoughts" not in response
 
 
