@@ -15,12 +15,15 @@ from qstar_server.errors import install_handlers
 from qstar_server.framing import FramingMiddleware
 from qstar_server.health.router import router as health_router
 from qstar_server.key_check import KeyCheckMiddleware
+from qstar_server.messages.error_envelope import MessagesErrorMiddleware
+from qstar_server.messages.router import router as messages_router
 from qstar_server.metrics.registry import Metrics
 from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
+from qstar_server.responses.router import router as responses_router
 from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 from qstar_server.version.router import router as version_router
@@ -32,6 +35,8 @@ _ROUTERS = (
     models_router,
     tokenizer_router,
     completions_router,
+    responses_router,
+    messages_router,
 )
 
 
@@ -75,6 +80,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
         )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    app.add_middleware(MessagesErrorMiddleware)
     app.add_middleware(RecordMiddleware, totals=totals, observers=[count_request])
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:

@@ -163,8 +163,9 @@ class FakeEngine:
         length = params.num_thought_tokens
         if length is not None and length > model.max_thought_tokens:
             raise RequestError("the thought is too long", param="num_thought_tokens")
-        max_tokens = model.max_model_len if params.max_tokens is None else params.max_tokens
-        if len(request.prompt_token_ids) + max_tokens > model.max_model_len:
+        room = model.max_model_len - len(request.prompt_token_ids)
+        max_tokens = room if params.max_tokens is None else params.max_tokens
+        if max_tokens > room or room <= 0:
             raise ContextLengthError(
                 f"This model's maximum context length is {model.max_model_len} tokens. However, "
                 f"you requested more."

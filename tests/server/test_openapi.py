@@ -24,6 +24,9 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/detokenize", "post"): _BODY,
     ("/tokenizer_info", "get"): {"503"} | ANYWHERE,
     ("/v1/completions", "post"): _BODY,
+    ("/v1/responses", "post"): _BODY,
+    ("/v1/responses/{response_id}", "get"): {"404"} | ANYWHERE,
+    ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
 }
 
 
