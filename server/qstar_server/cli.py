@@ -20,6 +20,31 @@ from qstar_server.logging_setup import set_up_logging
 
 logger = logging.getLogger(__name__)
 
+_LogLevel = Annotated[
+    LogLevel | None,
+    typer.Option(help="Least severe lines of the log.", show_default="QSTAR_LOG_LEVEL or info"),
+]
+_LogFormat = Annotated[
+    LogFormat | None,
+    typer.Option(
+        help="Form of the log: text, or a JSON object on each line.",
+        show_default="QSTAR_LOG_FORMAT or text",
+    ),
+]
+_AccessLog = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether each request leaves a line in the log.",
+        show_default="QSTAR_ACCESS_LOG or yes",
+    ),
+]
+_LogRequests = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether the log has prompts and outputs.", show_default="QSTAR_LOG_REQUESTS or no"
+    ),
+]
+
 
 @with_engine_options
 def serve(
@@ -52,31 +77,10 @@ def serve(
             help="Whether requests may see thoughts.", show_default="QSTAR_ALLOW_THOUGHTS or yes"
         ),
     ] = None,
-    log_level: Annotated[
-        LogLevel | None,
-        typer.Option(help="Least severe lines of the log.", show_default="QSTAR_LOG_LEVEL or info"),
-    ] = None,
-    log_format: Annotated[
-        LogFormat | None,
-        typer.Option(
-            help="Form of the log: text, or a JSON object on each line.",
-            show_default="QSTAR_LOG_FORMAT or text",
-        ),
-    ] = None,
-    access_log: Annotated[
-        bool | None,
-        typer.Option(
-            help="Whether each request leaves a line in the log.",
-            show_default="QSTAR_ACCESS_LOG or yes",
-        ),
-    ] = None,
-    log_requests: Annotated[
-        bool | None,
-        typer.Option(
-            help="Whether the log has prompts and outputs.",
-            show_default="QSTAR_LOG_REQUESTS or no",
-        ),
-    ] = None,
+    log_level: _LogLevel = None,
+    log_format: _LogFormat = None,
+    access_log: _AccessLog = None,
+    log_requests: _LogRequests = None,
     engine_args: EngineArgs,
 ) -> None:
     """Serve a model over an OpenAI-style HTTP API."""
