@@ -86,16 +86,14 @@ def serve(
     """Serve a model over an OpenAI-style HTTP API."""
     del model  # part of engine_args
     config = _server_config(
-        {
-            "host": host,
-            "port": port,
-            "allow_origins": allow_origin,
-            "allow_thoughts": allow_thoughts,
-            "log_level": log_level,
-            "log_format": log_format,
-            "access_log": access_log,
-            "log_requests": log_requests,
-        }
+        host=host,
+        port=port,
+        allow_origins=allow_origin,
+        allow_thoughts=allow_thoughts,
+        log_level=log_level,
+        log_format=log_format,
+        access_log=access_log,
+        log_requests=log_requests,
     )
     log = set_up_logging(level=config.log_level, log_format=config.log_format)
     logger.info("loading %s", engine_args.model or "the default model")
@@ -117,7 +115,7 @@ def _announce(line: str) -> None:
         typer.echo(printable(line))
 
 
-def _server_config(given: dict[str, object]) -> ServerConfig:
+def _server_config(**given: object) -> ServerConfig:
     try:
         return ServerConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
