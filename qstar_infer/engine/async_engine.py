@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 MAX_FAILED_STEPS = 3
 """After this many failed steps in a row, each with other requests, the engine stops."""
+MAX_LOGGED_IDS = 20
 
 
 class AsyncEngine:
@@ -186,13 +187,15 @@ class AsyncEngine:
     def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
         failures = [item for item in news if isinstance(item, RequestFailure)]
         for error in dict.fromkeys(failure.error for failure in failures):
-            self._log_failure(error)
+            self._log_failure(error, [each.request_id for each in failures if each.error is error])
         for item in news:
             self._deliver(item)
 
-    def _log_failure(self, error: RequestFailedError) -> None:
+    def _log_failure(self, error: RequestFailedError, request_ids: list[str]) -> None:
         if not isinstance(error, NotFiniteError):
-            _log.error("an error ended requests; the others continue", exc_info=error)
+            names = ", ".join(request_ids[:MAX_LOGGED_IDS])
+            message = "an error ended %d requests; the others continue: %s"
+            _log.error(message, len(request_ids), names, exc_info=error)
         elif str(error) not in self._told:
             self._told.add(str(error))
             _log.error("a request ended with an error that is logged only once: %s", error)

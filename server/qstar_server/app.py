@@ -7,6 +7,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
+from qstar_server.access_log import log_request
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
@@ -81,7 +82,12 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
     app.add_middleware(MessagesErrorMiddleware)
-    app.add_middleware(RecordMiddleware, totals=totals, observers=[count_request])
+    app.add_middleware(
+        RecordMiddleware,
+        totals=totals,
+        observers=[count_request, *([log_request] if config.access_log else [])],
+        logs_texts=config.log_requests,
+    )
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:
         app.include_router(router)

@@ -1,7 +1,7 @@
 """Settings of the HTTP server, from `QSTAR_*` environment variables or `qstar serve` options."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from qstar_server.keys import KeyRing, read_key_file
 from qstar_server.origins import parse_origins
 from qstar_server.reasoning import DEFAULT_EFFORTS, Effort
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 
 class ServerConfig(BaseSettings):
@@ -40,6 +43,14 @@ class ServerConfig(BaseSettings):
     allow_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages that may use the API from a browser, as `https://host:port`; `*` is all of them.
     In the environment separated by commas."""
+    log_level: LogLevel = "info"
+    """Least severe records of the log."""
+    log_format: LogFormat = "text"
+    """json: an object on each line."""
+    access_log: bool = True
+    """Whether each request leaves a line in the log."""
+    log_requests: bool = False
+    """Whether the log has prompts, outputs and shown thoughts, each cut after 2,000 characters."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
     reasoning_efforts: dict[Effort, Annotated[float, Field(ge=0, le=100)]] = Field(

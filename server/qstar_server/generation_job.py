@@ -123,6 +123,7 @@ class GenerationJob:
         except BaseException as error:
             self._watch.end(error)
             raise
+        self._watch.end()
 
     async def _whole_outputs(self) -> list[RequestOutput]:
         """The merged output of each request, with the best `n` of its completions."""

@@ -9,6 +9,7 @@ from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_server.errors import to_api_error
 from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.request_record import GenerationRecord, RequestRecord, current_record
+from qstar_server.text_log import TextLog
 from qstar_server.usage import TokenCounts
 
 
@@ -49,10 +50,13 @@ class GenerationWatch:
             counts=counts,
         )
         self._record.generation = self._generation
+        self._texts = TextLog(engine, requests) if self._record.logs_texts else None
 
     def observe(self, delta: RequestOutput) -> None:
         """Note one delta, just after it arrived."""
         now_s = time.monotonic()
+        if self._texts is not None:
+            self._texts.observe(delta)
         opened = self._open[delta.request_id]
         if not opened.has_begun:
             opened.has_begun = True
@@ -82,6 +86,9 @@ class GenerationWatch:
             for _ in range(opened.num_unfinished):
                 self._note_end("abort" if is_aborted else "error")
         self._open.clear()
+        if self._texts is not None:
+            self._texts.write()
+            self._texts = None
 
     def _note_tokens(self, opened: _OpenRequest, output: CompletionOutput, now_s: float) -> None:
         count = len(output.token_ids)

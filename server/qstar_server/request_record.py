@@ -44,6 +44,8 @@ class RequestRecord:
     """Unix time."""
     totals: RequestCounts = field(default_factory=RequestCounts)
     """What the server counts over all requests."""
+    logs_texts: bool = False
+    """Whether the operator wants prompts and outputs in the log."""
     route: str = OTHER
     """Template of the path, such as `/v1/models/{model}`."""
     status: int | None = None

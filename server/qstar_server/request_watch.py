@@ -24,9 +24,19 @@ class RecordMiddleware:
     """Keeps the record of each HTTP request. Comes right after the middleware of request ids."""
 
     def __init__(
-        self, app: ASGIApp, *, totals: RequestCounts, observers: Sequence[RecordObserver]
+        self,
+        app: ASGIApp,
+        *,
+        totals: RequestCounts,
+        observers: Sequence[RecordObserver],
+        logs_texts: bool = False,
     ) -> None:
+        """
+        Args:
+            logs_texts: whether prompts and outputs are logged.
+        """
         self._app = app
+        self._logs_texts = logs_texts
         self._totals = totals
         self._observers = observers
 
@@ -41,6 +51,7 @@ class RecordMiddleware:
             method=method if method in _METHODS else OTHER,
             traceparent=Headers(scope=scope).get("traceparent"),
             totals=self._totals,
+            logs_texts=self._logs_texts,
         )
         set_current_record(record)
 
