@@ -149,7 +149,7 @@ class FakeEngine:
         if length is not None and length > model.max_thought_tokens:
             raise RequestError("the thought is too long", param="num_thought_tokens")
         num_left = model.max_model_len - len(request.prompt_token_ids)
-        max_tokens = num_left if params.max_tokens is None else params.max_tokens
+        max_tokens = max(num_left, 1) if params.max_tokens is None else params.max_tokens
         if len(request.prompt_token_ids) + max_tokens > model.max_model_len:
             raise ContextLengthError(
                 f"This model's maximum context length is {model.max_model_len} tokens. However, "
