@@ -73,7 +73,7 @@ class FakeEngine:
             is_trained=True,
             description="A scripted model.",
             created=1_700_000_000,
-            chat_template="{{ a template }}",
+            chat_template="{{ a template with tool_calls }}",
         )
         self.script = [*token_ids_of(SCRIPT), EOS]
         self.step_s = 0.0
