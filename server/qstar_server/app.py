@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.access_log import log_request
+from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
@@ -36,6 +37,7 @@ _ROUTERS = (
     models_router,
     tokenizer_router,
     completions_router,
+    chat_router,
     responses_router,
     messages_router,
 )

@@ -86,11 +86,14 @@ class Conversation:
     """Further variables of the template. Never what a client sends unchecked."""
 
 
-def encode_conversation(engine: Engine, conversation: Conversation, *, param: str) -> list[int]:
+def encode_conversation(
+    engine: Engine, conversation: Conversation, *, param: str, add_special_tokens: bool = False
+) -> list[int]:
     """Token ids of a conversation. Slow: call it outside the event loop.
 
     Args:
         param: the request field that holds the messages, for errors.
+        add_special_tokens: let the tokenizer add its own; most templates write them themselves.
 
     Raises:
         ContextLengthError: the conversation is far longer than the context.
@@ -105,6 +108,7 @@ def encode_conversation(engine: Engine, conversation: Conversation, *, param: st
             param="model",
         )
     _check_sizes(conversation, max_model_len=engine.model.max_model_len, param=param)
+    _check_calls_are_rendered(conversation.messages, template, param=param)
     with naming_param(param):
         text = engine.render_chat(
             [_template_message(message, template) for message in conversation.messages],
@@ -114,8 +118,7 @@ def encode_conversation(engine: Engine, conversation: Conversation, *, param: st
             options=conversation.template_options,
         )
         _check_length(len(text), max_model_len=engine.model.max_model_len, param=param)
-        # A template writes the beginning of sequence itself, where its model wants one.
-        return engine.encode(text, add_special_tokens=False)
+        return engine.encode(text, add_special_tokens=add_special_tokens)
 
 
 @contextmanager
@@ -171,6 +174,16 @@ def _check_sizes(conversation: Conversation, *, max_model_len: int, param: str) 
         )
     check_tools(tools)
     _check_length(sum(map(_num_chars, messages)), max_model_len=max_model_len, param=param)
+
+
+def _check_calls_are_rendered(messages: Sequence[Message], template: str, *, param: str) -> None:
+    # A template would leave them out silently, so that the model does not know what it called.
+    if "tool_calls" not in template and any(message.tool_calls for message in messages):
+        raise RequestError(
+            "this model's chat template cannot show tool calls; write those of earlier messages "
+            "into their content instead",
+            param=param,
+        )
 
 
 def check_tools(tools: Sequence[Tool]) -> None:

@@ -33,6 +33,7 @@ from tests.server.byte_tokens import (
     SPECIAL_TEXT,
     START_THOUGHT,
     VOCAB_SIZE,
+    bytes_of,
     offsets_of,
     text_of,
     token_ids_of,
@@ -79,7 +80,7 @@ class FakeEngine:
             is_trained=True,
             description="A scripted model.",
             created=1_700_000_000,
-            chat_template="{{ a template }}",
+            chat_template="{{ a template with tool_calls }}",
         )
         self.tokenizer = TokenizerInfo(
             tokenizer_class="ByteTokenizer",
@@ -124,6 +125,9 @@ class FakeEngine:
 
     def token_names(self, token_ids: Sequence[int]) -> list[str]:
         return [token_text(each) for each in token_ids]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes_of([token_id], skip_special_tokens=False)
 
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True

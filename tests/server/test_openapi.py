@@ -27,6 +27,7 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/v1/responses", "post"): _BODY,
     ("/v1/responses/{response_id}", "get"): {"404"} | ANYWHERE,
     ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
+    ("/v1/chat/completions", "post"): _BODY,
 }
 
 
