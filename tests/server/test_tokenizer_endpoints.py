@@ -159,7 +159,6 @@ async def test_an_embedding_with_more_rows_than_tokens_has_no_wrong_ids() -> Non
         eos_token=None,
         pad_token=None,
         unk_token=None,
-        chat_template=None,
     )
     async with serving(engine, ServerConfig()) as client:
         assert await post(client, "/detokenize", tokens=[65, VOCAB_SIZE]) == {"prompt": "A"}

@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from qstar_server.field_types import TokenId
 
 MAX_CHARS = 1_000_000
 """Longest text of a request."""
@@ -46,7 +48,7 @@ class TokenizeResponse(BaseModel):
 class DetokenizeRequest(TokenizerRequest):
     """Asks for the text of token ids."""
 
-    tokens: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MAX_TOKENS), FailFast()]
+    tokens: Annotated[list[TokenId], Field(max_length=MAX_TOKENS, fail_fast=True)]
 
 
 class DetokenizeResponse(BaseModel):

@@ -63,7 +63,7 @@ def tokenizer_info(engine: Engine) -> TokenizerInfoResponse:
         eos_token=info.eos_token,
         pad_token=info.pad_token,
         unk_token=info.unk_token,
-        chat_template=info.chat_template,
+        chat_template=engine.model.chat_template,
     )
 
 
