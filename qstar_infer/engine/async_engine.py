@@ -73,6 +73,9 @@ class AsyncEngine:
     def token_names(self, token_ids: Sequence[int]) -> list[str]:
         return self._engine.token_text.names(token_ids)
 
+    def token_bytes(self, token_id: int) -> bytes:
+        return self._engine.token_text.bytes_of_token(token_id)
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:

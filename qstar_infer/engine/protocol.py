@@ -127,6 +127,10 @@ class Engine(Protocol):
         """The name of each token in the vocabulary; "" for an id without a token."""
         ...
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token stands for in the middle of a text: perhaps a part of a character."""
+        ...
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:

@@ -7,6 +7,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
+from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
@@ -22,7 +23,7 @@ from qstar_server.version.router import router as version_router
 
 _ROUTERS = (
     *(health_router, version_router, models_router, tokenizer_router),
-    completions_router,
+    *(completions_router, chat_router),
 )
 
 

@@ -33,6 +33,7 @@ from tests.server.byte_tokens import (
     SPECIAL_TEXT,
     START_THOUGHT,
     VOCAB_SIZE,
+    bytes_of,
     offsets_of,
     text_of,
     token_ids_of,
@@ -124,6 +125,9 @@ class FakeEngine:
     def token_names(self, token_ids: Sequence[int]) -> list[str]:
         return [token_text(each) for each in token_ids]
 
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes_of([token_id], skip_special_tokens=False)
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:
@@ -162,7 +166,8 @@ class FakeEngine:
         length = params.num_thought_tokens
         if length is not None and length > model.max_thought_tokens:
             raise RequestError("the thought is too long", param="num_thought_tokens")
-        max_tokens = model.max_model_len if params.max_tokens is None else params.max_tokens
+        num_left = model.max_model_len - len(request.prompt_token_ids)
+        max_tokens = num_left if params.max_tokens is None else params.max_tokens
         if len(request.prompt_token_ids) + max_tokens > model.max_model_len:
             raise ContextLengthError(
                 f"This model's maximum context length is {model.max_model_len} tokens. However, "

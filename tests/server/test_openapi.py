@@ -20,6 +20,7 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/detokenize", "post"): {"400", "404", "408", "413", "415", "503"},
     ("/tokenizer_info", "get"): {"503"},
     ("/v1/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
+    ("/v1/chat/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
 }
 
 
