@@ -54,8 +54,6 @@ class TokenizerInfo:
     eos_token: str | None
     pad_token: str | None
     unk_token: str | None
-    chat_template: str | None
-    """In Jinja; of several, the one that is used unless another is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

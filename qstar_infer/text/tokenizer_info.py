@@ -17,13 +17,4 @@ def tokenizer_info(tokenizer: "PreTrainedTokenizerBase") -> TokenizerInfo:
         eos_token=tokenizer.eos_token,
         pad_token=tokenizer.pad_token,
         unk_token=tokenizer.unk_token,
-        chat_template=_chat_template(tokenizer),
     )
-
-
-def _chat_template(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """A tokenizer may have several templates by name; without a name it uses "default"."""
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    return template if isinstance(template, str) else None

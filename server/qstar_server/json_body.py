@@ -1,6 +1,6 @@
 """A route's JSON body: as a checked request, and in `/openapi.json`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -12,12 +12,18 @@ from qstar_server.errors import to_api_error
 from qstar_server.request_body import read_json_object
 
 Body = TypeVar("Body", bound=BaseModel)
+Fields = Mapping[str, Any]
 
 
-def json_body(kind: type[Body]) -> Callable[..., Awaitable[Body]]:
+def json_body(
+    kind: type[Body], *, without_known: Callable[[Fields], Fields] | None = None
+) -> Callable[..., Awaitable[Body]]:
     """A dependency that reads the body of a request and checks it against a type.
 
     FastAPI's own way limits neither size nor time, and checks on the event loop.
+
+    Args:
+        without_known: of the fields that the type does not have, those that are ignored. None: all.
     """
 
     async def read(request: Request, config: ConfigDep, ignored_fields: IgnoredFieldLogDep) -> Body:
@@ -25,7 +31,8 @@ def json_body(kind: type[Body]) -> Callable[..., Awaitable[Body]]:
             request, max_bytes=config.max_body_bytes, timeout_s=config.body_timeout_s
         )
         body = await anyio.to_thread.run_sync(_checked, kind, fields)
-        ignored_fields.note(body.model_extra if body.model_extra is not None else {})
+        extra: Fields = {} if body.model_extra is None else body.model_extra
+        ignored_fields.note(extra if without_known is None else without_known(extra))
         return body
 
     return read

@@ -89,7 +89,6 @@ class FakeEngine:
             eos_token=SPECIAL_TEXT[EOS],
             pad_token=None,
             unk_token=None,
-            chat_template=None,
         )
         self.script = [*token_ids_of(SCRIPT), EOS]
         self.step_s = 0.0

@@ -61,6 +61,9 @@ OPEN_SAMPLING = [
     *_each("logit_bias", {f"x{number}": "x" for number in range(4000)}),
     *_each("stop_token_ids", [VOCAB_SIZE], [-1], [2**31], [2**63], [HUGE], [True], [1.0], ["1"]),
     *_each("stop_token_ids", [0] * 5000, [None] * 4000, [[]] * 4000),
+    *_each("allowed_token_ids", [], [VOCAB_SIZE], [-1], [2**63], [HUGE], [True], [1.0], ["1"]),
+    *_each("allowed_token_ids", [-1] * 400_000, ["x"] * 200_000, [START_THOUGHT]),
+    *_each("bad_words", "a", [""], [1], ["a"] * 5000, ["x" * 5000]),
     Nasty(
         "stop_token_ids with min_tokens",
         {"stop_token_ids": [VOCAB_SIZE], "min_tokens": 2, "max_tokens": 4},

@@ -1,18 +1,24 @@
 """`/tokenize`, `/detokenize` and `/tokenizer_info`, compared with the tokenizer; and `/version`."""
 
 import asyncio
+from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from qstar_server.config import ServerConfig
 from qstar_server.tokenizer.protocol import MAX_CHARS, MAX_TOKENS
+from transformers import AutoTokenizer
 
+from qstar_infer.engine.create import create_async_engine
+from qstar_infer.engine_args import EngineArgs
 from tests.parity.toy import make_toy
 from tests.server.byte_tokens import BOS, END_THOUGHT, EOS, VOCAB_SIZE
 from tests.server.fake_engine import MODEL, FakeEngine
 from tests.server.in_process import serving
+from tests.server.real_engine import CHAT_TEMPLATE, save_toy
 from tests.server.wire import error_of
 
 TEXTS = ["", "test", "Hé 😀\n", "a</s>b", "\0", " two  spaces "]
@@ -75,7 +81,7 @@ async def test_the_tokenizer_is_described(real_client: httpx.AsyncClient) -> Non
         assert info[name] == getattr(tokenizer, name)
     assert info["tokenizer_class"] == type(tokenizer).__name__
     assert info["vocab_size"] == len(tokenizer)
-    assert info["chat_template"] is None
+    assert info["chat_template"] == CHAT_TEMPLATE
 
 
 async def test_the_release_is_named(client: httpx.AsyncClient) -> None:
@@ -97,6 +103,96 @@ async def test_another_model_is_404(
     assert await post(client, path, model=MODEL, tenant="ignored", **fields)
     error = await refused(client, path, 404, model="other", **fields)
     assert error["code"] == "model_not_found"
+
+
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "Hé 😀"}]},
+    {"role": "assistant", "content": "Ja"},
+]
+TEMPLATE = (
+    "{{ bos_token }}{% for tool in tools or [] %}[{{ tool.function.name }}]{% endfor %}"
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"add_generation_prompt": False},
+        {"continue_final_message": True},
+        {"tools": [{"type": "function", "function": {"name": "look"}}]},
+    ],
+    ids=str,
+)
+async def test_a_conversation_has_the_ids_that_transformers_gives(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """The template is the checkpoint's; content in parts is text for it."""
+    directory = save_toy(tmp_path / "checkpoint")
+    (directory / "chat_template.jinja").write_text(TEMPLATE)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    plain = [message | {"content": _text(message["content"])} for message in MESSAGES]
+    adds_prompt = not options.get("continue_final_message")
+    expected = tokenizer.apply_chat_template(
+        plain, return_dict=False, **{"add_generation_prompt": adds_prompt} | options
+    )
+    engine = create_async_engine(EngineArgs.of(model=str(directory), num_blocks=64))
+    try:
+        async with serving(engine, ServerConfig()) as client:
+            answer = await post(client, "/tokenize", messages=MESSAGES, **options)
+            info = (await client.get("/tokenizer_info")).json()
+    finally:
+        engine.close()
+    assert answer["tokens"] == expected
+    assert answer["count"] == len(expected)
+    assert info["chat_template"] == TEMPLATE
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({}, "prompt"),
+        ({"prompt": "A", "messages": MESSAGES}, "prompt"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "x", "content": "A"}]}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages"),
+        ({"messages": MESSAGES * 1000}, "messages"),
+        (
+            {"messages": MESSAGES, "add_generation_prompt": True, "continue_final_message": True},
+            "continue_final_message",
+        ),
+        ({"messages": MESSAGES, "chat_template": "{{ 1 }}"}, "chat_template"),
+        ({"messages": MESSAGES, "tools": [{}]}, "tools"),
+        (
+            {
+                "messages": MESSAGES,
+                "tools": [{"type": "function", "function": {"name": "no name"}}],
+            },
+            "tools",
+        ),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+async def test_what_is_no_conversation_is_refused(
+    client: httpx.AsyncClient, fields: dict[str, Any], param: str
+) -> None:
+    assert (await refused(client, "/tokenize", **fields))["param"] == param
+
+
+async def test_a_model_without_a_template_says_so(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    engine.model = replace(engine.model, chat_template=None)
+    error = await refused(client, "/tokenize", messages=MESSAGES)
+    assert "no chat template" in error["message"]
+    assert (await client.get("/tokenizer_info")).json()["chat_template"] is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +255,6 @@ async def test_an_embedding_with_more_rows_than_tokens_has_no_wrong_ids() -> Non
         eos_token=None,
         pad_token=None,
         unk_token=None,
-        chat_template=None,
     )
     async with serving(engine, ServerConfig()) as client:
         assert await post(client, "/detokenize", tokens=[65, VOCAB_SIZE]) == {"prompt": "A"}

@@ -2,7 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from qstar_infer.errors import RequestError
+from qstar_server.chat_messages import Messages, Tools, plain_tools
+from qstar_server.conversation import Conversation
+from qstar_server.field_types import TokenId
+from qstar_server.generation_request import TemplateSwitches
 
 MAX_CHARS = 1_000_000
 """Longest text of a request."""
@@ -20,14 +26,52 @@ class TokenizerRequest(BaseModel):
 
 
 class TokenizeRequest(TokenizerRequest):
-    """Asks for the token ids of a text."""
+    """Asks for the token ids of a text, or of a conversation."""
 
-    prompt: Annotated[str, Field(max_length=MAX_CHARS)]
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]}
+    )
+
+    prompt: Annotated[str, Field(max_length=MAX_CHARS)] | None = None
+    messages: Messages | None = None
+    """As in `/v1/chat/completions`."""
     add_special_tokens: bool | None = None
-    """Whether the tokenizer adds its own tokens, such as the beginning of sequence. Null is
-    true."""
+    """Whether the tokenizer adds its own tokens, such as the beginning of sequence. Null is true
+    for a text, false for a conversation, whose template writes them."""
     return_token_strs: bool | None = None
     """Whether `token_strs` names each token. Null is false."""
+    add_generation_prompt: bool | None = None
+    """Begin an answer behind the messages. Null is true, unless the last message is continued."""
+    continue_final_message: bool | None = None
+    """Leave the last message open."""
+    tools: Tools | None = None
+    """Those that the conversation's template shows."""
+    chat_template_kwargs: TemplateSwitches | None = None
+    chat_template: None = None
+    """Only the model's own template is used."""
+
+    def conversation(self) -> Conversation:
+        """The messages and tools as plain data.
+
+        Raises:
+            RequestError: both ways to end the text are asked for, or a tool has a wrong name.
+        """
+        assert self.messages is not None
+        ends_open = bool(self.continue_final_message)
+        adds_prompt = self.add_generation_prompt
+        if ends_open and adds_prompt:
+            raise RequestError(
+                "add_generation_prompt and continue_final_message are both true; leave out one",
+                param="continue_final_message",
+            )
+        switches = self.chat_template_kwargs
+        return Conversation(
+            messages=[message.to_message() for message in self.messages],
+            tools=plain_tools(self.tools),
+            add_generation_prompt=not ends_open if adds_prompt is None else adds_prompt,
+            continue_final_message=ends_open,
+            template_options={} if switches is None else switches.model_dump(exclude_none=True),
+        )
 
 
 class TokenizeResponse(BaseModel):
@@ -46,7 +90,7 @@ class TokenizeResponse(BaseModel):
 class DetokenizeRequest(TokenizerRequest):
     """Asks for the text of token ids."""
 
-    tokens: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MAX_TOKENS), FailFast()]
+    tokens: Annotated[list[TokenId], Field(max_length=MAX_TOKENS, fail_fast=True)]
 
 
 class DetokenizeResponse(BaseModel):

@@ -2,6 +2,7 @@
 
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.errors import RequestError, shown
+from qstar_server.conversation import encode_conversation
 from qstar_server.errors import model_not_found
 from qstar_server.tokenizer.protocol import (
     DetokenizeRequest,
@@ -18,11 +19,10 @@ def tokenize(request: TokenizeRequest, engine: Engine) -> bytes:
 
     Raises:
         ApiError: 404, the model is another than the served one.
-        RequestError: the text is not valid.
+        RequestError: the text is not valid, or there is no such conversation with this model.
     """
     _check_model(request, engine)
-    adds_special_tokens = request.add_special_tokens is not False
-    token_ids = engine.encode(request.prompt, add_special_tokens=adds_special_tokens)
+    token_ids = _token_ids(request, engine)
     response = TokenizeResponse(
         count=len(token_ids),
         max_model_len=engine.model.max_model_len,
@@ -63,7 +63,21 @@ def tokenizer_info(engine: Engine) -> TokenizerInfoResponse:
         eos_token=info.eos_token,
         pad_token=info.pad_token,
         unk_token=info.unk_token,
-        chat_template=info.chat_template,
+        chat_template=engine.model.chat_template,
+    )
+
+
+def _token_ids(request: TokenizeRequest, engine: Engine) -> list[int]:
+    if (request.prompt is None) == (request.messages is None):
+        raise RequestError("give either prompt or messages", param="prompt")
+    if request.prompt is not None:
+        adds_special_tokens = request.add_special_tokens is not False
+        return engine.encode(request.prompt, add_special_tokens=adds_special_tokens)
+    return encode_conversation(
+        engine,
+        request.conversation(),
+        param="messages",
+        add_special_tokens=bool(request.add_special_tokens),
     )
 
 
