@@ -9,11 +9,13 @@ from qstar_infer.engine_args import EngineArgs
 from tests.device import DEVICE
 from tests.parity.toy import make_toy
 from tests.server.fake_engine import MODEL
+from tests.server.tool_calls.templates import QWEN_2_5
 
 
 def save_toy(directory: Path) -> Path:
-    """Save the toy model to a new directory."""
+    """Save the toy model to a new directory, with a chat template."""
     save_model(make_toy().model, directory)
+    (directory / "chat_template.jinja").write_text(QWEN_2_5, encoding="utf-8")
     return directory
 
 

@@ -16,6 +16,8 @@ ERRORS = {
     ("/v1/models", "get"): {"503"},
     ("/v1/models/{model_id}", "get"): {"404", "503"},
     ("/v1/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
+    ("/v1/messages", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
+    ("/v1/messages/count_tokens", "post"): {"400", "404", "408", "413", "415", "503"},
     ("/v1/responses", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
     ("/v1/responses/{response_id}", "get"): {"404"},
     ("/v1/responses/{response_id}", "delete"): {"404"},
@@ -70,7 +72,8 @@ async def test_every_error_has_the_envelope(
     responses = schema["paths"][path][method]["responses"]
     for status in ERRORS[path, method] | {"default"}:
         content = responses[status]["content"]["application/json"]["schema"]
-        assert content == {"$ref": "#/components/schemas/ErrorEnvelope"}
+        name = "MessagesErrorEnvelope" if path.startswith("/v1/messages") else "ErrorEnvelope"
+        assert content == {"$ref": f"#/components/schemas/{name}"}
 
 
 async def test_the_envelope_is_the_one_that_is_sent(client: httpx.AsyncClient) -> None:
