@@ -107,6 +107,10 @@ class Engine(Protocol):
         """Text of token ids."""
         ...
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token stands for in the middle of a text: perhaps a part of a character."""
+        ...
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:

@@ -60,6 +60,11 @@ class TokenText:
         middle = self.detokenizer(self._vocabulary.anchor, skip_special_tokens=False)
         return _joined(middle, token_ids)
 
+    def bytes_of_token(self, token_id: int) -> bytes:
+        """What a token stands for in the middle of a text: perhaps a part of a character."""
+        raw = self._vocabulary.token(token_id).raw
+        return self.of_token(token_id).encode() if raw is None else raw
+
     def id_of(self, name: str) -> int | None:
         """The id of a token by its name in the vocabulary; None if there is no such token."""
         return self._vocabulary.ids.get(name)

@@ -7,6 +7,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
+from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
@@ -20,7 +21,10 @@ from qstar_server.models.router import router as models_router
 from qstar_server.responses.router import router as responses_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
-_ROUTERS = (health_router, models_router, completions_router, responses_router, messages_router)
+_ROUTERS = (
+    *(health_router, models_router, completions_router),
+    *(chat_router, responses_router, messages_router),
+)
 
 
 def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:

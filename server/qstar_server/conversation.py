@@ -86,11 +86,14 @@ class Conversation:
     """Further variables of the template. Never what a client sends unchecked."""
 
 
-def encode_conversation(engine: Engine, conversation: Conversation, *, param: str) -> list[int]:
+def encode_conversation(
+    engine: Engine, conversation: Conversation, *, param: str, add_special_tokens: bool = False
+) -> list[int]:
     """Token ids of a conversation. Slow: call it outside the event loop.
 
     Args:
         param: the request field that holds the messages, for errors.
+        add_special_tokens: let the tokenizer add its own; most templates write them themselves.
 
     Raises:
         ContextLengthError: the conversation is far longer than the context.
@@ -114,8 +117,7 @@ def encode_conversation(engine: Engine, conversation: Conversation, *, param: st
             options=conversation.template_options,
         )
         _check_length(len(text), max_model_len=engine.model.max_model_len, param=param)
-        # A template writes the beginning of sequence itself, where its model wants one.
-        return engine.encode(text, add_special_tokens=False)
+        return engine.encode(text, add_special_tokens=add_special_tokens)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from tests.server.byte_tokens import (
     SPECIAL_TEXT,
     START_THOUGHT,
     VOCAB_SIZE,
+    bytes_of,
     offsets_of,
     text_of,
     token_ids_of,
@@ -105,6 +106,9 @@ class FakeEngine:
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return text_of(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes_of([token_id], skip_special_tokens=False)
 
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True

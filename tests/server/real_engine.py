@@ -9,13 +9,19 @@ from qstar_infer.engine_args import EngineArgs
 from tests.device import DEVICE
 from tests.parity.toy import make_toy
 from tests.server.fake_engine import MODEL
-from tests.server.tool_calls.templates import QWEN_2_5
+
+CHAT_TEMPLATE = (
+    "{% for each in messages %}{{ each.role[0] + ':' + each.content + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}a:{% endif %}"
+)
+"""Short, because the toy has 256 positions."""
 
 
 def save_toy(directory: Path) -> Path:
     """Save the toy model to a new directory, with a chat template."""
-    save_model(make_toy().model, directory)
-    (directory / "chat_template.jinja").write_text(QWEN_2_5, encoding="utf-8")
+    model = make_toy().model
+    model.tokenizer.chat_template = CHAT_TEMPLATE
+    save_model(model, directory)
     return directory
 
 

@@ -124,23 +124,3 @@ class CompletionResponse(BaseModel):
     choices: list[CompletionChoice]
     usage: Usage | None = None
     """Left out of a stream that did not ask for it."""
-
-    def to_json(self) -> str:
-        """JSON in ASCII, because some clients break lines at Unicode separators."""
-        return _to_json(self)
-
-    def to_bytes(self) -> bytes:
-        """The same JSON for a response of any size. Call it outside the event loop.
-
-        Choices are serialised one by one: a single call blocks all other threads while it runs,
-        which takes a second for a hundred echoed prompts with log-probabilities.
-        """
-        without = self.model_copy(update={"choices": []})
-        # Occurs only once: inside a JSON string the quotes would be escaped.
-        head, tail = _to_json(without).split('"choices":[]')
-        choices = [_to_json(choice).encode() for choice in self.choices]
-        return b'%b"choices":[%b]%b' % (head.encode(), b",".join(choices), tail.encode())
-
-
-def _to_json(model: BaseModel) -> str:
-    return model.model_dump_json(exclude_unset=True, ensure_ascii=True)
