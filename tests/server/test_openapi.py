@@ -28,6 +28,8 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/v1/responses/{response_id}", "get"): {"404"} | ANYWHERE,
     ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
     ("/v1/chat/completions", "post"): _BODY,
+    ("/v1/messages", "post"): _BODY,
+    ("/v1/messages/count_tokens", "post"): _BODY - {"403", "429"},
 }
 
 
@@ -79,7 +81,8 @@ async def test_every_error_has_the_envelope(
     responses = schema["paths"][path][method]["responses"]
     for status in ERRORS[path, method] | {"default"}:
         content = responses[status]["content"]["application/json"]["schema"]
-        assert content == {"$ref": "#/components/schemas/ErrorEnvelope"}
+        name = "MessagesErrorEnvelope" if path.startswith("/v1/messages") else "ErrorEnvelope"
+        assert content == {"$ref": f"#/components/schemas/{name}"}
 
 
 async def test_the_envelope_is_the_one_that_is_sent(client: httpx.AsyncClient) -> None:

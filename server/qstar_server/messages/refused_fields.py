@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qstar_infer.errors import RequestError
+from qstar_server.generation_request import GenerationRequest
 
 _REFUSED = {
     "container": "this server runs no code; leave it out",
@@ -29,12 +30,17 @@ _REFUSED = {
 def check_refused_fields(extra_fields: Mapping[str, Any]) -> None:
     """
     Raises:
-        RequestError: a field is one of those above; `param` names it.
+        RequestError: a field is one of those above, or one that only the other endpoints have;
+            `param` names it.
     """
     for name, value in extra_fields.items():
         # False is what a client sends that does not want it.
-        if name in _REFUSED and value is not None and value is not False:
+        if value is None or value is False:
+            continue
+        if name in _REFUSED:
             raise RequestError(f"{name} is not supported: {_REFUSED[name]}", param=name)
+        if name in GenerationRequest.model_fields:
+            raise RequestError(f"{name} is not supported by this endpoint", param=name)
 
 
 def without_refused(extra_fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,13 @@ from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_params import SamplingParams
 from qstar_server.config import ServerConfig
-from qstar_server.conversation import Conversation, Tool, encode_conversation, naming_param
+from qstar_server.conversation import (
+    Conversation,
+    Tool,
+    check_tools,
+    encode_conversation,
+    naming_param,
+)
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import check_thoughts_allowed
@@ -130,6 +136,7 @@ def _plan(engine: Engine, request: CountTokensRequest) -> ToolPlan:
         ]
     except ValueError as error:
         raise RequestError(f"tools: {error}", param="tools") from None
+    check_tools(tools)
     choice = request.tool_choice
     return plan_tools(
         tools,

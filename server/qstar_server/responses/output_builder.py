@@ -20,8 +20,8 @@ from qstar_server.responses.resource import (
     OutputText,
     ReasoningItem,
     ReasoningText,
-    TokenLogprob,
 )
+from qstar_server.token_logprobs import TokenLogprob
 
 
 class OutputBuilder:

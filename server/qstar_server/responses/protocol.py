@@ -225,6 +225,17 @@ def check_contradictions(request: ResponsesRequest) -> None:
             "response_format is not supported: this endpoint calls it text.format",
             param="response_format",
         )
+    if request.return_token_ids:
+        raise RequestError(
+            "return_token_ids is not supported: OpenAI's responses have no place for them",
+            param="return_token_ids",
+        )
+    if request.has_logprobs and request.tools:
+        raise RequestError(
+            f"include {_LOGPROBS} cannot be combined with tools: what belongs to the text, and not "
+            "to a call, is known only later",
+            param="include",
+        )
     for name in request.include or []:
         if name != _LOGPROBS:
             raise RequestError(

@@ -30,6 +30,8 @@ _REFUSED: dict[str, tuple[Any, str]] = {
     "functions": (None, _MOVED.format("tools")),
     "function_call": (None, _MOVED.format("tool_choice")),
     "best_of": (1, "this endpoint gives one response"),
+    "add_generation_prompt": (True, "the input is always answered"),
+    "continue_final_message": (False, "the input is always answered"),
     "echo": (False, "this endpoint gives only new text"),
 }
 

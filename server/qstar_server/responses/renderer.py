@@ -12,6 +12,7 @@ from qstar_server.frames import NamedFrame
 from qstar_server.reasoning import ReasoningText
 from qstar_server.responses.events import Event, EventWriter, response_event, response_fields
 from qstar_server.responses.output_builder import OutputBuilder
+from qstar_server.responses.protocol import ResponsesRequest
 from qstar_server.responses.resource import (
     IncompleteDetails,
     Response,
@@ -19,6 +20,7 @@ from qstar_server.responses.resource import (
     ResponseUsage,
 )
 from qstar_server.thoughts import thought_entries
+from qstar_server.token_logprobs import TokenBytes, TokenLogprob, token_logprobs
 from qstar_server.tool_calls.answer_reader import AnswerReader
 from qstar_server.tool_calls.parser import ToolCallParser
 from qstar_server.usage import TokenCounts
@@ -30,7 +32,13 @@ class ResponsesRenderer:
     """Implements `Renderer`."""
 
     def __init__(
-        self, response: Response, *, parser: ToolCallParser | None, has_reasoning: bool
+        self,
+        request: ResponsesRequest,
+        response: Response,
+        *,
+        parser: ToolCallParser | None,
+        token_bytes: TokenBytes,
+        has_reasoning: bool,
     ) -> None:
         """
         Args:
@@ -38,11 +46,15 @@ class ResponsesRenderer:
             parser: of this response's calls; None if the model has no tools.
             has_reasoning: whether the joined thoughts are part of the output.
         """
+        self._request = request
         self._response = response
+        self._token_bytes = token_bytes
         self._reader = AnswerReader(parser)
         self._reasoning = ReasoningText() if has_reasoning else None
         self._builder = OutputBuilder()
         self._writer = EventWriter()
+        self._pending_logprobs: list[TokenLogprob] = []
+        """Of tokens whose text has not come yet."""
         self._pending_thoughts: list[dict[str, Any]] = []
 
     def response(self, outputs: Sequence[RequestOutput], counts: TokenCounts) -> bytes:
@@ -95,9 +107,10 @@ class ResponsesRenderer:
             self._pending_thoughts += [entry.model_dump(mode="json") for entry in entries]
         if self._reasoning is not None:
             self._builder.add_reasoning(self._reasoning.push(output.thoughts))
+        self._pending_logprobs += self._logprobs(output)
         for piece in self._reader.read(output.text, is_last=output.finish_reason is not None):
             if isinstance(piece, str):
-                self._builder.add_text(piece, [])
+                self._add_text(piece)
             else:
                 call_id = f"call_{uuid.uuid4().hex}"
                 self._builder.add_call(call_id=call_id, name=piece.name, arguments=piece.arguments)
@@ -105,7 +118,24 @@ class ResponsesRenderer:
             self._finish(is_whole=output.finish_reason == "stop", counts=counts)
         return self._builder.take_events()
 
+    def _add_text(self, text: str) -> None:
+        self._builder.add_text(text, self._pending_logprobs)
+        self._pending_logprobs = []
+
+    def _logprobs(self, output: CompletionOutput) -> list[TokenLogprob]:
+        if not self._request.has_logprobs:
+            return []
+        return token_logprobs(
+            output.token_ids,
+            [] if output.logprobs is None else output.logprobs,
+            num_top=self._response.top_logprobs,
+            token_bytes=self._token_bytes,
+            names_ids=bool(self._request.return_tokens_as_token_ids),
+        )
+
     def _finish(self, *, is_whole: bool, counts: TokenCounts) -> None:
+        if self._pending_logprobs:
+            self._add_text("")
         self._builder.finish("completed" if is_whole else "incomplete")
         self._response.output = self._builder.items
         self._response.usage = ResponseUsage.of(counts)

@@ -8,24 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from qstar_server.thoughts import ThoughtEntry
+from qstar_server.token_logprobs import TokenLogprob
 from qstar_server.usage import TokenCounts
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
-
-
-class TopLogprob(BaseModel):
-    """One of the most likely tokens at a position."""
-
-    token: str
-    bytes: list[int]
-    logprob: float
-
-
-class TokenLogprob(TopLogprob):
-    """A token of the text, and the most likely ones at its position."""
-
-    top_logprobs: list[TopLogprob]
 
 
 class OutputText(BaseModel):

@@ -8,7 +8,13 @@ import anyio.to_thread
 from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_server.config import ServerConfig
-from qstar_server.conversation import Conversation, Tool, encode_conversation, naming_param
+from qstar_server.conversation import (
+    Conversation,
+    Tool,
+    check_tools,
+    encode_conversation,
+    naming_param,
+)
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import (
@@ -50,11 +56,15 @@ async def start_response(
     check_logprobs(
         request.top_logprobs, config, default=DEFAULT_MAX_TOP_LOGPROBS, param="top_logprobs"
     )
-    response_id = f"resp_{uuid.uuid4().hex}"
-    admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, response_id)
+    engine_id = f"resp_{uuid.uuid4().hex}"
+    admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, engine_id)
+    # The engine's ids are always new: another client could use the same `request_id`.
+    response_id = engine_id if request.request_id is None else f"resp_{request.request_id}"
     renderer = ResponsesRenderer(
+        request,
         _new_response(request, admitted, response_id),
         parser=plan.parser(),
+        token_bytes=engine.token_bytes,
         has_reasoning=bool(request.include_reasoning) and admitted.num_thought_tokens > 0,
     )
     job = await GenerationJob.start(
@@ -72,7 +82,7 @@ def _check_supported_fields(request: ResponsesRequest) -> None:
 
 
 def _admit(
-    engine: Engine, request: ResponsesRequest, config: ServerConfig, response_id: str
+    engine: Engine, request: ResponsesRequest, config: ServerConfig, engine_id: str
 ) -> tuple[AdmittedRequest, ToolPlan]:
     """Render and tokenise the conversation and check the request. Slow: not on an event loop."""
     plan = _plan_tools(engine, request)
@@ -82,14 +92,21 @@ def _admit(
         model=engine.model,
         efforts=config.reasoning_efforts,
     )
+    switches = request.chat_template_kwargs
     conversation = Conversation(
-        messages=messages_of(request.input, instructions=request.instructions), tools=plan.tools
+        messages=messages_of(request.input, instructions=request.instructions),
+        tools=plan.tools,
+        template_options={} if switches is None else switches.model_dump(exclude_none=True),
     )
-    token_ids = encode_conversation(engine, conversation, param="input")
+    token_ids = request.truncated(
+        encode_conversation(engine, conversation, param="input"),
+        max_model_len=engine.model.max_model_len,
+        max_tokens=params.max_tokens,
+    )
     with naming_param("input"):
         admitted = engine.admit(
             EngineRequest(
-                request_id=response_id,
+                request_id=engine_id,
                 prompt_token_ids=token_ids,
                 params=params,
                 show_thoughts=bool(request.show_thoughts or request.include_reasoning),
@@ -109,6 +126,7 @@ def _plan_tools(engine: Engine, request: ResponsesRequest) -> ToolPlan:
         ]
     except ValueError as error:
         raise RequestError(f"tools: {error}", param="tools") from None
+    check_tools(tools)
     return plan_tools(
         tools,
         NamedTool(choice.name) if isinstance(choice, FunctionChoice) else choice,

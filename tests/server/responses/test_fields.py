@@ -5,9 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
+from qstar_infer.structured_outputs import StructuredOutputs
 from tests.server.fake_engine import FakeEngine
-from tests.server.responses.wire import refused, respond
+from tests.server.responses.wire import of_type, refused, respond, stream
 
+LOGPROBS = "message.output_text.logprobs"
 SCHEMA = {"type": "object", "properties": {}, "additionalProperties": False}
 
 REFUSED: list[tuple[str, Any]] = [
@@ -32,6 +34,15 @@ REFUSED: list[tuple[str, Any]] = [
     ("n", 2),
     ("best_of", 2),
     ("echo", True),
+    ("return_token_ids", True),
+    ("continue_final_message", True),
+    ("text", {"format": {"type": "json_schema", "name": "n"}}),
+    ("text", {"format": {"type": "json_object", "schema": SCHEMA}}),
+    ("top_logprobs", 21),
+    ("tools", [{"type": "web_search"}]),
+    ("tool_choice", "required"),
+    ("tool_choice", {"type": "function", "name": "f"}),
+    ("tool_choice", {"type": "file_search"}),
     ("include", ["file_search_call.results"]),
     ("include", ["reasoning.encrypted_content"]),
     ("top_logprobs", 3),
@@ -116,3 +127,56 @@ async def test_effort_none_turns_thinking_off(
 async def test_two_efforts_must_agree(client: httpx.AsyncClient) -> None:
     assert await respond(client, reasoning={"effort": "low"}, reasoning_effort="low")
     await refused(client, reasoning={"effort": "low"}, reasoning_effort="high")
+
+
+async def test_logprobs_of_the_text(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    fields: dict[str, Any] = {"include": [LOGPROBS], "top_logprobs": 2}
+    whole = await respond(client, **fields)
+    logprobs = whole["output"][0]["content"][0]["logprobs"]
+    assert [bytes(each["bytes"]) for each in logprobs] == [
+        engine.token_bytes(token_id) for token_id in engine.script
+    ]
+    assert {len(each["top_logprobs"]) for each in logprobs} == {2}
+    assert whole["top_logprobs"] == 2
+    events = await stream(client, **fields)
+    deltas = of_type(events, "output_text.delta")
+    assert [each for event in deltas for each in event["logprobs"]] == logprobs
+    assert of_type(events, "output_text.done")[0]["logprobs"] == logprobs
+    # The first piece of a character has no text of its own.
+    assert [each["token"] for each in deltas[1]["logprobs"]] == ["\ufffd", "\ufffd"]
+
+
+async def test_logprobs_of_the_chosen_tokens_alone(client: httpx.AsyncClient) -> None:
+    response = await respond(client, include=[LOGPROBS])
+    logprobs = response["output"][0]["content"][0]["logprobs"]
+    assert logprobs[0] == {"token": "H", "bytes": [72], "logprob": -3.3, "top_logprobs": []}
+
+
+async def test_a_limit_counts_visible_and_thought_tokens(client: httpx.AsyncClient) -> None:
+    """Each token costs one and a thought of two."""
+    response = await respond(client, max_output_tokens=20, num_thought_tokens=2)
+    assert response["usage"]["output_tokens"] == 6
+    assert response["usage"]["output_tokens_details"]["reasoning_tokens"] == 12
+    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert response["max_output_tokens"] == 20
+
+
+@pytest.mark.parametrize(
+    ("text_format", "kind"),
+    [
+        ({"type": "json_object"}, "json_object"),
+        ({"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}, "json"),
+    ],
+)
+async def test_a_form_reaches_the_engine_and_is_echoed(
+    client: httpx.AsyncClient, engine: FakeEngine, text_format: Any, kind: str
+) -> None:
+    response = await respond(client, text={"format": text_format})
+    form = engine.submitted[0].params.structured_outputs
+    assert isinstance(form, StructuredOutputs)
+    assert form.kind == kind
+    assert response["text"]["format"] == text_format
+
+
+async def test_a_request_id_becomes_the_responses(client: httpx.AsyncClient) -> None:
+    assert (await respond(client, request_id="mine"))["id"] == "resp_mine"
