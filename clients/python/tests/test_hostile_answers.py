@@ -1,6 +1,7 @@
 """Both clients against answers that no honest server gives: each ends in the client's own error."""
 
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -47,14 +48,15 @@ async def test_nested_json_in_a_success_is_an_invalid_response(
     harness: Harness, content: str
 ) -> None:
     client = answering(harness, httpx.Response(200, text=content))
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: client.models.list(),
         lambda: client.completions.create(prompt="x", model="m"),
         lambda: client.chat.completions.create(messages=[], model="m"),
         lambda: client.responses.create(input="x", model="m"),
         lambda: client.tokenize(prompt="x"),
         lambda: client.detokenize(tokens=[1]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(InvalidResponseError, match="recursion limit"):
             await harness.settle(call())
 

@@ -7,7 +7,14 @@
 tree is in `_errors.py`. `qstar_client.terminal` shows thoughts with the package rich.
 """
 
-from qstar_client._answer_types import CompletionTokensDetails, PromptTokensDetails, Thought, Usage
+from qstar_client._answer_types import (
+    ChatCompletionTokenLogprob,
+    CompletionTokensDetails,
+    PromptTokensDetails,
+    Thought,
+    TopLogprob,
+    Usage,
+)
 from qstar_client._async_client import AsyncQStarClient
 from qstar_client._chat.calls import (
     AsyncChat,
@@ -24,12 +31,10 @@ from qstar_client._chat.types import (
     ChatCompletionChunk,
     ChatCompletionChunkChoice,
     ChatCompletionMessage,
-    ChatCompletionTokenLogprob,
     ChoiceDelta,
     ChoiceLogprobs,
     FunctionCall,
     ToolCall,
-    TopLogprob,
 )
 from qstar_client._client import QStarClient
 from qstar_client._completions.calls import (
@@ -39,7 +44,13 @@ from qstar_client._completions.calls import (
     CompletionStream,
 )
 from qstar_client._completions.params import CompletionParams, Prompt
-from qstar_client._completions.types import Completion, CompletionChoice, CompletionChunk, Logprobs
+from qstar_client._completions.types import (
+    Completion,
+    CompletionChoice,
+    CompletionChunk,
+    Logprobs,
+    PromptLogprob,
+)
 from qstar_client._errors import (
     APIConnectionError,
     APIStatusError,
@@ -138,6 +149,7 @@ __all__ = [
     "OutputTokensDetails",
     "PermissionDeniedError",
     "Prompt",
+    "PromptLogprob",
     "PromptTokensDetails",
     "QStarClient",
     "QStarClientError",

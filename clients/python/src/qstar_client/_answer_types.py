@@ -29,6 +29,21 @@ class Thought(AnswerModel):
     """ln p(token) without the thought."""
 
 
+class TopLogprob(AnswerModel):
+    """One of the most likely tokens at a position."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+    """UTF-8 of the token, which may be part of a character."""
+
+
+class ChatCompletionTokenLogprob(TopLogprob):
+    """A token of the text, with the most likely ones in its place."""
+
+    top_logprobs: list[TopLogprob] = []
+
+
 class PromptTokensDetails(AnswerModel):
     """Details of `prompt_tokens`."""
 

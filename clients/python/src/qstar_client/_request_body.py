@@ -83,7 +83,6 @@ class ChoicesParams(SamplingParams, total=False):
     """`{"type": "json_object"}`, or `{"type": "json_schema", "json_schema": {...}}`."""
     add_special_tokens: bool | None
     """Whether the tokenizer adds its special tokens to the prompt."""
-    prompt_logprobs: int | None
     truncate_prompt_tokens: int | None
     """Keep only this many of the last prompt tokens."""
     return_token_ids: bool | None

@@ -13,4 +13,5 @@ def share(thought: Thought) -> float:
 
 def difference(thought: Thought) -> str:
     """What the thought adds to the token's log-probability, with its sign."""
-    return f"{thought.logprob - thought.base_logprob:+.2f}"
+    change = thought.logprob - thought.base_logprob
+    return f"{round(change, 2) + 0.0:+.2f}"  # adding 0 turns -0.0 into 0.0

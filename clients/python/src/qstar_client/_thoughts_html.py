@@ -5,7 +5,6 @@ that it can be read in light and dark themes alike.
 """
 
 import html
-import math
 from collections.abc import Sequence
 
 from qstar_client._answer_types import Thought
@@ -14,7 +13,8 @@ from qstar_client._thought_numbers import difference, share
 
 _FONT = "font-family:ui-monospace,monospace;font-size:0.9em"
 _CELL = "padding:1px 8px;border-bottom:1px solid rgba(128,128,128,0.25)"
-_TEXT_CELL = f"{_CELL};text-align:left;white-space:pre-wrap;overflow-wrap:anywhere"
+_TOKEN_CELL = f"{_CELL};text-align:left;white-space:pre-wrap;overflow-wrap:break-word"
+_THOUGHT_CELL = f"{_CELL};text-align:left;white-space:pre-wrap;overflow-wrap:anywhere"
 _NUMBER_CELL = f"{_CELL};text-align:right;white-space:nowrap"
 _STRONGEST_ALPHA = 0.55
 
@@ -41,7 +41,7 @@ def _paragraph(thoughts: Sequence[Thought]) -> str:
 
 
 def _table(thoughts: Sequence[Thought]) -> str:
-    names = ("token", "thought", "weight", "without", "with", "change")
+    names = ("token", "thought", "weight", "base", "mixed", "change")
     head = "".join(
         f'<th scope="col" style="{_CELL};text-align:{"left" if i < 2 else "right"}">{name}</th>'
         for i, name in enumerate(names)
@@ -58,14 +58,15 @@ def _table(thoughts: Sequence[Thought]) -> str:
 
 
 def _row(thought: Thought) -> str:
-    texts = [(thought.token, _colour(thought)), (thought.thought, "")]
+    token_style = f"{_TOKEN_CELL};{_colour(thought)}"
+    texts = [(thought.token, token_style), (thought.thought, _THOUGHT_CELL)]
     numbers = (
         f"{thought.mixing_weight:.2f}",
         f"{thought.base_logprob:.2f}",
         f"{thought.logprob:.2f}",
         difference(thought),
     )
-    cells = [f'<td style="{_TEXT_CELL};{style}">{_escaped(text)}</td>' for text, style in texts]
+    cells = [f'<td style="{style}">{_escaped(text)}</td>' for text, style in texts]
     cells += [f'<td style="{_NUMBER_CELL}">{number}</td>' for number in numbers]
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -81,5 +82,5 @@ def _escaped(text: str) -> str:
 
 
 def _colour(thought: Thought) -> str:
-    alpha = math.ceil(100 * _STRONGEST_ALPHA * share(thought)) / 100
+    alpha = round(_STRONGEST_ALPHA * share(thought), 2)
     return f"background-color:rgba(240,140,0,{alpha:g})"

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 try:
-    from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -39,8 +38,8 @@ class HasThoughts(Protocol):
 def thoughts_view(answer: HasThoughts | Sequence[Thought]) -> Group:
     """A view for `rich.print`: the text coloured by mixing weight, and a table of its tokens.
 
-    The table has each token's thought, its mixing weight, and its log-probability without and with
-    the thought.
+    The table has each token's thought, its mixing weight, and the log-probability of the token
+    without the thought (base) and with it (mixed).
 
     Args:
         answer: a choice of a completion or chat completion, a response, or a list of thoughts.
@@ -62,10 +61,10 @@ def _paragraph(thoughts: Sequence[Thought]) -> Text:
 
 
 def _table(thoughts: Sequence[Thought]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("token", overflow="fold")
     table.add_column("thought", overflow="fold")
-    for name in ("weight", "without", "with", "change"):
+    for name in ("weight", "base", "mixed", "change"):
         table.add_column(name, justify="right", no_wrap=True)
     for thought in thoughts:
         table.add_row(

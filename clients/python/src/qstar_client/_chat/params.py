@@ -26,9 +26,11 @@ class ChatCompletionParams(ChoicesParams, total=False):
     tools: Sequence[Mapping[str, object]] | None
     tool_choice: str | Mapping[str, object] | None
     parallel_tool_calls: bool | None
-    chat_template: str | None
+    """False: at most one call in an answer."""
     add_generation_prompt: bool | None
-    """Default True: the model answers. False: it continues the text of the conversation."""
+    """Begin an answer behind the messages; default True, unless the last one is continued."""
     continue_final_message: bool | None
     """The model continues the last message instead of answering it."""
     metadata: Mapping[str, str] | None
+    prompt_cache_key: str | None
+    safety_identifier: str | None

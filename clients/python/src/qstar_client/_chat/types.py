@@ -1,22 +1,7 @@
 """Responses of `POST /v1/chat/completions`, with the names of the openai package's types."""
 
-from qstar_client._answer_types import AnswerModel, Thought, Usage
+from qstar_client._answer_types import AnswerModel, ChatCompletionTokenLogprob, Thought, Usage
 from qstar_client._thoughts_html import thoughts_html
-
-
-class TopLogprob(AnswerModel):
-    """One of the most likely tokens at a position."""
-
-    token: str
-    logprob: float
-    bytes: list[int] | None = None
-    """UTF-8 of the token, which may be part of a character."""
-
-
-class ChatCompletionTokenLogprob(TopLogprob):
-    """A token of the message, with the most likely ones in its place."""
-
-    top_logprobs: list[TopLogprob] = []
 
 
 class ChoiceLogprobs(AnswerModel):
@@ -102,6 +87,8 @@ class _AnyCompletion(AnswerModel):
     model: str
     usage: Usage | None = None
     system_fingerprint: str | None = None
+    prompt_token_ids: list[int] | None = None
+    """Ids of the rendered conversation; None unless requested with `return_token_ids`."""
 
 
 class ChatCompletion(_AnyCompletion):

@@ -20,3 +20,5 @@ class CompletionParams(ChoicesParams, total=False):
     """Return the prompt at the start of the text."""
     logprobs: int | None
     """Report the chosen token and this many most likely ones; 0: only the chosen token."""
+    prompt_logprobs: int | None
+    """The same for each prompt token, as `choices[].prompt_logprobs`."""

@@ -16,6 +16,15 @@ class Logprobs(AnswerModel):
     """Where each token starts in the choice's text, in characters."""
 
 
+class PromptLogprob(AnswerModel):
+    """One token that may follow a prefix of the prompt."""
+
+    logprob: float
+    rank: int | None = None
+    """1 for the most likely token."""
+    decoded_token: str | None = None
+
+
 class CompletionChoice(AnswerModel):
     """One completion; in a stream, a delta. A notebook shows its thoughts."""
 
@@ -28,6 +37,9 @@ class CompletionChoice(AnswerModel):
     """`stop`, or `length` (`max_tokens` or a full context); None before the end of a stream."""
     thoughts: list[Thought] | None = None
     """One per visible token; None unless requested with `show_thoughts`."""
+    prompt_logprobs: list[dict[str, PromptLogprob] | None] | None = None
+    """For each prompt token, by token id: it and the most likely ones. None for the first token,
+    and unless requested with `prompt_logprobs`."""
     prompt_token_ids: list[int] | None = None
     token_ids: list[int] | None = None
     """Ids of the visible tokens. Both lists are None unless requested with `return_token_ids`."""

@@ -1,6 +1,6 @@
 """Answers of `POST /v1/responses`, with the names of the openai package's types."""
 
-from qstar_client._answer_types import AnswerModel, Thought
+from qstar_client._answer_types import AnswerModel, ChatCompletionTokenLogprob, Thought
 from qstar_client._thoughts_html import thoughts_html
 
 
@@ -9,6 +9,8 @@ class ResponseContent(AnswerModel):
 
     type: str
     text: str | None = None
+    logprobs: list[ChatCompletionTokenLogprob] | None = None
+    """Empty unless requested with `include=["message.output_text.logprobs"]`."""
 
 
 class ResponseOutputItem(AnswerModel):
