@@ -76,7 +76,7 @@ def wait_until_healthy(url: str) -> None:
             time.sleep(0.2)
 
 
-def run(*command: str | Path, timeout_s: float = 300, **environment: str) -> str:
+def run(*command: object, timeout_s: float = 300, **environment: str) -> str:
     """Run a client's program; its output on success.
 
     Fails with the end of its output otherwise.

@@ -17,7 +17,7 @@ PERIOD_S = 0.05
 def main() -> None:
     """Probe."""
     is_over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.readline(), is_over.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_line, args=(is_over,), daemon=True).start()
     times = []
     with httpx.Client(base_url=sys.argv[1]) as client:
         while not is_over.is_set():
@@ -26,6 +26,11 @@ def main() -> None:
             times.append(time.perf_counter() - began)
             time.sleep(PERIOD_S)
     sys.stdout.write(json.dumps(times))
+
+
+def _wait_for_line(is_over: threading.Event) -> None:
+    sys.stdin.readline()
+    is_over.set()
 
 
 if __name__ == "__main__":

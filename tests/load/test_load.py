@@ -92,5 +92,5 @@ class HealthProbe:
         return self
 
     def __exit__(self, *_: object) -> None:
-        output, _ = self._process.communicate("stop\n", timeout=30)
+        output, _errors = self._process.communicate("stop\n", timeout=30)
         self.times = json.loads(output)

@@ -37,6 +37,7 @@ SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.engine.create.create_async_engine",
 }
 """Only the server's command, `cli.py`, creates an engine."""
+SERVER_LOG_MAY_IMPORT = {"qstar_infer.cli.terminal"}
 SERVER_ENDPOINTS = {
     "chat",
     "completions",
