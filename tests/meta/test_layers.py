@@ -43,7 +43,6 @@ SERVER_ENDPOINTS = {
     "completions",
     "health",
     "messages",
-    "metrics",
     "models",
     "responses",
     "tokenizer",

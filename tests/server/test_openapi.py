@@ -29,7 +29,7 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
     ("/v1/chat/completions", "post"): _BODY,
     ("/v1/messages", "post"): _BODY,
-    ("/v1/messages/count_tokens", "post"): _BODY - {"403", "429"},
+    ("/v1/messages/count_tokens", "post"): _BODY,
 }
 
 
