@@ -82,6 +82,14 @@ def test_html_shows_each_token_with_its_thought_and_numbers() -> None:
     assert shown.text.startswith(" 4.")
 
 
+def test_small_numbers_have_no_sign() -> None:
+    """A weight may be a little below 0."""
+    entry = {**thought("x", "y", -0.001), "logprob": -0.0031, "base_logprob": -0.0012}
+    shown = page(completion(entry))
+    assert shown.rows[1][2:] == ["0.00", "0.00", "0.00", "+0.00"]
+    assert "-0.00" not in terminal(completion(entry).choices[0].thoughts)
+
+
 def test_html_colours_by_mixing_weight() -> None:
     weights = [0.0, 0.3, 0.6, 1.0, 7.0, -1.0, float("nan")]
     shown = page(completion(*(thought("x", weight=weight) for weight in weights)))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from qstar_client._answer_types import Thought
 from qstar_client._signs import one_line, printable
-from qstar_client._thought_numbers import difference, share
+from qstar_client._thought_numbers import difference, rounded, share
 
 _FONT = "font-family:ui-monospace,monospace;font-size:0.9em"
 _CELL = "padding:1px 8px;border-bottom:1px solid rgba(128,128,128,0.25)"
@@ -69,9 +69,9 @@ def _row(thought: Thought) -> str:
     token_style = f"{_TOKEN_CELL};{_colour(thought)}"
     texts = [(thought.token, token_style), (thought.thought, _THOUGHT_CELL)]
     numbers = (
-        f"{thought.mixing_weight:.2f}",
-        f"{thought.base_logprob:.2f}",
-        f"{thought.logprob:.2f}",
+        rounded(thought.mixing_weight),
+        rounded(thought.base_logprob),
+        rounded(thought.logprob),
         difference(thought),
     )
     cells = [f'<td style="{style}">{_escaped(text)}</td>' for text, style in texts]
@@ -82,7 +82,7 @@ def _row(thought: Thought) -> str:
 def _hint(thought: Thought) -> str:
     if not thought.thought_token_ids:
         return "no thought"
-    return f"{thought.thought} (weight {thought.mixing_weight:.2f}, {difference(thought)})"
+    return f"{thought.thought} (weight {rounded(thought.mixing_weight)}, {difference(thought)})"
 
 
 def _escaped(text: str) -> str:
