@@ -64,6 +64,14 @@ class TokenText:
         """The id of a token by its name in the vocabulary; None if there is no such token."""
         return self._vocabulary.ids.get(name)
 
+    def token_bytes(self, vocab_size: int) -> list[bytes]:
+        """The bytes that each id adds in the middle of a text.
+
+        Empty for special tokens, for ids without a token, and where they are not known. Takes a
+        second or two for a large vocabulary.
+        """
+        return [self._vocabulary.bytes_of(token_id) for token_id in range(vocab_size)]
+
     def detokenizer(
         self, context: Sequence[int] = (), *, skip_special_tokens: bool
     ) -> IncrementalDetokenizer:
