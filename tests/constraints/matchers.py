@@ -39,4 +39,4 @@ def tokens_in(mask: bytes | None) -> set[int]:
 def next_texts(matcher: TextMatcher, text: str) -> set[str]:
     """The tokens that may come after a text, decoded; end of sequence is "<eos>"."""
     mask = matcher.allowed_after(ids_of(text))
-    return {TOKENIZER.decode([token_id]) for token_id in tokens_in(mask)}
+    return {str(TOKENIZER.decode([token_id])) for token_id in tokens_in(mask)}

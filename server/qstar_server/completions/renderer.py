@@ -18,6 +18,7 @@ from qstar_server.completions.protocol import (
     Logprobs,
     PromptLogprob,
 )
+from qstar_server.response_json import to_json, to_large_json
 from qstar_server.thoughts import thought_entries
 from qstar_server.usage import TokenCounts, Usage
 
@@ -54,7 +55,7 @@ class CompletionRenderer:
         """The body of a whole response."""
         response = self._response([choice for each in outputs for choice in self._choices(each)])
         response.usage = Usage.of(counts)
-        return response.to_bytes()
+        return to_large_json(response)
 
     def is_slow(self, delta: RequestOutput) -> bool:
         """Whether `frames` would block an event loop for long with this delta."""
@@ -68,7 +69,7 @@ class CompletionRenderer:
                 chunk.usage = Usage.of(counts)
             elif self._has_usage:
                 chunk.usage = None  # written as null, because it is set
-        return [chunk.to_json() for chunk in chunks]
+        return [to_json(chunk) for chunk in chunks]
 
     def last_frames(self, counts: TokenCounts) -> list[str]:
         """A chunk without choices that holds the usage, if the client asked for it."""
@@ -76,7 +77,7 @@ class CompletionRenderer:
             return []
         chunk = self._response([])
         chunk.usage = Usage.of(counts)
-        return [chunk.to_json()]
+        return [to_json(chunk)]
 
     def _choices(self, output: RequestOutput) -> list[CompletionChoice]:
         return self._prompts[output.request_id].choices(output)

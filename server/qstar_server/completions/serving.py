@@ -27,6 +27,7 @@ from qstar_server.generation_request import (
     check_stream_options,
     check_thoughts_allowed,
 )
+from qstar_server.reasoning import with_effort
 from qstar_server.unsupported_fields import check_supported
 
 
@@ -42,13 +43,13 @@ async def start_completion(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(request, config)
+    check_thoughts_allowed(config, show_thoughts=request.show_thoughts)
     check_prompt_count(len(request.prompt), limit=config.max_prompts)
     _check_supported_fields(request)
     for name in ("logprobs", "prompt_logprobs"):
         check_logprobs(getattr(request, name), config, default=DEFAULT_MAX_LOGPROBS, param=name)
     engine_id = f"cmpl-{uuid.uuid4().hex}"
-    prompts = await anyio.to_thread.run_sync(_admit, engine, request, engine_id)
+    prompts = await anyio.to_thread.run_sync(_admit, engine, request, config, engine_id)
     # The engine's ids are always new: another client could use the same `request_id`.
     response_id = engine_id if request.request_id is None else f"cmpl-{request.request_id}"
     renderer = CompletionRenderer(
@@ -82,12 +83,19 @@ def _check_best_of_is_whole(params: SamplingParams, *, is_stream: bool) -> None:
         )
 
 
-def _admit(engine: Engine, request: CompletionRequest, engine_id: str) -> list[Prompt]:
+def _admit(
+    engine: Engine, request: CompletionRequest, config: ServerConfig, engine_id: str
+) -> list[Prompt]:
     """Tokenise and check one prompt after the other, so that those after a wrong one cost nothing.
 
     Slow: call it outside the event loop.
     """
-    params = request.to_sampling_params(engine.model.sampling_defaults)
+    params = with_effort(
+        request.to_sampling_params(engine.model.sampling_defaults),
+        request.reasoning_effort,
+        model=engine.model,
+        efforts=config.reasoning_efforts,
+    )
     _check_best_of_is_whole(params, is_stream=bool(request.stream))
     if request.truncate_prompt_tokens is None:
         check_text_lengths(request.prompt, max_model_len=engine.model.max_model_len)
