@@ -13,6 +13,7 @@ from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.health.router import router as health_router
+from qstar_server.host_check import HostCheckMiddleware
 from qstar_server.key_check import KeyCheckMiddleware
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
@@ -57,6 +58,8 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
         )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    if config.checked_hosts:
+        app.add_middleware(HostCheckMiddleware, allowed=config.checked_hosts)
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:
         app.include_router(router)
