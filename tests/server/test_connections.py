@@ -144,22 +144,24 @@ def test_a_client_that_never_reads_is_gone_after_its_time(
     assert lines == ["a client stopped reading its response; its connection was closed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_streamed", [True, False])
 def test_a_client_that_reads_slowly_is_not_cut_off(engine: FakeEngine, is_streamed: bool) -> None:
     """The limit is for the time without a byte read, not for the whole response."""
     engine.model = dataclasses.replace(engine.model, max_model_len=10**6)
-    live = start_server(engine, ServerConfig(send_timeout_s=1.5, drain_grace_s=0))
-    parts = []
-    with connect(live.port, rcvbuf=65536) as connection:
+    live = start_server(engine, ServerConfig(send_timeout_s=4, drain_grace_s=0))
+    received = bytearray()
+    begin = time.monotonic()
+    # What the client's system reads ahead is small: the server sees only what leaves its own.
+    with connect(live.port, rcvbuf=16_384) as connection:
         connection.sendall(request_bytes(stream=is_streamed, **LARGE))
-        while part := connection.recv(50_000 if is_streamed else 20_000):
-            parts.append(part)
-            time.sleep(0.03)
-            if sum(map(len, parts)) > 1_000_000:
-                break
+        while time.monotonic() - begin < 8:
+            part = connection.recv(4_000)
+            assert part, "closed"
+            received += part
+            time.sleep(0.05)
     live.stop()
-    received = b"".join(parts)
-    assert len(received) > 1_000_000
+    assert len(received) > 50_000
 
 
 # --- many connections ---------------------------------------------------------------------------
