@@ -6,8 +6,10 @@ commands between two steps, so that a submission or an abort takes effect within
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from qstar_infer.engine.failure import RequestFailure, request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
@@ -16,6 +18,7 @@ from qstar_infer.engine.protocol import (
     EngineRequest,
     ModelInfo,
     OutputListener,
+    TokenizerInfo,
 )
 from qstar_infer.errors import (
     EngineClosedError,
@@ -31,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 MAX_FAILED_STEPS = 3
 """After this many failed steps in a row, each with other requests, the engine stops."""
+MAX_LOGGED_IDS = 20
 
 
 class AsyncEngine:
@@ -58,17 +62,44 @@ class AsyncEngine:
     def is_alive(self) -> bool:
         return self._is_alive
 
+    @property
+    def tokenizer(self) -> TokenizerInfo:
+        return self._engine.token_text.info
+
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return self._engine.token_text.encode(text, add_special_tokens=add_special_tokens)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
 
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        return self._engine.token_text.names(token_ids)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return self._engine.token_text.bytes_of_token(token_id)
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:
         return self._engine.token_text.offsets(
             token_ids, text=text, skip_special_tokens=skip_special_tokens
+        )
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        return self._engine.chat_template.render(
+            messages,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            options=options,
         )
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
@@ -96,7 +127,7 @@ class AsyncEngine:
             for admitted in requests:
                 request = admitted.request
                 self._listeners[request.request_id] = (listener, request.params.num_candidates)
-                self._inbox.append(partial(self._add, admitted))
+                self._inbox.append(partial(self._add, admitted, time.monotonic()))
             self._changed.notify()
 
     def abort(self, request_id: str) -> None:
@@ -142,9 +173,9 @@ class AsyncEngine:
             command()
         return not is_closing
 
-    def _add(self, admitted: AdmittedRequest) -> None:
+    def _add(self, admitted: AdmittedRequest, queued_s: float) -> None:
         try:
-            self._engine.add_request(admitted)
+            self._engine.add_request(admitted, queued_s=queued_s)
         except Exception as cause:
             request_id = admitted.request.request_id
             failure = RequestFailure(request_id=request_id, error=request_failed(cause))
@@ -159,13 +190,15 @@ class AsyncEngine:
     def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
         failures = [item for item in news if isinstance(item, RequestFailure)]
         for error in dict.fromkeys(failure.error for failure in failures):
-            self._log_failure(error)
+            self._log_failure(error, [each.request_id for each in failures if each.error is error])
         for item in news:
             self._deliver(item)
 
-    def _log_failure(self, error: RequestFailedError) -> None:
+    def _log_failure(self, error: RequestFailedError, request_ids: list[str]) -> None:
         if not isinstance(error, NotFiniteError):
-            _log.error("an error ended requests; the others continue", exc_info=error)
+            names = ", ".join(request_ids[:MAX_LOGGED_IDS])
+            message = "an error ended %d requests; the others continue: %s"
+            _log.error(message, len(request_ids), names, exc_info=error)
         elif str(error) not in self._told:
             self._told.add(str(error))
             _log.error("a request ended with an error that is logged only once: %s", error)

@@ -1,7 +1,7 @@
 """Settings of the HTTP server, from `QSTAR_*` environment variables or `qstar serve` options."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -9,6 +9,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from qstar_server.hosts import ANY, LOOPBACK_NAMES, is_loopback, parse_hosts, url_host
 from qstar_server.keys import KeyRing, read_key_file
 from qstar_server.origins import parse_origins
+from qstar_server.reasoning import DEFAULT_EFFORTS, Effort
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 
 class ServerConfig(BaseSettings):
@@ -46,8 +50,24 @@ class ServerConfig(BaseSettings):
     allow_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages that may use the API from a browser, as `https://host:port`; `*` is all of them.
     In the environment separated by commas."""
+    log_level: LogLevel = "info"
+    """Least severe records of the log."""
+    log_format: LogFormat = "text"
+    """json: an object on each line."""
+    access_log: bool = True
+    """Whether each request leaves a line in the log."""
+    log_requests: bool = False
+    """Whether the log has prompts, outputs and shown thoughts, each cut after 2,000 characters."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
+    reasoning_efforts: dict[Effort, Annotated[float, Field(ge=0, le=100)]] = Field(
+        default=dict(DEFAULT_EFFORTS), validate_default=True
+    )
+    """Length of a thought at each `reasoning_effort`, as a share of the length that the model was
+    trained with; in the environment as JSON. Efforts that are left out keep their default."""
+    max_logprobs: int | None = Field(default=None, ge=0, le=100)
+    """Most likely tokens that a request may see of each token. None: as OpenAI allows, 5 in
+    completions and 20 in chat."""
     max_prompts: int = Field(default=128, ge=1)
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)
@@ -113,6 +133,11 @@ class ServerConfig(BaseSettings):
     @classmethod
     def _parsed_hosts(cls, value: Any) -> Any:
         return parse_hosts([value] if isinstance(value, str) else value)
+
+    @field_validator("reasoning_efforts")
+    @classmethod
+    def _with_default_efforts(cls, given: dict[Effort, float]) -> dict[Effort, float]:
+        return {**DEFAULT_EFFORTS, **given}
 
     @field_validator("allow_origins", mode="before")
     @classmethod

@@ -78,10 +78,13 @@ def check_exposure(config: ServerConfig) -> None:
     logger.warning("everyone who can reach %s may use this server: it has no API key", host)
 
 
-def ready_line(model: ModelInfo, *, host: str, port: int) -> str:
-    """The line that says that the server is ready, with a URL that can be opened."""
-    url = f"http://{url_host(host)}:{port}/v1"
-    return f"Serving {model.name} at {url} - {model.description}."
+def ready_line(model: ModelInfo, *, url: str) -> str:
+    """The line that says that the server is ready.
+
+    Args:
+        url: of the server, such that it can be opened.
+    """
+    return f"Serving {model.name} at {url}/v1 - {model.description}."
 
 
 class DrainingServer(uvicorn.Server):
@@ -106,8 +109,7 @@ class DrainingServer(uvicorn.Server):
                 loop="asyncio",
                 lifespan="on",
                 server_header=False,
-                # The server announces itself when it is ready; a line for each request would hide
-                # everything else.
+                log_config=None,  # its lines take the form of all others
                 log_level="warning",
                 access_log=False,
                 timeout_keep_alive=config.keep_alive_timeout_s,  # type: ignore[arg-type]
@@ -125,6 +127,15 @@ class DrainingServer(uvicorn.Server):
         if self._has_lost_engine:
             return EngineDeadError("the engine crashed, so the server exited; see the log above")
         return self._slot.failure
+
+    @property
+    def _url(self) -> str:
+        """Where the server listens, once it has started."""
+        # The socket's own port: for port 0 the system has chosen one.
+        address, port = self._listener.sockets[0].getsockname()[:2]
+        # An empty host, and the short forms of addresses, are known to the socket only.
+        is_name = self.config.host.strip("0123456789.") != ""
+        return f"http://{url_host(self.config.host if is_name else address)}:{port}"
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: the first begins the shutdown, the second ends it."""
@@ -148,18 +159,14 @@ class DrainingServer(uvicorn.Server):
         self._listener.start()
         self._watch = asyncio.create_task(self._table.watch())
         self.started = True
+        logger.info("listening at %s; requests get a 503 until the model is loaded", self._url)
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second once the sockets are open; True stops it."""
         engine = self._slot.engine
         if engine is not None and not self._is_ready:
             self._is_ready = True
-            # The socket's own port: for port 0 the system has chosen one.
-            address, port = self._listener.sockets[0].getsockname()[:2]
-            # An empty host, and the short forms of addresses, are known to the socket only.
-            is_name = self.config.host.strip("0123456789.") != ""
-            host = self.config.host if is_name else address
-            self._announce(ready_line(engine.model, host=host, port=port))
+            self._announce(ready_line(engine.model, url=self._url))
         if await super().on_tick(counter):
             return True
         self._has_lost_engine = self._slot.has_died
