@@ -87,7 +87,7 @@ class Decisions:
         targets = slice(len(picks.base), len(picks.base) + len(picks.targets))
         is_finite = check_and_mask_(logits, self._masked_ids)
         self._store(picks.base, hidden, logits)
-        base, weights = self._mix_(picks.targets, hidden[targets], logits[targets])
+        base, weights = self._mix_(picks.targets, hidden, logits, targets)
         tokens, thought_token_ids = sample(
             logits[: targets.stop],
             [*picks.base, *picks.targets],
@@ -133,9 +133,9 @@ class Decisions:
             tokens[number].fault = None if math.isfinite(score) else "gate"
 
     def _mix_(
-        self, picks: Sequence[VisiblePick], hidden_thought: Tensor, thought_logits: Tensor
+        self, picks: Sequence[VisiblePick], hidden: Tensor, logits: Tensor, rows: slice
     ) -> tuple[BaseRows, list[float]]:
-        """Mix the thought logits with the base logits, in place.
+        """Mix the thought logits in these rows with the base logits, in place.
 
         Returns:
             The base logits, and the mixing weights.
@@ -145,9 +145,10 @@ class Decisions:
         base = BaseRows(self._lane_buffers.logits, slots)
         if not picks:
             return base, []
-        hidden_base = self._lane_buffers.hidden[slots]
-        weights = self._thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
-        mix_(thought_logits, base, weights, self._masked_ids)
+        weights = self._thinking_parts.talk_head.mixing_weight(
+            self._lane_buffers.hidden[slots], hidden[rows]
+        )
+        mix_(logits[rows], base, weights, self._masked_ids)
         return base, weights.tolist()
 
 

@@ -6,10 +6,10 @@ be read from memory again, and cost more than the work for a few rows.
 Legend: V tokens of the vocabulary.
 """
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,17 +51,17 @@ def check_and_mask_(logits: Tensor, masked_ids: Tensor) -> list[bool]:
         _mask_(logits, masked_ids)
         return is_finite
     count, vocab_size = logits.shape
-    found = np.empty(count, dtype=np.bool_)
+    found = array("b", bytes(count))
     arguments = Check(
         logits=logits.data_ptr(),
         masked=masked_ids.data_ptr(),
-        is_finite=found.ctypes.data,
+        is_finite=_address(found),
         stride=logits.stride(0),
         vocab=vocab_size,
         num_masked=len(masked_ids),
     )
     library.check_and_mask(arguments, count)
-    return found.tolist()
+    return [each != 0 for each in found]
 
 
 def mix_(thought_logits: Tensor, base: BaseRows, weights: Tensor, masked_ids: Tensor) -> None:
@@ -80,11 +80,11 @@ def mix_(thought_logits: Tensor, base: BaseRows, weights: Tensor, masked_ids: Te
         thought_logits.copy_(mix_logits(base.gathered(), thought_logits, weights))
         _mask_(thought_logits, masked_ids)
         return
-    rows, weights = np.array(base.rows, dtype=np.int64), weights.contiguous()
+    rows, weights = array("q", base.rows), weights.contiguous()
     arguments = Mix(
         thoughts=thought_logits.data_ptr(),
         base=base.logits.data_ptr(),
-        base_rows=rows.ctypes.data,
+        base_rows=_address(rows),
         weights=weights.data_ptr(),
         masked=masked_ids.data_ptr(),
         stride=thought_logits.stride(0),
@@ -124,21 +124,20 @@ def score_tokens(
     library = _library(logits)
     if library is None:
         return _score_by_torch(logits, rows, token_ids)
-    indices = np.array([rows, token_ids], dtype=np.int64)
-    scores = np.empty((2, len(rows)), dtype=np.float32)
+    indices, tokens = array("q", rows), array("q", token_ids)
+    logprobs, tops = (array("f", bytes(4 * len(rows))) for _ in range(2))
     arguments = Score(
         logits=logits.data_ptr(),
-        rows=indices[0].ctypes.data,
-        tokens=indices[1].ctypes.data,
-        logprobs=scores[0].ctypes.data,
-        tops=scores[1].ctypes.data,
+        rows=_address(indices),
+        tokens=_address(tokens),
+        logprobs=_address(logprobs),
+        tops=_address(tops),
         stride=logits.stride(0),
         vocab=logits.shape[1],
         kind=KINDS[logits.dtype],
     )
     library.score(arguments, len(rows))
-    logprobs, tops = scores.tolist()
-    return logprobs, tops
+    return logprobs.tolist(), tops.tolist()
 
 
 def _score_by_torch(
@@ -159,10 +158,14 @@ def _score_by_torch(
 
 def _library(*rows: Tensor) -> LogitRowsLibrary | None:
     """The library in C if it can read these tensors; None: torch must."""
-    can_read = all(
-        each.device.type == "cpu" and each.dtype in KINDS and each.stride(-1) == 1 for each in rows
-    )
-    return load_logit_rows() if can_read else None
+    for each in rows:
+        if each.device.type != "cpu" or each.dtype not in KINDS or each.stride(-1) != 1:
+            return None
+    return load_logit_rows()
+
+
+def _address(numbers: "array[int] | array[float]") -> int:
+    return numbers.buffer_info()[0]
 
 
 def _mask_(logits: Tensor, masked_ids: Tensor) -> None:
