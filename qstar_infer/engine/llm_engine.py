@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.constraints.compiler import GrammarCompiler
 from qstar_infer.engine.admission import Admission
 from qstar_infer.engine.build_runner import AnyModel, build_runner, runner_config
 from qstar_infer.engine.failure import (
@@ -79,6 +80,7 @@ class LLMEngine:
             unusable_tokens=tokens_without_row(model.tokenizer, model.vocab_size),
             id_of=self.token_text.id_of,
             encode=partial(self.token_text.encode, add_special_tokens=False),
+            grammars=GrammarCompiler(self.token_text, vocab_size=model.vocab_size),
         )
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
