@@ -123,7 +123,7 @@ async def test_json_follows_its_schema_in_wholes_and_streams(client: httpx.Async
 
 async def test_the_official_client_parses_a_model_and_a_tool(client: httpx.AsyncClient) -> None:
     official = openai.AsyncOpenAI(
-        base_url="http://test/v1",
+        base_url=f"{client.base_url}/v1",
         api_key="none",
         max_retries=0,
         http_client=client,  # type: ignore[arg-type]  # declares a copy of httpx, and takes it
