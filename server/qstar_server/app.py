@@ -17,6 +17,7 @@ from qstar_server.framing import FramingMiddleware
 from qstar_server.health.router import router as health_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.openapi import describe_app
 from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 from qstar_server.version.router import router as version_router
@@ -54,6 +55,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.config = config
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
+    describe_app(app, slot, allow_thoughts=config.allow_thoughts)
     # The last one added is the outermost.
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(FramingMiddleware)
