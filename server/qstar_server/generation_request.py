@@ -57,6 +57,8 @@ class StreamOptions(BaseModel):
     """Adds a last chunk that has no choices and holds the usage."""
     continuous_usage_stats: bool | None = None
     """Adds the usage so far to every chunk (vLLM)."""
+    include_obfuscation: Literal[False] | None = None
+    """Chunks are never padded to hide their lengths."""
 
 
 class TemplateSwitches(BaseModel):

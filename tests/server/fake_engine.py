@@ -80,7 +80,7 @@ class FakeEngine:
             is_trained=True,
             description="A scripted model.",
             created=1_700_000_000,
-            chat_template="{{ a template }}",
+            chat_template="{{ a template with tool_calls }}",
         )
         self.tokenizer = TokenizerInfo(
             tokenizer_class="ByteTokenizer",
@@ -166,9 +166,12 @@ class FakeEngine:
         length = params.num_thought_tokens
         if length is not None and length > model.max_thought_tokens:
             raise RequestError("the thought is too long", param="num_thought_tokens")
-        num_left = model.max_model_len - len(request.prompt_token_ids)
-        max_tokens = num_left if params.max_tokens is None else params.max_tokens
-        if len(request.prompt_token_ids) + max_tokens > model.max_model_len:
+        room = model.max_model_len - len(request.prompt_token_ids)
+        max_tokens = room if params.max_tokens is None else params.max_tokens
+        if params.max_completion_tokens is not None:
+            cost = 1 + (model.num_thought_tokens if length is None else length)
+            max_tokens = min(max_tokens, params.max_completion_tokens // cost)
+        if max_tokens > room or room <= 0:
             raise ContextLengthError(
                 f"This model's maximum context length is {model.max_model_len} tokens. However, "
                 f"you requested more."

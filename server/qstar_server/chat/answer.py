@@ -1,11 +1,9 @@
 """One answer: an engine's completion, separated into content, calls, reasoning and the rest."""
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from qstar_infer.outputs import CompletionOutput
-from qstar_server.chat.logprobs import chat_logprobs
 from qstar_server.chat.protocol import (
     ChatCompletionRequest,
     ChatLogprobs,
@@ -15,10 +13,8 @@ from qstar_server.chat.protocol import (
 )
 from qstar_server.reasoning import ReasoningText
 from qstar_server.thoughts import ThoughtEntry, thought_entries
+from qstar_server.token_logprobs import TokenBytes, token_logprobs
 from qstar_server.tool_calls.parser import Found, ToolCallParser
-
-TokenBytes = Callable[[int], bytes]
-"""The bytes of a token."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,13 +93,14 @@ class Answer:
     def _logprobs(self, output: CompletionOutput) -> ChatLogprobs | None:
         if not self._request.logprobs:
             return None
-        return chat_logprobs(
+        content = token_logprobs(
             output.token_ids,
             [] if output.logprobs is None else output.logprobs,
             num_top=self._request.top_logprobs or 0,
             token_bytes=self._token_bytes,
             names_ids=bool(self._request.return_tokens_as_token_ids),
         )
+        return ChatLogprobs(content=content, refusal=None)
 
     def _finish_reason(self, output: CompletionOutput) -> FinishReason | None:
         if output.finish_reason == "stop" and self._num_calls:

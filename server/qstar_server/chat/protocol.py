@@ -13,6 +13,7 @@ from qstar_server.conversation import Conversation
 from qstar_server.field_types import Count
 from qstar_server.generation_request import GenerationRequest
 from qstar_server.thoughts import ThoughtEntry
+from qstar_server.token_logprobs import TokenLogprob
 from qstar_server.tool_calls.plan import ToolPlan
 from qstar_server.usage import Usage
 
@@ -98,21 +99,6 @@ class ChatCompletionRequest(GenerationRequest):
                 else StructuredOutputs(grammar=plan.grammar, param="tool_choice")
             ),
         )
-
-
-class TopLogprob(BaseModel):
-    """A token and its log-probability."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-    """The token's own bytes, which may be a part of a character."""
-
-
-class TokenLogprob(TopLogprob):
-    """A generated token, with the most likely ones at its place."""
-
-    top_logprobs: list[TopLogprob]
 
 
 class ChatLogprobs(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.outputs import CompletionOutput, RequestOutput
-from qstar_server.chat.answer import Answer, AnswerPart, TokenBytes
+from qstar_server.chat.answer import Answer, AnswerPart
 from qstar_server.chat.protocol import (
     AnswerDelta,
     AnswerMessage,
@@ -18,6 +18,7 @@ from qstar_server.chat.protocol import (
     ToolCallMessage,
 )
 from qstar_server.response_json import to_json, to_large_json
+from qstar_server.token_logprobs import TokenBytes
 from qstar_server.tool_calls.plan import ToolPlan
 from qstar_server.usage import TokenCounts, Usage
 

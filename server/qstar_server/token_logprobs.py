@@ -1,20 +1,39 @@
-"""Engine log-probabilities in the form of chat."""
+"""Log-probabilities as a list with one entry for each token, as in chat and responses."""
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pydantic import BaseModel
+
 from qstar_infer.outputs import Logprob
-from qstar_server.chat.protocol import ChatLogprobs, TokenLogprob, TopLogprob
 from qstar_server.logprobs import finite_logprob
 
+TokenBytes = Callable[[int], bytes]
+"""The bytes of a token."""
 
-def chat_logprobs(
+
+class TopLogprob(BaseModel):
+    """A token and its log-probability."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    """The token's own bytes, which may be a part of a character."""
+
+
+class TokenLogprob(TopLogprob):
+    """A generated token, with the most likely ones at its place."""
+
+    top_logprobs: list[TopLogprob]
+
+
+def token_logprobs(
     token_ids: Sequence[int],
     entries: Sequence[Mapping[int, Logprob]],
     *,
     num_top: int,
-    token_bytes: Callable[[int], bytes],
+    token_bytes: TokenBytes,
     names_ids: bool,
-) -> ChatLogprobs:
+) -> list[TokenLogprob]:
     """One entry for each token.
 
     Args:
@@ -30,11 +49,11 @@ def chat_logprobs(
             bytes=list(token_bytes(token_id)),
         )
 
-    content: list[TokenLogprob] = []
+    shown: list[TokenLogprob] = []
     for token_id, entry in zip(token_ids, entries, strict=True):
         chosen = named(token_id, entry[token_id])
         likely = sorted(entry, key=lambda each: -entry[each].logprob)[:num_top]
-        content.append(
+        shown.append(
             TokenLogprob(
                 token=chosen.token,
                 logprob=chosen.logprob,
@@ -42,4 +61,4 @@ def chat_logprobs(
                 top_logprobs=[named(each, entry[each]) for each in likely],
             )
         )
-    return ChatLogprobs(content=content, refusal=None)
+    return shown
