@@ -72,6 +72,8 @@ class ServerConfig(BaseSettings):
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)
     """Largest request body; a larger one gets a 413."""
+    max_bodies_bytes: int = Field(default=64_000_000, ge=1_000)
+    """Bytes of the bodies of all open requests together; a request that exceeds it gets a 503."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Time for a request body to arrive; after that the request gets a 408."""
     max_pending_deltas: int = Field(default=4096, ge=1)

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, TypeVar
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -12,6 +11,7 @@ from qstar_server.config import ServerConfig
 from qstar_server.deps import ConfigDep, EngineDep, IgnoredFieldLogDep
 from qstar_server.disconnect import until_disconnect
 from qstar_server.frames import StreamForm
+from qstar_server.intake import in_intake
 from qstar_server.messages.error_schema import messages_error_responses
 from qstar_server.messages.protocol import CountTokensRequest, MessagesRequest
 from qstar_server.messages.refused_fields import without_refused
@@ -40,7 +40,7 @@ async def _parse(
     fields = await read_json_object(
         request, max_bytes=config.max_body_bytes, timeout_s=config.body_timeout_s
     )
-    parsed = await anyio.to_thread.run_sync(model.model_validate, fields)
+    parsed = await in_intake(model.model_validate, fields)
     extra_fields = parsed.model_extra if parsed.model_extra is not None else {}
     ignored_fields.note(without_refused(extra_fields))
     return parsed

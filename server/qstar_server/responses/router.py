@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response as HttpResponse
 
@@ -13,6 +12,7 @@ from qstar_server.disconnect import until_disconnect
 from qstar_server.error_schema import error_responses
 from qstar_server.errors import ApiError
 from qstar_server.frames import StreamForm
+from qstar_server.intake import in_intake
 from qstar_server.request_body import read_json_object
 from qstar_server.responses.protocol import ResponsesRequest
 from qstar_server.responses.refused_fields import without_refused
@@ -37,7 +37,7 @@ async def _responses_request(
     fields = await read_json_object(
         request, max_bytes=config.max_body_bytes, timeout_s=config.body_timeout_s
     )
-    parsed = await anyio.to_thread.run_sync(ResponsesRequest.model_validate, fields)
+    parsed = await in_intake(ResponsesRequest.model_validate, fields)
     extra_fields = parsed.model_extra if parsed.model_extra is not None else {}
     ignored_fields.note(without_refused(extra_fields))
     return parsed
