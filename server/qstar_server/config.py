@@ -25,7 +25,11 @@ class ServerConfig(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="QSTAR_", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+        env_prefix="QSTAR_",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     host: str = "127.0.0.1"
