@@ -1,7 +1,7 @@
 """List all settings of `qstar serve` as Markdown tables, read from their declarations.
 
-    .venv/bin/python -m scripts.list_settings           # print them
-    .venv/bin/python -m scripts.list_settings --write   # put them into docs/operation.md
+.venv/bin/python -m scripts.list_settings           # print them
+.venv/bin/python -m scripts.list_settings --write   # put them into docs/operation.md
 """
 
 import re
@@ -15,7 +15,7 @@ from qstar_server.settings import WITHOUT_OPTION, default_text, flag_of, help_of
 from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
 
 PAGE = Path(__file__).parents[1] / "docs" / "operation.md"
-BLOCK = re.compile(r"(<!-- {name} settings -->\n).*?(<!-- end -->\n)".replace("{name}", "(server|engine)"), re.DOTALL)
+BLOCK = re.compile(r"(<!-- (server|engine) settings -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
 def main() -> None:

@@ -80,6 +80,9 @@ class ServerConfig(BaseSettings):
     """Bytes of the bodies of all open requests together; a request that exceeds it gets a 503."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Time for a request body to arrive; after that the request gets a 408."""
+    request_timeout_s: float = Field(default=3600.0, gt=0)
+    """Time for a response, waiting included; after that it ends with a 504, or in a stream with an
+    error."""
     max_pending_deltas: int = Field(default=4096, ge=1)
     """Engine outputs that may wait for one slow client; with more, its request is aborted."""
     send_timeout_s: float = Field(default=60.0, gt=0)

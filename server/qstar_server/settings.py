@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -171,8 +171,8 @@ def default_text(field: FieldInfo) -> str:
 def _option_type(field: FieldInfo) -> Any:
     """The type of an option. None means that it was not given."""
     kinds: dict[Any, Any] = {tuple: list[str], dict: str}
-    kind = kinds.get(get_origin(field.annotation), field.annotation)
-    return kind | None
+    kind: Any = kinds.get(get_origin(field.annotation), field.annotation)
+    return Union[kind, None]  # noqa: UP007 - known only now
 
 
 def _checked_file(path: Path) -> dict[str, Any]:

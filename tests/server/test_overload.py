@@ -16,7 +16,7 @@ from qstar_server.config import ServerConfig
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until
 from tests.server.served_process import url_of
-from tests.server.wire import body, error_of
+from tests.server.wire import body, chunks_of, error_of
 
 ROOT = Path(__file__).parents[2]
 JSON = {"content-type": "application/json"}
@@ -117,6 +117,23 @@ def test_a_body_above_the_limit_is_counted_once(engine: FakeEngine) -> None:
     for _ in range(2):
         answer = httpx.post(f"{live.url}/v1/completions", content=b" " * 7000, headers=JSON)
         assert answer.status_code == 413
+    live.stop()
+
+
+def test_a_response_that_takes_too_long_ends(engine: FakeEngine) -> None:
+    live = start_server(engine, ServerConfig(request_timeout_s=0.5, drain_grace_s=0))
+    engine.step_s = 0.05
+    url, request = f"{live.url}/v1/completions", body(max_tokens=400, ignore_eos=True)
+    whole = httpx.post(url, json=request)
+    assert (whole.status_code, whole.headers["x-should-retry"]) == (504, "false")
+    assert error_of(whole)["code"] == "generation_timeout"
+    streamed = httpx.post(url, json=request | {"stream": True})
+    *chunks, error = chunks_of(streamed.text)
+    assert error["error"]["code"] == "generation_timeout"
+    assert chunks
+    wait_until(lambda: engine.num_open == 0)
+    engine.step_s = 0
+    assert httpx.post(url, json=body()).status_code == 200
     live.stop()
 
 

@@ -45,9 +45,7 @@ async def start_chat(
     renderer = ChatRenderer(
         request, admitted, plan, response_id=response_id, token_bytes=engine.token_bytes
     )
-    return await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    return await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
 
 
 def _check_fields(request: ChatCompletionRequest, config: ServerConfig) -> None:

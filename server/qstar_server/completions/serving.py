@@ -61,7 +61,7 @@ async def start_completion(
         engine,
         [prompt.admitted for prompt in prompts],
         renderer=renderer,
-        max_pending_deltas=config.max_pending_deltas,
+        config=config,
     )
 
 

@@ -66,7 +66,7 @@ CountTokensRequestDep = Annotated[CountTokensRequest, Depends(_count_tokens_requ
     "/v1/messages",
     response_model=MessageResource,
     openapi_extra=_openapi(MessagesRequest, path="/v1/messages"),
-    responses=messages_error_responses(400, 403, 404, 408, 413, 415, 429, 503),
+    responses=messages_error_responses(400, 404, 408, 413, 415, 504),
 )
 async def create_message(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: MessagesRequestDep

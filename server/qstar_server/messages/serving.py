@@ -49,9 +49,7 @@ async def start_message(
         parser=plan.parser(),
         has_thinking=_is_shown(request) and admitted.num_thought_tokens > 0,
     )
-    job = await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
     return job, renderer
 
 

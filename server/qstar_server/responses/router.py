@@ -50,7 +50,7 @@ ResponsesRequestDep = Annotated[ResponsesRequest, Depends(_responses_request)]
     _PATH,
     response_model=Response,
     openapi_extra=_OPENAPI,
-    responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503),
+    responses=error_responses(400, 404, 408, 413, 415, 504),
 )
 async def create_response(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: ResponsesRequestDep

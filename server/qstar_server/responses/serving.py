@@ -66,9 +66,7 @@ async def start_response(
         token_bytes=engine.token_bytes,
         has_reasoning=bool(request.include_reasoning) and admitted.num_thought_tokens > 0,
     )
-    job = await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
     return job, renderer
 
 
