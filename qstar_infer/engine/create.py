@@ -1,6 +1,11 @@
 """Creates engines from `EngineArgs`."""
 
+import os
+
+import torch
+
 from qstar_infer.checkpoint.load import load_from_args
+from qstar_infer.cpu_limit import cpu_limit
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.build_runner import AnyModel
 from qstar_infer.engine.llm_engine import LLMEngine
@@ -23,6 +28,8 @@ def create_llm_engine(
         CheckpointError: the checkpoint cannot be loaded.
         ConfigError: a setting is out of range, or does not fit the model or the machine.
     """
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     if model is not None:
         _check_nothing_to_load(args, model)
     else:
@@ -41,6 +48,9 @@ def create_async_engine(args: EngineArgs) -> AsyncEngine:
         CheckpointError: the checkpoint cannot be loaded.
         ConfigError: a setting is out of range, or does not fit the model or the machine.
     """
+    if args.threads is None and "OMP_NUM_THREADS" not in os.environ:
+        # More threads than CPUs wait for each other in every operation, many times longer.
+        torch.set_num_threads(min(torch.get_num_threads(), cpu_limit()))
     engine, _ = create_llm_engine(args)
     return AsyncEngine(engine)
 
