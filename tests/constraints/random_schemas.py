@@ -1,6 +1,7 @@
 """Random JSON schemas whose values are short, so that a model that emits noise comes to an end."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 KEYS = ("a", "b", "näme", "x y", 'q"', "id")
@@ -9,6 +10,7 @@ VALUES: tuple[Any, ...] = (None, True, False, 0, -7, 2.5, "", "yes", "né😀", 
 
 def draw_schema(draw: random.Random, depth: int = 3) -> dict[str, Any]:
     """A schema that some JSON of at most some hundred bytes satisfies."""
+    kinds: list[Callable[[random.Random, int], dict[str, Any]]]
     kinds = [_number, _text, _constant, _boolean]
     if depth > 0:
         kinds += [_object, _object, _array, _any_of, _reference]

@@ -16,7 +16,7 @@ from qstar_infer.thinking_rule import ThinkingRule
 from ..parity.toy import EOS, make_toy
 
 PROMPTS = [[10, 20, 30], [99], list(range(40, 57))]
-SMALL = {"num_blocks": 40, "block_size": 4, "max_num_seqs": 6}
+SMALL: dict[str, Any] = {"num_blocks": 40, "block_size": 4, "max_num_seqs": 6}
 """A pool that is too small for all completions, so that some are preempted."""
 DEPTHS: tuple[Speculation, ...] = (1, 3, "auto")
 POINT = {
@@ -64,7 +64,12 @@ def facts(llm: LLM, params: SamplingParams) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "temperature"), [*((name, 1.0) for name in FORMS), ("choice", 0.0), ("regex", 0.0)]
+    ("name", "temperature"),
+    [
+        *(pytest.param(name, 1.0, marks=[pytest.mark.slow] * (name == "json")) for name in FORMS),
+        ("choice", 0.0),
+        ("regex", 0.0),
+    ],
 )
 def test_the_text_has_its_form_and_is_the_same_at_every_depth(
     name: str, temperature: float
@@ -205,7 +210,11 @@ def test_rules_that_leave_nothing_are_refused_or_end_the_request() -> None:
         ({"grammar": "root := x"}, "Expected"),
         ({"grammar": "start: foo"}, "foo"),
         ({"grammar": "root ::= " + "(" * 9000 + '"a"' + ")" * 9000}, "recursion"),
-        ({"grammar": 'start: "b" t\nt: a{1000}\na: /a{1000}/'}, "too complex"),
+        pytest.param(
+            {"grammar": 'start: "b" t\nt: a{1000}\na: /a{1000}/'},
+            "too complex",
+            marks=pytest.mark.slow,
+        ),
         ({"regex": "x" * (MAX_GRAMMAR_CHARS + 1)}, "the most is"),
     ],
     ids=lambda value: str(value)[:40],
@@ -217,6 +226,7 @@ def test_what_cannot_be_followed_is_refused_briefly(form: dict[str, Any], why: s
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.slow
 def test_a_grammar_that_becomes_too_complex_ends_its_request_and_no_other() -> None:
     with pytest.raises(NoTokenError, match="too complex"):
         generate(structured_outputs={"regex": "b(a{1000}){1000}"})
