@@ -42,7 +42,7 @@ async def refused(
     assert response.headers.get("x-should-retry") != "true"
     if path != "/v1/messages":
         return error_of(response)
-    error = response.json()["error"]
+    error: dict[str, Any] = response.json()["error"]
     assert set(error) == {"type", "message"}, "Anthropic's envelope"
     return {"param": None, "code": None} | error
 
