@@ -50,6 +50,8 @@ class ServerConfig(BaseSettings):
     """Engine outputs that may wait for one slow client; with more, its request is aborted."""
     send_timeout_s: float = Field(default=60.0, gt=0)
     """A stream is aborted when its client reads no bytes for this long."""
+    watchdog_timeout_s: float = Field(default=300.0, ge=0)
+    """The server exits with an error when one step of the engine takes longer; 0: never."""
     drain_grace_s: float = Field(default=20.0, ge=0)
     """Time for open requests to finish after SIGTERM; then the engine is closed."""
     shutdown_grace_s: float = Field(default=5.0, ge=0)

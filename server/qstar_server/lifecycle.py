@@ -17,8 +17,12 @@ from qstar_infer.errors import EngineDeadError
 from qstar_server.app import create_app
 from qstar_server.config import ServerConfig
 from qstar_server.engine_slot import EngineSlot
+from qstar_server.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
+
+_EXIT_GRACE_S = 5.0
+"""For a server whose engine is dead to exit, after all that it waits for."""
 
 Announce = Callable[[str], object]
 """Called once with the line that says that the server is ready."""
@@ -41,7 +45,12 @@ def run_server(
     # uvicorn raises the signal that stopped it again, with the handler that it found. A requested
     # stop is a success.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    with contextlib.suppress(KeyboardInterrupt):
+    watchdog = Watchdog(
+        server.slot,
+        timeout_s=config.watchdog_timeout_s,
+        exit_grace_s=config.drain_grace_s + config.shutdown_grace_s + _EXIT_GRACE_S,
+    )
+    with watchdog, contextlib.suppress(KeyboardInterrupt):
         server.run()
     return server.failure
 
@@ -100,7 +109,7 @@ class DrainingServer(uvicorn.Server):
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_is_no_advice)
-        self._slot: EngineSlot = app.state.engine_slot
+        self.slot: EngineSlot = app.state.engine_slot
         self._drain_grace_s = config.drain_grace_s
         self._announce = announce
         self._is_ready = False
@@ -111,7 +120,7 @@ class DrainingServer(uvicorn.Server):
         """Why the server stopped by itself; None if it did not."""
         if self._has_lost_engine:
             return EngineDeadError("the engine crashed, so the server exited; see the log above")
-        return self._slot.failure
+        return self.slot.failure
 
     @property
     def _url(self) -> str:
@@ -130,18 +139,18 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second once the sockets are open; True stops it."""
-        engine = self._slot.engine
+        engine = self.slot.engine
         if engine is not None and not self._is_ready:
             self._is_ready = True
             self._announce(ready_line(engine.model, url=self._url))
         if await super().on_tick(counter):
             return True
-        self._has_lost_engine = self._slot.has_died
-        return self._has_lost_engine or self._slot.failure is not None
+        self._has_lost_engine = self.slot.has_died
+        return self._has_lost_engine or self.slot.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, close the engine, stop."""
-        self._slot.start_draining()
+        self.slot.start_draining()
         closing = asyncio.create_task(self._close_engine_later())
         await super().shutdown(sockets)
         closing.cancel()
@@ -149,4 +158,4 @@ class DrainingServer(uvicorn.Server):
     async def _close_engine_later(self) -> None:
         await asyncio.sleep(self._drain_grace_s)
         logger.warning("closing the engine: requests are still open after the drain time")
-        await asyncio.to_thread(self._slot.close)
+        await asyncio.to_thread(self.slot.close)

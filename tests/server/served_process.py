@@ -15,9 +15,18 @@ from qstar_infer.cli.main import main
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import CheckpointError, EngineDeadError
-from tests.server.fake_engine import FakeEngine
+from qstar_infer.step import StepBatch, StepResult
+from tests.server.fake_engine import MODEL, FakeEngine
 
 ROOT = Path(__file__).parents[2]
+PLANTED = {
+    "step": "raises an exception in the step",
+    "hang": "never returns from the step",
+    "exit": "ends its thread",
+    "loop": "raises an exception in the loop, at any prompt",
+}
+"""Names of models with a real engine, and what it does at a prompt with `TRIGGER`."""
+TRIGGER = 200
 
 
 def serve(
@@ -43,6 +52,8 @@ def url_of(process: subprocess.Popen[str]) -> str:
 
 
 def _create_async_engine(args: EngineArgs) -> Engine:
+    if args.model in PLANTED:
+        return _planted_engine(args.model)
     if args.model == "broken":
         raise CheckpointError("broken is not a checkpoint")
     if args.model == "bug":
@@ -51,6 +62,36 @@ def _create_async_engine(args: EngineArgs) -> Engine:
     engine.step_s = 0.02
     if args.model == "mortal":
         threading.Thread(target=_die, args=[engine], daemon=True).start()
+    return engine
+
+
+def _planted_engine(kind: str) -> Engine:
+    """A real engine that fails at a prompt with `TRIGGER`."""
+    # Not at the top: the other models need no torch, which takes seconds to import.
+    from qstar_infer.engine.async_engine import AsyncEngine
+    from qstar_infer.engine.llm_engine import LLMEngine
+    from tests.parity.toy import make_toy
+
+    engine = AsyncEngine(LLMEngine(make_toy().model, name=MODEL))
+    runner: Any = engine._engine._runner
+    run = runner.run
+
+    def planted(batch: StepBatch) -> StepResult:
+        if TRIGGER in batch.token_ids:
+            if kind == "hang":
+                threading.Event().wait()
+            if kind == "exit":
+                raise SystemExit("a library ends the thread")
+            raise ValueError("planted")
+        result: StepResult = run(batch)
+        return result
+
+    def broken_loop(*_: object) -> None:
+        raise ValueError("planted in the loop")
+
+    runner.run = planted
+    if kind == "loop":
+        vars(engine)["_deliver_all"] = broken_loop
     return engine
 
 
