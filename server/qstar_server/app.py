@@ -13,6 +13,7 @@ from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
+from qstar_server.health.deep_check import DeepCheck
 from qstar_server.health.router import router as health_router
 from qstar_server.metrics.registry import Metrics
 from qstar_server.metrics.request_counts import RequestCounts
@@ -52,6 +53,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.engine_slot = slot
     app.state.config = config
     app.state.metrics = Metrics(slot, totals)
+    app.state.deep_check = DeepCheck()
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
     # The last one added is the outermost.

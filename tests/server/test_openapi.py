@@ -13,6 +13,7 @@ from tests.server.wire import body, error_of
 
 ERRORS = {
     ("/health", "get"): {"503"},
+    ("/health_generate", "get"): {"503"},
     ("/metrics", "get"): set(),
     ("/v1/models", "get"): {"503"},
     ("/v1/models/{model_id}", "get"): {"404", "503"},
