@@ -21,6 +21,7 @@ from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
+from qstar_server.tracing import create_span_writer
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
 _ROUTERS = (health_router, metrics_router, models_router, completions_router)
@@ -30,9 +31,13 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     """The application. When it starts it loads the engine on a thread, and responds 503 until then.
 
     `app.state.engine_slot` is the `EngineSlot`, which a server needs to shut down.
+
+    Raises:
+        ConfigError: traces are wanted, and OpenTelemetry is not installed.
     """
     slot = EngineSlot(load_engine)
     totals = RequestCounts()
+    spans = create_span_writer(config.otlp_traces_endpoint) if config.otlp_traces_endpoint else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -41,9 +46,19 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
             yield
         finally:
             await anyio.to_thread.run_sync(slot.close)
+            if spans is not None:
+                await anyio.to_thread.run_sync(spans.close)
 
     app = FastAPI(
         title="qstar",
+        # FastAPI's own would send paths and the inputs of clients where the environment says.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
         lifespan=lifespan,
         redirect_slashes=False,
         # The default pages load scripts from another host.
@@ -65,7 +80,11 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.add_middleware(
         RecordMiddleware,
         totals=totals,
-        observers=[count_request, *([log_request] if config.access_log else [])],
+        observers=[
+            count_request,
+            *([log_request] if config.access_log else []),
+            *([] if spans is None else [spans.write]),
+        ],
         logs_texts=config.log_requests,
     )
     app.add_middleware(RequestIdMiddleware)

@@ -38,6 +38,8 @@ class ServerConfig(BaseSettings):
     """Whether each request leaves a line in the log."""
     log_requests: bool = False
     """Whether the log has prompts, outputs and shown thoughts, each cut after 2,000 characters."""
+    otlp_traces_endpoint: str | None = Field(default=None, pattern="^https?://")
+    """Where traces are sent, such as http://localhost:4318/v1/traces; None: nowhere."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
     max_prompts: int = Field(default=128, ge=1)
