@@ -1,6 +1,6 @@
 """Creates the application. Nothing happens at import."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
@@ -15,12 +15,19 @@ from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.health.deep_check import DeepCheck
 from qstar_server.health.router import router as health_router
+from qstar_server.host_check import HostCheckMiddleware
+from qstar_server.key_check import KeyCheckMiddleware
 from qstar_server.metrics.registry import Metrics
 from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
-from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
+from qstar_server.request_watch import (
+    RecordMiddleware,
+    RecordObserver,
+    RouteMiddleware,
+    count_request,
+)
 from qstar_server.tracing import create_span_writer
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
@@ -37,7 +44,8 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     """
     slot = EngineSlot(load_engine)
     totals = RequestCounts()
-    spans = create_span_writer(config.otlp_traces_endpoint) if config.otlp_traces_endpoint else None
+    endpoint = config.otlp_traces_endpoint
+    spans = None if endpoint is None else create_span_writer(endpoint)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -71,23 +79,40 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.deep_check = DeepCheck()
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
-    # The last one added is the outermost.
-    app.add_middleware(RouteMiddleware)
-    app.add_middleware(ErrorBoundaryMiddleware)
-    app.add_middleware(HeadMiddleware)
-    if config.allow_origins:
-        app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
-    app.add_middleware(
-        RecordMiddleware,
-        totals=totals,
-        observers=[
-            count_request,
-            *([log_request] if config.access_log else []),
-            *([] if spans is None else [spans.write]),
-        ],
-        logs_texts=config.log_requests,
-    )
-    app.add_middleware(RequestIdMiddleware)
+    observers: list[RecordObserver] = [count_request]
+    if config.access_log:
+        observers.append(log_request)
+    if spans is not None:
+        observers.append(spans.write)
+    _add_middleware(app, config, totals=totals, observers=observers)
     for router in _ROUTERS:
         app.include_router(router)
     return app
+
+
+def _add_middleware(
+    app: FastAPI,
+    config: ServerConfig,
+    *,
+    totals: RequestCounts,
+    observers: Sequence[RecordObserver],
+) -> None:
+    """Add what lies around the routes. The last one added is the outermost."""
+    app.add_middleware(RouteMiddleware)
+    app.add_middleware(ErrorBoundaryMiddleware)
+    app.add_middleware(HeadMiddleware)
+    if config.keys:
+        app.add_middleware(
+            KeyCheckMiddleware, keys=config.keys, max_requests_per_key=config.max_requests_per_key
+        )
+    if config.allow_origins:
+        app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    if config.checked_hosts:
+        app.add_middleware(HostCheckMiddleware, allowed=config.checked_hosts)
+    app.add_middleware(
+        RecordMiddleware,
+        totals=totals,
+        observers=observers,
+        logs_texts=config.log_requests,
+    )
+    app.add_middleware(RequestIdMiddleware)

@@ -1,10 +1,13 @@
 """Settings of the HTTP server, from `QSTAR_*` environment variables or `qstar serve` options."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from qstar_server.hosts import ANY, LOOPBACK_NAMES, is_loopback, parse_hosts, url_host
+from qstar_server.keys import KeyRing, read_key_file
 from qstar_server.origins import parse_origins
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -20,13 +23,29 @@ class ServerConfig(BaseSettings):
         ValidationError: a value is out of range. The server does not start then.
     """
 
-    model_config = SettingsConfigDict(env_prefix="QSTAR_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="QSTAR_", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
-    """Address to listen on. The server has no authentication: keep it local, or put a proxy with
-    authentication in front."""
+    """Address to listen on. One that other machines can reach needs an API key, or `insecure`."""
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port; 0 lets the system choose a free one."""
+    api_key: Annotated[KeyRing, NoDecode] = KeyRing()
+    """A key that clients must send. There is no command-line option, because other users of the
+    machine can read command lines."""
+    api_keys: Annotated[KeyRing, NoDecode] = KeyRing()
+    """Several keys; in the environment separated by commas."""
+    api_key_file: Path | None = None
+    """File with one key in each line; lines that begin with # are comments."""
+    max_requests_per_key: int | None = Field(default=None, ge=1)
+    """Most requests that one key may have open; one more gets a 429. None: no limit."""
+    insecure: bool = False
+    """True: serve without an API key on an address that other machines can reach."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, besides localhost, that requests may give in the Host header; `*` is all of them. The
+    header is checked if this is set, and on a server without keys that only this machine can reach.
+    In the environment separated by commas."""
     allow_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages that may use the API from a browser, as `https://host:port`; `*` is all of them.
     In the environment separated by commas."""
@@ -51,7 +70,14 @@ class ServerConfig(BaseSettings):
     max_pending_deltas: int = Field(default=4096, ge=1)
     """Engine outputs that may wait for one slow client; with more, its request is aborted."""
     send_timeout_s: float = Field(default=60.0, gt=0)
-    """A stream is aborted when its client reads no bytes for this long."""
+    """A connection is closed when its client reads no bytes of a response for this long."""
+    header_timeout_s: float = Field(default=10.0, gt=0)
+    """Time for the head of a request to arrive, from the first byte or from a new connection."""
+    keep_alive_timeout_s: float = Field(default=5.0, gt=0)
+    """A connection is closed when its client sends no further request for this long."""
+    max_connections: int = Field(default=1000, ge=1)
+    """Most open connections, if the system's limit of open files allows as many. Above it, idle
+    connections are closed, and if none is idle, new ones get a 503."""
     watchdog_timeout_s: float = Field(default=300.0, ge=0)
     """The server exits with an error when one step of the engine takes longer; 0: never."""
     drain_grace_s: float = Field(default=20.0, ge=0)
@@ -59,10 +85,49 @@ class ServerConfig(BaseSettings):
     shutdown_grace_s: float = Field(default=5.0, ge=0)
     """Time after that for the last bytes to reach the clients."""
 
+    _keys: KeyRing = PrivateAttr(default=KeyRing())
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys of all sources. Without any, everyone who reaches the server may use it."""
+        return self._keys
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        return is_loopback(self.host)
+
+    @property
+    def checked_hosts(self) -> tuple[str, ...]:
+        """What requests may name as their host; empty: anything."""
+        is_checked = self.allowed_hosts or (self.is_local and not self.keys)
+        if not is_checked or ANY in self.allowed_hosts:
+            return ()
+        return (*LOOPBACK_NAMES, url_host(self.host), *self.allowed_hosts)
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Read the key file, so that a wrong one stops the start."""
+        from_file = KeyRing() if self.api_key_file is None else read_key_file(self.api_key_file)
+        self._keys = self.api_key | self.api_keys | from_file
+
+    @field_validator("api_key", "api_keys", mode="before")
+    @classmethod
+    def _hashed_keys(cls, value: Any, info: ValidationInfo) -> KeyRing:
+        if isinstance(value, KeyRing):
+            return value
+        if not isinstance(value, list | tuple):
+            value = [value] if info.field_name == "api_key" else str(value).split(",")
+        return KeyRing.of(str(key).strip() for key in value)
+
     @field_validator("host")
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _parsed_hosts(cls, value: Any) -> Any:
+        return parse_hosts([value] if isinstance(value, str) else value)
 
     @field_validator("allow_origins", mode="before")
     @classmethod

@@ -51,7 +51,7 @@ class EngineSlot:
         engine = self.engine
         return None if engine is None else engine.stats().step_age_s
 
-    def abandon(self, error: EngineDeadError) -> None:
+    def give_up(self, error: EngineDeadError) -> None:
         """Give up an engine that hangs; open requests end with this error."""
         engine = self.engine
         if engine is not None:
@@ -94,6 +94,11 @@ class EngineSlot:
             self._is_closed = True
         if engine is not None:
             engine.close()
+
+    def abandon(self) -> None:
+        """Leave the engine to the end of the process: `close` does not wait for it any more."""
+        with self._lock:
+            self._is_closed = True
 
     def _load(self) -> None:
         started_s = time.monotonic()

@@ -15,6 +15,7 @@ from qstar_infer.outputs import RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, best_outputs
 from qstar_server.delta_stream import DeltaStream
 from qstar_server.generation_watch import GenerationWatch
+from qstar_server.tenants import kept_apart
 from qstar_server.usage import TokenCounts
 
 
@@ -74,6 +75,7 @@ class GenerationJob:
         Raises:
             RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
         """
+        requests = kept_apart(requests)
         deltas = await DeltaStream.open(engine, requests, max_pending=max_pending_deltas)
         num_prompt_tokens = sum(len(each.request.prompt_token_ids) for each in requests)
         counts = TokenCounts(num_prompt_tokens=num_prompt_tokens)

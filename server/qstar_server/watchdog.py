@@ -69,7 +69,7 @@ class Watchdog:
             passed_s = min(now_s - last_s, 2 * self._period_s)
             stuck_s = stuck_s + passed_s if is_same_step else 0.0
             if self._timeout_s and stuck_s > self._timeout_s:
-                self._slot.abandon(
+                self._slot.give_up(
                     EngineDeadError(f"one step has taken more than {self._timeout_s:g} seconds")
                 )
             last_s, last_age_s = now_s, age_s

@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.fake_engine import SCRIPT
 from tests.server.scripted_output import THOUGHT_TEXT
-from tests.server.served_process import serve, url_of
+from tests.server.serve_process import serve, url_of
 from tests.server.wire import body, chunks_of
 
 SECRET = "my secret prompt"
@@ -76,7 +76,7 @@ def test_a_server_serves_with_a_full_disk_for_its_log() -> None:
 
 
 def test_a_server_serves_without_a_stderr() -> None:
-    process = serve("small", "--port", "0", stderr=subprocess.DEVNULL, preexec_fn=_close_stderr)
+    process = serve("small", "--port", "0", stderr=None)
     use(url_of(process))
     stop(process)
 
@@ -97,7 +97,3 @@ def test_a_server_serves_while_nobody_reads_its_log() -> None:
     use(url_of(process))
     stop(process)
     os.close(reader)
-
-
-def _close_stderr() -> None:
-    os.close(2)
