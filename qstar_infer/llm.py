@@ -1,7 +1,7 @@
 """`LLM`: offline inference on the caller's thread, without a server."""
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from numbers import Integral
 from operator import index
 from pathlib import Path
@@ -173,6 +173,25 @@ class LLM:
                 yield delta
         finally:
             self._close(request.request_id)
+
+    def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+    ) -> list[int]:
+        """Token ids of a conversation, for `generate` or `stream`; see `Engine.render_chat`.
+
+        Raises:
+            RequestError: there is no chat template, or it refuses the conversation.
+        """
+        text = self._engine.chat_template.render(
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+        )
+        return self._engine.token_text.encode(text, add_special_tokens=False)
 
     def close(self) -> None:
         """Abort open requests, check that all blocks and lane slots are free, and release what the

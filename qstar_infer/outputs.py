@@ -15,6 +15,9 @@ class Logprob:
 
     logprob: float
     decoded_token: str
+    rank: int | None = None
+    """1 for the most likely token of the vocabulary. None: not computed, for a generated token that
+    is not one of the most likely that were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

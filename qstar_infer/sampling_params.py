@@ -6,12 +6,15 @@ from numbers import Integral, Real
 from typing import Any
 
 from qstar_infer.errors import RequestError, shown
+from qstar_infer.structured_outputs import StructuredOutputs, read_structured_outputs
 from qstar_infer.thinking_rule import ThinkingRule, read_rule
 
 MAX_SEED = 2**63 - 1
-MAX_LOGPROBS = 20
+MAX_LOGPROBS = 100
 MAX_STOP_STRINGS = 32
 MAX_STOP_CHARS = 4096
+MAX_BAD_WORDS = 1024
+MAX_BAD_WORD_CHARS = 256
 MAX_NUM_SEQUENCES = 128
 MIN_TEMPERATURE = 1e-6
 """A lower temperature counts as 0: dividing logits by it could overflow float32."""
@@ -24,9 +27,10 @@ class SamplingParams:
     """Sampling settings of one request.
 
     Penalties, biases and filters shape the visible token only, never a thought. They are applied
-    in this order: delimiters masked, `logit_bias`, `min_tokens`, repetition, presence and frequency
-    penalties, temperature, `top_k`, `top_p`, `min_p`. Reported log-probabilities are those of the
-    model's own distribution, before all of these.
+    in this order: delimiters masked, `logit_bias`, then what may not come (`allowed_token_ids`,
+    `bad_words`, `structured_outputs`, `min_tokens`), repetition, presence and frequency penalties,
+    temperature, `top_k`, `top_p`, `min_p`. Reported log-probabilities are those of the model's own
+    distribution, before all of these.
 
     Accepts any kind of number, such as NumPy scalars, and converts it to int or float.
 
@@ -55,6 +59,13 @@ class SamplingParams:
     """Subtracted once per occurrence in the output; in [-2, 2]."""
     logit_bias: Mapping[int, float] | None = None
     """Added to the logits of these token ids; each in [-100, 100]. Cannot unmask a delimiter."""
+    allowed_token_ids: tuple[int, ...] | None = None
+    """Only these tokens may come, delimiters never. None: all of them."""
+    bad_words: tuple[str, ...] = ()
+    """Texts that must not come, as in vLLM: of each, and of each behind a space, the last token is
+    banned where the output ends with the tokens before it. Up to 1,024, of 256 characters each."""
+    structured_outputs: StructuredOutputs | Mapping[str, Any] | None = None
+    """The form of the text, such as `{"json": {...}}`, which is stored as `StructuredOutputs`."""
     stop: tuple[str, ...] = ()
     """Strings that end the output and are not part of it. A single string is accepted too."""
     stop_token_ids: tuple[int, ...] = ()
@@ -67,12 +78,15 @@ class SamplingParams:
     """Ignore end-of-sequence and stop conditions until this many tokens are generated."""
     max_tokens: int | None = 16
     """Most visible tokens to produce; None fills the context. 0 produces none."""
+    max_completion_tokens: int | None = None
+    """Most visible and thought tokens together, of each completion; None: no limit. A token whose
+    thought would exceed it is not produced. 0 produces none."""
     ignore_eos: bool = False
     """Continue after an end-of-sequence token."""
     seed: int | None = None
     """The same seed gives the same result; None: use a random seed."""
     logprobs: int | None = None
-    """Report the chosen token and this many most likely ones, 0..20. None: report nothing."""
+    """Report the chosen token and this many most likely ones, 0..100. None: report nothing."""
     prompt_logprobs: int | None = None
     """The same for each prompt token, with a thought before each. None: report nothing."""
     num_thought_tokens: int | None = None
@@ -105,23 +119,33 @@ class SamplingParams:
         self._check_float("presence_penalty", -2.0, 2.0)
         self._check_float("frequency_penalty", -2.0, 2.0)
         self._set("logit_bias", _checked_biases(self.logit_bias))
+        self._check_what_may_come()
         if self.seed is not None:
             self._check_int("seed", -MAX_SEED - 1, MAX_SEED)
         for name in ("logprobs", "prompt_logprobs"):
             if getattr(self, name) is not None:
                 self._check_int(name, 0, MAX_LOGPROBS)
 
+    def _check_what_may_come(self) -> None:
+        if self.allowed_token_ids is not None:
+            self._set("allowed_token_ids", _checked_ids("allowed_token_ids", self))
+            if not self.allowed_token_ids:
+                raise RequestError(
+                    "allowed_token_ids is empty, so that no token may come; leave it out",
+                    param="allowed_token_ids",
+                )
+        self._set("bad_words", _checked_bad_words(self.bad_words))
+        if self.structured_outputs is not None:
+            self._set("structured_outputs", read_structured_outputs(self.structured_outputs))
+
     def _check_stopping(self) -> None:
-        if self.max_tokens is not None:
-            self._check_int("max_tokens", 0, MAX_INTEGER)
-        self._check_int(
-            "min_tokens", 0, MAX_INTEGER if self.max_tokens is None else self.max_tokens
-        )
-        token_ids = _as_tuple("stop_token_ids", self.stop_token_ids)
-        self._set(
-            "stop_token_ids",
-            tuple(checked_int("stop_token_ids", each, 0, MAX_INTEGER) for each in token_ids),
-        )
+        most = MAX_INTEGER
+        for name in ("max_tokens", "max_completion_tokens"):
+            if getattr(self, name) is not None:
+                self._check_int(name, 0, MAX_INTEGER)
+                most = min(most, getattr(self, name))
+        self._check_int("min_tokens", 0, most)
+        self._set("stop_token_ids", _checked_ids("stop_token_ids", self))
         self._set("stop", _checked_stop(self.stop))
 
     def _check_thinking(self) -> None:
@@ -218,6 +242,26 @@ def _checked_biases(biases: object) -> dict[int, float] | None:
         )
         for token_id, bias in biases.items()
     }
+
+
+def _checked_ids(name: str, params: SamplingParams) -> tuple[int, ...]:
+    token_ids = _as_tuple(name, getattr(params, name))
+    return tuple(checked_int(name, each, 0, MAX_INTEGER) for each in token_ids)
+
+
+def _checked_bad_words(words: object) -> tuple[str, ...]:
+    texts = _as_tuple("bad_words", words)
+    if isinstance(words, str) or len(texts) > MAX_BAD_WORDS:
+        raise RequestError(
+            f"bad_words must be a list of at most {MAX_BAD_WORDS} strings", param="bad_words"
+        )
+    for text in texts:
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_BAD_WORD_CHARS:
+            raise RequestError(
+                f"each of bad_words must be a string of 1 to {MAX_BAD_WORD_CHARS} characters",
+                param="bad_words",
+            )
+    return texts
 
 
 def _checked_stop(stop: object) -> tuple[str, ...]:

@@ -86,6 +86,8 @@ class SampledToken:
     """The most likely tokens of the mixed distribution, best first, as many as requested."""
     top_logprob: float = math.nan
     """Log-probability of the most likely token."""
+    rank: int | None = None
+    """Of a known token: 1 if it is the most likely one of the mixed distribution."""
     thinks: bool = True
     """False if the gate was asked and says not to think: the base prediction decides."""
     fault: Fault | None = None

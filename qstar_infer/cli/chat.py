@@ -126,7 +126,7 @@ class Conversation:
         Args:
             fills_context: `max_tokens` is `DEFAULT_MAX_TOKENS`, or as many as fit.
         """
-        if not llm.tokenizer.chat_template:
+        if llm.model_info.chat_template is None:
             raise ConfigError(
                 f"{llm.model_info.name} has no chat template; use `qstar generate` for it"
             )
@@ -227,21 +227,14 @@ class Conversation:
 
     def _prompt_ids(self) -> list[int]:
         try:
-            ids = self._llm.tokenizer.apply_chat_template(
-                self._messages, add_generation_prompt=True, return_dict=False
-            )
-        except Exception as error:  # a template is code of the checkpoint, and may raise anything
+            return self._llm.encode_chat(self._messages)
+        except RequestError as error:
             advice = (
                 "Leave out --system"
                 if self._opening
                 else "Change the message, start over with /clear"
             )
-            reason = str(error).rstrip(".") or type(error).__name__
-            raise RequestError(
-                f"the chat template of {self._llm.model_info.name} refuses this conversation: "
-                f"{reason}. {advice}, or use `qstar generate`."
-            ) from error
-        return list(ids)
+            raise RequestError(f"{error}. {advice}, or use `qstar generate`.") from error
 
     def _show_error(self, text: str) -> None:
         # Not to stdout, which may be a file of answers.

@@ -56,18 +56,25 @@ class Admission:
         self._check_some_token_is_allowed(params)
         self._check_thinking(params)
         _check_scheduling(request)
+        for name in ("allowed_token_ids", "bad_words", "structured_outputs"):
+            if getattr(params, name):
+                raise RequestError(f"{name} is not supported yet; leave it out", param=name)
         num_thought_tokens = self._model.num_thought_tokens
         if params.num_thought_tokens is not None:
             num_thought_tokens = params.num_thought_tokens
         limit = self.context_limit(num_thought_tokens)
         self._check_length(request, limit)
-        num_left = limit - len(request.prompt_token_ids)
+        places = self._places_of(params)
         return AdmittedRequest(
             request=request,
             num_thought_tokens=num_thought_tokens,
-            places=self._places_of(params),
+            places=places,
             thought_temperature=self._model.sampling_defaults.resolve_thought_temperature(params),
-            max_tokens=num_left if params.max_tokens is None else params.max_tokens,
+            max_tokens=_max_tokens(
+                params,
+                num_left=limit - len(request.prompt_token_ids),
+                cost=_least_cost(params, places, num_thought_tokens),
+            ),
             eos_token_ids=frozenset() if params.ignore_eos else self._eos_token_ids,
         )
 
@@ -195,6 +202,33 @@ class Admission:
                 "completion). Please reduce your prompt or the completion length.",
                 param="prompt" if num_prompt_tokens >= limit else "max_tokens",
             )
+
+
+def _least_cost(params: SamplingParams, places: ThinkingPlaces, num_thought_tokens: int) -> int:
+    """Least number of visible and thought tokens that a visible token costs."""
+    thinks_always = places == ThinkingPlaces() and params.think_threshold is None
+    return 1 + num_thought_tokens if thinks_always else 1
+
+
+def _max_tokens(params: SamplingParams, *, num_left: int, cost: int) -> int:
+    """Most visible tokens that a sequence can produce.
+
+    Args:
+        num_left: tokens that the context has room for.
+        cost: from `_least_cost`.
+    """
+    most = num_left if params.max_tokens is None else params.max_tokens
+    if params.max_completion_tokens is None:
+        return most
+    affordable = params.max_completion_tokens // cost
+    if affordable < params.min_tokens:
+        raise RequestError(
+            f"min_tokens is {params.min_tokens}, but max_completion_tokens is "
+            f"{params.max_completion_tokens}, enough for {affordable} with their thoughts; raise "
+            "it or lower min_tokens",
+            param="max_completion_tokens",
+        )
+    return min(most, affordable)
 
 
 def _check_scheduling(request: EngineRequest) -> None:

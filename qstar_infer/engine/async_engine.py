@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from qstar_infer.engine.failure import RequestFailure, request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
@@ -20,6 +21,7 @@ from qstar_infer.engine.protocol import (
     EngineRequest,
     ModelInfo,
     OutputListener,
+    TokenizerInfo,
 )
 from qstar_infer.errors import (
     EngineClosedError,
@@ -65,17 +67,44 @@ class AsyncEngine:
     def is_alive(self) -> bool:
         return self._is_alive and self._thread.is_alive()
 
+    @property
+    def tokenizer(self) -> TokenizerInfo:
+        return self._engine.token_text.info
+
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return self._engine.token_text.encode(text, add_special_tokens=add_special_tokens)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
 
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        return self._engine.token_text.names(token_ids)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return self._engine.token_text.bytes_of_token(token_id)
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:
         return self._engine.token_text.offsets(
             token_ids, text=text, skip_special_tokens=skip_special_tokens
+        )
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        return self._engine.chat_template.render(
+            messages,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            options=options,
         )
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:

@@ -26,6 +26,7 @@ from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
+from qstar_infer.text.chat_template import ChatTemplate
 from qstar_infer.text.token_text import TokenText
 from qstar_infer.wavefront.rows import SequenceStep, StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
@@ -40,6 +41,7 @@ class LLMEngine:
     Attributes:
         admission: checks requests; `add_request` accepts only requests that it admitted.
         token_text: the tokenizer; thread-safe.
+        chat_template: renders conversations; thread-safe.
         num_failed_steps: number of failed steps in a row, up to now.
     """
 
@@ -64,6 +66,7 @@ class LLMEngine:
         num_blocks = num_pool_blocks(model, self.config, max_model_len=info.max_model_len)
         check_memory(model, self.config, num_blocks=num_blocks)
         self.token_text = TokenText(model.tokenizer)
+        self.chat_template = ChatTemplate(model.tokenizer, model_name=info.name)
         self.admission = Admission(
             info,
             self.config,

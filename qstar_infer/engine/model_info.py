@@ -9,6 +9,7 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.model.description import changes_nothing, describe
 from qstar_infer.model.served_model import ServedModel
 from qstar_infer.sampling_defaults import SamplingDefaults
+from qstar_infer.text.chat_template import template_text
 from qstar_infer.thinking_rule import EVERYWHERE
 
 
@@ -41,6 +42,7 @@ def model_info(
         sampling_defaults=sampling_defaults,
         thinking=EVERYWHERE if model.config is None else model.config.thinking,
         has_gate=model.has_gate,
+        chat_template=template_text(model.tokenizer),
     )
 
 

@@ -22,6 +22,8 @@ class OutputProcessor:
         self._num_characters = 0
         """Length of the text so far, including stop strings that are cut off."""
         self._newest_offset = 0
+        self._num_counted = 0
+        """Visible and thought tokens so far."""
         self._stop_strings = StopStrings(params.stop, is_kept=params.include_stop_str_in_output)
         self._delta = self._new_delta()
 
@@ -29,9 +31,14 @@ class OutputProcessor:
         """Add a verified token and the lane that decided it.
 
         Returns:
-            True if the output ends with it.
+            True if the output ends with it, or before it by `max_completion_tokens`.
         """
         delta = self._delta
+        self._num_counted += 1 + len(lane.thought)
+        most = self.seq.params.max_completion_tokens
+        if most is not None and self._num_counted > most:
+            self.end_by_length()
+            return True
         delta.token_ids.append(token.token_id)
         delta.num_thought_tokens += len(lane.thought)
         delta.cumulative_logprob += token.logprob
@@ -48,7 +55,7 @@ class OutputProcessor:
         delta.text += text
         if stop is not None:
             self._end("stop", stop)
-        elif self.seq.num_output_tokens >= self.seq.max_tokens:
+        elif self.seq.num_output_tokens >= self.seq.max_tokens or self._num_counted == most:
             self.end_by_length()
         return delta.finish_reason is not None
 
@@ -121,10 +128,14 @@ class OutputProcessor:
 
 def logprob_entry(token: SampledToken, token_text: TokenText) -> dict[int, Logprob]:
     """Log-probabilities of the chosen token, then of the most likely tokens."""
-    ranked = {token.token_id: token.logprob}
-    for token_id, logprob in token.top_logprobs:
-        ranked.setdefault(token_id, logprob)
+    ranks: dict[int, int | None] = {token.token_id: token.rank}
+    logprobs = {token.token_id: token.logprob}
+    for rank, (token_id, logprob) in enumerate(token.top_logprobs, start=1):
+        ranks[token_id] = rank
+        logprobs.setdefault(token_id, logprob)
     return {
-        token_id: Logprob(logprob=logprob, decoded_token=token_text.of_token(token_id))
-        for token_id, logprob in ranked.items()
+        token_id: Logprob(
+            logprob=logprob, decoded_token=token_text.of_token(token_id), rank=ranks[token_id]
+        )
+        for token_id, logprob in logprobs.items()
     }

@@ -1,8 +1,8 @@
 """The interface between a server and an engine, without tensors or HTTP."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from qstar_infer.errors import EngineDeadError
 from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
@@ -43,6 +43,21 @@ class ModelInfo:
     """At which tokens it thinks, unless a request says otherwise."""
     has_gate: bool = False
     """Whether a request may ask for the rule "gate"."""
+    chat_template: str | None = None
+    """The Jinja text that renders conversations; None if the model has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerInfo:
+    """Facts about a tokenizer, for clients that prepare prompts themselves."""
+
+    tokenizer_class: str
+    num_tokens: int
+    """Token ids are in `[0, num_tokens)`. The embedding may have more rows than this, or fewer."""
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +116,9 @@ class Engine(Protocol):
         """False after the engine loop has ended, by an error or by `close`."""
         ...
 
+    @property
+    def tokenizer(self) -> TokenizerInfo: ...
+
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text. Takes long for long texts: do not call it on an event loop."""
         ...
@@ -109,12 +127,46 @@ class Engine(Protocol):
         """Text of token ids."""
         ...
 
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        """The name of each token in the vocabulary; "" for an id without a token."""
+        ...
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token stands for in the middle of a text: perhaps a part of a character."""
+        ...
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:
         """Where each token begins in `text`, which was encoded to these ids, or in their text.
 
         Takes long for long prompts: do not call it on an event loop.
+        """
+        ...
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The text of a conversation; encode it without further special tokens.
+
+        Takes long for long conversations: do not call it on an event loop.
+
+        Args:
+            messages: with the keys that chat templates read: `role`, `content`, `tool_calls` ...
+            tools: JSON schemas of functions, as `transformers` passes them to a template.
+            add_generation_prompt: end with what begins the model's answer.
+            continue_final_message: leave the last message open; not with `add_generation_prompt`.
+            options: further variables of the template.
+
+        Raises:
+            RequestError: the model has no chat template, or the template refuses the conversation;
+                the message says why.
         """
         ...
 

@@ -25,6 +25,8 @@ class _Score(NamedTuple):
     """Of the most likely token."""
     top_logprobs: list[tuple[int, float]]
     """Ids and log-probabilities of the most likely tokens, best first."""
+    rank: int | None
+    """1 + the number of more likely tokens. None if no token of the batch is known."""
 
 
 _Scores = dict[int, _Score]
@@ -95,16 +97,17 @@ def _scored(
         if row not in scores:
             tokens.append(SampledToken(token_id=token_ids[row]))
             continue
-        logprob, top_logprob, top_logprobs = scores[row]
+        score = scores[row]
         is_mixed = row >= num_base
         tokens.append(
             SampledToken(
                 token_id=token_ids[row],
-                logprob=logprob,
-                base_logprob=base_logprobs[row - num_base] if is_mixed else logprob,
+                logprob=score.logprob,
+                base_logprob=base_logprobs[row - num_base] if is_mixed else score.logprob,
                 mixing_weight=mixing_weights[row - num_base] if is_mixed else 0.0,
-                top_logprobs=top_logprobs[: pick.num_top_logprobs],
-                top_logprob=top_logprob,
+                top_logprobs=score.top_logprobs[: pick.num_top_logprobs],
+                top_logprob=score.top_logprob,
+                rank=None if pick.known_id is None else score.rank,
             )
         )
     return tokens
@@ -145,26 +148,35 @@ def _score(logits: Tensor, token_ids: Sequence[int], picks: Sequence[VisiblePick
                 selected,
                 [token_ids[row] for row in some],
                 num_top=max(picks[row].num_top_logprobs for row in some),
+                ranks_chosen=any(picks[row].known_id is not None for row in some),
             ),
             strict=True,
         )
     return scores
 
 
-def _score_rows(logits: Tensor, token_ids: Sequence[int], *, num_top: int) -> list[_Score]:
+def _score_rows(
+    logits: Tensor, token_ids: Sequence[int], *, num_top: int, ranks_chosen: bool
+) -> list[_Score]:
     """Score one token of each row, and rank the `num_top` most likely ones."""
     logprobs = logits.log_softmax(dim=-1)
     chosen = _of_tokens(logprobs, token_ids)
     best: list[float] = logprobs.amax(dim=-1).tolist()
-    if num_top == 0:
-        return [_Score(*row, []) for row in zip(chosen, best, strict=True)]
-    # Ranked by logit: log-probabilities are rounded once more, and may tie where logits do not.
-    ids = logits.topk(min(num_top, logits.shape[-1]), dim=-1).indices
-    ranked = zip(ids.tolist(), logprobs.gather(1, ids).tolist(), strict=True)
-    return [
-        _Score(logprob, top, list(zip(*ranking, strict=True)))
-        for logprob, top, ranking in zip(chosen, best, ranked, strict=True)
-    ]
+    tops: list[list[tuple[int, float]]] = [[] for _ in chosen]
+    if num_top > 0:
+        # Ranked by logit: log-probabilities are rounded once more, and may tie where logits do not.
+        ids = logits.topk(min(num_top, logits.shape[-1]), dim=-1).indices
+        ranked = zip(ids.tolist(), logprobs.gather(1, ids).tolist(), strict=True)
+        tops = [list(zip(*ranking, strict=True)) for ranking in ranked]
+    ranks = _ranks(logits, token_ids) if ranks_chosen else [None] * len(chosen)
+    return [_Score(*score) for score in zip(chosen, best, tops, ranks, strict=True)]
+
+
+def _ranks(logits: Tensor, token_ids: Sequence[int]) -> list[int]:
+    """For each row, 1 + the number of tokens with a higher logit than this one."""
+    ids = torch.tensor(token_ids, dtype=torch.int64, device=logits.device)
+    ranks: list[int] = ((logits > logits.gather(1, ids.unsqueeze(1))).sum(dim=-1) + 1).tolist()
+    return ranks
 
 
 def _logprobs(logits: Tensor, token_ids: Sequence[int]) -> list[float]:

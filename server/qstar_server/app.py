@@ -8,15 +8,19 @@ from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.access_log import log_request
+from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
+from qstar_server.framing import FramingMiddleware
 from qstar_server.health.deep_check import DeepCheck
 from qstar_server.health.router import router as health_router
 from qstar_server.host_check import HostCheckMiddleware
 from qstar_server.key_check import KeyCheckMiddleware
+from qstar_server.messages.error_envelope import MessagesErrorMiddleware
+from qstar_server.messages.router import router as messages_router
 from qstar_server.metrics.registry import Metrics
 from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.metrics.router import router as metrics_router
@@ -28,10 +32,23 @@ from qstar_server.request_watch import (
     RouteMiddleware,
     count_request,
 )
+from qstar_server.responses.router import router as responses_router
+from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.tracing import create_span_writer
 from qstar_server.unsupported_fields import IgnoredFieldLog
+from qstar_server.version.router import router as version_router
 
-_ROUTERS = (health_router, metrics_router, models_router, completions_router)
+_ROUTERS = (
+    health_router,
+    metrics_router,
+    version_router,
+    models_router,
+    tokenizer_router,
+    completions_router,
+    chat_router,
+    responses_router,
+    messages_router,
+)
 
 
 def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastAPI:
@@ -100,6 +117,7 @@ def _add_middleware(
     """Add what lies around the routes. The last one added is the outermost."""
     app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)
+    app.add_middleware(FramingMiddleware)
     app.add_middleware(HeadMiddleware)
     if config.keys:
         app.add_middleware(
@@ -107,6 +125,7 @@ def _add_middleware(
         )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    app.add_middleware(MessagesErrorMiddleware)
     if config.checked_hosts:
         app.add_middleware(HostCheckMiddleware, allowed=config.checked_hosts)
     app.add_middleware(

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from qstar_server.hosts import ANY, LOOPBACK_NAMES, is_loopback, parse_hosts, url_host
 from qstar_server.keys import KeyRing, read_key_file
 from qstar_server.origins import parse_origins
+from qstar_server.reasoning import DEFAULT_EFFORTS, Effort
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -61,6 +62,14 @@ class ServerConfig(BaseSettings):
     """Where traces are sent, such as http://localhost:4318/v1/traces; None: nowhere."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
+    reasoning_efforts: dict[Effort, Annotated[float, Field(ge=0, le=100)]] = Field(
+        default=dict(DEFAULT_EFFORTS), validate_default=True
+    )
+    """Length of a thought at each `reasoning_effort`, as a share of the length that the model was
+    trained with; in the environment as JSON. Efforts that are left out keep their default."""
+    max_logprobs: int | None = Field(default=None, ge=0, le=100)
+    """Most likely tokens that a request may see of each token. None: as OpenAI allows, 5 in
+    completions and 20 in chat."""
     max_prompts: int = Field(default=128, ge=1)
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)
@@ -128,6 +137,11 @@ class ServerConfig(BaseSettings):
     @classmethod
     def _parsed_hosts(cls, value: Any) -> Any:
         return parse_hosts([value] if isinstance(value, str) else value)
+
+    @field_validator("reasoning_efforts")
+    @classmethod
+    def _with_default_efforts(cls, given: dict[Effort, float]) -> dict[Effort, float]:
+        return {**DEFAULT_EFFORTS, **given}
 
     @field_validator("allow_origins", mode="before")
     @classmethod

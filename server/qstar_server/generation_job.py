@@ -14,6 +14,7 @@ from qstar_infer.engine.protocol import AdmittedRequest, Engine
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, best_outputs
 from qstar_server.delta_stream import DeltaStream
+from qstar_server.frames import Frame
 from qstar_server.generation_watch import GenerationWatch
 from qstar_server.tenants import kept_apart
 from qstar_server.usage import TokenCounts
@@ -34,12 +35,12 @@ class Renderer(Protocol):
         """Whether `frames` would block an event loop for long with this delta."""
         ...
 
-    def frames(self, delta: RequestOutput, counts: TokenCounts) -> list[str]:
-        """The JSON texts that a delta adds to the stream."""
+    def frames(self, delta: RequestOutput, counts: TokenCounts) -> Sequence[Frame]:
+        """What a delta adds to the stream."""
         ...
 
-    def last_frames(self, counts: TokenCounts) -> list[str]:
-        """The JSON texts that end the stream, after the last delta."""
+    def last_frames(self, counts: TokenCounts) -> Sequence[Frame]:
+        """What follows the last delta."""
         ...
 
 
@@ -87,8 +88,8 @@ class GenerationJob:
         outputs = await self._whole_outputs()
         return await anyio.to_thread.run_sync(self._renderer.response, outputs, self._counts)
 
-    async def frames(self) -> AsyncIterator[str]:
-        """The JSON texts of the stream."""
+    async def frames(self) -> AsyncIterator[Frame]:
+        """The frames that the engine's outputs give."""
         async with self._at_work():
             async for delta in self._deltas:
                 self._observe(delta)

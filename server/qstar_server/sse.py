@@ -1,20 +1,20 @@
-"""Server-sent events in OpenAI's framing: `data: <json>`, at the end `data: [DONE]`."""
+"""Server-sent events: `data: <json>`, and `event: <name>` before it where a frame has a name."""
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from qstar_server.config import ServerConfig
 from qstar_server.errors import to_api_error
+from qstar_server.frames import Frame, StreamForm
 from qstar_server.generation_job import GenerationJob
 
 logger = logging.getLogger(__name__)
 
 _SEPARATOR = "\n"
-_DONE = "[DONE]"
+_OPENAI_FORM = StreamForm()
 
 
 class EventStream(EventSourceResponse):
@@ -24,9 +24,15 @@ class EventStream(EventSourceResponse):
     when the job's own iterator has not started and could not clean up.
     """
 
-    def __init__(self, job: GenerationJob, config: ServerConfig) -> None:
+    def __init__(
+        self, job: GenerationJob, config: ServerConfig, *, form: StreamForm = _OPENAI_FORM
+    ) -> None:
+        """
+        Args:
+            form: how the endpoint's stream begins, ends and fails.
+        """
         super().__init__(
-            _events(job.frames()),
+            _events(job.frames(), form),
             sep=_SEPARATOR,
             ping_message_factory=_ping,
             # By default the library cuts open streams at SIGTERM. Here they may finish, or end with
@@ -43,20 +49,26 @@ class EventStream(EventSourceResponse):
             self._job.close()
 
 
-async def _events(frames: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
+async def _events(frames: AsyncIterator[Frame], form: StreamForm) -> AsyncIterator[ServerSentEvent]:
     try:
+        for frame in form.opening:
+            yield _event(frame)
         async for frame in frames:
             yield _event(frame)
     except Exception as error:
         api_error = to_api_error(error)
         if api_error.code == "internal_error":
             logger.exception("a stream failed")
-        yield _event(api_error.json())
-    yield _event(_DONE)
+        for frame in form.failure(api_error):
+            yield _event(frame)
+    for frame in form.end:
+        yield _event(frame)
 
 
-def _event(data: Any) -> ServerSentEvent:
-    return ServerSentEvent(data, sep=_SEPARATOR)
+def _event(frame: Frame) -> ServerSentEvent:
+    if isinstance(frame, str):
+        return ServerSentEvent(frame, sep=_SEPARATOR)
+    return ServerSentEvent(frame.data, event=frame.name, sep=_SEPARATOR)
 
 
 def _ping() -> ServerSentEvent:

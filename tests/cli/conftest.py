@@ -35,19 +35,6 @@ def make_thought() -> ThoughtMaker:
 
 
 @dataclass
-class FakeTokenizer:
-    """Has only what `qstar chat` uses; records the conversation that it gets."""
-
-    chat_template: str | None = "a template"
-    messages: list[dict[str, str]] = field(default_factory=list)
-
-    def apply_chat_template(self, messages: list[dict[str, str]], **settings: Any) -> list[int]:
-        assert settings == {"add_generation_prompt": True, "return_dict": False}
-        self.messages = [dict(message) for message in messages]
-        return [1, 2, 3]
-
-
-@dataclass
 class FakeLLM:
     """Answers every prompt with the same script, one token per delta."""
 
@@ -57,7 +44,9 @@ class FakeLLM:
     prompt: str | list[int] | None = None
     is_closed: bool = False
     num_streams_ended: int = 0
-    tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
+    messages: list[dict[str, str]] = field(default_factory=list)
+    """The conversation of the last answer."""
+    on_chat: Callable[[], None] = lambda: None
     on_token: Callable[[int], None] = lambda _: None
 
     model_info: ModelInfo = ModelInfo(
@@ -69,12 +58,18 @@ class FakeLLM:
         is_trained=False,
         description="A fake model.",
         created=0,
+        chat_template="a template",
     )
 
     def from_engine_args(self, args: EngineArgs) -> "FakeLLM":
         """Replaces the classmethod."""
         self.engine_args = args
         return self
+
+    def encode_chat(self, messages: list[dict[str, str]]) -> list[int]:
+        self.on_chat()
+        self.messages = [dict(message) for message in messages]
+        return [1, 2, 3]
 
     def stream(self, prompt: str | list[int], params: SamplingParams) -> Iterator[RequestOutput]:
         self.prompt, self.params = prompt, params

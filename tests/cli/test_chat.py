@@ -2,12 +2,10 @@
 
 import os
 import signal
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from jinja2 import TemplateError
 from typer.testing import CliRunner
 
 from qstar_infer.cli.chat import catch_interrupt
@@ -16,31 +14,19 @@ from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, QStarError, RequestError, RequestFailedError
 from qstar_infer.sampling_defaults import SamplingDefaults
 
-from ..text.tokenizer_kinds import tokenizer_of
-
 runner = CliRunner()
 
 
 def test_answers_each_line_and_remembers(fake_llm: Any) -> None:
     result = runner.invoke(app, ["chat", "--system", "Be brief."], input="Where?\nWhy?\n/quit\nno")
     assert result.stdout == "Paris is big.\n" * 2
-    assert fake_llm.tokenizer.messages == [
+    assert fake_llm.messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Where?"},
         {"role": "assistant", "content": "Paris is big.\n"},
         {"role": "user", "content": "Why?"},
     ]
     assert fake_llm.is_closed
-
-
-def test_a_chat_template_with_the_beginning_of_sequence_gets_it_once(fake_llm: Any) -> None:
-    tokenizer = tokenizer_of("llama2")
-    assert tokenizer("the").input_ids[0] == tokenizer.bos_token_id
-    template = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    fake_llm.tokenizer = copy(tokenizer)
-    fake_llm.tokenizer.chat_template = template
-    runner.invoke(app, ["chat"], input="the cat\n")
-    assert fake_llm.prompt == tokenizer("the cat").input_ids
 
 
 def test_options_reach_the_model(fake_llm: Any) -> None:
@@ -61,7 +47,7 @@ def test_checkpoints_sampling_defaults_are_used_for_missing_options(fake_llm: An
 
 def test_a_byte_order_mark_of_a_piped_file_is_no_text(fake_llm: Any) -> None:
     runner.invoke(app, ["chat"], input="\ufeffa\n\ufeffb\n".encode())
-    asked = [each["content"] for each in fake_llm.tokenizer.messages if each["role"] == "user"]
+    asked = [each["content"] for each in fake_llm.messages if each["role"] == "user"]
     assert asked == ["a", "\ufeffb"]
 
 
@@ -75,7 +61,7 @@ def test_thoughts_toggle() -> None:
 
 def test_clear_command_forgets_the_conversation(fake_llm: Any) -> None:
     runner.invoke(app, ["chat"], input="a\n/clear\nb\n")
-    assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
+    assert fake_llm.messages == [{"role": "user", "content": "b"}]
 
 
 def test_interrupt_stops_the_answer_but_not_the_chat(fake_llm: Any) -> None:
@@ -111,33 +97,23 @@ def test_turn_without_an_answer_is_removed_from_the_conversation(
     assert result.exit_code == 1
     assert "error: too long ␛[2J" in result.stderr
     assert result.stdout == ""  # holds answers only
-    assert fake_llm.tokenizer.messages == [{"role": "user", "content": "b"}]
+    assert fake_llm.messages == [{"role": "user", "content": "b"}]
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (TemplateError("System role not supported."), "System role not supported"),
-        (TypeError('can only concatenate str (not "int") to str'), "can only concatenate str"),
-        (MemoryError(), "MemoryError"),
-    ],
-)
-def test_chat_template_error_is_shown_as_one_line(
-    fake_llm: Any, error: Exception, reason: str
-) -> None:
-    def refuse(*_: object, **__: object) -> list[int]:
-        raise error
+def test_a_refusing_chat_template_is_shown_as_one_line(fake_llm: Any) -> None:
+    def refuse() -> None:
+        raise RequestError("the chat template of fake refuses this conversation: no system")
 
-    fake_llm.tokenizer.apply_chat_template = refuse
+    fake_llm.on_chat = refuse
     result = runner.invoke(app, ["chat", "--system", "x"], input="a\n/quit\n")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f"error: the chat template of fake refuses this conversation: {reason}")
+    assert line.startswith("error: the chat template of fake refuses this conversation: no system")
     assert ". Leave out --system" in line
 
 
 def test_model_without_chat_template_is_rejected(fake_llm: Any) -> None:
-    fake_llm.tokenizer.chat_template = None
+    fake_llm.model_info = replace(fake_llm.model_info, chat_template=None)
     result = runner.invoke(app, ["chat"], input="a\n")
     assert isinstance(result.exception, ConfigError)
     assert "qstar generate" in str(result.exception)

@@ -27,6 +27,7 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.ranking",
     "qstar_infer.sampling_defaults",
     "qstar_infer.sampling_params",
+    "qstar_infer.structured_outputs",
     "qstar_infer.thinking_rule",
 }
 SERVER_COMMAND_MAY_IMPORT = {
@@ -37,7 +38,16 @@ SERVER_COMMAND_MAY_IMPORT = {
 }
 """Only the server's command, `cli.py`, creates an engine."""
 SERVER_LOG_MAY_IMPORT = {"qstar_infer.cli.terminal"}
-SERVER_ENDPOINTS = {"completions", "health", "models"}
+SERVER_ENDPOINTS = {
+    "chat",
+    "completions",
+    "health",
+    "messages",
+    "models",
+    "responses",
+    "tokenizer",
+    "version",
+}
 EVAL_MAY_IMPORT = {
     "qstar_train.data",
     "qstar_train.fingerprint",
@@ -60,6 +70,7 @@ PLAIN_DATA = {
     "sampling_defaults",
     "sampling_params",
     "step",
+    "structured_outputs",
     "thinking_rule",
 }
 """Modules of `qstar_infer` that import the standard library and each other."""

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo, OutputListener
+from qstar_infer.engine.protocol import (
+    AdmittedRequest,
+    EngineRequest,
+    ModelInfo,
+    OutputListener,
+    TokenizerInfo,
+)
 from qstar_infer.errors import (
     ContextLengthError,
     EngineClosedError,
@@ -27,9 +33,11 @@ from tests.server.byte_tokens import (
     SPECIAL_TEXT,
     START_THOUGHT,
     VOCAB_SIZE,
+    bytes_of,
     offsets_of,
     text_of,
     token_ids_of,
+    token_text,
 )
 from tests.server.scripted_output import ScriptedOutput, logprob_entry
 
@@ -72,12 +80,22 @@ class FakeEngine:
             is_trained=True,
             description="A scripted model.",
             created=1_700_000_000,
+            chat_template="{{ a template with tool_calls }}",
+        )
+        self.tokenizer = TokenizerInfo(
+            tokenizer_class="ByteTokenizer",
+            num_tokens=VOCAB_SIZE,
+            bos_token=SPECIAL_TEXT[BOS],
+            eos_token=SPECIAL_TEXT[EOS],
+            pad_token=None,
+            unk_token=None,
         )
         self.script = [*token_ids_of(SCRIPT), EOS]
         self.step_s = 0.0
         self.is_full = False
         self.is_hung = False
         self.encode_calls: list[str] = []
+        self.render_calls: list[dict[str, Any]] = []
         self.admitted: list[EngineRequest] = []
         self.submitted: list[EngineRequest] = []
         self.aborted: list[str] = []
@@ -104,11 +122,40 @@ class FakeEngine:
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return text_of(token_ids, skip_special_tokens=skip_special_tokens)
 
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        return [token_text(each) for each in token_ids]
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes_of([token_id], skip_special_tokens=False)
+
     def offsets(
         self, token_ids: Sequence[int], *, text: str | None = None, skip_special_tokens: bool = True
     ) -> list[int]:
         skips = skip_special_tokens if text is None else text not in SPECIAL_TEXT.values()
         return offsets_of(token_ids, skip_special_tokens=skips)
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """A line for each message; the tools' names first."""
+        self.render_calls.append(
+            {
+                "messages": [dict(message) for message in messages],
+                "tools": [dict(tool) for tool in tools],
+                "add_generation_prompt": add_generation_prompt,
+                "continue_final_message": continue_final_message,
+                "options": dict(options or {}),
+            }
+        )
+        names = "".join(f"[{tool['function']['name']}]\n" for tool in tools)
+        lines = "\n".join(f"{each['role']}: {each['content']}" for each in messages)
+        return names + lines + "\nassistant: " * add_generation_prompt
 
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         self.admitted.append(request)
@@ -119,8 +166,12 @@ class FakeEngine:
         length = params.num_thought_tokens
         if length is not None and length > model.max_thought_tokens:
             raise RequestError("the thought is too long", param="num_thought_tokens")
-        max_tokens = model.max_model_len if params.max_tokens is None else params.max_tokens
-        if len(request.prompt_token_ids) + max_tokens > model.max_model_len:
+        room = model.max_model_len - len(request.prompt_token_ids)
+        max_tokens = room if params.max_tokens is None else params.max_tokens
+        if params.max_completion_tokens is not None:
+            cost = 1 + (model.num_thought_tokens if length is None else length)
+            max_tokens = min(max_tokens, params.max_completion_tokens // cost)
+        if max_tokens > room or room <= 0:
             raise ContextLengthError(
                 f"This model's maximum context length is {model.max_model_len} tokens. However, "
                 f"you requested more."

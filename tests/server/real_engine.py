@@ -10,10 +10,18 @@ from tests.device import DEVICE
 from tests.parity.toy import make_toy
 from tests.server.fake_engine import MODEL
 
+CHAT_TEMPLATE = (
+    "{% for each in messages %}{{ each.role[0] + ':' + each.content + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}a:{% endif %}"
+)
+"""Short, because the toy has 256 positions."""
+
 
 def save_toy(directory: Path) -> Path:
-    """Save the toy model to a new directory."""
-    save_model(make_toy().model, directory)
+    """Save the toy model to a new directory, with a chat template."""
+    model = make_toy().model
+    model.tokenizer.chat_template = CHAT_TEMPLATE
+    save_model(model, directory)
     return directory
 
 

@@ -77,7 +77,7 @@ async def test_a_stream_has_every_token_and_then_the_last_frames(any_engine: Eng
     params = SamplingParams(max_tokens=4, seed=1, ignore_eos=True)
     whole, _ = await respond(any_engine, [65, 66], params=params)
     job = await start(any_engine, PlainRenderer(), [65, 66], params=params)
-    *frames, last = [json.loads(frame) async for frame in job.frames()]
+    *frames, last = [json.loads(str(frame)) async for frame in job.frames()]
     assert [[token_id for token_ids, _ in frames for token_id in token_ids]] == whole[0]
     assert frames[-1][1] == 4
     assert last == [2, 4 * any_engine.model.num_thought_tokens]

@@ -13,13 +13,24 @@ from tests.server.wire import body, error_of
 
 ANYWHERE = {"401", "403", "429"}
 """Without a key, with a foreign Host header, with too many open requests of one key."""
-ERRORS = {
+_BODY = {"400", "404", "408", "413", "415", "503"} | ANYWHERE
+ERRORS: dict[tuple[str, str], set[str]] = {
     ("/health", "get"): {"403", "503"},
     ("/health_generate", "get"): {"503"} | ANYWHERE,
     ("/metrics", "get"): ANYWHERE,
+    ("/version", "get"): ANYWHERE,
     ("/v1/models", "get"): {"503"} | ANYWHERE,
     ("/v1/models/{model_id}", "get"): {"404", "503"} | ANYWHERE,
-    ("/v1/completions", "post"): {"400", "404", "408", "413", "415", "503"} | ANYWHERE,
+    ("/tokenize", "post"): _BODY,
+    ("/detokenize", "post"): _BODY,
+    ("/tokenizer_info", "get"): {"503"} | ANYWHERE,
+    ("/v1/completions", "post"): _BODY,
+    ("/v1/responses", "post"): _BODY,
+    ("/v1/responses/{response_id}", "get"): {"404"} | ANYWHERE,
+    ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
+    ("/v1/chat/completions", "post"): _BODY,
+    ("/v1/messages", "post"): _BODY,
+    ("/v1/messages/count_tokens", "post"): _BODY,
 }
 
 
@@ -71,7 +82,8 @@ async def test_every_error_has_the_envelope(
     responses = schema["paths"][path][method]["responses"]
     for status in ERRORS[path, method] | {"default"}:
         content = responses[status]["content"]["application/json"]["schema"]
-        assert content == {"$ref": "#/components/schemas/ErrorEnvelope"}
+        name = "MessagesErrorEnvelope" if path.startswith("/v1/messages") else "ErrorEnvelope"
+        assert content == {"$ref": f"#/components/schemas/{name}"}
 
 
 async def test_the_envelope_is_the_one_that_is_sent(client: httpx.AsyncClient) -> None:

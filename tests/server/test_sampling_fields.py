@@ -12,10 +12,14 @@ from qstar_server.generation_request import SharedSamplingFields
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.structured_outputs import StructuredOutputs
 from tests.server.fake_engine import FakeEngine
 from tests.server.wire import complete
 
-OF_THE_ENDPOINT = {"max_tokens", "best_of", "logprobs", "prompt_logprobs"}
+OF_THE_ENDPOINT = {
+    *("max_tokens", "max_completion_tokens", "best_of", "logprobs", "prompt_logprobs"),
+    "structured_outputs",
+}
 """`SamplingParams` fields that each endpoint defines in its own way."""
 
 
@@ -55,13 +59,27 @@ def test_every_sampling_field_is_reached() -> None:
         "logprobs": 2,
     }
     params = params_of(
-        logit_bias={"7": -100, "0": 1.5}, stop=["x"], stop_token_ids=[8], echo=True, **fields
+        logit_bias={"7": -100, "0": 1.5},
+        allowed_token_ids=[1, 2],
+        bad_words=["b"],
+        structured_outputs={"regex": "a+"},
+        stop=["x"],
+        stop_token_ids=[8],
+        echo=True,
+        **fields,
     )
     wanted = SamplingParams(
-        logit_bias={7: -100, 0: 1.5}, stop=("x",), stop_token_ids=(8,), prompt_logprobs=2, **fields
+        logit_bias={7: -100, 0: 1.5},
+        allowed_token_ids=(1, 2),
+        bad_words=("b",),
+        structured_outputs=StructuredOutputs(regex="a+"),
+        stop=("x",),
+        stop_token_ids=(8,),
+        prompt_logprobs=2,
+        **fields,
     )
     assert params == wanted
-    untouched = dataclasses.asdict(SamplingParams())
+    untouched = dataclasses.asdict(SamplingParams()) | {"max_completion_tokens": "of others"}
     assert not [
         name for name, value in dataclasses.asdict(params).items() if value == untouched[name]
     ]

@@ -45,6 +45,43 @@ WRONG: dict[str, list[Any]] = {
     "return_token_ids": [1],
     "priority": [True, 1.0, "1", [1]],
     "cache_salt": [1, True, ["a"]],
+    "request_id": [1, "", "a b", "x" * 129, "\u00e9", "a\n"],
+    "truncate_prompt_tokens": [0, -2, 513, True, 1.0, "1"],
+    "return_tokens_as_token_ids": [1],
+    "prompt_logprobs": [-1, 6, True, 1.0],
+    "logprobs": [-1, 6, True, 1.0],
+    "allowed_token_ids": [[], [-1], [True], [1.0], ["1"], 1, [2**31], ["x"] * 9999],
+    "bad_words": [[""], [1], "x", ["x" * 257], ["x"] * 1025, ["x"] * 4097],
+    "response_format": [
+        "text",
+        {},
+        {"type": "xml"},
+        {"type": "structural_tag"},
+        {"type": "json_schema"},
+        {"type": "text", "json_schema": {"name": "a", "schema": {}}},
+        {"type": "json_schema", "json_schema": {"schema": {}}},
+        {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}},
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": []}},
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": {"x": "y" * 200_000}}},
+    ],
+    "structured_outputs": [
+        "json",
+        {"xml": "a"},
+        {"regex": 1},
+        {"regex": ""},
+        {"regex": "a", "choice": ["b"]},
+        {"regex": "a" * 200_000},
+        {"choice": []},
+        {"choice": [""]},
+        {"choice": "ab"},
+        {"choice": ["a" * 70_000, "b" * 70_000]},
+        {"json": "no json"},
+        {"json": "1"},
+        {"json": [1]},
+        {"json": {"x": "y" * 200_000}},
+        {"json": '{"a":' * 50_000},
+        {"json_object": 1},
+    ],
     "user": [1],
     "stream_options": [True, [], {"include_usage": 1}],
     "chat_template_kwargs": [True, []],
@@ -75,27 +112,25 @@ WRONG: dict[str, list[Any]] = {
 }
 UNSUPPORTED: dict[str, Any] = {
     "suffix": "x",
-    "allowed_token_ids": [1],
-    "bad_words": ["x"],
-    "truncate_prompt_tokens": 1,
     "prompt_embeds": "AAAA",
     "guided_json": {},
     "guided_regex": "a",
+    "regex": "a",
+    "grammar": "start: /a/",
     "guided_anything_new": 1,
-    "structured_outputs": {"regex": "a"},
-    "response_format": {"type": "json_object"},
     "length_penalty": 0.5,
     "use_beam_search": True,
     "logits_processors": ["x"],
     "thinking_token_budget": 0,
-    "prompt_logprobs": 0,
-    "return_tokens_as_token_ids": True,
     "no_repeat_ngram_size": False,
 }
 HARMLESS: dict[str, Any] = {
     "suffix": "",
     "bad_words": [],
     "response_format": {"type": "text"},
+    "structured_outputs": {},
+    "return_tokens_as_token_ids": False,
+    "truncate_prompt_tokens": None,
     "length_penalty": 1.0,
     "dry_multiplier": 0.0,
     "typical_p": 1,
@@ -153,7 +188,7 @@ async def test_unknown_fields_are_logged_once_by_name(
     for _ in range(2):
         await complete(client, tenant="hush", max_tokens=1)
     assert [record.getMessage() for record in caplog.records] == [
-        "ignoring unknown request field 'tenant'"
+        "ignoring unknown request fields: 'tenant'"
     ]
 
 
@@ -165,7 +200,7 @@ async def test_a_refused_field_is_not_logged_as_ignored(
     await refused(client, **{f"guided_{number}": 1 for number in range(300)})
     await complete(client, guided_json=None, priority=0, tenant="hush", max_tokens=1)
     assert [record.getMessage() for record in caplog.records] == [
-        "ignoring unknown request field 'tenant'"
+        "ignoring unknown request fields: 'tenant'"
     ]
 
 
@@ -227,11 +262,25 @@ async def test_a_huge_integer_is_not_repeated(
     assert len(error["message"]) < 200
 
 
-async def test_many_errors_are_cut_to_ten(client: httpx.AsyncClient) -> None:
-    error = await refused(client, stop_token_ids=["x" * 400] * 4000)
-    assert error["message"].count("; ") == 10
-    assert error["message"].endswith("and 3990 more")
-    assert len(error["message"]) < 10 * 400
+@pytest.mark.parametrize("character", ["x", "\n", "é", "😀"])
+async def test_many_errors_are_cut(client: httpx.AsyncClient, character: str) -> None:
+    """Ten errors of 200 characters each were more than 2 kB, and of emojis more than 20 kB."""
+    wrong = body(logit_bias={str(number): character * 110 for number in range(1000)})
+    response = await client.post("/v1/completions", json=wrong)
+    assert response.status_code == 400
+    message = error_of(response)["message"]
+    assert message.startswith("logit_bias.0: ")
+    assert len(response.content) <= 2000
+    if character == "x":
+        num_listed = message.count("; ")
+        assert message.endswith(f"and {1000 - num_listed} more")
+
+
+@pytest.mark.parametrize("name", ["guided_" + "😀" * 400, "guided_" + '"' * 400])
+async def test_a_name_is_cut_as_well(client: httpx.AsyncClient, name: str) -> None:
+    response = await client.post("/v1/completions", json=body(**{name: 1}))
+    assert response.status_code == 400
+    assert len(response.content) <= 2000
 
 
 async def test_a_million_wrong_items_are_refused_quickly_and_briefly(
@@ -245,6 +294,8 @@ async def test_a_million_wrong_items_are_refused_quickly_and_briefly(
         {"chat_template_kwargs": {str(i): 1 for i in range(50_000)}},
         {"thinking": {str(i): 1 for i in range(50_000)}},
         {"thinking": {"where": "behind", "tokens": [None] * 200_000}},
+        {"temperature": [[1] * 400_000]},
+        {"user": {str(i): [1] for i in range(50_000)}},
     ):
         error = await refused(client, **fields)
         assert len(error["message"]) < 500

@@ -63,31 +63,41 @@ def parse_prompts(value: object) -> list[PromptInput]:
     )
 
 
-def encode_prompts(
-    engine: Engine, inputs: Sequence[PromptInput], *, add_special_tokens: bool
-) -> list[list[int]]:
-    """Token ids of each prompt. Takes time with the length of a text: call it off the event loop.
+def check_text_lengths(inputs: Sequence[PromptInput], *, max_model_len: int) -> None:
+    """A cheap check, to be made before the first text is encoded.
 
     Raises:
         ContextLengthError: a text is far longer than the context.
-        RequestError: a text is empty, and the vocabulary has no token that starts a document.
     """
     for item in inputs:
-        if isinstance(item, str):
-            _check_length(item, engine.model.max_model_len)
-    return [
-        _encode(engine, item, add_special_tokens=add_special_tokens)
-        if isinstance(item, str)
-        else item
-        for item in inputs
-    ]
+        if isinstance(item, str) and len(item) > _MAX_CHARS_PER_TOKEN * max_model_len:
+            raise ContextLengthError(
+                f"This model's maximum context length is {max_model_len} tokens. However, your "
+                f"prompt has {len(item)} characters, which cannot fit. Please reduce the length of "
+                "the prompt."
+            )
 
 
-def echo_of(engine: Engine, item: PromptInput, admitted: AdmittedRequest) -> tuple[str, list[int]]:
-    """The text to echo, and the offsets of its tokens if they are scored."""
+def encode_prompt(engine: Engine, item: PromptInput, *, add_special_tokens: bool) -> list[int]:
+    """Token ids of a prompt. Takes time with the length of a text: call it off the event loop.
+
+    Raises:
+        RequestError: a text is empty, and the vocabulary has no token that starts a document.
+    """
+    if not isinstance(item, str):
+        return item
+    token_ids = engine.encode(item, add_special_tokens=add_special_tokens)
+    return token_ids if token_ids or item else _document_start(engine)
+
+
+def echo_of(engine: Engine, given: str | None, admitted: AdmittedRequest) -> tuple[str, list[int]]:
+    """The text to echo, and the offsets of its tokens if they are scored.
+
+    Args:
+        given: the client's text; None if it sent token ids, or if the prompt is cut.
+    """
     params = admitted.request.params
     token_ids = admitted.request.prompt_token_ids
-    given = item if isinstance(item, str) else None
     skips = params.skip_special_tokens
     text = engine.decode(token_ids, skip_special_tokens=skips) if given is None else given
     if params.prompt_logprobs is None:
@@ -109,19 +119,6 @@ def check_prompt_count(num_prompts: int, *, limit: int) -> None:
 
 def _are_token_ids(items: Sequence[object]) -> bool:
     return all(type(item) is int and item >= 0 for item in items)
-
-
-def _check_length(text: str, max_model_len: int) -> None:
-    if len(text) > _MAX_CHARS_PER_TOKEN * max_model_len:
-        raise ContextLengthError(
-            f"This model's maximum context length is {max_model_len} tokens. However, your prompt "
-            f"has {len(text)} characters, which cannot fit. Please reduce the length of the prompt."
-        )
-
-
-def _encode(engine: Engine, text: str, *, add_special_tokens: bool) -> list[int]:
-    token_ids = engine.encode(text, add_special_tokens=add_special_tokens)
-    return token_ids if token_ids or text else _document_start(engine)
 
 
 def _document_start(engine: Engine) -> list[int]:

@@ -1,25 +1,30 @@
 """Request and response types of `POST /v1/completions`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, PlainValidator
 
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_LOGPROBS, SamplingParams
 from qstar_server.completions.prompts import PromptInput, parse_prompts
+from qstar_server.field_types import Count, TokenId
 from qstar_server.generation_request import GenerationRequest
 from qstar_server.thoughts import ThoughtEntry
 from qstar_server.usage import Usage
 
 DEFAULT_MAX_TOKENS = 16
-MAX_LOGPROBS = 5
+DEFAULT_MAX_LOGPROBS = 5
+"""Most `logprobs` and `prompt_logprobs`, if the operator does not say."""
 MAX_BEST_OF = 20
 
+_Item = TypeVar("_Item")
+_NonEmpty = Annotated[list[_Item], Field(min_length=1)]
+_TokenIds = _NonEmpty[TokenId]
 Prompts = Annotated[
     list[PromptInput],
     PlainValidator(
         parse_prompts,
-        json_schema_input_type=str | list[str] | list[int] | list[list[int]] | None,
+        json_schema_input_type=str | _NonEmpty[str] | _TokenIds | _NonEmpty[_TokenIds] | None,
     ),
 ]
 """The prompts of one request, from any of the accepted forms."""
@@ -29,14 +34,17 @@ class CompletionRequest(GenerationRequest):
     """OpenAI's request, vLLM's common extensions, and this project's thought fields."""
 
     prompt: Prompts
-    max_tokens: int | None = None
+    max_tokens: Count | None = None
     """Null is 16."""
     best_of: int | None = Field(default=None, ge=0, le=MAX_BEST_OF)
     """Completions to generate for each prompt; the `n` with the highest mean log-probability are
     returned. Null is `n`."""
     echo: bool | None = None
     logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
-    """0 reports the chosen token alone; null reports nothing."""
+    """0 reports the chosen token alone; null reports nothing. Up to 5 unless the operator says
+    otherwise."""
+    prompt_logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+    """The same for each prompt token, as `choices[].prompt_logprobs` (vLLM)."""
     suffix: str | None = None
     """Null or an empty text: this server cannot insert text before a suffix."""
     add_special_tokens: bool | None = None
@@ -56,8 +64,13 @@ class CompletionRequest(GenerationRequest):
             max_tokens=DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens,
             best_of=self.best_of,
             logprobs=self.logprobs,
-            prompt_logprobs=self.logprobs if self.echo else None,
+            prompt_logprobs=self._num_prompt_logprobs(),
         )
+
+    def _num_prompt_logprobs(self) -> int | None:
+        """What the engine scores: enough for `prompt_logprobs` and for an echoed prompt."""
+        asked = [self.prompt_logprobs, self.logprobs if self.echo else None]
+        return max((count for count in asked if count is not None), default=None)
 
 
 class Logprobs(BaseModel):
@@ -80,6 +93,15 @@ class Logprobs(BaseModel):
         )
 
 
+class PromptLogprob(BaseModel):
+    """One token that may follow a prefix of the prompt, as in vLLM."""
+
+    logprob: float
+    rank: int | None
+    """1 for the most likely token."""
+    decoded_token: str
+
+
 class CompletionChoice(BaseModel):
     """One completion, or what a chunk adds to it. Unset fields are left out of the JSON."""
 
@@ -89,6 +111,9 @@ class CompletionChoice(BaseModel):
     finish_reason: Literal["stop", "length"] | None
     thoughts: list[ThoughtEntry] = []
     """One entry for each generated token; left out unless the request shows thoughts."""
+    prompt_logprobs: list[dict[str, PromptLogprob] | None] = []
+    """For each prompt token, by token id: it and the most likely ones. Null for the first token.
+    Only in a choice's first chunk; left out unless asked for."""
     prompt_token_ids: list[int] = []
     token_ids: list[int] = []
 
@@ -103,23 +128,3 @@ class CompletionResponse(BaseModel):
     choices: list[CompletionChoice]
     usage: Usage | None = None
     """Left out of a stream that did not ask for it."""
-
-    def to_json(self) -> str:
-        """JSON in ASCII, because some clients break lines at Unicode separators."""
-        return _to_json(self)
-
-    def to_bytes(self) -> bytes:
-        """The same JSON for a response of any size. Call it outside the event loop.
-
-        Choices are serialised one by one: a single call blocks all other threads while it runs,
-        which takes a second for a hundred echoed prompts with log-probabilities.
-        """
-        without = self.model_copy(update={"choices": []})
-        # Occurs only once: inside a JSON string the quotes would be escaped.
-        head, tail = _to_json(without).split('"choices":[]')
-        choices = [_to_json(choice).encode() for choice in self.choices]
-        return b'%b"choices":[%b]%b' % (head.encode(), b",".join(choices), tail.encode())
-
-
-def _to_json(model: BaseModel) -> str:
-    return model.model_dump_json(exclude_unset=True, ensure_ascii=True)

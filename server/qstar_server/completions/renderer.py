@@ -1,17 +1,24 @@
 """Engine outputs as the JSON of `/v1/completions`, the same in a stream and a whole response."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from qstar_infer.outputs import CompletionOutput, RequestOutput
-from qstar_server.completions.logprobs import legacy_logprobs, prompt_logprobs
+from qstar_infer.outputs import CompletionOutput, Logprob, RequestOutput
+from qstar_server.completions.logprobs import (
+    cut_entries,
+    echoed_logprobs,
+    legacy_logprobs,
+    vllm_prompt_logprobs,
+)
 from qstar_server.completions.prompts import Decode, Prompt
 from qstar_server.completions.protocol import (
     CompletionChoice,
     CompletionRequest,
     CompletionResponse,
     Logprobs,
+    PromptLogprob,
 )
+from qstar_server.response_json import to_json, to_large_json
 from qstar_server.thoughts import thought_entries
 from qstar_server.usage import TokenCounts, Usage
 
@@ -48,7 +55,7 @@ class CompletionRenderer:
         """The body of a whole response."""
         response = self._response([choice for each in outputs for choice in self._choices(each)])
         response.usage = Usage.of(counts)
-        return response.to_bytes()
+        return to_large_json(response)
 
     def is_slow(self, delta: RequestOutput) -> bool:
         """Whether `frames` would block an event loop for long with this delta."""
@@ -62,7 +69,7 @@ class CompletionRenderer:
                 chunk.usage = Usage.of(counts)
             elif self._has_usage:
                 chunk.usage = None  # written as null, because it is set
-        return [chunk.to_json() for chunk in chunks]
+        return [to_json(chunk) for chunk in chunks]
 
     def last_frames(self, counts: TokenCounts) -> list[str]:
         """A chunk without choices that holds the usage, if the client asked for it."""
@@ -70,7 +77,7 @@ class CompletionRenderer:
             return []
         chunk = self._response([])
         chunk.usage = Usage.of(counts)
-        return [chunk.to_json()]
+        return [to_json(chunk)]
 
     def _choices(self, output: RequestOutput) -> list[CompletionChoice]:
         return self._prompts[output.request_id].choices(output)
@@ -102,6 +109,8 @@ class PromptRenderer:
         self._first_index = number * prompt.admitted.request.params.n
         self._echoed_text = prompt.echoed_text
         self._echoed_logprobs: Logprobs | None = None
+        self._prompt_logprobs: list[dict[str, PromptLogprob] | None] = []
+        self._names_ids = bool(request.return_tokens_as_token_ids)
         self._begun: set[int] = set()
         """Indices of the completions that have a first chunk."""
 
@@ -109,7 +118,7 @@ class PromptRenderer:
         """Whether `choices` would block an event loop for long with this delta."""
         if delta.prompt_logprobs is not None:
             return True
-        is_echo = self._echoed_logprobs is not None
+        is_echo = self._echoed_logprobs is not None or bool(self._prompt_logprobs)
         return any(
             len(output.token_ids) > _LARGE_DELTA_TOKENS
             or (is_echo and output.index not in self._begun)
@@ -119,10 +128,30 @@ class PromptRenderer:
     def choices(self, output: RequestOutput) -> list[CompletionChoice]:
         """What the output adds to each choice; the first piece of each has the echoed prompt."""
         if output.prompt_logprobs is not None:
-            self._echoed_logprobs = prompt_logprobs(
-                self._prompt, output.prompt_logprobs, decode=self._decode
-            )
+            self._keep_scores(output.prompt_logprobs)
         return [self._choice(each) for each in output.outputs if self._has_news(each)]
+
+    def _keep_scores(self, entries: Sequence[Mapping[int, Logprob] | None]) -> None:
+        """Render the prompt's scores, once for all choices."""
+        if self._request.echo and self._request.logprobs is not None:
+            self._echoed_logprobs = echoed_logprobs(
+                self._prompt,
+                self._cut(entries, self._request.logprobs),
+                decode=self._decode,
+                names_ids=self._names_ids,
+            )
+        if self._request.prompt_logprobs is not None:
+            self._prompt_logprobs = vllm_prompt_logprobs(
+                self._cut(entries, self._request.prompt_logprobs)
+            )
+
+    def _cut(
+        self, entries: Sequence[Mapping[int, Logprob] | None], num_top: int
+    ) -> Sequence[Mapping[int, Logprob] | None]:
+        """The entries with this many of the most likely tokens; the engine may have given more."""
+        if num_top == self._prompt.admitted.request.params.prompt_logprobs:
+            return entries
+        return cut_entries(self._prompt.token_ids, entries, num_top=num_top)
 
     def _has_news(self, output: CompletionOutput) -> bool:
         is_echo = bool(self._request.echo) and output.index not in self._begun
@@ -139,6 +168,8 @@ class PromptRenderer:
         )
         if self._request.show_thoughts:
             choice.thoughts = thought_entries(output.thoughts)
+        if is_first and self._prompt_logprobs:
+            choice.prompt_logprobs = self._prompt_logprobs
         if self._request.return_token_ids:
             choice.token_ids = list(output.token_ids)
             if is_first:
@@ -153,6 +184,7 @@ class PromptRenderer:
             output.token_ids,
             [] if output.logprobs is None else output.logprobs,
             [start + offset for offset in output.token_offsets],
+            names_ids=self._names_ids,
         )
         if not is_first or self._echoed_logprobs is None:
             return arrays

@@ -9,13 +9,25 @@ from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_params import SamplingParams
 from qstar_server.completions.logprobs import check_repeated_scores
-from qstar_server.completions.prompts import Prompt, check_prompt_count, echo_of, encode_prompts
-from qstar_server.completions.protocol import CompletionRequest
+from qstar_server.completions.prompts import (
+    Prompt,
+    PromptInput,
+    check_prompt_count,
+    check_text_lengths,
+    echo_of,
+    encode_prompt,
+)
+from qstar_server.completions.protocol import DEFAULT_MAX_LOGPROBS, CompletionRequest
 from qstar_server.completions.renderer import CompletionRenderer
 from qstar_server.config import ServerConfig
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
-from qstar_server.generation_request import check_stream_options, check_thoughts_allowed
+from qstar_server.generation_request import (
+    check_logprobs,
+    check_stream_options,
+    check_thoughts_allowed,
+)
+from qstar_server.reasoning import with_effort
 from qstar_server.unsupported_fields import check_supported
 
 
@@ -31,13 +43,15 @@ async def start_completion(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(request, config)
+    check_thoughts_allowed(config, show_thoughts=request.show_thoughts)
     check_prompt_count(len(request.prompt), limit=config.max_prompts)
     _check_supported_fields(request)
-    params = request.to_sampling_params(engine.model.sampling_defaults)
-    _check_best_of_is_whole(params, is_stream=bool(request.stream))
-    response_id = f"cmpl-{uuid.uuid4().hex}"
-    prompts = await anyio.to_thread.run_sync(_admit, engine, request, params, response_id)
+    for name in ("logprobs", "prompt_logprobs"):
+        check_logprobs(getattr(request, name), config, default=DEFAULT_MAX_LOGPROBS, param=name)
+    engine_id = f"cmpl-{uuid.uuid4().hex}"
+    prompts = await anyio.to_thread.run_sync(_admit, engine, request, config, engine_id)
+    # The engine's ids are always new: another client could use the same `request_id`.
+    response_id = engine_id if request.request_id is None else f"cmpl-{request.request_id}"
     renderer = CompletionRenderer(
         request,
         prompts,
@@ -70,26 +84,55 @@ def _check_best_of_is_whole(params: SamplingParams, *, is_stream: bool) -> None:
 
 
 def _admit(
-    engine: Engine, request: CompletionRequest, params: SamplingParams, response_id: str
+    engine: Engine, request: CompletionRequest, config: ServerConfig, engine_id: str
 ) -> list[Prompt]:
-    """Tokenise each prompt and check it once. Slow: call it outside the event loop."""
-    encoded = encode_prompts(
-        engine, request.prompt, add_special_tokens=request.add_special_tokens is not False
+    """Tokenise and check one prompt after the other, so that those after a wrong one cost nothing.
+
+    Slow: call it outside the event loop.
+    """
+    params = with_effort(
+        request.to_sampling_params(engine.model.sampling_defaults),
+        request.reasoning_effort,
+        model=engine.model,
+        efforts=config.reasoning_efforts,
     )
-    if params.prompt_logprobs is not None:
-        check_repeated_scores(sum(len(token_ids) for token_ids in encoded), n=params.n)
+    _check_best_of_is_whole(params, is_stream=bool(request.stream))
+    if request.truncate_prompt_tokens is None:
+        check_text_lengths(request.prompt, max_model_len=engine.model.max_model_len)
     prompts: list[Prompt] = []
-    for number, (item, token_ids) in enumerate(zip(request.prompt, encoded, strict=True)):
-        admitted = engine.admit(
-            EngineRequest(
-                request_id=f"{response_id}-{number}",
-                prompt_token_ids=token_ids,
-                params=params,
-                show_thoughts=bool(request.show_thoughts),
-                priority=0 if request.priority is None else request.priority,
-                cache_salt=request.cache_salt,
-            )
-        )
-        text, offsets = echo_of(engine, item, admitted) if request.echo else ("", [])
-        prompts.append(Prompt(admitted=admitted, echoed_text=text, echoed_offsets=offsets))
+    num_tokens = 0
+    for number, item in enumerate(request.prompt):
+        prompt = _admit_one(engine, request, params, item, request_id=f"{engine_id}-{number}")
+        prompts.append(prompt)
+        num_tokens += len(prompt.token_ids)
+        if params.prompt_logprobs is not None:
+            check_repeated_scores(num_tokens, n=params.n)
     return prompts
+
+
+def _admit_one(
+    engine: Engine,
+    request: CompletionRequest,
+    params: SamplingParams,
+    item: PromptInput,
+    *,
+    request_id: str,
+) -> Prompt:
+    whole = encode_prompt(engine, item, add_special_tokens=request.add_special_tokens is not False)
+    token_ids = request.truncated(
+        whole, max_model_len=engine.model.max_model_len, max_tokens=params.max_tokens
+    )
+    admitted = engine.admit(
+        EngineRequest(
+            request_id=request_id,
+            prompt_token_ids=token_ids,
+            params=params,
+            show_thoughts=bool(request.show_thoughts),
+            priority=0 if request.priority is None else request.priority,
+            cache_salt=request.cache_salt,
+        )
+    )
+    is_whole = len(token_ids) == len(whole)
+    given = item if isinstance(item, str) and is_whole else None
+    text, offsets = echo_of(engine, given, admitted) if request.echo else ("", [])
+    return Prompt(admitted=admitted, echoed_text=text, echoed_offsets=offsets)
