@@ -162,6 +162,16 @@ def test_a_hung_engine_that_is_abandoned_ends_its_requests(
     assert news.empty(), "it went on after it was abandoned"
 
 
+def test_a_hung_engine_still_tells_its_stats(engine: AsyncEngine) -> None:
+    """Else a scrape would hang with it."""
+    hang = Hang(engine)
+    submit(engine, [request("a"), request("b"), request("c")], lambda _: None)
+    assert hang.is_reached.wait(30)
+    stats = engine.stats()
+    assert stats.num_running + stats.num_waiting == 3
+    hang.may_go_on.set()
+
+
 def test_closing_does_not_wait_for_a_hung_step(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
