@@ -10,7 +10,7 @@ from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import EVERYWHERE, ThinkingPlaces, ThinkingRule
 
-CLOSE_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 3.0
 """Most seconds that closing an engine waits for its current step."""
 
 OutputListener = Callable[[RequestOutput | Exception], None]

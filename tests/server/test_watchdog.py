@@ -163,3 +163,22 @@ def test_an_exception_in_a_step_ends_its_requests_alone(start: Start) -> None:
     _, log = process.communicate(timeout=30)
     assert process.returncode == 0, log
     assert log.count("an error ended 1 requests; the others continue: cmpl-") == 1
+
+
+@pytest.mark.slow
+def test_sigterm_does_not_wait_for_a_step_that_hangs(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing the engine waited for its step, so the process stayed until it was killed."""
+    monkeypatch.setenv("QSTAR_WATCHDOG_TIMEOUT_S", "0")
+    monkeypatch.setenv("QSTAR_DRAIN_GRACE_S", "0.5")
+    process = start("hang")
+    url = f"{url_of(process)}/completions"
+    request = body(prompt=[TRIGGER], max_tokens=4, stream=True)
+    with httpx.stream("POST", url, json=request, timeout=60) as response:
+        process.terminate()
+        frames = [line for line in response.iter_lines() if line.startswith("data: ")]
+    assert "shutting_down" in frames[-2]
+    assert frames[-1] == "data: [DONE]"
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
