@@ -27,6 +27,7 @@ from qstar_infer.errors import (
     EngineClosedError,
     EngineDeadError,
     NotFiniteError,
+    NoTokenError,
     QueueFullError,
     RequestError,
     RequestFailedError,
@@ -207,6 +208,8 @@ class AsyncEngine:
             self._deliver(item)
 
     def _log_failure(self, error: RequestFailedError, request_ids: list[str]) -> None:
+        if isinstance(error, NoTokenError):
+            return  # the client is told, and nobody else can mend it
         if not isinstance(error, NotFiniteError):
             names = ", ".join(request_ids[:MAX_LOGGED_IDS])
             message = "an error ended %d requests; the others continue: %s"

@@ -125,9 +125,9 @@ def _add_middleware(
         )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
-    app.add_middleware(MessagesErrorMiddleware)
     if config.checked_hosts:
         app.add_middleware(HostCheckMiddleware, allowed=config.checked_hosts)
+    app.add_middleware(MessagesErrorMiddleware)
     app.add_middleware(
         RecordMiddleware,
         totals=totals,

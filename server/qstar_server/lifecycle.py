@@ -138,7 +138,7 @@ class DrainingServer(uvicorn.Server):
 
     @property
     def _url(self) -> str:
-        """Where the server listens, once the sockets are open."""
+        """Where the server listens, once it has started."""
         # The socket's own port: for port 0 the system has chosen one.
         address, port = self._listener.sockets[0].getsockname()[:2]
         # An empty host, and the short forms of addresses, are known to the socket only.

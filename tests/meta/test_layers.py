@@ -72,11 +72,13 @@ PLAIN_DATA = {
     "step",
     "structured_outputs",
     "thinking_rule",
+    "token_rules",
 }
 """Modules of `qstar_infer` that import the standard library and each other."""
 PARTS_BELOW = {
     "plain data": set(),
     "text": {"plain data"},
+    "constraints": {"plain data", "text"},
     "kv_cache": {"plain data"},
     "wavefront": {"plain data", "kv_cache"},
     "compiled": {"plain data"},
@@ -94,7 +96,7 @@ PARTS_BELOW = {
         *("kernels", "decoder", "hardware", "checkpoint"),
     },
     "engine": {
-        *("plain data", "text", "kv_cache", "wavefront"),
+        *("plain data", "text", "constraints", "kv_cache", "wavefront"),
         *("attention", "sampling", "model", "checkpoint", "decoder", "runner"),
     },
     "llm": {"plain data", "model", "engine"},
@@ -117,7 +119,7 @@ TORCH_FREE = {
     "qstar_infer.model.source_name",
     *(f"qstar_infer.{name}" for name in PLAIN_DATA),
 }
-"""Besides all of `text/`, `wavefront/`, `cli/` and the lab's tasks."""
+"""Besides all of `text/`, `constraints/`, `wavefront/`, `cli/` and the lab's tasks."""
 LAB_WITHOUT_TORCH = {"qstar_lab.cli", "qstar_lab.corpus"}
 """So that `qstar lab questions` starts at once; with all of `qstar_lab/tasks/`."""
 
@@ -295,7 +297,10 @@ def test_client_imports_neither_ours_nor_torch(path: Path) -> None:
 def test_what_needs_no_tensors_imports_without_torch() -> None:
     """Importing also finds what is reached through other modules."""
     names = TORCH_FREE | LAB_WITHOUT_TORCH
-    packages = ("qstar_infer/text", "qstar_infer/wavefront", "qstar_infer/cli", "qstar_lab/tasks")
+    packages = (
+        *("qstar_infer/text", "qstar_infer/constraints", "qstar_infer/wavefront"),
+        *("qstar_infer/cli", "qstar_lab/tasks"),
+    )
     for package in packages:
         names |= {module_of(path) for path in sources(package)}
     blocked = dict.fromkeys(sorted(TENSOR_PACKAGES))

@@ -17,7 +17,7 @@ from qstar_server.config import ServerConfig
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until
 from tests.server.raw_http import connect, read_to_end, request_bytes
-from tests.server.serve_process import serve, url_of
+from tests.server.served_process import serve, url_of, with_max_files
 from tests.server.wire import body, chunks_of, error_of
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
@@ -198,7 +198,7 @@ def test_busy_connections_do_not_give_way(narrow: LiveServer, engine: FakeEngine
 @pytest.mark.parametrize("sent", [b"", b"GET /health HT"])
 def test_500_connections_with_256_files_leave_the_server_answering(sent: bytes) -> None:
     """220 of them made /health time out, a core spin, and 59,307 tracebacks within seconds."""
-    process = serve("--port", "0", max_files=256)
+    process = serve("--port", "0", "--log-level", "warning", preexec_fn=with_max_files(256))
     url = url_of(process).removesuffix("/v1")
     port = httpx.URL(url).port
     assert port is not None

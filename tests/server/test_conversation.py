@@ -117,9 +117,16 @@ def test_arguments_of_a_call_are_an_object(engine: FakeEngine, arguments: str) -
 def test_sizes_are_checked_before_the_template_runs(engine: FakeEngine) -> None:
     """A long text cannot fit the context; rendering and tokenising it would only cost time."""
     long = "a" * (16 * engine.model.max_model_len + 1)
-    with pytest.raises(ContextLengthError, match="characters") as caught:
-        encode(engine, Message(role="user", content=long))
-    assert caught.value.param == "input"
+    call = ToolCall(id="c", name="f", arguments=long)
+    for message in (
+        Message(role="user", content=long),
+        Message(role="user", content="", name=long),
+        Message(role="tool", content="", tool_call_id=long),
+        Message(role="assistant", content="", tool_calls=(call,)),
+    ):
+        with pytest.raises(ContextLengthError, match="characters") as caught:
+            encode(engine, message)
+        assert caught.value.param == "input"
     with pytest.raises(RequestError, match="is empty"):
         encode(engine)
     with pytest.raises(RequestError, match=f"the most is {MAX_MESSAGES}"):
@@ -160,3 +167,11 @@ def test_a_template_without_tool_calls_would_lose_them(engine: FakeEngine) -> No
 def test_names_of_tools_are_openais(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
         Tool(name=name)
+
+
+def test_parameters_of_tools_are_objects() -> None:
+    objects: list[dict[str, Any] | None] = [None, {}, {"properties": {}}, {"type": "object"}]
+    for parameters in objects:
+        assert Tool(name="f", parameters=parameters).parameters == parameters
+    with pytest.raises(ValueError, match="of type object, got the type 'string'"):
+        Tool(name="f", parameters={"type": "string"})

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 from tests.server.fake_engine import SCRIPT
 from tests.server.scripted_output import THOUGHT_TEXT
-from tests.server.serve_process import serve, url_of
+from tests.server.served_process import serve, url_of
 from tests.server.wire import body, chunks_of
 
 SECRET = "my secret prompt"
@@ -76,7 +77,9 @@ def test_a_server_serves_with_a_full_disk_for_its_log() -> None:
 
 
 def test_a_server_serves_without_a_stderr() -> None:
-    process = serve("small", "--port", "0", stderr=None)
+    process = serve(
+        "small", "--port", "0", stderr=subprocess.DEVNULL, preexec_fn=partial(os.close, 2)
+    )
     use(url_of(process))
     stop(process)
 

@@ -24,7 +24,7 @@ from qstar_server.spans import SpanWriter
 from tests.server.fake_engine import MODEL, SCRIPT, FakeEngine
 from tests.server.in_process import serving
 from tests.server.scripted_output import THOUGHT_TEXT
-from tests.server.serve_process import serve, url_of
+from tests.server.served_process import serve, url_of
 from tests.server.wire import body
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

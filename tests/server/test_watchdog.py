@@ -16,7 +16,7 @@ from qstar_infer.outputs import EngineStats
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import wait_until
 from tests.server.planted_engine import TRIGGER
-from tests.server.serve_process import serve, url_of
+from tests.server.served_process import serve, url_of
 from tests.server.wire import body, error_of
 
 Ages = Callable[[], float | None]

@@ -1,14 +1,17 @@
 """The official OpenAI client with chat, against a real socket."""
 
 import asyncio
+import json
 import threading
 from dataclasses import replace
 from typing import Any
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from qstar_infer.errors import EngineDeadError
+from qstar_infer.structured_outputs import StructuredOutputs
 from tests.server.byte_tokens import EOS, token_ids_of
 from tests.server.fake_engine import MODEL, SCRIPT, FakeEngine
 from tests.server.live_server import LiveServer, wait_until
@@ -118,6 +121,39 @@ def test_tools_whole_and_by_the_stream_helper(
     followed = openai_client.chat.completions.create(model=MODEL, messages=history, tools=[LOOK])
     assert followed.choices
     assert engine.render_calls[-1]["messages"][1]["tool_calls"][0]["id"] == call.id
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+def test_parse_gives_the_pydantic_model(openai_client: openai.OpenAI, engine: FakeEngine) -> None:
+    engine.script = [*token_ids_of('{"name": "Ada", "age": 36}'), EOS]
+    answer = openai_client.chat.completions.parse(model=MODEL, messages=HI, response_format=Person)
+    assert answer.choices[0].message.parsed == Person(name="Ada", age=36)
+    form = engine.submitted[0].params.structured_outputs
+    assert isinstance(form, StructuredOutputs)
+    assert isinstance(form.json, str)
+    assert set(json.loads(form.json)["properties"]) == {"name", "age"}
+    with openai_client.chat.completions.stream(
+        model=MODEL, messages=HI, response_format=Person
+    ) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.parsed == Person(name="Ada", age=36)
+
+
+def test_parse_gives_the_arguments_of_a_pydantic_tool(
+    openai_client: openai.OpenAI, engine: FakeEngine
+) -> None:
+    make_calling(engine)
+    call = '<tool_call>\n{"name": "Person", "arguments": {"name": "Ada", "age": 36}}\n</tool_call>'
+    engine.script = [*token_ids_of(call), EOS]
+    answer = openai_client.chat.completions.parse(
+        model=MODEL, messages=HI, tools=[openai.pydantic_function_tool(Person)]
+    )
+    (parsed,) = answer.choices[0].message.tool_calls or []
+    assert parsed.function.parsed_arguments == Person(name="Ada", age=36)
 
 
 async def test_async_client_with_concurrent_streams(live: LiveServer) -> None:
