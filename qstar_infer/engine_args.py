@@ -71,9 +71,18 @@ class EngineArgs:
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
         _check_one_of("generation_config", self.generation_config, ("auto", "none"))
         _check_name("served_model_name", self.served_model_name)
+        self._check_thought_length()
         if not isinstance(self.ignore_thought_parts, bool):
             raise ConfigError(
                 f"ignore_thought_parts must be true or false, got {self.ignore_thought_parts!r}"
+            )
+
+    def _check_thought_length(self) -> None:
+        length, most = self.num_thought_tokens, self.engine.max_thought_tokens
+        if isinstance(length, int) and length > most:
+            raise ConfigError(
+                f"num_thought_tokens is {length}, but max_thought_tokens is {most}; lower one or "
+                "raise the other"
             )
 
     @classmethod

@@ -17,6 +17,7 @@ from qstar_infer.engine.protocol import (
     EngineRequest,
     ModelInfo,
     OutputListener,
+    TokenizerInfo,
 )
 from qstar_infer.errors import (
     EngineClosedError,
@@ -59,11 +60,18 @@ class AsyncEngine:
     def is_alive(self) -> bool:
         return self._is_alive
 
+    @property
+    def tokenizer(self) -> TokenizerInfo:
+        return self._engine.token_text.info
+
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         return self._engine.token_text.encode(text, add_special_tokens=add_special_tokens)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return self._engine.token_text.decode(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        return self._engine.token_text.names(token_ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         return self._engine.token_text.bytes_of_token(token_id)

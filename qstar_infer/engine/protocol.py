@@ -44,6 +44,19 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerInfo:
+    """Facts about a tokenizer, for clients that prepare prompts themselves."""
+
+    tokenizer_class: str
+    num_tokens: int
+    """Token ids are in `[0, num_tokens)`. The embedding may have more rows than this, or fewer."""
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRequest:
     """One prompt and its sampling parameters."""
 
@@ -99,12 +112,19 @@ class Engine(Protocol):
         """False after the engine loop has ended, by an error or by `close`."""
         ...
 
+    @property
+    def tokenizer(self) -> TokenizerInfo: ...
+
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text. Takes long for long texts: do not call it on an event loop."""
         ...
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Text of token ids."""
+        ...
+
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        """The name of each token in the vocabulary; "" for an id without a token."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from qstar_infer.engine.protocol import TokenizerInfo
 from qstar_infer.errors import RequestError
 from qstar_infer.text.detokenizer import IncrementalDetokenizer, offsets_of
 from qstar_infer.text.prompt_offsets import prompt_offsets
+from qstar_infer.text.tokenizer_info import tokenizer_info
 from qstar_infer.text.utf8 import Piece
 from qstar_infer.text.vocabulary import Vocabulary
 
@@ -25,6 +27,11 @@ class TokenText:
         self._vocabulary = Vocabulary(tokenizer)
         self._has_warned_of_bos = False
         self.of_token = lru_cache(maxsize=65536)(lambda token_id: self.of_piece([token_id]))
+
+    @cached_property
+    def info(self) -> TokenizerInfo:
+        """Facts about the tokenizer."""
+        return tokenizer_info(self._tokenizer)
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text. The first that gets a second beginning of sequence is logged.
@@ -68,6 +75,10 @@ class TokenText:
     def id_of(self, name: str) -> int | None:
         """The id of a token by its name in the vocabulary; None if there is no such token."""
         return self._vocabulary.ids.get(name)
+
+    def names(self, token_ids: Sequence[int]) -> list[str]:
+        """The name of each token in the vocabulary; "" for an id without a token."""
+        return [self._vocabulary.name(token_id) or "" for token_id in token_ids]
 
     def detokenizer(
         self, context: Sequence[int] = (), *, skip_special_tokens: bool

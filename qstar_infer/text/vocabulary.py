@@ -61,6 +61,13 @@ class Vocabulary:
         ids: dict[str, int] = self._tokenizer.get_vocab()
         return ids
 
+    def name(self, token_id: int) -> str | None:
+        """None for an id without a token, such as a padding row of the embedding."""
+        if token_id >= self._size:
+            return None
+        name: str | None = self._tokenizer.convert_ids_to_tokens([token_id])[0]
+        return name
+
     def _text_after(self, before: tuple[int, ...], token_id: int) -> str:
         """The text that a token adds after the tokens that its text may depend on."""
         return self._decode((*before, token_id))[len(self._decoded(before)) :]
@@ -81,17 +88,10 @@ class Vocabulary:
         return self.decode(token_ids, skip_special_tokens=False)
 
     def _token(self, token_id: int) -> Token:
-        name = self._name(token_id)
+        name = self.name(token_id)
         if name is None:
             return Token(token_id, raw=b"", is_special=False)
         return Token(token_id, raw=self._raw(name), is_special=self._is_special(token_id))
-
-    def _name(self, token_id: int) -> str | None:
-        """None for an id without a token, such as a padding row of the embedding."""
-        if token_id >= self._size:
-            return None
-        name: str | None = self._tokenizer.convert_ids_to_tokens([token_id])[0]
-        return name
 
     def _raw(self, name: str) -> bytes | None:
         if self._is_byte_level:
@@ -109,7 +109,7 @@ class Vocabulary:
     def _find_anchor(self) -> tuple[int, ...]:
         of_letter: list[int] = self._tokenizer("a", add_special_tokens=False).input_ids
         for token_id in (*of_letter, *range(min(self._size, _NUM_ANCHOR_CANDIDATES))):
-            name = self._name(token_id)
+            name = self.name(token_id)
             if name is None or self._raw(name) is not None:
                 continue
             text = self.decode([token_id], skip_special_tokens=True)

@@ -13,17 +13,20 @@ from qstar_server.config import ServerConfig
 from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
+from qstar_server.framing import FramingMiddleware
 from qstar_server.health.router import router as health_router
 from qstar_server.messages.error_envelope import MessagesErrorMiddleware
 from qstar_server.messages.router import router as messages_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.responses.router import router as responses_router
+from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
+from qstar_server.version.router import router as version_router
 
 _ROUTERS = (
-    *(health_router, models_router, completions_router),
-    *(chat_router, responses_router, messages_router),
+    *(health_router, version_router, models_router, tokenizer_router),
+    *(completions_router, chat_router, responses_router, messages_router),
 )
 
 
@@ -56,6 +59,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     install_handlers(app)
     # The last one added is the outermost.
     app.add_middleware(ErrorBoundaryMiddleware)
+    app.add_middleware(FramingMiddleware)
     app.add_middleware(HeadMiddleware)
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)

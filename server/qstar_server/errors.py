@@ -5,7 +5,10 @@ The size of a message is bounded, whatever a client sends.
 
 import json
 import logging
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
+from reprlib import Repr
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -30,10 +33,15 @@ NO_RETRY = {"x-should-retry": "false"}
 
 _MAX_URL_CHARS = 200
 # A body of a few kilobytes can hold thousands of errors, each of which repeats its input. Without
-# a limit, a small request would get a huge response that echoes prompts.
-MAX_ERRORS = 10
-MAX_INPUT_CHARS = 200
+# limits, a small request would get a huge response that echoes prompts. With these, no body of an
+# error exceeds 2,000 bytes, although a character may be written as twelve.
+_MAX_MESSAGE_BYTES = 1_400
+_MAX_PARAM_BYTES = 300
+_MAX_LINES_CHARS = 1_000
+_MAX_INPUT_CHARS = 100
 _MAX_PLACE_CHARS = 100
+_REPR = Repr()
+_REPR.maxstring = _MAX_INPUT_CHARS
 
 
 class ApiError(Exception):
@@ -67,11 +75,11 @@ class ApiError(Exception):
         self.headers = headers if headers is not None else {}
 
     def envelope(self) -> dict[str, dict[str, str | None]]:
-        """The body; the same in a stream and in a whole response."""
+        """The body, of at most 2,000 bytes; the same in a stream and in a whole response."""
         detail = {
-            "message": self.message,
+            "message": _cut(self.message, _MAX_MESSAGE_BYTES),
             "type": self.type,
-            "param": self.param,
+            "param": None if self.param is None else _cut(self.param, _MAX_PARAM_BYTES),
             "code": self.code,
         }
         return {"error": detail}
@@ -179,22 +187,38 @@ async def _client_closed_request(_: Request, __: Exception) -> Response:
 def describe_validation_error(
     error: ValidationError | RequestValidationError,
 ) -> tuple[str, str | None]:
-    """A message with at most `MAX_ERRORS` failures, and the name of the first field at fault."""
+    """A message that lists the first failures, and the name of the first field at fault."""
     failures = _failures(error)
-    lines = [_line(failure) for failure in failures[:MAX_ERRORS]]
-    if len(failures) > MAX_ERRORS:
-        lines.append(f"and {len(failures) - MAX_ERRORS} more")
     first = failures[0]["loc"] if failures else ()
     param = str(first[0])[:_MAX_PLACE_CHARS] if first else None
+    lines: list[str] = []
+    num_chars = 0
+    for failure in failures:
+        line = _line(failure)
+        num_chars += len(line)
+        if lines and num_chars > _MAX_LINES_CHARS:
+            lines.append(f"and {len(failures) - len(lines)} more")
+            break
+        lines.append(line)
     return "; ".join(lines), param
 
 
 def shown(value: object) -> str:
-    """At most `MAX_INPUT_CHARS` characters of a rejected value, enough to recognise it."""
-    if isinstance(value, str):
-        value = value[: MAX_INPUT_CHARS + 1]
-    text = repr(value)
-    return text if len(text) <= MAX_INPUT_CHARS else text[: MAX_INPUT_CHARS - 3] + "..."
+    """At most `_MAX_INPUT_CHARS` characters of a rejected value, enough to recognise it.
+
+    Takes no longer for a value of a million parts.
+    """
+    text = _REPR.repr(value)
+    return text if len(text) <= _MAX_INPUT_CHARS else text[: _MAX_INPUT_CHARS - 3] + "..."
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    """The text, cut to what has at most so many bytes as ASCII JSON."""
+    text = text[:max_bytes]
+    if len(json.dumps(text)) - 2 <= max_bytes:
+        return text
+    num_bytes = accumulate(len(json.dumps(character)) - 2 for character in text)
+    return text[: bisect_right(list(num_bytes), max_bytes - 3)] + "..."
 
 
 def _failures(error: ValidationError | RequestValidationError) -> Sequence[Any]:

@@ -13,6 +13,20 @@ from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_infer.thinking_rule import ThinkingRule, Where
 from qstar_server.config import ServerConfig
 from qstar_server.errors import ApiError
+from qstar_server.field_types import (
+    Bias,
+    Count,
+    NumSequences,
+    Penalty,
+    Probability,
+    RepetitionPenalty,
+    Seed,
+    StopText,
+    StopTexts,
+    Temperature,
+    TokenIds,
+    TopK,
+)
 from qstar_server.response_format import ResponseFormat, StructuredOutputsField
 
 MAX_ITEMS = 4096
@@ -31,15 +45,7 @@ def _check_size(value: object) -> object:
     return value
 
 
-def _check_token_ids(value: object) -> object:
-    # There may be as many as the vocabulary has, so a wrong one is one error for all of them.
-    if isinstance(value, list) and not all(type(each) is int for each in value):
-        raise ValueError("must be a list of integers")
-    return value
-
-
 _IsBounded = BeforeValidator(_check_size)
-_AreTokenIds = BeforeValidator(_check_token_ids)
 
 
 class StreamOptions(BaseModel):
@@ -104,20 +110,22 @@ class SharedSamplingFields(TypedDict):
 class GenerationRequest(BaseModel):
     """Fields that generating endpoints share. Null means the default.
 
-    Only types are checked here; `SamplingParams` checks the ranges.
+    Only single fields are checked here; `SamplingParams` checks how they fit together.
     """
 
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, extra="allow", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     model: str
-    n: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    logit_bias: Annotated[dict[str, float] | None, _IsBounded] = None
-    seed: int | None = None
-    stop: Annotated[str | list[str] | None, _IsBounded] = None
+    n: NumSequences | None = None
+    temperature: Temperature | None = None
+    top_p: Probability | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[str, Bias] | None, _IsBounded] = None
+    seed: Seed | None = None
+    stop: Annotated[StopText | StopTexts | None, _IsBounded] = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
@@ -125,16 +133,16 @@ class GenerationRequest(BaseModel):
 
     structured_outputs: StructuredOutputsField | None = None
     """The form of the text (vLLM); only without `response_format`."""
-    allowed_token_ids: Annotated[list[int] | None, _AreTokenIds] = None
+    allowed_token_ids: TokenIds | None = None
     """Only these tokens may come."""
     bad_words: Annotated[list[str] | None, _IsBounded] = None
     """Texts that must not come."""
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    stop_token_ids: Annotated[list[int] | None, _IsBounded] = None
+    top_k: TopK | None = None
+    min_p: Probability | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    stop_token_ids: Annotated[TokenIds | None, _IsBounded] = None
     ignore_eos: bool | None = None
-    min_tokens: int | None = None
+    min_tokens: Count | None = None
     skip_special_tokens: bool | None = None
     include_stop_str_in_output: bool | None = None
     return_token_ids: bool | None = None
@@ -151,10 +159,10 @@ class GenerationRequest(BaseModel):
     """Prefixes are shared only among requests with the same salt."""
 
     show_thoughts: bool | None = None
-    num_thought_tokens: int | None = None
-    thought_temperature: float | None = None
+    num_thought_tokens: Count | None = None
+    thought_temperature: Temperature | None = None
     thinking: Annotated[Thinking | None, _IsBounded] = None
-    think_threshold: float | None = None
+    think_threshold: Probability | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
     )

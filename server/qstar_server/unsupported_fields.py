@@ -4,7 +4,10 @@ A field that would change the output is an error; any other unknown field is log
 """
 
 import logging
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from qstar_infer.errors import RequestError
@@ -45,23 +48,41 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 }
 _UNSUPPORTED_PREFIX = "guided_"
 _MAX_NAMES = 256
+_MAX_NEW_NAMES = 8
+_MIN_INTERVAL_S = 1.0
 _MAX_NAME_CHARS = 64
 
 
 class IgnoredFieldLog:
-    """Logs the name of each ignored field once. Remembers a bounded number of names."""
+    """Logs the name of each ignored field once, as long as it is remembered.
 
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
+    What a client sends cannot flood the log, nor fill the memory of names for good: a request adds
+    few names, there is at most one line a second, and the oldest name is forgotten for a new one.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            clock: seconds, of any origin.
+        """
+        self._clock = clock
+        self._quiet_until = -math.inf
+        self._seen: dict[str, None] = {}
 
     def note(self, extra_fields: Mapping[str, Any]) -> None:
-        """Log the names that are new. Values are never logged."""
-        for name in extra_fields:
-            short = name[:_MAX_NAME_CHARS]
-            if _is_unsupported(name) or short in self._seen or len(self._seen) >= _MAX_NAMES:
-                continue
-            self._seen.add(short)
-            logger.warning("ignoring unknown request field %r", short)
+        """Log some of the names that are new. Values are never logged."""
+        now = self._clock()
+        if now < self._quiet_until:
+            return  # the next request with these names is soon enough
+        names = (name[:_MAX_NAME_CHARS] for name in extra_fields if not _is_unsupported(name))
+        new = list(islice((name for name in names if name not in self._seen), _MAX_NEW_NAMES))
+        if not new:
+            return
+        self._quiet_until = now + _MIN_INTERVAL_S
+        self._seen |= dict.fromkeys(new)
+        while len(self._seen) > _MAX_NAMES:
+            del self._seen[next(iter(self._seen))]
+        logger.warning("ignoring unknown request fields: %s", ", ".join(map(repr, new)))
 
 
 def check_supported(extra_fields: Mapping[str, Any]) -> None:

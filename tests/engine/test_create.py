@@ -41,6 +41,13 @@ def test_no_engine_starts_if_the_loader_rejects_an_option(
         create_async_engine(EngineArgs.of(model=GOLDEN_A, device="cpu", **option))
 
 
+def test_a_thought_longer_than_requests_may_ask_for_is_refused() -> None:
+    """With 100,000 tokens the server started, and a request for one token got nothing in 60 s."""
+    with pytest.raises(ConfigError, match="is 100000, but max_thought_tokens is 64"):
+        EngineArgs.of(num_thought_tokens=100_000)
+    assert EngineArgs.of(num_thought_tokens=65, max_thought_tokens=65).num_thought_tokens == 65
+
+
 @pytest.mark.parametrize(
     "option",
     [

@@ -36,7 +36,10 @@ SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.engine.create.create_async_engine",
 }
 """Only the server's command, `cli.py`, creates an engine."""
-SERVER_ENDPOINTS = {"chat", "completions", "health", "messages", "models", "responses"}
+SERVER_ENDPOINTS = {
+    *("chat", "completions", "health", "messages"),
+    *("models", "responses", "tokenizer", "version"),
+}
 EVAL_MAY_IMPORT = {
     "qstar_train.data",
     "qstar_train.fingerprint",

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo, OutputListener
+from qstar_infer.engine.protocol import (
+    AdmittedRequest,
+    EngineRequest,
+    ModelInfo,
+    OutputListener,
+    TokenizerInfo,
+)
 from qstar_infer.errors import (
     ContextLengthError,
     EngineClosedError,
@@ -31,6 +37,7 @@ from tests.server.byte_tokens import (
     offsets_of,
     text_of,
     token_ids_of,
+    token_text,
 )
 from tests.server.scripted_output import ScriptedOutput, logprob_entry
 
@@ -75,6 +82,14 @@ class FakeEngine:
             created=1_700_000_000,
             chat_template="{{ a template }}",
         )
+        self.tokenizer = TokenizerInfo(
+            tokenizer_class="ByteTokenizer",
+            num_tokens=VOCAB_SIZE,
+            bos_token=SPECIAL_TEXT[BOS],
+            eos_token=SPECIAL_TEXT[EOS],
+            pad_token=None,
+            unk_token=None,
+        )
         self.script = [*token_ids_of(SCRIPT), EOS]
         self.step_s = 0.0
         self.is_full = False
@@ -106,6 +121,9 @@ class FakeEngine:
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         return text_of(token_ids, skip_special_tokens=skip_special_tokens)
+
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        return [token_text(each) for each in token_ids]
 
     def token_bytes(self, token_id: int) -> bytes:
         return bytes_of([token_id], skip_special_tokens=False)

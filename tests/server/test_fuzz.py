@@ -14,6 +14,7 @@ from qstar_server.completions.protocol import CompletionRequest
 from qstar_server.config import ServerConfig
 
 from tests.server.fake_engine import MODEL, FakeEngine
+from tests.server.messages.wire import error_of as error_of_message
 from tests.server.wire import body, error_of
 
 SCALARS = (
@@ -70,22 +71,23 @@ class Server:
         self.app.state.engine_slot.start_loading()
         self.runner = asyncio.Runner()
 
-    def post(self, raw: bytes) -> httpx.Response:
-        return self.runner.run(self._post(raw))
+    def post(self, raw: bytes, path: str = "/v1/completions") -> httpx.Response:
+        return self.runner.run(self._post(raw, path))
 
-    async def _post(self, raw: bytes) -> httpx.Response:
+    async def _post(self, raw: bytes, path: str) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
         headers = {"content-type": "application/json"}
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/v1/completions", content=raw, headers=headers)
+            return await client.post(path, content=raw, headers=headers)
 
-    def check(self, raw: bytes) -> None:
-        response = self.post(raw)
+    def check(self, raw: bytes, path: str = "/v1/completions") -> None:
+        response = self.post(raw, path)
         if response.status_code != 200:
             assert response.status_code in (400, 404), response.text
-            error_of(response)
+            assert len(response.content) <= 2_000
+            (error_of_message if path == "/v1/messages" else error_of)(response)
         else:
-            assert '"error"' not in response.text
+            assert '"error": {' not in response.text
         assert self.engine.num_open == 0
 
 
@@ -116,3 +118,67 @@ def test_nearly_right_fields(server: Server, fields: dict[str, Any]) -> None:
 @given(raw=st.binary(max_size=60) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes(server: Server, raw: bytes) -> None:
     server.check(raw)
+
+
+TEXTS = st.text(max_size=10) | st.sampled_from(["\0", "\ud800", "\u2028"])
+PARTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "input_text", "output_text", "thinking", "tool_use", "x"])},
+    optional={"text": TEXTS | VALUES, "id": VALUES, "name": VALUES, "input": VALUES},
+)
+ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning"]),
+        "role": st.sampled_from(["user", "assistant", "system", "developer", "tool"]),
+        "content": TEXTS | st.lists(PARTS | VALUES, max_size=3) | VALUES,
+        "call_id": TEXTS | VALUES,
+        "name": TEXTS | VALUES,
+        "arguments": st.sampled_from(["{}", "[", '{"a": 1}']) | VALUES,
+        "output": TEXTS | VALUES,
+    },
+)
+THINKING = st.fixed_dictionaries(
+    {"type": st.sampled_from(["enabled", "disabled", "adaptive"])},
+    optional={"budget_tokens": st.integers(-1, 60), "display": st.just("omitted")},
+)
+RESPONSES_FIELDS = st.fixed_dictionaries(
+    {"input": TEXTS | st.lists(ITEMS, max_size=4)},
+    optional={
+        "instructions": TEXTS,
+        "stream": st.booleans(),
+        "max_output_tokens": st.integers(-1, 40),
+        "include_reasoning": st.booleans(),
+        "show_thoughts": st.booleans(),
+        "metadata": st.dictionaries(TEXTS, TEXTS, max_size=3),
+        "text": VALUES,
+        "reasoning": VALUES,
+        "tools": VALUES,
+        "tool_choice": VALUES,
+        "include": st.lists(st.just("message.output_text.logprobs"), max_size=2),
+        "top_logprobs": st.integers(-1, 21),
+    },
+)
+MESSAGES_FIELDS = st.fixed_dictionaries(
+    {"messages": st.lists(ITEMS, max_size=4), "max_tokens": st.integers(0, 60)},
+    optional={
+        "system": TEXTS | st.lists(PARTS, max_size=2),
+        "stream": st.booleans(),
+        "thinking": THINKING | VALUES,
+        "stop_sequences": st.lists(TEXTS, max_size=3),
+        "tools": VALUES,
+        "tool_choice": VALUES,
+        "output_config": VALUES,
+    },
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(fields=RESPONSES_FIELDS)
+def test_any_items(server: Server, fields: dict[str, Any]) -> None:
+    server.check(json.dumps({"model": MODEL} | fields).encode(), "/v1/responses")
+
+
+@settings(deadline=None, max_examples=150)
+@given(fields=MESSAGES_FIELDS)
+def test_any_messages(server: Server, fields: dict[str, Any]) -> None:
+    server.check(json.dumps({"model": MODEL} | fields).encode(), "/v1/messages")

@@ -9,7 +9,13 @@ CARD = {
     "object": "model",
     "created": 1_700_000_000,
     "owned_by": "qstar",
+    "root": "fake/thinker",
+    "parent": None,
     "max_model_len": 512,
+    "description": "A scripted model.",
+    "num_thought_tokens": 3,
+    "max_thought_tokens": 8,
+    "thinking": {"where": "everywhere", "tokens": []},
 }
 
 

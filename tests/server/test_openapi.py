@@ -11,10 +11,14 @@ import qstar_server
 
 from tests.server.wire import body, error_of
 
-ERRORS = {
+ERRORS: dict[tuple[str, str], set[str]] = {
     ("/health", "get"): {"503"},
+    ("/version", "get"): set(),
     ("/v1/models", "get"): {"503"},
     ("/v1/models/{model_id}", "get"): {"404", "503"},
+    ("/tokenize", "post"): {"400", "404", "408", "413", "415", "503"},
+    ("/detokenize", "post"): {"400", "404", "408", "413", "415", "503"},
+    ("/tokenizer_info", "get"): {"503"},
     ("/v1/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
     ("/v1/chat/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
     ("/v1/messages", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},

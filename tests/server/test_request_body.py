@@ -1,5 +1,6 @@
 """A body that is too large or does not come must not hold its connection."""
 
+import gzip
 import json
 import socket
 import time
@@ -85,3 +86,45 @@ def test_a_client_that_writes_before_it_reads_still_reads_its_413(live: LiveServ
         time.sleep(0.2)
         connection.sendall(raw)
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"0\r\n\r\n", b"2\r\n{}\r\n0\r\n\r\nGET /health HTTP/1.1\r\n\r\n"]
+)
+def test_two_lengths_are_400_and_close(live: LiveServer, sent: bytes) -> None:
+    """What follows such a request must not be read as the next one."""
+    status, error = answer(live, "Content-Length: 5", "Transfer-Encoding: chunked", sent=sent)
+    assert status.startswith("HTTP/1.1 400 ")
+    assert "Content-Length and Transfer-Encoding" in error["message"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "identity, gzip"])
+async def test_an_encoded_body_is_415(client: httpx.AsyncClient, encoding: str) -> None:
+    """It was "not valid JSON"; to decompress it would let a few bytes become gigabytes."""
+    raw = gzip.compress(json.dumps(body()).encode())
+    headers = JSON | {"content-encoding": encoding}
+    response = await client.post(URL, content=raw, headers=headers)
+    assert response.status_code == 415
+    assert response.headers["accept-encoding"] == "identity"
+    error = error_of(response)
+    assert (error["code"], encoding.lower() in error["message"]) == ("unsupported_media_type", True)
+
+
+async def test_an_identity_encoding_is_none(client: httpx.AsyncClient) -> None:
+    headers = {"content-encoding": "identity"}
+    assert (await client.post(URL, json=body(), headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model": "fake/thinker", "prompt": "A", "n": 1, "n": 2}',
+        b'{"model": "fake/thinker", "prompt": "A", "prompt": "B"}',
+        b'{"model": "fake/thinker", "prompt": "A", "stream_options": {"x": 1, "\\u0078": 2}}',
+    ],
+)
+async def test_a_key_twice_is_400(client: httpx.AsyncClient, raw: bytes) -> None:
+    """The last one counted, without a word; a proxy that checks a limit may read the first."""
+    response = await client.post(URL, content=raw, headers=JSON)
+    assert response.status_code == 400
+    assert "duplicate key" in error_of(response)["message"]

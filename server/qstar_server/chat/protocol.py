@@ -8,8 +8,8 @@ from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.structured_outputs import StructuredOutputs
-from qstar_server.chat.messages import Messages, ToolChoiceField, Tools
-from qstar_server.conversation import Conversation, Tool
+from qstar_server.chat_messages import Messages, ToolChoiceField, Tools
+from qstar_server.conversation import Conversation
 from qstar_server.generation_request import GenerationRequest
 from qstar_server.thoughts import ThoughtEntry
 from qstar_server.token_logprobs import TokenLogprob
@@ -70,17 +70,6 @@ class ChatCompletionRequest(GenerationRequest):
             continue_final_message=bool(self.continue_final_message),
             template_options={} if switches is None else switches.model_dump(exclude_none=True),
         )
-
-    def plain_tools(self) -> list[Tool]:
-        """The tools as plain data.
-
-        Raises:
-            RequestError: the name of one is not one that OpenAI allows.
-        """
-        try:
-            return [] if self.tools is None else [tool.to_tool() for tool in self.tools]
-        except ValueError as error:
-            raise RequestError(str(error), param="tools") from None
 
     def to_sampling_params(self, defaults: SamplingDefaults, plan: ToolPlan) -> SamplingParams:
         """The sampling settings.

@@ -8,6 +8,7 @@ from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_server.chat.protocol import DEFAULT_MAX_LOGPROBS, ChatCompletionRequest
 from qstar_server.chat.renderer import ChatRenderer
 from qstar_server.chat.unsupported_fields import check_chat_fields
+from qstar_server.chat_messages import plain_tools
 from qstar_server.config import ServerConfig
 from qstar_server.conversation import check_tools, encode_conversation, naming_param
 from qstar_server.errors import model_not_found
@@ -63,7 +64,7 @@ def _admit(
 ) -> tuple[ToolPlan, AdmittedRequest]:
     """Slow: call it outside the event loop."""
     model = engine.model
-    tools = request.plain_tools()
+    tools = plain_tools(request.tools)
     check_tools(tools)
     plan = plan_tools(
         tools,

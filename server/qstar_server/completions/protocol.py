@@ -1,12 +1,13 @@
 """Request and response types of `POST /v1/completions`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, PlainValidator
 
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_LOGPROBS, SamplingParams
 from qstar_server.completions.prompts import PromptInput, parse_prompts
+from qstar_server.field_types import Count, TokenId
 from qstar_server.generation_request import GenerationRequest
 from qstar_server.thoughts import ThoughtEntry
 from qstar_server.usage import Usage
@@ -16,11 +17,14 @@ DEFAULT_MAX_LOGPROBS = 5
 """Most `logprobs` and `prompt_logprobs`, if the operator does not say."""
 MAX_BEST_OF = 20
 
+_Item = TypeVar("_Item")
+_NonEmpty = Annotated[list[_Item], Field(min_length=1)]
+_TokenIds = _NonEmpty[TokenId]
 Prompts = Annotated[
     list[PromptInput],
     PlainValidator(
         parse_prompts,
-        json_schema_input_type=str | list[str] | list[int] | list[list[int]] | None,
+        json_schema_input_type=str | _NonEmpty[str] | _TokenIds | _NonEmpty[_TokenIds] | None,
     ),
 ]
 """The prompts of one request, from any of the accepted forms."""
@@ -30,16 +34,16 @@ class CompletionRequest(GenerationRequest):
     """OpenAI's request, vLLM's common extensions, and this project's thought fields."""
 
     prompt: Prompts
-    max_tokens: int | None = None
+    max_tokens: Count | None = None
     """Null is 16."""
     best_of: int | None = Field(default=None, ge=0, le=MAX_BEST_OF)
     """Completions to generate for each prompt; the `n` with the highest mean log-probability are
     returned. Null is `n`."""
     echo: bool | None = None
-    logprobs: int | None = Field(default=None, ge=0)
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
     """0 reports the chosen token alone; null reports nothing. Up to 5 unless the operator says
     otherwise."""
-    prompt_logprobs: int | None = Field(default=None, ge=0)
+    prompt_logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
     """The same for each prompt token, as `choices[].prompt_logprobs` (vLLM)."""
     suffix: str | None = None
     """Null or an empty text: this server cannot insert text before a suffix."""

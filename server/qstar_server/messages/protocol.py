@@ -6,9 +6,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import MAX_STOP_CHARS, MAX_STOP_STRINGS, SamplingParams
+from qstar_infer.sampling_params import MAX_INTEGER, SamplingParams
 from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.conversation import MAX_MESSAGES, MAX_TOOLS
+from qstar_server.field_types import Count, Probability, Seed, StopTexts, Temperature, TopK
 
 
 def _check_messages(value: object) -> object:
@@ -106,26 +107,20 @@ class CountTokensRequest(BaseModel):
 class MessagesRequest(CountTokensRequest):
     """Anthropic's request, and this project's thought fields."""
 
-    max_tokens: int = Field(ge=1)
+    max_tokens: int = Field(ge=1, le=MAX_INTEGER)
     """Most visible tokens; together with thought tokens if `thinking` asks for thoughts."""
-    stop_sequences: (
-        Annotated[
-            list[Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]],
-            Field(max_length=MAX_STOP_STRINGS),
-        ]
-        | None
-    ) = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    stop_sequences: StopTexts | None = None
+    temperature: Temperature | None = None
+    top_p: Probability | None = None
+    top_k: TopK | None = None
     stream: bool | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
 
-    seed: int | None = None
-    num_thought_tokens: int | None = None
-    thought_temperature: float | None = None
-    think_threshold: float | None = None
+    seed: Seed | None = None
+    num_thought_tokens: Count | None = None
+    thought_temperature: Temperature | None = None
+    think_threshold: Probability | None = None
     priority: int | None = None
     cache_salt: str | None = None
 
@@ -143,10 +138,12 @@ class MessagesRequest(CountTokensRequest):
             RequestError: a value is out of range or contradicts another; `param` names the field.
         """
         counts_thoughts = self.thinking is not None and self.thinking.type != "disabled"
+        # The smallest set of tokens whose probability reaches 0 is the most likely token alone.
+        takes_top_token = self.top_p == 0
         given = {
             "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
+            "top_p": 1.0 if takes_top_token else self.top_p,
+            "top_k": 1 if takes_top_token else self.top_k,
             "seed": self.seed,
             "stop": None if self.stop_sequences is None else tuple(self.stop_sequences),
             "num_thought_tokens": thought_length,

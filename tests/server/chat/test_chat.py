@@ -199,4 +199,4 @@ async def test_unknown_fields_are_ignored_and_logged_once(
     for _ in range(2):
         await ask(client, no_such_field=1, store=False, max_tokens=1)
     logged = [record.getMessage() for record in caplog.records if "ignoring" in record.message]
-    assert logged == ["ignoring unknown request field 'no_such_field'"]
+    assert logged == ["ignoring unknown request fields: 'no_such_field'"]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
-from qstar_infer.errors import shown
+from qstar_infer.errors import RequestError, shown
 from qstar_server.conversation import (
     MAX_MESSAGES,
     MAX_TOOLS,
@@ -153,6 +153,18 @@ def _check_num_tools(value: object) -> object:
 
 
 Tools = Annotated[list[ChatTool], BeforeValidator(_check_num_tools)]
+
+
+def plain_tools(tools: Tools | None) -> list[Tool]:
+    """The tools as plain data.
+
+    Raises:
+        RequestError: the name of one is not one that OpenAI allows.
+    """
+    try:
+        return [] if tools is None else [tool.to_tool() for tool in tools]
+    except ValueError as error:
+        raise RequestError(str(error), param="tools") from None
 
 
 class NamedFunction(BaseModel):

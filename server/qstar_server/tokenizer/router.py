@@ -1,0 +1,57 @@
+"""`POST /tokenize`, `POST /detokenize` and `GET /tokenizer_info`: HTTP in, HTTP out."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from qstar_server.deps import EngineDep
+from qstar_server.error_schema import error_responses
+from qstar_server.json_body import json_body, json_request
+from qstar_server.tokenizer.protocol import (
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeRequest,
+    TokenizeResponse,
+    TokenizerInfoResponse,
+)
+from qstar_server.tokenizer.serving import detokenize, tokenize, tokenizer_info
+
+router = APIRouter(responses=error_responses(503))
+
+_ERRORS = error_responses(400, 404, 408, 413, 415)
+_JSON = "application/json"
+
+TokenizeDep = Annotated[TokenizeRequest, Depends(json_body(TokenizeRequest))]
+DetokenizeDep = Annotated[DetokenizeRequest, Depends(json_body(DetokenizeRequest))]
+
+
+@router.post(
+    "/tokenize",
+    response_model=TokenizeResponse,
+    responses=_ERRORS,
+    openapi_extra=json_request("/tokenize", TokenizeRequest),
+)
+async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
+    """Convert a text to the token ids that the served model would get."""
+    body = await anyio.to_thread.run_sync(tokenize, request, engine)
+    return Response(body, media_type=_JSON)
+
+
+@router.post(
+    "/detokenize",
+    response_model=DetokenizeResponse,
+    responses=_ERRORS,
+    openapi_extra=json_request("/detokenize", DetokenizeRequest),
+)
+async def create_text(engine: EngineDep, request: DetokenizeDep) -> Response:
+    """Convert token ids to text."""
+    body = await anyio.to_thread.run_sync(detokenize, request, engine)
+    return Response(body, media_type=_JSON)
+
+
+@router.get("/tokenizer_info")
+async def get_tokenizer_info(engine: EngineDep) -> TokenizerInfoResponse:
+    """Describe the served model's tokenizer."""
+    return tokenizer_info(engine)

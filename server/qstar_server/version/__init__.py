@@ -1,0 +1,1 @@
+"""`GET /version`: which release serves."""

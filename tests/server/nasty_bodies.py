@@ -1,0 +1,131 @@
+"""Bodies that have crashed, blocked or flooded a server of this kind, by endpoint.
+
+Each is a valid request with some fields replaced. The table says what the answer must mention.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.server.byte_tokens import END_THOUGHT, START_THOUGHT, VOCAB_SIZE
+from tests.server.fake_engine import MODEL
+
+NAN, INF = float("nan"), float("inf")
+HUGE = 10**4000
+DEEP: Any = 1
+for _ in range(150):
+    DEEP = [DEEP]
+
+
+@dataclass(frozen=True, slots=True)
+class Nasty:
+    """Fields that make a request nasty."""
+
+    name: str
+    fields: dict[str, Any]
+    says: str
+    """What the message of the error must contain."""
+
+
+def _each(name: str, *values: Any) -> list[Nasty]:
+    """A field with each of these values; the error names the field."""
+    return [Nasty(f"{name}={_short(value)}", {name: value}, name) for value in values]
+
+
+def _short(value: Any) -> str:
+    text = "huge" if isinstance(value, int) and abs(value) > 10**30 else repr(value)
+    return text if len(text) <= 30 else f"{text[:27]}...{len(text)}"
+
+
+SAMPLING = [
+    *_each("temperature", NAN, INF, -INF, 1e308, -1, HUGE, True, "1", DEEP, {"a": 1}),
+    *_each("top_p", NAN, -0.1, 1.1, 1e308),
+]
+"""Of every generating endpoint."""
+
+OPEN_SAMPLING = [
+    *_each("n", 10**9, 129, 2**31, 2**63, HUGE, 0, -1, True, 1.0, 1e308, "2"),
+    *_each("seed", 2**63, -(2**63) - 1, HUGE, 1.5),
+    *_each("top_k", -2, 2**63, True),
+    *_each("min_p", NAN, 2),
+    *_each("frequency_penalty", NAN, 3),
+    *_each("presence_penalty", INF, -3),
+    *_each("repetition_penalty", NAN, INF, 0, -1),
+    *_each("max_tokens", -1, 1e308, 2**63, HUGE, True, "16", NAN),
+    *_each("min_tokens", -1, 2**63, True),
+    Nasty("min_tokens>max_tokens", {"min_tokens": 9, "max_tokens": 8}, "min_tokens"),
+    *_each("logit_bias", {"a": 1}, {"-1": 1}, {"1.5": 1}, {"1": NAN}, {"1": INF}, {"1": 101}),
+    *_each(
+        "logit_bias", {str(VOCAB_SIZE): 1}, {"9" * 18: 1}, {"9" * 5000: 1}, {"1": [1]}, [[1, 2]]
+    ),
+    *_each("logit_bias", {str(number): 1 for number in range(5000)}),
+    *_each("logit_bias", {f"x{number}": "x" for number in range(4000)}),
+    *_each("stop_token_ids", [VOCAB_SIZE], [-1], [2**31], [2**63], [HUGE], [True], [1.0], ["1"]),
+    *_each("stop_token_ids", [0] * 5000, [None] * 4000, [[]] * 4000),
+    *_each("allowed_token_ids", [], [VOCAB_SIZE], [-1], [2**63], [HUGE], [True], [1.0], ["1"]),
+    *_each("allowed_token_ids", [-1] * 400_000, ["x"] * 200_000, [START_THOUGHT]),
+    *_each("bad_words", "a", [""], [1], ["a"] * 5000, ["x" * 5000]),
+    Nasty(
+        "stop_token_ids with min_tokens",
+        {"stop_token_ids": [VOCAB_SIZE], "min_tokens": 2, "max_tokens": 4},
+        "token id",
+    ),
+    Nasty("every token stops", {"stop_token_ids": list(range(VOCAB_SIZE)), "min_tokens": 1}, "min"),
+    *_each("stop", "", [""], ["a", ""], [1], [None], 1, {"a": 1}, ["a"] * 33, "x" * 5000),
+    *_each("stop", ["x" * 200] * 5000, [1] * 4000, [{}] * 4000),
+    *_each("num_thought_tokens", True, 1.5, -1, 10**9, HUGE, "3"),
+    *_each("thought_temperature", NAN, -1, True),
+    *_each("think_threshold", NAN, 2),
+    *_each("show_thoughts", 1, "yes"),
+    *_each("thinking", {"where": "x" * 5000}, {"where": "behind", "tokens": ["x"] * 5000}),
+    *_each("thinking", {"where": "behind", "tokens": [VOCAB_SIZE]}, [DEEP]),
+    *_each("priority", 2**31, True, 1e308),
+    *_each("cache_salt", "", "x" * 1025, 1),
+    *_each("chat_template_kwargs", {"tokenize": True}, {"chat_template": "{{ 1 }}"}, DEEP),
+    *_each("chat_template_kwargs", {str(number): 1 for number in range(50_000)}),
+    *_each("stream", 1, "true"),
+    *_each("prompt_embeds", "AAAA"),
+    *_each("logits_processors", ["os.system"]),
+    *_each("custom_logit_processor", "gASV"),
+]
+"""Of the endpoints that have vLLM's fields."""
+
+PROMPTS = [
+    *_each("prompt", [VOCAB_SIZE], [-1], [2**63], [-(2**63) - 1], [HUGE], [True], [1.0], [NAN]),
+    *_each("prompt", [], [[]], [[1], []], [1, "a"], [[1], "a"], [[1], 1], [["a"]], [None], {}, 1),
+    *_each("prompt", [START_THOUGHT], [[65], [65, END_THOUGHT]], [[VOCAB_SIZE], [65]]),
+    *_each("prompt", ["a"] * 129, [[65]] * 5000, ["a", 1] * 5000, [[1, "a"]] * 5000, DEEP),
+    Nasty("a text above the context", {"prompt": "ab " * 500_000}, "maximum context length"),
+    Nasty("ids above the context", {"prompt": [65] * 400_000}, "maximum context length"),
+    Nasty("prompts times n", {"prompt": ["a"] * 128, "n": 128}, "completions"),
+    *_each("best_of", 10**9, 21, HUGE, True, -1),
+    *_each("logprobs", 6, -1, True, "1", 1.0, NAN, 10**9, HUGE),
+    *_each("echo", 1),
+    *_each("suffix", "x"),
+    *_each("add_special_tokens", 1),
+]
+"""Of `/v1/completions` alone."""
+
+TOKENIZE = _each("prompt", None, ["a"], [65], 1, {}, DEEP, "x" * 1_000_001)
+DETOKENIZE = [
+    *_each(
+        "tokens", None, "a", 1, [VOCAB_SIZE], [-1], [2**63], [HUGE], [True], [1.0], ["1"], [[1]]
+    ),
+    *_each("tokens", [0] * 300_000, ["x"] * 200_000, DEEP),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A valid body of an endpoint, and nasty ones."""
+
+    body: dict[str, Any]
+    nasty: list[Nasty]
+
+
+ENDPOINTS = {
+    "/v1/completions": Endpoint(
+        {"model": MODEL, "prompt": "A", "max_tokens": 1}, SAMPLING + OPEN_SAMPLING + PROMPTS
+    ),
+    "/tokenize": Endpoint({"prompt": "A"}, TOKENIZE),
+    "/detokenize": Endpoint({"tokens": [65]}, DETOKENIZE),
+}
