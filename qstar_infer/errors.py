@@ -8,6 +8,7 @@
     +-- QueueFullError      the engine holds as many sequences as it may; try again later
     +-- RequestFailedError  an internal error ended one request; other requests continue
     |   +-- NotFiniteError      the model computed NaN or infinity for it
+    |   +-- NoTokenError        what it allows leaves no token that may come next
     +-- EngineDeadError     the engine stopped; requests fail until a restart
         +-- EngineClosedError   the engine was closed deliberately
 
@@ -76,6 +77,10 @@ class NotFiniteError(RequestFailedError):
         super().__init__(
             f"{what} not finite (NaN or infinite) in {dtype}; {_WAYS_TO_FINITE.get(dtype, _BROKEN)}"
         )
+
+
+class NoTokenError(RequestFailedError):
+    """Nothing that the request allows may come next. The same request may fail again."""
 
 
 _BROKEN = (

@@ -19,8 +19,8 @@ END = -2
 """Used as token ids by rows that embed the start vector and the end vector."""
 NO_LANE = -1
 
-Fault = Literal["model", "talk_head", "gate"]
-"""What computed a number that is NaN or infinite."""
+Fault = Literal["model", "talk_head", "gate", "no_token"]
+"""What computed a number that is NaN or infinite; or that no token was allowed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class VisiblePick:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] = field(default_factory=dict)
+    allowed: bytes | None = None
+    """Bitmask of the only ids that may be sampled (`token_rules`); None: all."""
     banned_ids: list[int] = field(default_factory=list)
     """Ids that must not be sampled, such as end of sequence below `min_tokens`."""
     history: list[int] = field(default_factory=list)
@@ -91,8 +93,8 @@ class SampledToken:
     thinks: bool = True
     """False if the gate was asked and says not to think: the base prediction decides."""
     fault: Fault | None = None
-    """Set if some logit, the mixing weight, a log-probability or the gate's score is not finite.
-    The token and all numbers are then meaningless."""
+    """Set if some logit, the mixing weight, a log-probability or the gate's score is not finite, or
+    if the pick allows no token. The token and all numbers are then meaningless."""
 
 
 @dataclass(slots=True, kw_only=True)

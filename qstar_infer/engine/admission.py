@@ -7,6 +7,7 @@ from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInf
 from qstar_infer.errors import ContextLengthError, RequestError, shown
 from qstar_infer.sampling_params import MAX_INTEGER, SamplingParams, checked_int
 from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
+from qstar_infer.token_rules import TokenRules, bitmask, last_of_bad_words
 from qstar_infer.wavefront.lane import num_lane_slots
 
 MAX_SALT_CHARS = 1024
@@ -26,6 +27,7 @@ class Admission:
         num_positions: int | None,
         unusable_tokens: Mapping[int, str],
         id_of: Callable[[str], int | None],
+        encode: Callable[[str], list[int]],
     ) -> None:
         """
         Args:
@@ -33,8 +35,10 @@ class Admission:
                 positions are computed, so that a thought may reach past the context.
             unusable_tokens: tokens of the tokenizer that the model has no embedding for, by id.
             id_of: the id of a token's name; None if the tokenizer has no such token.
+            encode: token ids of a text, without special tokens.
         """
         self._id_of = id_of
+        self._encode_word = encode
         self._num_positions = num_positions
         self._unusable_tokens = unusable_tokens
         self._model = model
@@ -53,18 +57,15 @@ class Admission:
         params = request.params
         self._check_prompt(request.prompt_token_ids)
         self._check_token_ids(params)
-        self._check_some_token_is_allowed(params)
         self._check_thinking(params)
         _check_scheduling(request)
-        for name in ("allowed_token_ids", "bad_words", "structured_outputs"):
-            if getattr(params, name):
-                raise RequestError(f"{name} is not supported yet; leave it out", param=name)
         num_thought_tokens = self._model.num_thought_tokens
         if params.num_thought_tokens is not None:
             num_thought_tokens = params.num_thought_tokens
         limit = self.context_limit(num_thought_tokens)
         self._check_length(request, limit)
         places = self._places_of(params)
+        eos_token_ids = frozenset() if params.ignore_eos else self._eos_token_ids
         return AdmittedRequest(
             request=request,
             num_thought_tokens=num_thought_tokens,
@@ -75,7 +76,8 @@ class Admission:
                 num_left=limit - len(request.prompt_token_ids),
                 cost=_least_cost(params, places, num_thought_tokens),
             ),
-            eos_token_ids=frozenset() if params.ignore_eos else self._eos_token_ids,
+            eos_token_ids=eos_token_ids,
+            rules=self._rules_of(params, eos_token_ids),
         )
 
     def check_num_sequences(self, requests: Iterable[AdmittedRequest]) -> int:
@@ -125,6 +127,7 @@ class Admission:
     def _check_token_ids(self, params: SamplingParams) -> None:
         for name, token_ids in (
             ("logit_bias", params.logit_bias or ()),
+            ("allowed_token_ids", params.allowed_token_ids or ()),
             ("stop_token_ids", params.stop_token_ids),
         ):
             for token_id in token_ids:
@@ -147,18 +150,58 @@ class Admission:
             param=param,
         )
 
-    def _check_some_token_is_allowed(self, params: SamplingParams) -> None:
-        if params.min_tokens == 0:
+    def _rules_of(self, params: SamplingParams, eos_token_ids: frozenset[int]) -> TokenRules:
+        """What limits the visible tokens."""
+        if params.structured_outputs is not None:
+            raise RequestError("not supported yet", param="structured_outputs")
+        ids, vocab_size = params.allowed_token_ids, self._model.vocab_size
+        rules = TokenRules(
+            allowed=None if ids is None else bitmask(ids, vocab_size=vocab_size),
+            bad_words=self._bad_words(params),
+        )
+        self._check_some_token_is_allowed(params, rules, eos_token_ids)
+        return rules
+
+    def _bad_words(self, params: SamplingParams) -> tuple[tuple[int, ...], ...]:
+        """Token ids of the bad words, and of those behind a space that are other tokens.
+
+        As in vLLM: behind a space only if it begins with another token and is as many tokens long,
+        so that the space is part of a token.
+        """
+        found: dict[tuple[int, ...], None] = {}
+        for word in params.bad_words:
+            plain, spaced = (tuple(self._encode_word(space + word.lstrip())) for space in ("", " "))
+            found[plain] = None
+            if spaced[:1] != plain[:1] and len(spaced) == len(plain):
+                found[spaced] = None
+        found.pop((), None)
+        for word_ids in found:
+            for token_id in word_ids:
+                self._check_token_id(token_id, "bad_words")
+        return tuple(found)
+
+    def _check_some_token_is_allowed(
+        self, params: SamplingParams, rules: TokenRules, eos_token_ids: frozenset[int]
+    ) -> None:
+        """Check it for the first token; later ones depend on the text."""
+        banned = {*self._delimiter_ids, *last_of_bad_words(rules.bad_words, ())}
+        if params.min_tokens > 0:
+            banned |= {*params.stop_token_ids, *eos_token_ids}
+        ids = params.allowed_token_ids
+        if ids is None and len(banned) < self._model.vocab_size:
             return
-        banned = {*params.stop_token_ids, *self._delimiter_ids}
-        if not params.ignore_eos:
-            banned |= self._eos_token_ids
-        if len(banned) >= self._model.vocab_size:
+        if ids is not None and not banned.issuperset(ids):
+            return
+        if params.min_tokens > 0:
             raise RequestError(
-                f"min_tokens is {params.min_tokens}, but every token of the model ends the output; "
-                "leave out min_tokens or some stop_token_ids",
+                f"min_tokens is {params.min_tokens}, but every token that may come ends the output;"
+                " leave out min_tokens, or allow others",
                 param="min_tokens",
             )
+        raise RequestError(
+            "no token may come: each of allowed_token_ids is a bad word or a thought delimiter",
+            param="allowed_token_ids",
+        )
 
     def _check_thinking(self, params: SamplingParams) -> None:
         length = params.num_thought_tokens

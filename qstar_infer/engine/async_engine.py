@@ -23,6 +23,7 @@ from qstar_infer.errors import (
     EngineClosedError,
     EngineDeadError,
     NotFiniteError,
+    NoTokenError,
     QueueFullError,
     RequestError,
     RequestFailedError,
@@ -193,6 +194,8 @@ class AsyncEngine:
             self._deliver(item)
 
     def _log_failure(self, error: RequestFailedError) -> None:
+        if isinstance(error, NoTokenError):
+            return  # the client is told, and nobody else can mend it
         if not isinstance(error, NotFiniteError):
             _log.error("an error ended requests; the others continue", exc_info=error)
         elif str(error) not in self._told:

@@ -5,8 +5,9 @@ from traceback import clear_frames
 
 import torch
 
-from qstar_infer.errors import NotFiniteError, RequestFailedError
+from qstar_infer.errors import NotFiniteError, NoTokenError, RequestFailedError
 from qstar_infer.step import SampledToken
+from qstar_infer.wavefront.sequence import Sequence
 
 _DEVICE_WORDS = ("CUDA error", "HIP error")
 """Text in the plain RuntimeErrors that torch raises when the device fails."""
@@ -23,10 +24,11 @@ class RequestFailure:
 def request_failed(cause: Exception) -> RequestFailedError:
     """The error to report to the client of a request.
 
-    A NotFiniteError is for clients as it is. Of another error, `__cause__` is the original.
+    A NotFiniteError and a NoTokenError are for clients as they are. Of any other error, `__cause__`
+    is the original.
     """
     clear_frames(cause.__traceback__)  # the traceback would keep the tensors of the pass alive
-    if isinstance(cause, NotFiniteError):
+    if isinstance(cause, NotFiniteError | NoTokenError):
         return cause
     error = RequestFailedError(
         f"internal engine error ({type(cause).__name__}); the request was dropped. Retry, or check "
@@ -45,13 +47,29 @@ def check_finite(token: SampledToken | None, *, dtype: str) -> None:
     Raises:
         NotFiniteError: it has a fault.
     """
-    if token is None or token.fault is None:
+    if token is None or token.fault in (None, "no_token"):
         return
     if token.fault == "talk_head":
         raise NotFiniteError("the talk head's mixing weights are", dtype="float32")
     if token.fault == "gate":
         raise NotFiniteError("the gate's scores are", dtype="float32")
     raise NotFiniteError("the numbers that the model computes are", dtype=dtype)
+
+
+def check_token_came(seq: Sequence, token: SampledToken) -> None:
+    """Check a decision that becomes part of an output.
+
+    Raises:
+        NoTokenError: no token was allowed.
+    """
+    if token.fault != "no_token":
+        return
+    if seq.grammar is not None and seq.grammar.error is not None:
+        raise NoTokenError(seq.grammar.error)
+    raise NoTokenError(
+        f"after {seq.num_output_tokens - 1} tokens no other may come: allowed_token_ids, bad_words,"
+        " structured_outputs or response_format, and min_tokens exclude all. Loosen one of them"
+    )
 
 
 def is_device_lost(error: Exception) -> bool:

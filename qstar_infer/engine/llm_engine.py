@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from qstar_infer.config import EngineConfig
 from qstar_infer.engine.admission import Admission
@@ -11,6 +12,7 @@ from qstar_infer.engine.build_runner import AnyModel, build_runner, runner_confi
 from qstar_infer.engine.failure import (
     RequestFailure,
     check_finite,
+    check_token_came,
     is_device_lost,
     request_failed,
 )
@@ -20,7 +22,7 @@ from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.engine.sizing import check_memory, num_pool_blocks, prefill_rows
-from qstar_infer.errors import NotFiniteError
+from qstar_infer.errors import NotFiniteError, NoTokenError
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
@@ -75,6 +77,7 @@ class LLMEngine:
             num_positions=model.num_positions,
             unusable_tokens=tokens_without_row(model.tokenizer, model.vocab_size),
             id_of=self.token_text.id_of,
+            encode=partial(self.token_text.encode, add_special_tokens=False),
         )
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
@@ -197,6 +200,7 @@ class LLMEngine:
         output = self._output(seq)
         while (verified := self._scheduler.verify_next(seq)) is not None:
             check_finite(verified.decision, dtype=self._dtype)
+            check_token_came(seq, verified.decision)
             self._num_tokens += 1
             self._num_thought_tokens += len(verified.lane.thought)
             if output.add(verified.lane, verified.decision):
@@ -240,8 +244,8 @@ class LLMEngine:
         except Exception as cause:
             if is_device_lost(cause):
                 raise
-            if isinstance(cause, NotFiniteError):
-                self.num_failed_steps = 0  # the pass did its work; its model is at fault
+            if isinstance(cause, NotFiniteError | NoTokenError):
+                self.num_failed_steps = 0  # the pass did its work; model or request are at fault
             error = request_failed(cause)
             for request_id in dict.fromkeys(request_ids):
                 self.abort(request_id)

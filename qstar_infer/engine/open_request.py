@@ -84,6 +84,7 @@ def _new_sequence(admitted: AdmittedRequest, *, index: int, seed: int) -> Sequen
         max_tokens=admitted.max_tokens,
         wavefront=Wavefront(request.prompt_token_ids),
         places=admitted.places,
+        rules=admitted.rules,
         eos_token_ids=admitted.eos_token_ids,
         priority=request.priority,
         text_keys=TextKeys(request.cache_salt or ""),

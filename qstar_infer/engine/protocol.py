@@ -8,6 +8,7 @@ from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import EVERYWHERE, ThinkingPlaces, ThinkingRule
+from qstar_infer.token_rules import TokenRules
 
 OutputListener = Callable[[RequestOutput | Exception], None]
 """Called on the engine's thread with each delta; the last has `finished` set. If an error ends the
@@ -89,6 +90,8 @@ class AdmittedRequest:
     """Most visible tokens to produce."""
     eos_token_ids: frozenset[int]
     """Token ids that end the output; empty if `ignore_eos` is set."""
+    rules: TokenRules = TokenRules()
+    """What limits the visible tokens."""
 
     def empty_output(self, prompt: str | None = None) -> RequestOutput:
         """An empty output, to which `RequestOutput.extend` adds the deltas."""

@@ -136,7 +136,8 @@ class Decisions:
         assert gate is not None, "a model without a gate was asked for it"
         for number, score in zip(asking, gate.score(hidden[asking]).tolist(), strict=True):
             tokens[number].thinks = score > 0
-            tokens[number].fault = None if math.isfinite(score) else "gate"
+            if not math.isfinite(score):
+                tokens[number].fault = "gate"
 
     def _mix(
         self, picks: Sequence[VisiblePick], hidden_thought: Tensor, thought_logits: Tensor
@@ -177,5 +178,5 @@ def _mark_targets(tokens: Sequence[SampledToken], is_finite: Sequence[bool]) -> 
         numbers = (token.mixing_weight, token.logprob, token.base_logprob)
         if not is_ok:
             token.fault = "model"
-        elif not all(map(math.isfinite, numbers)):
+        elif token.fault is None and not all(map(math.isfinite, numbers)):
             token.fault = "talk_head"

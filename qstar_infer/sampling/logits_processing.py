@@ -1,4 +1,4 @@
-"""Applies biases, bans, penalties and filters to the logits of visible tokens, all rows at once.
+"""Applies biases, masks, penalties and filters to the logits of visible tokens, all rows at once.
 
 Drafts and targets are processed in the same way and with the same history, so that equal
 distributions give equal tokens. Thought tokens are not processed. The result of a row does not
@@ -10,6 +10,7 @@ Legend: F rows that need processing, V tokens of the vocabulary.
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ _FIRST_CANDIDATES = 1024
 
 
 def process_logits(logits: Tensor, picks: Sequence[VisiblePick]) -> Tensor:
-    """Apply biases, bans, penalties and filters. The sampler applies the temperature.
+    """Apply biases, masks, penalties and filters. The sampler applies the temperature.
 
     Args:
         logits: `[rows, V]`, float32, delimiters at minus infinity. Not written to.
@@ -35,6 +36,7 @@ def process_logits(logits: Tensor, picks: Sequence[VisiblePick]) -> Tensor:
     asking = [picks[row] for row in rows]
     processed = logits[rows]
     _add_biases_(processed, asking)
+    _keep_allowed_(processed, asking)
     _ban_(processed, asking)
     _penalise_repetition_(processed, asking)
     _penalise_presence_and_frequency_(processed, asking)
@@ -49,7 +51,8 @@ def process_logits(logits: Tensor, picks: Sequence[VisiblePick]) -> Tensor:
 
 
 def _needs_processing(pick: VisiblePick) -> bool:
-    return bool(pick.history or pick.logit_bias or pick.banned_ids) or _has_filter(pick)
+    has_rules = bool(pick.history or pick.logit_bias or pick.banned_ids)
+    return has_rules or pick.allowed is not None or _has_filter(pick)
 
 
 def _has_filter(pick: VisiblePick) -> bool:
@@ -57,7 +60,7 @@ def _has_filter(pick: VisiblePick) -> bool:
     return pick.temperature > 0 and (pick.top_k > 0 or pick.top_p < 1.0 or pick.min_p > 0.0)
 
 
-# --- biases, bans and penalties -----------------------------------------------------------------
+# --- biases, masks and penalties ----------------------------------------------------------------
 
 
 def _add_biases_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
@@ -65,6 +68,18 @@ def _add_biases_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
     if index is not None:
         biases = [bias for pick in picks for bias in pick.logit_bias.values()]
         logits[index] += torch.tensor(biases, dtype=logits.dtype, device=logits.device)
+
+
+def _keep_allowed_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:
+    rows = [row for row, pick in enumerate(picks) if pick.allowed is not None]
+    if not rows:
+        return
+    size = logits.shape[1]
+    packed = b"".join(pick.allowed for pick in picks if pick.allowed is not None)
+    bits = np.frombuffer(packed, dtype=np.uint8).reshape(len(rows), -1)
+    is_allowed = np.unpackbits(bits, axis=1, count=size, bitorder="little").astype(bool)
+    is_banned = torch.from_numpy(~is_allowed).to(logits.device)
+    logits[rows] = logits[rows].masked_fill(is_banned, -math.inf)
 
 
 def _ban_(logits: Tensor, picks: Sequence[VisiblePick]) -> None:

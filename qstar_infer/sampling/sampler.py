@@ -1,5 +1,6 @@
 """Samples tokens from logits: visible tokens with log-probabilities, and thought tokens."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -65,8 +66,9 @@ def sample(
     sampling = [picks[row] for row in unknown]
     visible = logits if len(unknown) == len(picks) else logits[unknown]
     everything: list[VisiblePick | ThoughtPick] = [*sampling, *thought_picks]
+    processed = process_logits(visible, sampling)
     picked = _pick(
-        [process_logits(visible, sampling), thought_logits],
+        [processed, thought_logits],
         temperatures=[pick.temperature for pick in everything],
         seeds=[pick.seed for pick in everything],
         positions=[pick.position for pick in everything],
@@ -78,7 +80,18 @@ def sample(
     of_unknown = iter(picked)
     token_ids = [next(of_unknown) if pick.known_id is None else pick.known_id for pick in picks]
     tokens = _scored(logits, picks, token_ids, base_logits, mixing_weights)
+    for row in _rows_without_token(processed, sampling):
+        tokens[unknown[row]].fault = "no_token"
     return tokens, picked[len(sampling) :]
+
+
+def _rows_without_token(processed: Tensor, picks: Sequence[VisiblePick]) -> list[int]:
+    """The rows whose masks leave no token."""
+    rows = [row for row, pick in enumerate(picks) if pick.allowed is not None or pick.banned_ids]
+    if not rows:
+        return []
+    best: list[float] = processed[rows].amax(dim=-1).tolist()
+    return [row for row, value in zip(rows, best, strict=True) if value == -math.inf]
 
 
 def _scored(

@@ -4,6 +4,7 @@ from typing import Any
 
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.step import ThoughtPick, VisiblePick
+from qstar_infer.token_rules import intersection, last_of_bad_words
 from qstar_infer.wavefront.lane import Lane
 from qstar_infer.wavefront.sequence import Sequence
 
@@ -63,8 +64,12 @@ def _rules(seq: Sequence, anchor: int) -> dict[str, Any]:
         }
     if params.logit_bias:
         rules["logit_bias"] = dict(params.logit_bias)
-    if anchor + 1 - seq.num_prompt_tokens < params.min_tokens:
-        rules["banned_ids"] = sorted(seq.end_token_ids)
+    banned = _banned_ids(seq, anchor)
+    if banned:
+        rules["banned_ids"] = sorted(banned)
+    allowed = _allowed(seq, anchor)
+    if allowed is not None:
+        rules["allowed"] = allowed
     if _has_penalty(params):
         rules |= {
             "repetition_penalty": params.repetition_penalty,
@@ -74,6 +79,22 @@ def _rules(seq: Sequence, anchor: int) -> dict[str, Any]:
             "num_prompt_tokens": seq.num_prompt_tokens,
         }
     return rules
+
+
+def _banned_ids(seq: Sequence, anchor: int) -> set[int]:
+    banned: set[int] = set()
+    if anchor + 1 - seq.num_prompt_tokens < seq.params.min_tokens:
+        banned |= seq.end_token_ids
+    if seq.rules.bad_words:
+        banned |= last_of_bad_words(seq.rules.bad_words, seq.output_until(anchor + 1))
+    return banned
+
+
+def _allowed(seq: Sequence, anchor: int) -> bytes | None:
+    """Bitmask of the tokens that may follow; None: all."""
+    if seq.grammar is None:
+        return seq.rules.allowed
+    return intersection(seq.rules.allowed, seq.grammar.allowed_after(seq.output_until(anchor + 1)))
 
 
 def _has_penalty(params: SamplingParams) -> bool:

@@ -7,6 +7,7 @@ from qstar_infer.kv_cache.block_manager import BlockTable
 from qstar_infer.kv_cache.prefix_cache import TextKeys
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingPlaces
+from qstar_infer.token_rules import TextGrammar, TokenRules
 from qstar_infer.wavefront.agreement import Agreement
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.wavefront import Wavefront
@@ -35,6 +36,8 @@ class Sequence:
     wavefront: Wavefront
     places: ThinkingPlaces = ThinkingPlaces()
     """Where it thinks."""
+    rules: TokenRules = TokenRules()
+    """What limits its visible tokens."""
     eos_token_ids: frozenset[int] = frozenset()
     """Empty if `ignore_eos` is set."""
     scoring: PromptScoring | None = None
@@ -58,9 +61,12 @@ class Sequence:
     """Its number among the running sequences; None unless it is running."""
     end_token_ids: frozenset[int] = field(init=False)
     """Token ids that end the output."""
+    grammar: TextGrammar | None = field(init=False)
+    """Follows the output, drafts included; None if its form is free."""
 
     def __post_init__(self) -> None:
         self.end_token_ids = self.eos_token_ids | set(self.params.stop_token_ids)
+        self.grammar = self.rules.new_grammar() if self.rules.new_grammar else None
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -80,6 +86,10 @@ class Sequence:
     @property
     def num_output_tokens(self) -> int:
         return self.wavefront.num_verified - self.num_prompt_tokens
+
+    def output_until(self, end: int) -> list[int]:
+        """The output tokens before index `end` of the text, drafts and guesses included."""
+        return self.wavefront.text_until(end)[self.num_prompt_tokens :]
 
     @property
     def max_fed(self) -> int:

@@ -108,6 +108,7 @@ def encode_conversation(
             param="model",
         )
     _check_sizes(conversation, max_model_len=engine.model.max_model_len, param=param)
+    _check_calls_are_rendered(conversation.messages, template, param=param)
     with naming_param(param):
         text = engine.render_chat(
             [_template_message(message, template) for message in conversation.messages],
@@ -173,6 +174,16 @@ def _check_sizes(conversation: Conversation, *, max_model_len: int, param: str) 
         )
     check_tools(tools)
     _check_length(sum(map(_num_chars, messages)), max_model_len=max_model_len, param=param)
+
+
+def _check_calls_are_rendered(messages: Sequence[Message], template: str, *, param: str) -> None:
+    # A template would leave them out silently, so that the model does not know what it called.
+    if "tool_calls" not in template and any(message.tool_calls for message in messages):
+        raise RequestError(
+            "this model's chat template cannot show tool calls; write those of earlier messages "
+            "into their content instead",
+            param=param,
+        )
 
 
 def check_tools(tools: Sequence[Tool]) -> None:

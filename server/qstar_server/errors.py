@@ -21,6 +21,7 @@ from qstar_infer.errors import (
     EngineClosedError,
     EngineDeadError,
     NotFiniteError,
+    NoTokenError,
     QStarError,
     QueueFullError,
     RequestError,
@@ -139,6 +140,8 @@ def to_api_error(error: Exception) -> ApiError:
     if isinstance(error, ValidationError | RequestValidationError):
         message, param = describe_validation_error(error)
         return ApiError(400, message, param=param)
+    if isinstance(error, NoTokenError):
+        return ApiError(400, str(error), code="no_token_allowed")
     if isinstance(error, NotFiniteError):  # the engine has logged it
         headers = dict(NO_RETRY)  # the same request fails again
         return ApiError(

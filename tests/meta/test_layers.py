@@ -63,6 +63,7 @@ PLAIN_DATA = {
     "step",
     "structured_outputs",
     "thinking_rule",
+    "token_rules",
 }
 """Modules of `qstar_infer` that import the standard library and each other."""
 PARTS_BELOW = {

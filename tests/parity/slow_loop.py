@@ -226,6 +226,7 @@ class SlowLoop:
         assert params.max_tokens is not None
         tokens = list(prompt)
         output = SlowOutput()
+        budget = params.max_completion_tokens or 0
         if params.prompt_logprobs is not None:
             for end in range(1, len(prompt)):
                 after = self.decide(prompt[:end], params, num_thought_tokens, seed)
@@ -233,7 +234,14 @@ class SlowLoop:
                 output.prompt_logprobs.append(None if after.is_near_tie else logprob)
         while len(output.token_ids) < params.max_tokens:
             after = self.decide(tokens, params, num_thought_tokens, seed)
+            if params.max_completion_tokens is not None:
+                budget -= 1 + len(after.thought)
+                if budget < 0:
+                    if after.is_near_tie and output.num_firm is None:
+                        output.num_firm = len(output.token_ids)
+                    break
             shaped = shape(after.mixed, params, tokens, len(prompt), eos)
+            self.mask(shaped, params, tokens[len(prompt) :])
             token, is_firm = pick_visible(shaped, params, seed, len(tokens))
             if output.num_firm is None and (after.is_near_tie or not is_firm):
                 output.num_firm = len(output.token_ids)
@@ -252,6 +260,23 @@ class SlowLoop:
                 break
         output.text = self.text_of(output, params)
         return output
+
+    def mask(self, row: Numbers, params: SamplingParams, output: list[int]) -> None:
+        """Write minus infinity where a token may not come after an output."""
+        if params.allowed_token_ids is not None:
+            row[
+                [token for token in range(len(row)) if token not in params.allowed_token_ids]
+            ] = -math.inf
+        for word in params.bad_words:
+            plain, spaced = (
+                self.tokenizer(space + word.lstrip(), add_special_tokens=False).input_ids
+                for space in ("", " ")
+            )
+            # A space that is a token of its own needs no word of its own.
+            is_part_of_token = len(plain) == len(spaced) and plain[0] != spaced[0]
+            for *before, last in [plain, spaced] if is_part_of_token else [plain]:
+                if output[len(output) - len(before) :] == before:
+                    row[last] = -math.inf
 
     def find_stop(self, token_ids: list[int], params: SamplingParams) -> str | None:
         """The longest stop string at the end of the text. The text of the first `min_tokens` tokens

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
+from qstar_infer.token_rules import bitmask
 
 
 def sample_visible(
@@ -61,6 +62,10 @@ def draw_pick(draw: random.Random, *, row: int, vocab_size: int) -> VisiblePick:
         rules["logit_bias"] = {token_id: draw.uniform(-100, 100) for token_id in ids(6)}
     if draw.random() < 0.3:
         rules["banned_ids"] = sorted(set(ids(3)))
+    if draw.random() < 0.3:
+        some = {*ids(8), *rules.get("banned_ids", ()), draw.randrange(vocab_size - 2)}
+        most = set(range(vocab_size)) - set(ids(40))
+        rules["allowed"] = bitmask(draw.choice([some, most]), vocab_size=vocab_size)
     return VisiblePick(
         row=row,
         seed=draw.randrange(-(2**63), 2**63),

@@ -38,9 +38,13 @@ def process_row(logits: Row, pick: VisiblePick) -> Processed:
 
 
 def change(row: Row, pick: VisiblePick) -> Row:
-    """`logit_bias`, `min_tokens`, then the penalties, in float32."""
+    """`logit_bias`, what may not come, then the penalties, in float32."""
     for token_id, bias in pick.logit_bias.items():
         row[token_id] += np.float32(bias)
+    for byte, bits in enumerate(pick.allowed or b""):
+        for token_id in range(8 * byte, min(8 * byte + 8, len(row))):
+            if not bits >> token_id % 8 & 1:
+                row[token_id] = -np.inf
     for token_id in pick.banned_ids:
         row[token_id] = -np.inf
     for token_id in set(pick.history):

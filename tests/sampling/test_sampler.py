@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
+from qstar_infer.token_rules import bitmask
 
 from .picks import draw_logits, sample_thoughts, sample_visible
 
@@ -134,3 +136,49 @@ def test_visible_and_thought_tokens_of_a_step_do_not_depend_on_each_other(
     )
     assert tokens == sample_visible(LOGITS, picks, base_logits=LOGITS[:1], mixing_weights=[0.5])
     assert thought_ids == sample_thoughts(thought_logits, thoughts)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"allowed": bitmask([], vocab_size=11)},
+        {"allowed": bitmask([9, 10], vocab_size=11)},  # the delimiters
+        {"allowed": bitmask([3], vocab_size=11), "banned_ids": [3]},
+        {"banned_ids": list(range(11)), "top_k": 3, "top_p": 0.5, "min_p": 0.1},
+    ],
+)
+def test_a_pick_that_allows_no_token_has_a_fault_and_harms_no_other(
+    temperature: float, rules: dict[str, Any]
+) -> None:
+    logits = torch.randn(3, 11)
+    logits[:, 9:] = -torch.inf
+    before = logits.clone()
+    plain = VisiblePick(row=0, seed=1, position=2, temperature=temperature)
+    picks = [plain, replace(plain, **rules), plain]
+    tokens = sample_visible(logits, picks, base_logits=logits[:0], mixing_weights=[])
+    assert [token.fault for token in tokens] == [None, "no_token", None]
+    alone = sample_visible(logits[2:], [plain], base_logits=logits[:0], mixing_weights=[])
+    assert tokens[2] == alone[0]
+    assert torch.equal(logits, before)
+
+
+def test_reported_logprobs_are_those_before_the_mask() -> None:
+    logits = torch.randn(1, 11)
+    allowed = bitmask([4], vocab_size=11)
+    pick = VisiblePick(row=0, seed=1, position=2, allowed=allowed, num_top_logprobs=2)
+    (token,) = sample_visible(logits, [pick], base_logits=logits[:0], mixing_weights=[])
+    wanted = logits[0].log_softmax(-1)
+    assert token.token_id == 4
+    assert token.logprob == pytest.approx(float(wanted[4]))
+    assert [token_id for token_id, _ in token.top_logprobs] == wanted.topk(2).indices.tolist()
+
+
+def test_a_known_token_has_its_rank() -> None:
+    logits = torch.tensor([[0.5, 3.0, 1.0, 1.0, -1.0]])
+    ranks = []
+    for known in range(5):
+        pick = VisiblePick(row=0, seed=1, position=2, known_id=known)
+        (token,) = sample_visible(logits, [pick], base_logits=logits[:0], mixing_weights=[])
+        ranks.append(token.rank)
+    assert ranks == [4, 1, 2, 2, 5]

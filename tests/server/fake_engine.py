@@ -80,7 +80,7 @@ class FakeEngine:
             is_trained=True,
             description="A scripted model.",
             created=1_700_000_000,
-            chat_template="{{ a template }}",
+            chat_template="{{ a template with tool_calls }}",
         )
         self.tokenizer = TokenizerInfo(
             tokenizer_class="ByteTokenizer",

@@ -148,6 +148,14 @@ def test_a_model_without_a_template_names_the_other_endpoint(engine: FakeEngine)
         encode(engine, HELLO)
 
 
+def test_a_template_without_tool_calls_would_lose_them(engine: FakeEngine) -> None:
+    engine.model = replace(engine.model, chat_template="{{ messages[0].content }}")
+    call = ToolCall(id="call_1", name="look", arguments="{}")
+    with pytest.raises(RequestError, match="cannot show tool calls") as caught:
+        encode(engine, HELLO, Message(role="assistant", content="", tool_calls=(call,)))
+    assert caught.value.param == "input"
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a" * 65, "é", "a\n"])
 def test_names_of_tools_are_openais(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
