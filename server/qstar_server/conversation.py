@@ -55,7 +55,7 @@ class Tool:
     """A function that the model may call.
 
     Raises:
-        ValueError: the name is not one that OpenAI allows.
+        ValueError: the name is not one that OpenAI allows, or the parameters are no object.
     """
 
     name: str
@@ -68,6 +68,11 @@ class Tool:
             raise ValueError(
                 f"a tool's name must have 1 to 64 of the characters a-z, A-Z, 0-9, _ and -, got "
                 f"{shown(self.name)}"
+            )
+        if self.parameters is not None and self.parameters.get("type", "object") != "object":
+            raise ValueError(
+                f"the parameters of the tool {self.name} must be a JSON schema of type object, got "
+                f"the type {shown(self.parameters['type'])}"
             )
 
 

@@ -160,3 +160,11 @@ def test_a_template_without_tool_calls_would_lose_them(engine: FakeEngine) -> No
 def test_names_of_tools_are_openais(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
         Tool(name=name)
+
+
+def test_parameters_of_tools_are_objects() -> None:
+    objects: list[dict[str, Any] | None] = [None, {}, {"properties": {}}, {"type": "object"}]
+    for parameters in objects:
+        assert Tool(name="f", parameters=parameters).parameters == parameters
+    with pytest.raises(ValueError, match="of type object, got the type 'string'"):
+        Tool(name="f", parameters={"type": "string"})

@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from qstar_server.conversation import Tool
 from qstar_server.tool_calls.hermes import BEGIN, END, HermesParser
@@ -12,6 +11,18 @@ from qstar_server.tool_calls.llama import LlamaParser
 from qstar_server.tool_calls.parser import ToolCallParser
 
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
+_JSON_STYLE = {
+    "x-guidance": {
+        # As templates write JSON. With free white space, a lost model may write it for ever.
+        "whitespace_flexible": False,
+        "item_separator": ", ",
+        "key_separator": ": ",
+        # These a tool's schema could set by itself.
+        "lenient": False,
+        "coerce_one_of": False,
+    }
+}
+"""Options of llguidance, as a part of a schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,34 +59,27 @@ def _is_llama(template: str) -> bool:
 
 def _hermes_grammar(tools: Sequence[Tool], is_parallel: bool) -> str:
     more = ' ("\\n" call)*' if is_parallel else ""
-    return (
-        f"start: call{more}\n"
-        f'call: "{BEGIN}\\n" body "\\n{END}"\n'
-        f"body: %json {_call_schema(tools, 'arguments')}\n"
-    )
+    begin, end = json.dumps(f"{BEGIN}\n"), json.dumps(f"\n{END}")
+    rules = _call_rules(tools, "arguments")
+    return f"start: call{more}\ncall: {begin} body {end}\n{rules}"
 
 
 def _llama_grammar(tools: Sequence[Tool], is_parallel: bool) -> str:
     del is_parallel  # there is only one call in an answer
-    return f"start: %json {_call_schema(tools, 'parameters')}\n"
+    return "start: body\n" + _call_rules(tools, "parameters")
 
 
-def _call_schema(tools: Sequence[Tool], arguments_key: str) -> str:
-    """A JSON schema of the calls of any of these tools."""
-    each = [_schema_of(tool, arguments_key) for tool in tools]
-    return json.dumps(each[0] if len(each) == 1 else {"anyOf": each})
-
-
-def _schema_of(tool: Tool, arguments_key: str) -> Mapping[str, Any]:
-    return {
-        "type": "object",
-        "properties": {
-            "name": {"const": tool.name},
-            arguments_key: _NO_ARGUMENTS if tool.parameters is None else dict(tool.parameters),
-        },
-        "required": ["name", arguments_key],
-        "additionalProperties": False,
-    }
+def _call_rules(tools: Sequence[Tool], arguments_key: str) -> str:
+    """Rules of which `body` is a call of any of these tools."""
+    numbers = range(len(tools))
+    rules = [f"body: {' | '.join(f'call_{number}' for number in numbers)}"]
+    for number, tool in zip(numbers, tools, strict=True):
+        # Each schema is a root of its own, to which its references point.
+        head = json.dumps(f'{{"name": "{tool.name}", "{arguments_key}": ')
+        schema = _NO_ARGUMENTS if tool.parameters is None else {"type": "object", **tool.parameters}
+        rules.append(f'call_{number}: {head} arguments_{number} "}}"')
+        rules.append(f"arguments_{number}: %json {json.dumps({**schema, **_JSON_STYLE})}")
+    return "\n".join(rules) + "\n"
 
 
 HERMES = ToolFormat(

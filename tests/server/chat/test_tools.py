@@ -147,7 +147,7 @@ async def test_a_call_that_must_come_is_a_constraint(
     form = engine.submitted[0].params.structured_outputs
     assert isinstance(form, StructuredOutputs)
     assert form.grammar is not None
-    assert ('"add"' in form.grammar) == (choice == "required")
+    assert (r"\"add\"" in form.grammar) == (choice == "required")
 
 
 async def test_a_conversation_with_results_reaches_the_template(

@@ -70,6 +70,11 @@ LLAMA_3_1 = """\
             {{- '\\n\\n' }}
         {%- endfor %}
     {%- endif %}
+    {%- if 'tool_calls' in message %}
+        {{- '{"name": "' + message.tool_calls[0].function.name + '", "parameters": ' }}
+        {{- message.tool_calls[0].function.arguments | tojson }}
+        {{- '}' }}
+    {%- endif %}
     {{- message.content | trim + '<|eot_id|>' }}
 {%- endfor %}
 {%- if add_generation_prompt %}

@@ -95,6 +95,35 @@ def test_a_required_hermes_call_follows_its_schema() -> None:
     assert not accepts(one, hermes(call("stop"), call("stop")))
 
 
+def test_references_point_into_their_own_schema() -> None:
+    """Pydantic's nested models are references to the root of the tool's schema."""
+    nested = {
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/Place"}},
+        "required": ["at"],
+        "$defs": {"Place": {"type": "integer"}},
+    }
+    tools = [Tool(name="f", parameters=nested), Tool(name="g", parameters={})]
+    grammar = plan_tools(tools, "required", template=QWEN_2_5, is_parallel=True).grammar
+    assert accepts(grammar, hermes(call("f", at=1)))
+    assert not accepts(grammar, hermes(call("f", at="x")))
+    assert accepts(grammar, hermes(call("g", any="x")))
+    assert not accepts(grammar, hermes('{"name": "g", "arguments": 1}'))
+
+
+def test_a_schema_cannot_write_rules_or_options() -> None:
+    hostile = {
+        "type": "object",
+        "description": '"}\nstart: "x"\n// %json {',
+        "x-guidance": {"lenient": True, "whitespace_flexible": True},
+    }
+    tools = [Tool(name="f", parameters=hostile)]
+    grammar = plan_tools(tools, "required", template=QWEN_2_5, is_parallel=True).grammar
+    assert accepts(grammar, hermes(call("f", at=1)))
+    assert not accepts(grammar, "x")
+    assert not accepts(grammar, hermes('{"name": "f", "arguments": {\n\n}}'))
+
+
 def test_a_named_tool_is_called_once() -> None:
     named = plan(QWEN_2_5, NamedTool("stop"))
     assert not named.is_parallel
