@@ -19,6 +19,7 @@ from qstar_server.messages.error_envelope import MessagesErrorMiddleware
 from qstar_server.messages.router import router as messages_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.openapi import describe_app
 from qstar_server.responses.router import router as responses_router
 from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
@@ -57,6 +58,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.config = config
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
+    describe_app(app, slot, allow_thoughts=config.allow_thoughts)
     # The last one added is the outermost.
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(FramingMiddleware)

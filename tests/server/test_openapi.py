@@ -24,8 +24,6 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/v1/messages", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
     ("/v1/messages/count_tokens", "post"): {"400", "404", "408", "413", "415", "503"},
     ("/v1/responses", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
-    ("/v1/responses/{response_id}", "get"): {"404"},
-    ("/v1/responses/{response_id}", "delete"): {"404"},
 }
 
 

@@ -1,15 +1,16 @@
 """Request and response types of `POST /v1/chat/completions`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_LOGPROBS, SamplingParams
 from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.chat_messages import Messages, ToolChoiceField, Tools
 from qstar_server.conversation import Conversation
+from qstar_server.field_types import Count
 from qstar_server.generation_request import GenerationRequest
 from qstar_server.thoughts import ThoughtEntry
 from qstar_server.token_logprobs import TokenLogprob
@@ -23,12 +24,12 @@ class ChatCompletionRequest(GenerationRequest):
     """OpenAI's request, vLLM's common extensions, and this project's thought fields."""
 
     messages: Messages
-    max_completion_tokens: int | None = None
+    max_completion_tokens: Count | None = None
     """Most visible and thought tokens together, of each choice."""
-    max_tokens: int | None = None
+    max_tokens: Count | None = None
     """Most visible tokens of each choice. Null fills the context."""
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     """How many of the most likely tokens to report at each place; only with `logprobs`."""
     tools: Tools | None = None
     tool_choice: ToolChoiceField = None

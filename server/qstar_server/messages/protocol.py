@@ -92,7 +92,11 @@ class CountTokensRequest(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
     model: str
-    messages: Annotated[list[dict[str, Any]], BeforeValidator(_check_messages)]
+    messages: Annotated[
+        list[dict[str, Any]],
+        Field(min_length=1, max_length=MAX_MESSAGES),
+        BeforeValidator(_check_messages),
+    ]
     """Roles user, assistant and system. A last message of the assistant is continued."""
     system: str | list[dict[str, Any]] | None = None
     tools: Annotated[list[ToolDefinition] | None, Field(max_length=MAX_TOOLS)] = None

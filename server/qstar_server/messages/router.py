@@ -9,13 +9,15 @@ from qstar_infer.engine.protocol import Engine
 from qstar_server.config import ServerConfig
 from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
-from qstar_server.frames import StreamForm
-from qstar_server.json_body import json_body, json_request
+from qstar_server.json_body import json_body
 from qstar_server.messages.error_schema import messages_error_responses
+from qstar_server.messages.events import EVENT_NAMES, MessageEvent
+from qstar_server.messages.examples import COUNT_EXAMPLES, MESSAGES_EXAMPLES
 from qstar_server.messages.protocol import CountTokensRequest, MessagesRequest
 from qstar_server.messages.refused_fields import without_refused
 from qstar_server.messages.resource import MessageResource, TokenCount
 from qstar_server.messages.serving import count_tokens, start_message
+from qstar_server.openapi import event_stream, json_request
 from qstar_server.sse import EventStream
 
 router = APIRouter()
@@ -33,16 +35,16 @@ CountTokensRequestDep = Annotated[
 @router.post(
     _PATH,
     response_model=MessageResource,
-    openapi_extra=json_request(_PATH, MessagesRequest),
-    responses=messages_error_responses(400, 403, 404, 408, 413, 415, 429, 503),
+    openapi_extra=json_request(_PATH, MessagesRequest, MESSAGES_EXAMPLES),
+    responses=messages_error_responses(400, 403, 404, 408, 413, 415, 429, 503)
+    | event_stream(_PATH, MessageEvent, names=EVENT_NAMES, end=None),
 )
 async def create_message(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: MessagesRequestDep
 ) -> Response:
     """Answer a conversation. With `stream`, respond with named server-sent events."""
     if parsed.stream:
-        job, renderer = await start_message(parsed, engine, config=config)
-        form = StreamForm(failure=renderer.failure_frames, end=())
+        job, form = await start_message(parsed, engine, config=config)
         return EventStream(job, config, form=form)
     body = await until_disconnect(request, _whole_body(parsed, engine, config=config))
     return Response(body, media_type="application/json")
@@ -50,7 +52,7 @@ async def create_message(
 
 @router.post(
     _COUNT_PATH,
-    openapi_extra=json_request(_COUNT_PATH, CountTokensRequest),
+    openapi_extra=json_request(_COUNT_PATH, CountTokensRequest, COUNT_EXAMPLES),
     responses=messages_error_responses(400, 404, 408, 413, 415, 503),
 )
 async def count_message_tokens(engine: EngineDep, parsed: CountTokensRequestDep) -> TokenCount:

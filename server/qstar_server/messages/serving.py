@@ -17,6 +17,7 @@ from qstar_server.conversation import (
     naming_param,
 )
 from qstar_server.errors import model_not_found
+from qstar_server.frames import StreamForm
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import check_thoughts_allowed
 from qstar_server.messages.conversation_input import messages_of
@@ -31,8 +32,11 @@ from qstar_server.unsupported_fields import check_supported
 
 async def start_message(
     request: MessagesRequest, engine: Engine, *, config: ServerConfig
-) -> tuple[GenerationJob, MessagesRenderer]:
+) -> tuple[GenerationJob, StreamForm]:
     """Hand the request to the engine.
+
+    Returns:
+        The job, and how its stream ends and fails.
 
     Raises:
         ApiError: the model is unknown (404), or the operator forbids thoughts (403).
@@ -53,7 +57,7 @@ async def start_message(
     job = await GenerationJob.start(
         engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
     )
-    return job, renderer
+    return job, StreamForm(failure=renderer.failure_frames, end=())
 
 
 async def count_tokens(request: CountTokensRequest, engine: Engine) -> int:

@@ -1,10 +1,44 @@
 """The events of a response's stream: a type, a sequence number, and fields by the type."""
 
 import json
-from typing import Any
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
 
 from qstar_server.frames import NamedFrame
 from qstar_server.responses.resource import Response
+
+EventName = Literal[
+    "response.created",
+    "response.in_progress",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.reasoning_text.delta",
+    "response.reasoning_text.done",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "error",
+]
+EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
+
+
+class ResponseEvent(BaseModel):
+    """What all events have, for `/openapi.json`; the other fields depend on the type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: EventName
+    """Also the name of the event."""
+    sequence_number: int
+    """0 for the first event of a stream."""
+
 
 Event = tuple[str, dict[str, Any]]
 """Type without the prefix `response.`, and fields."""
