@@ -8,7 +8,7 @@ The client is a small package without torch: `pip install ./clients/python`.
 
 import argparse
 
-from qstar_client import QStarClient
+from qstar_client import QStarClient, ThoughtEvent, printable
 
 
 def main() -> None:
@@ -22,12 +22,13 @@ def main() -> None:
         with client.completions.stream(
             prompt=args.prompt, max_tokens=16, temperature=0.7, seed=1, show_thoughts=True
         ) as stream:
-            for chunk in stream:
-                for choice in chunk.choices:
-                    for step in choice.thoughts or []:
-                        print(f"{step.token!r:16} {step.mixing_weight:5.2f}  {step.thought!r}")
+            for event in stream.events():
+                if isinstance(event, ThoughtEvent):
+                    step = event.thought
+                    print(f"{step.token!r:16} {step.mixing_weight:5.2f}  {step.thought!r}")
         completion = stream.final()  # all chunks together
-    print(args.prompt + completion.choices[0].text)
+    # A terminal would obey control characters in the model's text.
+    print(printable(args.prompt + completion.choices[0].text))
     print(completion.usage)
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from qstar_infer.histogram import HistogramCounts
+
 FinishReason = Literal["stop", "length"]
 """`stop`: end of sequence, stop token or stop string; `length`: `max_tokens` or a full context."""
 
@@ -79,6 +81,19 @@ class CompletionOutput:
         self.stop_reason = delta.stop_reason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTimes:
+    """When a request reached each stage, by `time.monotonic` of the engine's process."""
+
+    queued_s: float
+    scheduled_s: float | None = None
+    """Start of the first step that worked on it; None if it needed none."""
+    first_token_s: float | None = None
+    """None until a token is visible."""
+    newest_s: float
+    """Time of this delta."""
+
+
 @dataclass(slots=True, kw_only=True)
 class RequestOutput:
     """The completions of one request: whole from `LLM.generate`, deltas from the engine.
@@ -100,6 +115,8 @@ class RequestOutput:
     first delta."""
     finished: bool = False
     """True in the last delta, when every completion has a finish reason."""
+    times: RequestTimes | None = field(default=None, compare=False)
+    """Up to this delta. None: unknown."""
 
     def extend(self, delta: "RequestOutput") -> None:
         """Append the next delta of the same request, in place.
@@ -113,6 +130,7 @@ class RequestOutput:
         self.num_prompt_thought_tokens += delta.num_prompt_thought_tokens
         self.num_cached_tokens += delta.num_cached_tokens
         self.finished = delta.finished
+        self.times = delta.times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,3 +165,15 @@ class EngineStats:
     num_cached_blocks: int = 0
     """Blocks that the prefix cache can share, free or held."""
     num_blocks: int = 0
+    num_lanes: int = 0
+    """Thoughts in flight."""
+    step_age_s: float | None = None
+    """Seconds that the current step has been running; None between two steps."""
+    step_rows: HistogramCounts = HistogramCounts()
+    """Rows of each step."""
+    step_seconds: HistogramCounts = HistogramCounts()
+    """Time of each step, with planning and recording."""
+    mixing_weights: HistogramCounts = HistogramCounts()
+    """Mixing weight of each visible token that had a thought."""
+    passes_per_token: HistogramCounts = HistogramCounts()
+    """Of each finished completion: passes from the end of its prompt on, divided by tokens."""

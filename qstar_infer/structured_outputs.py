@@ -7,8 +7,10 @@ from typing import Any
 
 from qstar_infer.errors import RequestError, shown
 
-MAX_GRAMMAR_CHARS = 131_072
-"""Most characters of a schema, of a regex, of a grammar, or of all choices together."""
+MAX_SCHEMA_CHARS = 131_072
+"""Most characters of a JSON schema, or of all choices together."""
+MAX_GRAMMAR_CHARS = 32_768
+"""Most characters of a regex or a grammar."""
 
 Kind = str
 """Which field of `StructuredOutputs` is set: json, json_object, regex, choice or grammar."""
@@ -81,17 +83,16 @@ class StructuredOutputs:
             raise self._error(f"has a choice that is no list of texts: {shown(choice)}")
         for text in choice:
             self._check_text("choice", text)
-        if sum(map(len, choice)) > MAX_GRAMMAR_CHARS:
-            raise self._error(f"has choices with more than {MAX_GRAMMAR_CHARS} characters")
+        if sum(map(len, choice)) > MAX_SCHEMA_CHARS:
+            raise self._error(f"has choices with more than {MAX_SCHEMA_CHARS} characters")
         return tuple(dict.fromkeys(choice))
 
     def _check_text(self, name: str, text: object) -> None:
         if not isinstance(text, str) or not text:
             raise self._error(f"has a {name} that is not a text with characters: {shown(text)}")
-        if len(text) > MAX_GRAMMAR_CHARS:
-            raise self._error(
-                f"has a {name} of {len(text)} characters; the most is {MAX_GRAMMAR_CHARS}"
-            )
+        most = MAX_GRAMMAR_CHARS if name in ("regex", "grammar") else MAX_SCHEMA_CHARS
+        if len(text) > most:
+            raise self._error(f"has a {name} of {len(text)} characters; the most is {most}")
 
     def _error(self, what: str) -> RequestError:
         return RequestError(f"{self.param} {what}", param=self.param)

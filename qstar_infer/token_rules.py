@@ -61,6 +61,11 @@ def intersection(mask: bytes | None, other: bytes | None) -> bytes | None:
     return both.to_bytes(len(mask), "little")
 
 
+def is_subset(mask: bytes, other: bytes) -> bool:
+    """Whether all tokens of a mask are in another one."""
+    return not int.from_bytes(mask, "little") & ~int.from_bytes(other, "little")
+
+
 def last_of_bad_words(bad_words: Iterable[tuple[int, ...]], output: Sequence[int]) -> set[int]:
     """The tokens that would complete a bad word after an output."""
     newest = tuple(output[-max(map(len, bad_words), default=1) :])

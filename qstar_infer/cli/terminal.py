@@ -8,8 +8,8 @@ so it does not matter how a text is cut into pieces.
 import json
 import logging
 import re
-import sys
 import warnings
+from textwrap import indent
 from typing import Any
 
 from rich.text import Text
@@ -75,7 +75,8 @@ def make_messages_printable() -> None:
 class PrintableFormatter(logging.Formatter):
     """Formats log records so that neither messages nor tracebacks control a terminal.
 
-    A message is one line, so that no text in it can look like another record.
+    A message is one line, and a traceback is indented, so that no text in them can look like
+    another record.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -84,18 +85,7 @@ class PrintableFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         """The traceback, several lines."""
-        return printable(super().formatException(ei))
-
-
-def log_handler(layout: str) -> logging.Handler:
-    """A handler that writes printable lines to stderr.
-
-    Args:
-        layout: a format of `logging.Formatter`.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter(layout))
-    return handler
+        return indent(printable(super().formatException(ei)), "    ")
 
 
 def _sign(character: str) -> str:

@@ -1,20 +1,31 @@
 """Checks whether this model and pool can serve a request. No other module checks requests."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.constraints.compiler import GrammarCompiler
+from qstar_infer.constraints.text_matcher import MaskBudget
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, ModelInfo
 from qstar_infer.errors import ContextLengthError, RequestError, shown
 from qstar_infer.sampling_params import MAX_INTEGER, SamplingParams, checked_int
+from qstar_infer.structured_outputs import read_structured_outputs
 from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
-from qstar_infer.token_rules import TokenRules, bitmask, last_of_bad_words
+from qstar_infer.token_rules import (
+    TextGrammar,
+    TokenRules,
+    bitmask,
+    intersection,
+    is_subset,
+    last_of_bad_words,
+)
 from qstar_infer.wavefront.lane import num_lane_slots
 
 MAX_SALT_CHARS = 1024
 
 
 class Admission:
-    """Checks requests against one model and one pool. It has no mutable state; thread-safe."""
+    """Checks requests against one model and one pool. Thread-safe."""
 
     def __init__(
         self,
@@ -28,6 +39,7 @@ class Admission:
         unusable_tokens: Mapping[int, str],
         id_of: Callable[[str], int | None],
         encode: Callable[[str], list[int]],
+        grammars: GrammarCompiler,
     ) -> None:
         """
         Args:
@@ -39,6 +51,7 @@ class Admission:
         """
         self._id_of = id_of
         self._encode_word = encode
+        self._grammars = grammars
         self._num_positions = num_positions
         self._unusable_tokens = unusable_tokens
         self._model = model
@@ -152,15 +165,22 @@ class Admission:
 
     def _rules_of(self, params: SamplingParams, eos_token_ids: frozenset[int]) -> TokenRules:
         """What limits the visible tokens."""
-        if params.structured_outputs is not None:
-            raise RequestError("not supported yet", param="structured_outputs")
         ids, vocab_size = params.allowed_token_ids, self._model.vocab_size
         rules = TokenRules(
             allowed=None if ids is None else bitmask(ids, vocab_size=vocab_size),
             bad_words=self._bad_words(params),
+            new_grammar=self._new_grammar(params, eos_token_ids),
         )
         self._check_some_token_is_allowed(params, rules, eos_token_ids)
         return rules
+
+    def _new_grammar(
+        self, params: SamplingParams, eos_token_ids: frozenset[int]
+    ) -> Callable[[], TextGrammar] | None:
+        if params.structured_outputs is None:
+            return None
+        form = read_structured_outputs(params.structured_outputs)
+        return partial(self._grammars.compile(form).start, eos_token_ids, MaskBudget())
 
     def _bad_words(self, params: SamplingParams) -> tuple[tuple[int, ...], ...]:
         """Token ids of the bad words, and of those behind a space that are other tokens.
@@ -184,23 +204,26 @@ class Admission:
         self, params: SamplingParams, rules: TokenRules, eos_token_ids: frozenset[int]
     ) -> None:
         """Check it for the first token; later ones depend on the text."""
+        vocab_size = self._model.vocab_size
+        first = None if rules.new_grammar is None else rules.new_grammar().allowed_after(())
+        allowed = intersection(rules.allowed, first)
+        allowed = bitmask(range(vocab_size), vocab_size=vocab_size) if allowed is None else allowed
         banned = {*self._delimiter_ids, *last_of_bad_words(rules.bad_words, ())}
-        if params.min_tokens > 0:
-            banned |= {*params.stop_token_ids, *eos_token_ids}
-        ids = params.allowed_token_ids
-        if ids is None and len(banned) < self._model.vocab_size:
-            return
-        if ids is not None and not banned.issuperset(ids):
-            return
-        if params.min_tokens > 0:
+        if not is_subset(allowed, bitmask(banned, vocab_size=vocab_size)):
+            ending = {*params.stop_token_ids, *eos_token_ids} if params.min_tokens > 0 else set()
+            banned |= ending
+            if not is_subset(allowed, bitmask(banned, vocab_size=vocab_size)):
+                return
             raise RequestError(
                 f"min_tokens is {params.min_tokens}, but every token that may come ends the output;"
                 " leave out min_tokens, or allow others",
                 param="min_tokens",
             )
+        names = ("allowed_token_ids", "bad_words", "structured_outputs")
+        given = [name for name in names if getattr(params, name)]
         raise RequestError(
-            "no token may come: each of allowed_token_ids is a bad word or a thought delimiter",
-            param="allowed_token_ids",
+            f"no token may come first: {' and '.join(given)} exclude all of them",
+            param=given[0] if given else None,
         )
 
     def _check_thinking(self, params: SamplingParams) -> None:

@@ -6,6 +6,7 @@ commands between two steps, so that a submission or an abort takes effect within
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 MAX_FAILED_STEPS = 3
 """After this many failed steps in a row, each with other requests, the engine stops."""
+MAX_LOGGED_IDS = 20
 
 
 class AsyncEngine:
@@ -126,7 +128,7 @@ class AsyncEngine:
             for admitted in requests:
                 request = admitted.request
                 self._listeners[request.request_id] = (listener, request.params.num_candidates)
-                self._inbox.append(partial(self._add, admitted))
+                self._inbox.append(partial(self._add, admitted, time.monotonic()))
             self._changed.notify()
 
     def abort(self, request_id: str) -> None:
@@ -172,9 +174,9 @@ class AsyncEngine:
             command()
         return not is_closing
 
-    def _add(self, admitted: AdmittedRequest) -> None:
+    def _add(self, admitted: AdmittedRequest, queued_s: float) -> None:
         try:
-            self._engine.add_request(admitted)
+            self._engine.add_request(admitted, queued_s=queued_s)
         except Exception as cause:
             request_id = admitted.request.request_id
             failure = RequestFailure(request_id=request_id, error=request_failed(cause))
@@ -189,15 +191,17 @@ class AsyncEngine:
     def _deliver_all(self, news: Sequence[RequestOutput | RequestFailure]) -> None:
         failures = [item for item in news if isinstance(item, RequestFailure)]
         for error in dict.fromkeys(failure.error for failure in failures):
-            self._log_failure(error)
+            self._log_failure(error, [each.request_id for each in failures if each.error is error])
         for item in news:
             self._deliver(item)
 
-    def _log_failure(self, error: RequestFailedError) -> None:
+    def _log_failure(self, error: RequestFailedError, request_ids: list[str]) -> None:
         if isinstance(error, NoTokenError):
             return  # the client is told, and nobody else can mend it
         if not isinstance(error, NotFiniteError):
-            _log.error("an error ended requests; the others continue", exc_info=error)
+            names = ", ".join(request_ids[:MAX_LOGGED_IDS])
+            message = "an error ended %d requests; the others continue: %s"
+            _log.error(message, len(request_ids), names, exc_info=error)
         elif str(error) not in self._told:
             self._told.add(str(error))
             _log.error("a request ended with an error that is logged only once: %s", error)

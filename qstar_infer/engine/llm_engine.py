@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.constraints.compiler import GrammarCompiler
 from qstar_infer.engine.admission import Admission
 from qstar_infer.engine.build_runner import AnyModel, build_runner, runner_config
 from qstar_infer.engine.failure import (
@@ -22,6 +23,7 @@ from qstar_infer.engine.output_processor import OutputProcessor
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.engine.sizing import check_memory, num_pool_blocks, prefill_rows
+from qstar_infer.engine.step_counts import StepCounts
 from qstar_infer.errors import NotFiniteError, NoTokenError
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
@@ -78,6 +80,7 @@ class LLMEngine:
             unusable_tokens=tokens_without_row(model.tokenizer, model.vocab_size),
             id_of=self.token_text.id_of,
             encode=partial(self.token_text.encode, add_special_tokens=False),
+            grammars=GrammarCompiler(self.token_text, vocab_size=model.vocab_size),
         )
         self.model_info = replace(
             info, max_model_len=self.admission.context_limit(info.num_thought_tokens)
@@ -97,20 +100,23 @@ class LLMEngine:
         self._requests: dict[str, OpenRequest] = {}
         self._failures: list[RequestFailure] = []
         self.num_failed_steps = 0
-        self._num_steps = 0
-        self._num_rows = 0
-        self._num_tokens = 0
-        self._num_thought_tokens = 0
+        self._counts = StepCounts()
+        self._step_started_s: float | None = None
 
     @property
     def has_work(self) -> bool:
         return bool(self._requests)
 
-    def add_request(self, admitted: AdmittedRequest) -> None:
-        """Queue a request that `admission` has admitted."""
+    def add_request(self, admitted: AdmittedRequest, *, queued_s: float | None = None) -> None:
+        """Queue a request that `admission` has admitted.
+
+        Args:
+            queued_s: when it began to wait, by `time.monotonic`; None: now.
+        """
         request_id = admitted.request.request_id
         assert request_id not in self._requests, "a request id was used twice"
-        opened = OpenRequest(admitted, self.token_text)
+        queued_s = time.monotonic() if queued_s is None else queued_s
+        opened = OpenRequest(admitted, self.token_text, queued_s=queued_s)
         for output in opened.outputs:
             self._scheduler.add(output.seq)
         self._requests[request_id] = opened
@@ -129,14 +135,21 @@ class LLMEngine:
             Exception: the device failed or the block accounting is wrong. The engine cannot be used
                 any more.
         """
+        self._step_started_s = time.monotonic()
+        try:
+            return self._step(self._step_started_s)
+        finally:
+            self._step_started_s = None
+
+    def _step(self, started_s: float) -> list[RequestOutput | RequestFailure]:
         self._finish_without_output()
-        started = time.perf_counter()
         plan = self._scheduler.schedule()
         if plan.sequences:
             self.num_failed_steps += 1  # reset when a result is recorded
             with self._ending_on_error(step.seq.request_id for step in plan.sequences):
+                self._note_scheduled(plan, started_s)
                 self._record(plan, self._runner.run(plan.batch))
-                self._scheduler.note_step(plan, time.perf_counter() - started)
+                self._note_step(plan, time.monotonic() - started_s)
         else:
             assert not self._scheduler.has_work, "there is work, but nothing could be scheduled"
         news: list[RequestOutput | RequestFailure] = [*self._take_deltas(), *self._failures]
@@ -144,13 +157,13 @@ class LLMEngine:
         return news
 
     def stats(self) -> EngineStats:
-        scheduler = self._scheduler
+        scheduler, counts, started_s = self._scheduler, self._counts, self._step_started_s
         memory = scheduler.memory
         return EngineStats(
-            steps=self._num_steps,
-            rows=self._num_rows,
-            tokens=self._num_tokens,
-            thought_tokens=self._num_thought_tokens,
+            steps=counts.steps,
+            rows=counts.rows,
+            tokens=counts.tokens,
+            thought_tokens=counts.thought_tokens,
             drafted=scheduler.num_drafted,
             accepted=scheduler.num_accepted,
             rejected=scheduler.num_rejected,
@@ -163,6 +176,12 @@ class LLMEngine:
             num_free_blocks=memory.blocks.num_free,
             num_cached_blocks=len(memory.blocks.cached),
             num_blocks=memory.blocks.num_blocks,
+            num_lanes=memory.lane_slots.num_in_use,
+            step_age_s=None if started_s is None else time.monotonic() - started_s,
+            step_rows=counts.step_rows.read(),
+            step_seconds=counts.step_seconds.read(),
+            mixing_weights=counts.mixing_weights.read(),
+            passes_per_token=counts.passes_per_token.read(),
         )
 
     def close(self) -> None:
@@ -175,12 +194,20 @@ class LLMEngine:
 
     # --- recording a step -----------------------------------------------------------------------
 
+    def _note_scheduled(self, plan: StepPlan, now_s: float) -> None:
+        for step in plan.sequences:
+            self._requests[step.seq.request_id].note_scheduled(now_s)
+
+    def _note_step(self, plan: StepPlan, seconds: float) -> None:
+        self._scheduler.note_step(plan, seconds)
+        self._counts.note_step(plan.batch.num_rows, seconds)
+
     def _record(self, plan: StepPlan, result: StepResult) -> None:
-        self._num_steps += 1
+        self._counts.steps += 1
         for step, share in split_result(plan, result):
             if step.seq.status is SequenceStatus.FINISHED:
                 continue  # another completion of its request failed
-            self._num_rows += step.num_rows
+            self._counts.note_sequence_step(step.seq, step.num_rows)
             with self._ending_on_error([step.seq.request_id]):
                 self._record_sequence(step, share)
                 self.num_failed_steps = 0
@@ -192,7 +219,7 @@ class LLMEngine:
         if seq.scoring is not None:
             for lane in seq.scoring.settle():
                 check_finite(lane.decision, dtype=self._dtype)
-                self._num_thought_tokens += len(lane.thought)
+                self._counts.thought_tokens += len(lane.thought)
         if seq.is_prompt_scored:  # or the output could end before the scores are complete
             self._record_verified(seq)
 
@@ -201,9 +228,9 @@ class LLMEngine:
         while (verified := self._scheduler.verify_next(seq)) is not None:
             check_finite(verified.decision, dtype=self._dtype)
             check_token_came(seq, verified.decision)
-            self._num_tokens += 1
-            self._num_thought_tokens += len(verified.lane.thought)
+            self._counts.note_token(verified.lane, verified.decision)
             if output.add(verified.lane, verified.decision):
+                self._counts.note_end(seq)
                 self._scheduler.finish(seq)
                 return
 
@@ -221,9 +248,10 @@ class LLMEngine:
 
     def _take_deltas(self) -> list[RequestOutput]:
         deltas = []
+        now_s = time.monotonic()
         for request_id, opened in list(self._requests.items()):
             with self._ending_on_error([request_id]):
-                delta = opened.take_delta()
+                delta = opened.take_delta(now_s)
                 if delta is not None:
                     deltas.append(delta)
                     if delta.finished:

@@ -5,7 +5,7 @@ import secrets
 from qstar_infer.engine.output_processor import OutputProcessor, logprob_entry
 from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.kv_cache.prefix_cache import TextKeys
-from qstar_infer.outputs import RequestOutput
+from qstar_infer.outputs import CompletionOutput, RequestOutput, RequestTimes
 from qstar_infer.sampling.noise import derive_seed
 from qstar_infer.text.token_text import TokenText
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
@@ -20,10 +20,19 @@ class OpenRequest:
         outputs: one for each completion, ordered by index.
     """
 
-    def __init__(self, admitted: AdmittedRequest, token_text: TokenText) -> None:
+    def __init__(
+        self, admitted: AdmittedRequest, token_text: TokenText, *, queued_s: float
+    ) -> None:
+        """
+        Args:
+            queued_s: now, by `time.monotonic`.
+        """
         self._request = admitted.request
         self._token_text = token_text
         self._is_first_delta = True
+        self._queued_s = queued_s
+        self._scheduled_s: float | None = None
+        self._first_token_s: float | None = None
         seed = admitted.request.params.seed
         if seed is None:
             seed = secrets.randbits(63)
@@ -40,8 +49,17 @@ class OpenRequest:
     def is_finished(self) -> bool:
         return all(output.seq.status is SequenceStatus.FINISHED for output in self.outputs)
 
-    def take_delta(self) -> RequestOutput | None:
-        """The output since the last call; None if there is none."""
+    def note_scheduled(self, now_s: float) -> None:
+        """Note that a step works on the request."""
+        if self._scheduled_s is None:
+            self._scheduled_s = now_s
+
+    def take_delta(self, now_s: float) -> RequestOutput | None:
+        """The output since the last call; None if there is none.
+
+        Args:
+            now_s: by `time.monotonic`.
+        """
         if not self.outputs[0].seq.is_prompt_scored:
             return None  # the first delta contains the prompt's scores
         deltas = [output.take_delta() for output in self.outputs]
@@ -53,12 +71,23 @@ class OpenRequest:
             prompt_token_ids=self._request.prompt_token_ids,
             outputs=outputs,
             finished=self.is_finished,
+            times=self._times(outputs, now_s),
         )
         if self._is_first_delta:
             self._add_prompt_scores(output)
             output.num_cached_tokens = self.outputs[0].seq.num_cached_tokens or 0
         self._is_first_delta = False
         return output
+
+    def _times(self, outputs: list[CompletionOutput], now_s: float) -> RequestTimes:
+        if self._first_token_s is None and any(output.token_ids for output in outputs):
+            self._first_token_s = now_s
+        return RequestTimes(
+            queued_s=self._queued_s,
+            scheduled_s=self._scheduled_s,
+            first_token_s=self._first_token_s,
+            newest_s=now_s,
+        )
 
     def _add_prompt_scores(self, output: RequestOutput) -> None:
         scoring = self.outputs[0].seq.scoring

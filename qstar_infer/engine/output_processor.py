@@ -55,19 +55,32 @@ class OutputProcessor:
         delta.text += text
         if stop is not None:
             self._end("stop", stop)
+        elif self._is_complete():
+            self._end_whole("stop")
         elif self.seq.num_output_tokens >= self.seq.max_tokens or self._num_counted == most:
             self.end_by_length()
         return delta.finish_reason is not None
 
     def end_by_length(self) -> None:
         """End the output because it has reached its length limit."""
+        self._end_whole("length")
+
+    def _end_whole(self, reason: FinishReason) -> None:
+        """End the output behind its newest token, with all text that was held back."""
         text, stop = self._stop_strings.push(self._detokenizer.flush())
         self._delta.text += text
         if stop is not None:
             self._end("stop", stop)
             return
         self._delta.text += self._stop_strings.flush()
-        self._end("length", None)
+        self._end(reason, None)
+
+    def _is_complete(self) -> bool:
+        """Whether the output has the form that was asked for, and nothing can follow it."""
+        seq = self.seq
+        return seq.grammar is not None and seq.grammar.is_complete(
+            seq.output_until(seq.wavefront.num_verified)
+        )
 
     def take_delta(self) -> CompletionOutput | None:
         """The output since the last call; None if there is none."""

@@ -76,6 +76,14 @@ class TokenText:
         """The id of a token by its name in the vocabulary; None if there is no such token."""
         return self._vocabulary.ids.get(name)
 
+    def token_bytes(self, vocab_size: int) -> list[bytes]:
+        """The bytes that each id adds in the middle of a text.
+
+        Empty for special tokens, for ids without a token, and where they are not known. Takes a
+        second or two for a large vocabulary.
+        """
+        return [self._vocabulary.bytes_of(token_id) for token_id in range(vocab_size)]
+
     def names(self, token_ids: Sequence[int]) -> list[str]:
         """The name of each token in the vocabulary; "" for an id without a token."""
         return [self._vocabulary.name(token_id) or "" for token_id in token_ids]

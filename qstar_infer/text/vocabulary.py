@@ -61,6 +61,23 @@ class Vocabulary:
         ids: dict[str, int] = self._tokenizer.get_vocab()
         return ids
 
+    def bytes_of(self, token_id: int) -> bytes:
+        """The bytes that a token adds in the middle of a text; empty if it has none.
+
+        Empty for special tokens too, and for one that is a part of a character in an unknown way.
+        """
+        name = self.name(token_id)
+        if name is None or (token_id in self._added_ids and self._is_special(token_id)):
+            return b""
+        raw = self._raw(name)
+        text = self._text_after(self.anchor, token_id) if raw is None else ""
+        return b"" if "\ufffd" in text else raw or text.encode()
+
+    @cached_property
+    def _added_ids(self) -> frozenset[int]:
+        """Ids of tokens that were added to the vocabulary; special ones are among them."""
+        return frozenset(self._tokenizer.added_tokens_decoder)
+
     def name(self, token_id: int) -> str | None:
         """None for an id without a token, such as a padding row of the embedding."""
         if token_id >= self._size:

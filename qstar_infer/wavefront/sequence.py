@@ -57,6 +57,8 @@ class Sequence:
     """Number of tokens that were found in the prefix cache at the first start; None before it."""
     num_given_up: int = 0
     """Number of computed tokens that the newest preemption has given up."""
+    num_passes: int = 0
+    """Number of passes that it took part in since its prompt was computed."""
     slot: int | None = None
     """Its number among the running sequences; None unless it is running."""
     end_token_ids: frozenset[int] = field(init=False)

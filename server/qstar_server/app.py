@@ -7,6 +7,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
+from qstar_server.access_log import log_request
 from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
@@ -15,19 +16,31 @@ from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.framing import FramingMiddleware
 from qstar_server.health.router import router as health_router
+from qstar_server.key_check import KeyCheckMiddleware
 from qstar_server.messages.error_envelope import MessagesErrorMiddleware
 from qstar_server.messages.router import router as messages_router
+from qstar_server.metrics.registry import Metrics
+from qstar_server.metrics.request_counts import RequestCounts
+from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.openapi import describe_app
+from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
 from qstar_server.responses.router import router as responses_router
 from qstar_server.tokenizer.router import router as tokenizer_router
 from qstar_server.unsupported_fields import IgnoredFieldLog
 from qstar_server.version.router import router as version_router
 
 _ROUTERS = (
-    *(health_router, version_router, models_router, tokenizer_router),
-    *(completions_router, chat_router, responses_router, messages_router),
+    health_router,
+    metrics_router,
+    version_router,
+    models_router,
+    tokenizer_router,
+    completions_router,
+    chat_router,
+    responses_router,
+    messages_router,
 )
 
 
@@ -37,6 +50,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     `app.state.engine_slot` is the `EngineSlot`, which a server needs to shut down.
     """
     slot = EngineSlot(load_engine)
+    totals = RequestCounts()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,16 +70,28 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     )
     app.state.engine_slot = slot
     app.state.config = config
+    app.state.metrics = Metrics(slot, totals)
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
     describe_app(app, slot, allow_thoughts=config.allow_thoughts)
     # The last one added is the outermost.
+    app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(FramingMiddleware)
     app.add_middleware(HeadMiddleware)
+    if config.keys:
+        app.add_middleware(
+            KeyCheckMiddleware, keys=config.keys, max_requests_per_key=config.max_requests_per_key
+        )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
     app.add_middleware(MessagesErrorMiddleware)
+    app.add_middleware(
+        RecordMiddleware,
+        totals=totals,
+        observers=[count_request, *([log_request] if config.access_log else [])],
+        logs_texts=config.log_requests,
+    )
     app.add_middleware(RequestIdMiddleware)
     for router in _ROUTERS:
         app.include_router(router)

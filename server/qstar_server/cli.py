@@ -9,13 +9,41 @@ from pydantic import ValidationError
 
 from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.streams import OutputError
-from qstar_infer.cli.terminal import log_handler, printable
+from qstar_infer.cli.terminal import printable
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import EngineDeadError, QStarError
-from qstar_server.config import ServerConfig
+from qstar_server.config import LogFormat, LogLevel, ServerConfig
 from qstar_server.errors import describe_validation_error
 from qstar_server.lifecycle import run_server
+from qstar_server.logging_setup import set_up_logging
+
+logger = logging.getLogger(__name__)
+
+_LogLevel = Annotated[
+    LogLevel | None,
+    typer.Option(help="Least severe lines of the log.", show_default="QSTAR_LOG_LEVEL or info"),
+]
+_LogFormat = Annotated[
+    LogFormat | None,
+    typer.Option(
+        help="Form of the log: text, or a JSON object on each line.",
+        show_default="QSTAR_LOG_FORMAT or text",
+    ),
+]
+_AccessLog = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether each request leaves a line in the log.",
+        show_default="QSTAR_ACCESS_LOG or yes",
+    ),
+]
+_LogRequests = Annotated[
+    bool | None,
+    typer.Option(
+        help="Whether the log has prompts and outputs.", show_default="QSTAR_LOG_REQUESTS or no"
+    ),
+]
 
 
 @with_engine_options
@@ -49,20 +77,26 @@ def serve(
             help="Whether requests may see thoughts.", show_default="QSTAR_ALLOW_THOUGHTS or yes"
         ),
     ] = None,
+    log_level: _LogLevel = None,
+    log_format: _LogFormat = None,
+    access_log: _AccessLog = None,
+    log_requests: _LogRequests = None,
     engine_args: EngineArgs,
 ) -> None:
     """Serve a model over an OpenAI-style HTTP API."""
     del model  # part of engine_args
-    layout = "%(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, handlers=[log_handler(layout)])
     config = _server_config(
-        {
-            "host": host,
-            "port": port,
-            "allow_origins": allow_origin,
-            "allow_thoughts": allow_thoughts,
-        }
+        host=host,
+        port=port,
+        allow_origins=allow_origin,
+        allow_thoughts=allow_thoughts,
+        log_level=log_level,
+        log_format=log_format,
+        access_log=access_log,
+        log_requests=log_requests,
     )
+    log = set_up_logging(level=config.log_level, log_format=config.log_format)
+    logger.info("loading %s", engine_args.model or "the default model")
 
     def load() -> Engine:
         # Not at the top: it imports torch, and `qstar serve --help` must not wait for that.
@@ -70,7 +104,9 @@ def serve(
 
         return create_async_engine(engine_args)
 
-    _exit_on_failure(run_server(load, config, announce=_announce))
+    failure = run_server(load, config, announce=_announce)
+    log.flush()
+    _exit_on_failure(failure)
 
 
 def _announce(line: str) -> None:
@@ -79,7 +115,7 @@ def _announce(line: str) -> None:
         typer.echo(printable(line))
 
 
-def _server_config(given: dict[str, object]) -> ServerConfig:
+def _server_config(**given: object) -> ServerConfig:
     try:
         return ServerConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -1,12 +1,17 @@
 """Settings of the HTTP server, from `QSTAR_*` environment variables or `qstar serve` options."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from qstar_server.keys import KeyRing, read_key_file
 from qstar_server.origins import parse_origins
 from qstar_server.reasoning import DEFAULT_EFFORTS, Effort
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 
 class ServerConfig(BaseSettings):
@@ -18,16 +23,34 @@ class ServerConfig(BaseSettings):
         ValidationError: a value is out of range. The server does not start then.
     """
 
-    model_config = SettingsConfigDict(env_prefix="QSTAR_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="QSTAR_", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
-    """Address to listen on. The server has no authentication: keep it local, or put a proxy with
-    authentication in front."""
+    """Address to listen on. One that other machines can reach needs an API key, or `insecure`."""
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port; 0 lets the system choose a free one."""
+    api_key: Annotated[KeyRing, NoDecode] = KeyRing()
+    """A key that clients must send. There is no command-line option, because other users of the
+    machine can read command lines."""
+    api_keys: Annotated[KeyRing, NoDecode] = KeyRing()
+    """Several keys; in the environment separated by commas."""
+    api_key_file: Path | None = None
+    """File with one key in each line; lines that begin with # are comments."""
+    max_requests_per_key: int | None = Field(default=None, ge=1)
+    """Most requests that one key may have open; one more gets a 429. None: no limit."""
     allow_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages that may use the API from a browser, as `https://host:port`; `*` is all of them.
     In the environment separated by commas."""
+    log_level: LogLevel = "info"
+    """Least severe records of the log."""
+    log_format: LogFormat = "text"
+    """json: an object on each line."""
+    access_log: bool = True
+    """Whether each request leaves a line in the log."""
+    log_requests: bool = False
+    """Whether the log has prompts, outputs and shown thoughts, each cut after 2,000 characters."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
     reasoning_efforts: dict[Effort, Annotated[float, Field(ge=0, le=100)]] = Field(
@@ -52,6 +75,27 @@ class ServerConfig(BaseSettings):
     """Time for open requests to finish after SIGTERM; then the engine is closed."""
     shutdown_grace_s: float = Field(default=5.0, ge=0)
     """Time after that for the last bytes to reach the clients."""
+
+    _keys: KeyRing = PrivateAttr(default=KeyRing())
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys of all sources. Without any, everyone who reaches the server may use it."""
+        return self._keys
+
+    def model_post_init(self, _: Any, /) -> None:
+        """Read the key file, so that a wrong one stops the start."""
+        from_file = KeyRing() if self.api_key_file is None else read_key_file(self.api_key_file)
+        self._keys = self.api_key | self.api_keys | from_file
+
+    @field_validator("api_key", "api_keys", mode="before")
+    @classmethod
+    def _hashed_keys(cls, value: Any, info: ValidationInfo) -> KeyRing:
+        if isinstance(value, KeyRing):
+            return value
+        if not isinstance(value, list | tuple):
+            value = [value] if info.field_name == "api_key" else str(value).split(",")
+        return KeyRing.of(str(key).strip() for key in value)
 
     @field_validator("host")
     @classmethod

@@ -214,8 +214,10 @@ def check_tools(tools: Sequence[Tool]) -> None:
 
 
 def _num_chars(message: Message) -> int:
-    calls = sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
-    return len(message.content) + calls
+    texts = [message.content, message.name, message.tool_call_id]
+    for call in message.tool_calls:
+        texts += [call.id, call.name, call.arguments]
+    return sum(len(text) for text in texts if text is not None)
 
 
 def _check_length(num_chars: int, *, max_model_len: int, param: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from qstar_infer.engine.protocol import Engine
@@ -83,6 +84,7 @@ class EngineSlot:
             engine.close()
 
     def _load(self) -> None:
+        started_s = time.monotonic()
         try:
             engine = self._load_engine()
         except Exception as error:
@@ -94,5 +96,6 @@ class EngineSlot:
         with self._lock:
             self._engine = engine
             is_too_late = self._is_closed
+        logger.info("loaded in %.1f s: %s", time.monotonic() - started_s, engine.model.description)
         if is_too_late:
             engine.close()

@@ -26,19 +26,26 @@ class ErrorEnvelope(BaseModel):
 
 _MEANINGS = {
     400: "The request is malformed, out of range, too long or uses an unsupported feature.",
-    403: "The operator forbids it.",
+    401: "The API key is missing or not valid.",
+    403: "The operator forbids it, or the Host header is not one of this server.",
     404: "There is no such model.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
-    429: "The queue is full; retry after the seconds in Retry-After.",
-    503: "The model is loading, the server is shutting down, or the engine crashed.",
+    429: "The queue is full, or the API key has as many requests open as it may; retry after the "
+    "seconds in Retry-After.",
+    503: "The model is loading, the server is overloaded or shutting down, or the engine crashed.",
 }
 
 
-def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+_ANYWHERE = (401, 403, 429)
+"""Statuses of the middleware: the API key, the Host header, the requests that one key has open."""
+
+
+def error_responses(*statuses: int, needs_key: bool = True) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a router or route with these error statuses, and a 500."""
-    described = {status: _MEANINGS[status] for status in statuses}
+    all_statuses = sorted({*statuses, *(_ANYWHERE if needs_key else (403,))})
+    described = {status: _MEANINGS[status] for status in all_statuses}
     # The default also stops FastAPI from adding its own 422, which this server never sends.
     others = {"default": "Any other error; an internal error is a 500."}
     return {

@@ -26,6 +26,7 @@ from qstar_infer.errors import (
     QueueFullError,
     RequestError,
 )
+from qstar_server.request_record import current_record
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,10 @@ class ApiError(Exception):
         return json.dumps(self.envelope())
 
     def response(self) -> Response:
-        """The body with its status and headers."""
+        """The body with its status and headers. The request's record gets the error's code."""
+        record = current_record()
+        if record is not None:
+            record.error = self.code or self.type
         return Response(
             self.json(),
             status_code=self.status,
@@ -233,6 +237,8 @@ def _failures(error: ValidationError | RequestValidationError) -> Sequence[Any]:
 def _line(failure: Any) -> str:
     place = ".".join(str(part) for part in failure["loc"])[:_MAX_PLACE_CHARS]
     message = str(failure["msg"]).removeprefix("Value error, ")
+    if not place:  # about the whole
+        return message
     # The input of a missing field is the whole body; that of a value error may be a prompt.
     if failure["type"] in ("missing", "value_error"):
         return f"{place}: {message}"

@@ -4,6 +4,7 @@ The same for every endpoint. The endpoint's JSON is written by its `Renderer`.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from qstar_infer.outputs import RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, best_outputs
 from qstar_server.delta_stream import DeltaStream
 from qstar_server.frames import Frame
+from qstar_server.generation_watch import GenerationWatch
+from qstar_server.tenants import kept_apart
 from qstar_server.usage import TokenCounts
 
 
@@ -45,13 +48,19 @@ class GenerationJob:
     """Requests that the engine works on. Consume `response` or `frames`, once."""
 
     def __init__(
-        self, requests: Sequence[AdmittedRequest], deltas: DeltaStream, *, renderer: Renderer
+        self,
+        requests: Sequence[AdmittedRequest],
+        deltas: DeltaStream,
+        *,
+        renderer: Renderer,
+        counts: TokenCounts,
+        watch: GenerationWatch,
     ) -> None:
         self._requests = requests
         self._deltas = deltas
         self._renderer = renderer
-        num_prompt_tokens = sum(len(each.request.prompt_token_ids) for each in requests)
-        self._counts = TokenCounts(num_prompt_tokens=num_prompt_tokens)
+        self._counts = counts
+        self._watch = watch
 
     @classmethod
     async def start(
@@ -67,8 +76,12 @@ class GenerationJob:
         Raises:
             RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
         """
+        requests = kept_apart(requests)
         deltas = await DeltaStream.open(engine, requests, max_pending=max_pending_deltas)
-        return cls(requests, deltas, renderer=renderer)
+        num_prompt_tokens = sum(len(each.request.prompt_token_ids) for each in requests)
+        counts = TokenCounts(num_prompt_tokens=num_prompt_tokens)
+        watch = GenerationWatch(engine, requests, counts)
+        return cls(requests, deltas, renderer=renderer, counts=counts, watch=watch)
 
     async def response(self) -> bytes:
         """The body of the whole response. Cancelling it aborts the engine's work."""
@@ -77,7 +90,7 @@ class GenerationJob:
 
     async def frames(self) -> AsyncIterator[Frame]:
         """The frames that the engine's outputs give."""
-        async with self._deltas:
+        async with self._at_work():
             async for delta in self._deltas:
                 self._observe(delta)
                 if self._renderer.is_slow(delta):
@@ -94,15 +107,28 @@ class GenerationJob:
     def close(self) -> None:
         """Abort what has not finished. Does not wait; may be called twice."""
         self._deltas.close()
+        self._watch.end()
 
     def _observe(self, delta: RequestOutput) -> None:
         """Called once with every delta, before it is merged or rendered."""
         self._counts.add(delta)
+        self._watch.observe(delta)
+
+    @asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
+        """At its end, what has not finished is aborted."""
+        try:
+            async with self._deltas:
+                yield
+        except BaseException as error:
+            self._watch.end(error)
+            raise
+        self._watch.end()
 
     async def _whole_outputs(self) -> list[RequestOutput]:
         """The merged output of each request, with the best `n` of its completions."""
         wholes = {each.request.request_id: each.empty_output() for each in self._requests}
-        async with self._deltas:
+        async with self._at_work():
             async for delta in self._deltas:
                 self._observe(delta)
                 wholes[delta.request_id].extend(delta)

@@ -24,6 +24,11 @@ Announce = Callable[[str], object]
 """Called once with the line that says that the server is ready."""
 
 
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    """Whether uvicorn does not advise to install WebSockets, which this server has no use for."""
+    return not record.getMessage().startswith(("Unsupported upgrade", "No supported WebSocket"))
+
+
 def run_server(
     load_engine: Callable[[], Engine], config: ServerConfig, *, announce: Announce
 ) -> Exception | None:
@@ -41,10 +46,13 @@ def run_server(
     return server.failure
 
 
-def ready_line(model: ModelInfo, *, host: str, port: int) -> str:
-    """The line that says that the server is ready, with a URL that can be opened."""
-    url = f"http://{url_host(host)}:{port}/v1"
-    return f"Serving {model.name} at {url} - {model.description}."
+def ready_line(model: ModelInfo, *, url: str) -> str:
+    """The line that says that the server is ready.
+
+    Args:
+        url: of the server, such that it can be opened.
+    """
+    return f"Serving {model.name} at {url}/v1 - {model.description}."
 
 
 def url_host(host: str) -> str:
@@ -85,13 +93,13 @@ class DrainingServer(uvicorn.Server):
                 port=config.port,
                 lifespan="on",
                 server_header=False,
-                # The server announces itself when it is ready; a line for each request would hide
-                # everything else.
+                log_config=None,  # its lines take the form of all others
                 log_level="warning",
                 access_log=False,
                 timeout_graceful_shutdown=grace_s,
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_advice)
         self._slot: EngineSlot = app.state.engine_slot
         self._drain_grace_s = config.drain_grace_s
         self._announce = announce
@@ -105,17 +113,27 @@ class DrainingServer(uvicorn.Server):
             return EngineDeadError("the engine crashed, so the server exited; see the log above")
         return self._slot.failure
 
+    @property
+    def _url(self) -> str:
+        """Where the server listens, once the sockets are open."""
+        # The socket's own port: for port 0 the system has chosen one.
+        address, port = self.servers[0].sockets[0].getsockname()[:2]
+        # An empty host, and the short forms of addresses, are known to the socket only.
+        is_name = self.config.host.strip("0123456789.") != ""
+        return f"http://{url_host(self.config.host if is_name else address)}:{port}"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the sockets."""
+        await super().startup(sockets)
+        if self.started:
+            logger.info("listening at %s; requests get a 503 until the model is loaded", self._url)
+
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second once the sockets are open; True stops it."""
         engine = self._slot.engine
         if engine is not None and not self._is_ready:
             self._is_ready = True
-            # The socket's own port: for port 0 the system has chosen one.
-            address, port = self.servers[0].sockets[0].getsockname()[:2]
-            # An empty host, and the short forms of addresses, are known to the socket only.
-            is_name = self.config.host.strip("0123456789.") != ""
-            host = self.config.host if is_name else address
-            self._announce(ready_line(engine.model, host=host, port=port))
+            self._announce(ready_line(engine.model, url=self._url))
         if await super().on_tick(counter):
             return True
         self._has_lost_engine = self._slot.has_died

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from qstar_infer.cli.terminal import json_text, log_handler, one_line, printable, safe_text
+from qstar_infer.cli.terminal import PrintableFormatter, json_text, one_line, printable, safe_text
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
 DIRECTIONS = [
@@ -55,9 +55,9 @@ def test_json_parses_to_the_value_and_is_safe_to_show(encoding: str | None) -> N
         assert text.isascii()
 
 
-def test_a_log_record_is_one_line_except_for_its_traceback() -> None:
+def test_a_log_record_is_one_line_except_for_its_indented_traceback() -> None:
     try:
-        raise ValueError("\x1b[2J")
+        raise ValueError("\x1b[2J\nERROR forged")
     except ValueError as error:
         record = logging.makeLogRecord(
             {
@@ -66,6 +66,6 @@ def test_a_log_record_is_one_line_except_for_its_traceback() -> None:
                 "exc_info": (ValueError, error, None),
             }
         )
-    first, *rest = log_handler("%(message)s").format(record).split("\n")
+    first, *rest = PrintableFormatter("%(message)s").format(record).split("\n")
     assert first == "name a↵ERROR forged ␛]0;x␇"
-    assert rest == ["ValueError: ␛[2J"]
+    assert rest == ["    ValueError: ␛[2J", "    ERROR forged"]

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_infer.thinking_rule import ThinkingRule
 
 from ..tolerances import NEAR_TIE
@@ -252,14 +253,20 @@ class SlowLoop:
             output.logprobs.append(float(output.distributions[-1][token]))
             output.base_logprobs.append(float(after.base[token] - log_sum_exp(after.base)))
             tokens.append(token)
-            if (token == eos and not params.ignore_eos) or token in params.stop_token_ids:
-                output.stop_reason = token if token in params.stop_token_ids else None
-                break
-            output.stop_reason = self.find_stop(output.token_ids, params)
-            if output.stop_reason is not None:
+            if self.has_ended(output, params, eos):
                 break
         output.text = self.text_of(output, params)
         return output
+
+    def has_ended(self, output: SlowOutput, params: SamplingParams, eos: int) -> bool:
+        """Whether the output ends with its newest token; notes the stop token or string."""
+        token = output.token_ids[-1]
+        if token in params.stop_token_ids:
+            output.stop_reason = token
+        if token in params.stop_token_ids or (token == eos and not params.ignore_eos):
+            return True
+        output.stop_reason = self.find_stop(output.token_ids, params)
+        return output.stop_reason is not None or self.is_whole_choice(output.token_ids, params)
 
     def mask(self, row: Numbers, params: SamplingParams, output: list[int]) -> None:
         """Write minus infinity where a token may not come after an output."""
@@ -277,11 +284,39 @@ class SlowLoop:
             for *before, last in [plain, spaced] if is_part_of_token else [plain]:
                 if output[len(output) - len(before) :] == before:
                     row[last] = -math.inf
+        if isinstance(params.structured_outputs, StructuredOutputs):
+            row[
+                [token for token in range(len(row)) if token not in self.next_of(output, params)]
+            ] = -math.inf
+
+    def next_of(self, output: list[int], params: SamplingParams) -> set[int]:
+        """The tokens that may come next in a choice; each is one byte. End of sequence where the
+        output is a choice."""
+        choices = self.choices(params)
+        longer = [each for each in choices if each[: len(output)] == output and each != output]
+        ends = set() if params.ignore_eos else {self.tokenizer.eos_token_id}
+        return {each[len(output)] for each in longer} | (ends if output in choices else set())
+
+    def choices(self, params: SamplingParams) -> list[list[int]]:
+        assert isinstance(params.structured_outputs, StructuredOutputs)
+        assert params.structured_outputs.choice is not None, "the only form that is defined here"
+        return [
+            self.tokenizer(text, add_special_tokens=False).input_ids
+            for text in params.structured_outputs.choice
+        ]
+
+    def is_whole_choice(self, output: list[int], params: SamplingParams) -> bool:
+        """Whether the output is a choice, and none begins with it and goes on."""
+        if params.structured_outputs is None or output not in (choices := self.choices(params)):
+            return False
+        return not any(each[: len(output)] == output and each != output for each in choices)
 
     def find_stop(self, token_ids: list[int], params: SamplingParams) -> str | None:
-        """The longest stop string at the end of the text. The text of the first `min_tokens` tokens
-        does not count."""
-        text = self.decode(token_ids[params.min_tokens :])
+        """The longest stop string at the end of the text. None may end in the first `min_tokens`
+        tokens."""
+        if len(token_ids) <= params.min_tokens:
+            return None
+        text = self.decode(token_ids)
         return max((stop for stop in params.stop if text.endswith(stop)), key=len, default=None)
 
     def text_of(self, output: SlowOutput, params: SamplingParams) -> str:

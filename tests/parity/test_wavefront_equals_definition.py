@@ -10,6 +10,7 @@ import random
 import string
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,7 @@ def draw_params(draw: random.Random) -> SamplingParams:
         frequency_penalty=draw.choice([0.0, -0.3, 0.8]),
         max_completion_tokens=draw.choice([None, None, None, draw.randint(7, 40)]),
         logit_bias=draw.choice([None, {EOS: 3.0, 7: -2.0}, {A: 9.0, B: 9.0}]),
-        allowed_token_ids=draw.choice([None, None, None, tuple(range(60, 90)), (A, B, EOS)]),
-        bad_words=draw.choice([(), (), ("b", "aa", "!"), ("aab", " abb")]),
+        **draw_constraint(draw),
         stop=draw.choice([(), (), LETTERS, ("ab", "bba", "aaa")]),
         stop_token_ids=draw.choice([(), (), tuple(range(0, 256, 9))]),
         include_stop_str_in_output=draw.random() < 0.3,
@@ -76,6 +76,25 @@ def draw_params(draw: random.Random) -> SamplingParams:
         think_threshold=draw.choice([None, None, None, 0.2]),
         prompt_logprobs=draw.choice([None, None, 0]),
     )
+
+
+def draw_constraint(draw: random.Random) -> dict[str, Any]:
+    return draw.choice(
+        [
+            {},
+            {},
+            {"bad_words": ("b", "aa", "!")},
+            {"allowed_token_ids": tuple(range(60, 90)), "bad_words": ("aab", " abb")},
+            {"allowed_token_ids": (A, B, EOS), "bad_words": ("aab", " abb")},
+            {"structured_outputs": {"choice": draw_choices(draw)}},
+            {"structured_outputs": {"choice": draw_choices(draw)}},
+        ]
+    )
+
+
+def draw_choices(draw: random.Random) -> list[str]:
+    """Texts that often begin alike; some are the beginning of others."""
+    return ["".join(draw.choices("abé", k=draw.randint(1, 9))) for _ in range(draw.randint(2, 12))]
 
 
 def draw_config(draw: random.Random) -> EngineConfig:
@@ -253,3 +272,4 @@ def test_the_mixes_contain_rejections_preemptions_and_aborts() -> None:
     assert sum(each.allowed_token_ids is not None for each in params) > 3
     assert sum(bool(each.bad_words) for each in params) > 3
     assert sum(each.max_completion_tokens is not None for each in params) > 3
+    assert sum(each.structured_outputs is not None for each in params) > 3

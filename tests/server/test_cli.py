@@ -162,7 +162,7 @@ def test_options_reach_the_real_engine(runs: Runs, tmp_path: Path) -> None:
 
 def test_the_ready_line_names_and_describes_the_model(engine: FakeEngine) -> None:
     model = dataclasses.replace(engine.model, description="Toy, thinks")
-    assert ready_line(model, host="127.0.0.1", port=8000) == (
+    assert ready_line(model, url="http://127.0.0.1:8000") == (
         "Serving fake/thinker at http://127.0.0.1:8000/v1 - Toy, thinks."
     )
 
@@ -267,12 +267,15 @@ def test_lines_of_the_server_control_no_terminal(
     app.command()(cli.serve)
     level = root.level
     try:
-        app([], standalone_mode=False)
+        app(["--log-level", "warning"], standalone_mode=False)
     finally:
         root.setLevel(level)
+        logging.captureWarnings(False)
     written = capsys.readouterr()
     assert written.out == "Serving a␛]0;title␇\n"
-    assert written.err == "WARNING qstar_server: unknown field b␛[2J↵ERROR forged\n"
+    time, _, line = written.err.partition(" ")
+    assert time.endswith("Z")
+    assert line == "WARNING qstar_server: unknown field b␛[2J↵ERROR forged\n"
 
 
 def _option_of(name: str, value: object) -> str:

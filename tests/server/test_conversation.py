@@ -117,9 +117,16 @@ def test_arguments_of_a_call_are_an_object(engine: FakeEngine, arguments: str) -
 def test_sizes_are_checked_before_the_template_runs(engine: FakeEngine) -> None:
     """A long text cannot fit the context; rendering and tokenising it would only cost time."""
     long = "a" * (16 * engine.model.max_model_len + 1)
-    with pytest.raises(ContextLengthError, match="characters") as caught:
-        encode(engine, Message(role="user", content=long))
-    assert caught.value.param == "input"
+    call = ToolCall(id="c", name="f", arguments=long)
+    for message in (
+        Message(role="user", content=long),
+        Message(role="user", content="", name=long),
+        Message(role="tool", content="", tool_call_id=long),
+        Message(role="assistant", content="", tool_calls=(call,)),
+    ):
+        with pytest.raises(ContextLengthError, match="characters") as caught:
+            encode(engine, message)
+        assert caught.value.param == "input"
     with pytest.raises(RequestError, match="is empty"):
         encode(engine)
     with pytest.raises(RequestError, match=f"the most is {MAX_MESSAGES}"):

@@ -11,19 +11,23 @@ import qstar_server
 
 from tests.server.wire import body, error_of
 
+ANYWHERE = {"401", "403", "429"}
+"""Without a key, with a foreign Host header, with too many open requests of one key."""
+_BODY = {"400", "404", "408", "413", "415", "503"} | ANYWHERE
 ERRORS: dict[tuple[str, str], set[str]] = {
-    ("/health", "get"): {"503"},
-    ("/version", "get"): set(),
-    ("/v1/models", "get"): {"503"},
-    ("/v1/models/{model_id}", "get"): {"404", "503"},
-    ("/tokenize", "post"): {"400", "404", "408", "413", "415", "503"},
-    ("/detokenize", "post"): {"400", "404", "408", "413", "415", "503"},
-    ("/tokenizer_info", "get"): {"503"},
-    ("/v1/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
-    ("/v1/chat/completions", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
-    ("/v1/messages", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
-    ("/v1/messages/count_tokens", "post"): {"400", "404", "408", "413", "415", "503"},
-    ("/v1/responses", "post"): {"400", "403", "404", "408", "413", "415", "429", "503"},
+    ("/health", "get"): {"403", "503"},
+    ("/metrics", "get"): ANYWHERE,
+    ("/version", "get"): ANYWHERE,
+    ("/v1/models", "get"): {"503"} | ANYWHERE,
+    ("/v1/models/{model_id}", "get"): {"404", "503"} | ANYWHERE,
+    ("/tokenize", "post"): _BODY,
+    ("/detokenize", "post"): _BODY,
+    ("/tokenizer_info", "get"): {"503"} | ANYWHERE,
+    ("/v1/completions", "post"): _BODY,
+    ("/v1/responses", "post"): _BODY,
+    ("/v1/chat/completions", "post"): _BODY,
+    ("/v1/messages", "post"): _BODY,
+    ("/v1/messages/count_tokens", "post"): _BODY,
 }
 
 

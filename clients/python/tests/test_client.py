@@ -1,8 +1,10 @@
 """Both clients against scripted answers: what they send, return, retry and raise."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -126,8 +128,7 @@ async def test_key_and_agent_are_sent(harness: Harness) -> None:
     ("arguments", "message"),
     [
         ({"max_token": 3}, "max_token; .*extra_body"),
-        ({"stream": True}, r"completions\.stream\(\)"),
-        ({"extra_body": {"stream": True}}, r"completions\.stream\(\)"),
+        ({"extra_body": {"stream": True}}, r"stream=True to create\(\)"),
     ],
 )
 async def test_misuse_is_a_type_error(
@@ -170,9 +171,49 @@ async def test_models(harness: Harness) -> None:
     listed = await harness.settle(client.models.list())
     assert [(model.id, model.model_extra) for model in listed] == [("tiny", {"max_model_len": 64})]
     assert (await harness.settle(client.models.retrieve("org/tiny ?"))).owned_by == "us"
-    assert script.requests[-1].url.raw_path == b"/v1/models/org/tiny%20%3F"
+    assert script.requests[-1].url.raw_path == b"/v1/models/org%2Ftiny%20%3F"
     with pytest.raises(NotFoundError):
         await harness.settle(client.models.retrieve("x"))
+
+
+@pytest.mark.parametrize(
+    "model", ["../../health", "..", ".", "/", "a?b#c", "%2e%2e", "http://evil.test/", "ü", " "]
+)
+async def test_a_model_id_is_one_segment_of_the_path(harness: Harness, model: str) -> None:
+    """`retrieve("../../health")` once requested `/health`."""
+    script = Script(httpx.Response(200, json=MODEL))
+    await harness.settle(harness.client(script).models.retrieve(model))
+    url = script.requests[0].url
+    assert url.host == "127.0.0.1"
+    head, _, segment = url.raw_path.decode().rpartition("/")
+    assert head == "/v1/models"
+    assert unquote(segment) == model
+    assert segment not in (".", "..")
+
+
+async def test_an_empty_model_id_is_refused(harness: Harness) -> None:
+    """Its path would be that of the list."""
+    with pytest.raises(ValueError, match="empty"):
+        await harness.settle(harness.client(Script()).models.retrieve(""))
+
+
+async def test_the_list_of_models_is_read_like_the_openai_packages(harness: Harness) -> None:
+    listed = await harness.settle(harness.client(Script(models=2)).models.list())
+    assert [model.id for model in listed] == ["tiny", "tiny-1"]
+    assert (listed.data[0], listed[1].id, len(listed)) == (listed[0], "tiny-1", 2)
+
+
+@pytest.mark.parametrize("failure", [httpx.ReadError("reset"), 502])
+async def test_what_starts_no_generation_is_repeated_after_any_failure(
+    harness: Harness, failure: Exception | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qstar_client._retry._FIRST_DELAY_S", 0.0)
+    tokens = {"tokens": [1, 2], "count": 2, "max_model_len": 64, "token_strs": None}
+    outcome = httpx.Response(failure) if isinstance(failure, int) else failure
+    script = Script(outcome, httpx.Response(200, json=tokens))
+    answer = await harness.settle(harness.client(script).tokenize(prompt="x"))
+    assert answer.tokens == [1, 2]
+    assert len(script.requests) == 2
 
 
 async def test_health_answers_once_without_retries(harness: Harness) -> None:
@@ -320,3 +361,125 @@ async def test_a_stream_closed_before_it_began_sends_nothing(harness: Harness) -
     await harness.enter(stream)
     assert await harness.next(stream) is None
     assert script.requests == []
+
+
+async def test_create_opens_the_stream_at_once_and_asks_for_no_usage(harness: Harness) -> None:
+    """As in the openai package: code that reads `choices[0]` of each chunk must not break."""
+    script = Script(httpx.Response(200, content=deltas("a") + DONE))
+    client = harness.client(script)
+    stream = await harness.settle(client.completions.create(prompt="x", model="m", stream=True))
+    assert script.last_body == {"prompt": "x", "model": "m", "stream": True}
+    assert (await harness.settle(stream.final())).choices[0].text == "a"
+    script.outcomes.append(httpx.Response(404, json={"error": "none"}))
+    with pytest.raises(NotFoundError):
+        await harness.settle(client.completions.create(prompt="x", model="m", stream=True))
+
+
+async def test_a_caller_can_decide_about_the_usage(harness: Harness) -> None:
+    script = Script(*(httpx.Response(200, content=deltas("a") + DONE) for _ in range(2)))
+    options = {"continuous_usage_stats": True}
+    client = harness.client(script)
+    for place in ({"stream_options": options}, {"extra_body": {"stream_options": options}}):
+        stream = client.completions.stream(prompt="x", model="m", **place)
+        await harness.settle(stream.final())
+        assert script.last_body["stream_options"] == options
+
+
+async def loop_once(harness: Harness, chunks: Any) -> None:
+    """Leave a loop after one turn."""
+    if harness.is_async:
+        async for _ in chunks:
+            break
+    else:
+        for _ in chunks:
+            break
+
+
+async def loop_through(harness: Harness, stream: Any) -> list[str]:
+    if harness.is_async:
+        return [chunk.choices[0].text async for chunk in stream]
+    return [chunk.choices[0].text for chunk in stream]
+
+
+@pytest.mark.parametrize("by_events", [False, True])
+async def test_leaving_a_loop_early_closes_the_response(harness: Harness, by_events: bool) -> None:
+    response = httpx.Response(200, content=deltas("a", "b") + DONE)
+    stream = harness.client(Script(response)).completions.stream(prompt="x", model="m")
+    await loop_once(harness, stream.events() if by_events else stream)
+    await asyncio.sleep(0.05)  # the event loop closes an abandoned generator soon, not at once
+    assert response.is_closed
+    with pytest.raises(StreamError, match="closed before it ended"):
+        await loop_through(harness, stream)
+
+
+async def test_a_complete_stream_gives_nothing_the_second_time(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a", "b") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    assert await loop_through(harness, stream) == ["a", "b"]
+    assert await loop_through(harness, stream) == []
+    assert (await harness.settle(stream.final())).choices[0].text == "ab"
+    assert len(script.requests) == 1
+
+
+async def test_chunks_can_be_taken_one_by_one_and_then_looped_over(harness: Harness) -> None:
+    script = Script(httpx.Response(200, content=deltas("a", "b") + DONE))
+    stream = harness.client(script).completions.stream(prompt="x", model="m")
+    assert (await harness.next(stream)).choices[0].text == "a"
+    assert await loop_through(harness, stream) == ["b"]
+
+
+async def test_a_closed_client_refuses_every_call(harness: Harness) -> None:
+    client = harness.client(Script())
+    stream = client.chat.completions.stream(messages=[], model="m")
+    for _ in range(2):
+        await harness.settle(client.close())
+    for call in (
+        lambda: client.health(),
+        lambda: client.models.list(),
+        lambda: client.completions.create(prompt="x", model="m"),
+        lambda: client.responses.create(input="x", model="m", stream=True),
+        lambda: client.tokenize(prompt="x"),
+        lambda: harness.enter(stream),
+    ):
+        with pytest.raises(QStarClientError, match="client is closed"):
+            await harness.settle(call())
+
+
+async def test_tokens(harness: Harness) -> None:
+    tokens = {"tokens": [1, 2], "count": 2, "max_model_len": 64, "token_strs": ["a", "b"]}
+    script = Script(httpx.Response(200, json=tokens), httpx.Response(200, json={"prompt": "ab"}))
+    client = harness.client(script)
+    options = {"add_special_tokens": False, "return_token_strs": True}
+    answer = await harness.settle(client.tokenize(prompt="ab", **options))
+    assert (answer.tokens, answer.count, answer.token_strs) == ([1, 2], 2, ["a", "b"])
+    assert script.last_body == {"prompt": "ab", **options}
+    assert (await harness.settle(client.detokenize(tokens=[1, 2]))).prompt == "ab"
+    assert script.last_body == {"tokens": [1, 2]}
+    assert script.paths == ["/tokenize", "/detokenize"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (float("nan"), ValueError),
+        ("\ud800", ValueError),
+        (object(), TypeError),
+        ({1, 2}, TypeError),
+    ],
+    ids=["nan", "surrogate", "object", "set"],
+)
+async def test_what_has_no_form_in_json_is_refused(
+    harness: Harness, value: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await create(harness, Script(), extra_body={"x": value})
+
+
+async def test_a_body_nested_too_deeply_is_refused(harness: Harness) -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        await create(harness, Script(), extra_body={"x": value})
+    while value:  # its own destructor would recurse
+        value = value[0]

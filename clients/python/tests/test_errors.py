@@ -89,7 +89,9 @@ def test_errors_survive_pickling() -> None:
 
 def test_every_error_is_caught_by_the_base() -> None:
     errors = [
-        getattr(qstar_client, name) for name in qstar_client.__all__ if name.endswith("Error")
+        value
+        for value in vars(qstar_client).values()
+        if isinstance(value, type) and issubclass(value, BaseException)
     ]
     assert len(errors) == 13
     assert all(issubclass(error, QStarClientError) for error in errors)

@@ -1,4 +1,4 @@
-"""The programs in the README run unchanged."""
+"""The programs in the README run unchanged, and its tables name what exists."""
 
 import re
 from collections.abc import Callable
@@ -6,31 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import CHOICE, COMPLETION, Exchange, Script, WireServer, event
+import qstar_client
+from qstar_client import AsyncQStarClient, QStarClient
 
-README = Path(__file__).parents[1] / "README.md"
-THOUGHT = {
-    "token": " 4",
-    "token_id": 604,
-    "thought": " two pairs",
-    "thought_token_ids": [7, 8],
-    "mixing_weight": 0.5,
-    "logprob": -0.1,
-    "base_logprob": -1.2,
-}
-MODEL = {"id": "tiny", "object": "model", "created": 1, "owned_by": "us"}
+from .answers import CHAT, CHAT_CHUNKS, DONE, MODEL, RESPONSE
+from .conftest import COMPLETION, Exchange, Script, WireServer, event
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+MAX_LINES = 130
 
 
 def answer(exchange: Exchange) -> None:
-    if exchange.handler.command == "GET":
-        exchange.reply(200, {"object": "list", "data": [MODEL]})
-    elif b'"stream":true' in exchange.body:
+    path = exchange.handler.path
+    if b'"stream":true' in exchange.body:
+        has_usage = b'"include_usage":true' in exchange.body
         exchange.start_stream()
-        exchange.send(event({**COMPLETION, "choices": [{**CHOICE, "thoughts": [THOUGHT]}]}))
-        exchange.send(b"data: [DONE]\n\n")
+        for chunk in CHAT_CHUNKS if has_usage else CHAT_CHUNKS[:-1]:
+            exchange.send(event(chunk))
+        exchange.send(DONE)
         exchange.send(b"")
+    elif path == "/v1/models":
+        exchange.reply(200, {"object": "list", "data": [MODEL]})
     else:
-        exchange.reply(200, COMPLETION)
+        answers = {"/v1/completions": COMPLETION, "/v1/chat/completions": CHAT}
+        exchange.reply(200, answers.get(path, RESPONSE))
 
 
 def test_readme_programs(
@@ -39,13 +38,43 @@ def test_readme_programs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("QSTAR_BASE_URL", serve(answer).base_url)
-    first_call, streaming = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    exec(first_call + streaming, {})  # the second program leans on the first one's import
-    text, thought, usage = capsys.readouterr().out.splitlines()
-    assert text == " 4"
-    assert thought == "' 4'  weight 0.50  thought ' two pairs'"
-    assert "reasoning_tokens=6" in usage
+    programs = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(programs) == 4
+    exec("\n".join(programs), {})  # each leans on the names of those before it
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [" 4", "2+2é", "2+2é", " 4."]
+    assert lines[4:10] == [
+        "'2'  weight 0.25  thought 'two and two'",
+        "'+'  weight 0.25  thought 'two and two'",
+        "text '2+'",
+        "'2é'  weight 0.25  thought 'two and two'",
+        "text '2é'",
+        "2 tokens",
+    ]
+    assert lines[10] == "2+2é"
+    assert "two and two" in "\n".join(lines[11:])
+
+
+def test_every_call_of_the_table_exists() -> None:
+    calls = set(re.findall(r"`client\.([a-z_.]+)", README))
+    assert {"chat.completions.stream", "tokenize", "health"} <= calls
+    for client in (QStarClient(), AsyncQStarClient()):
+        for call in calls:
+            value: object = client
+            for name in call.split("."):
+                value = getattr(value, name)
+            assert callable(value), call
+
+
+def test_every_error_and_event_is_named() -> None:
+    names = [
+        name
+        for name in qstar_client.__all__
+        if name.endswith(("Error", "Event")) and name not in ("ResponseError", "StreamEvent")
+    ]
+    assert len(names) > 15
+    assert [name for name in names if name not in README] == []
 
 
 def test_readme_is_short() -> None:
-    assert len(README.read_text().splitlines()) <= 40
+    assert len(README.splitlines()) <= MAX_LINES

@@ -5,7 +5,9 @@ import pytest
 
 from qstar_client._retry import parse_retry_after, retry_delay, should_retry
 
-STATUSES = [(status, status in (429, 503)) for status in (200, 301, 400, 401, 403, 404, 408, 409)]
+NOW_S = 1735689600.0
+"""2025-01-01 00:00:00 GMT."""
+STATUSES = [(status, status in (408, 409)) for status in (200, 301, 400, 401, 403, 404, 408, 409)]
 STATUSES += [(429, True), (500, False), (502, False), (503, True), (504, False), (529, False)]
 
 
@@ -23,8 +25,30 @@ def test_the_server_can_stop_retries(header: str, expected: bool) -> None:
     assert should_retry(response) is expected
 
 
-def test_the_server_cannot_ask_for_an_unsafe_retry() -> None:
-    assert not should_retry(httpx.Response(500, headers={"x-should-retry": "true"}))
+def test_the_server_can_ask_for_a_retry() -> None:
+    """Only the server knows whether it began."""
+    assert should_retry(httpx.Response(500, headers={"x-should-retry": "true"}))
+    assert not should_retry(httpx.Response(200, headers={"x-should-retry": "true"}))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (httpx.Response(500), True),
+        (httpx.Response(504), True),
+        (httpx.Response(429), True),
+        (httpx.Response(500, headers={"x-should-retry": "false"}), False),
+        (httpx.Response(404), False),
+        (httpx.ReadTimeout(""), True),
+        (httpx.ReadError(""), True),
+        (httpx.RemoteProtocolError(""), True),
+        (httpx.UnsupportedProtocol(""), False),
+    ],
+)
+def test_what_starts_no_generation_is_retried_after_any_failure(
+    outcome: httpx.Response | Exception, expected: bool
+) -> None:
+    assert should_retry(outcome, is_repeatable=True) is expected
 
 
 @pytest.mark.parametrize(
@@ -85,13 +109,14 @@ def test_delay_obeys_the_server_up_to_a_minute(retry_after_s: float, expected: f
         ("1e999", None),
         ("", None),
         ("soon", None),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", None),
-        ("Wed, 21 Oct 2995 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 01 Jan 2025 00:00:05 GMT", 5.0),
+        ("Wed, 32 Oct 2015 07:28:00 GMT", None),
     ],
 )
-def test_retry_after_is_seconds_or_nothing(header: str, expected: float | None) -> None:
-    assert parse_retry_after(httpx.Headers({"retry-after": header})) == expected
+def test_retry_after_is_seconds_or_a_date_or_nothing(header: str, expected: float | None) -> None:
+    assert parse_retry_after(httpx.Headers({"retry-after": header}), now_s=NOW_S) == expected
 
 
 def test_retry_after_may_be_absent() -> None:
-    assert parse_retry_after(httpx.Headers()) is None
+    assert parse_retry_after(httpx.Headers(), now_s=NOW_S) is None

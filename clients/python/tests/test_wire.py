@@ -1,11 +1,13 @@
 """Both clients against a real server: streaming, silence, resets, early close, secrets."""
 
 import asyncio
+import json
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,6 +16,7 @@ from qstar_client import (
     APITimeoutError,
     AsyncQStarClient,
     QStarClient,
+    QStarClientError,
     RateLimitError,
 )
 
@@ -183,7 +186,7 @@ def test_closing_the_client_is_final(serve: Serve) -> None:
     server = serve(lambda exchange: exchange.reply(200, {}))
     with QStarClient(base_url=server.base_url) as client:
         assert client.health()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(QStarClientError, match="client is closed"):
         client.health()
 
 
@@ -191,7 +194,7 @@ async def test_closing_the_async_client_is_final(serve: Serve) -> None:
     server = serve(lambda exchange: exchange.reply(200, {}))
     async with AsyncQStarClient(base_url=server.base_url) as client:
         assert await client.health()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(QStarClientError, match="client is closed"):
         await client.health()
 
 
@@ -214,3 +217,93 @@ async def test_cancelling_a_task_hangs_up(serve: Serve) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await asyncio.to_thread(hung_up.wait, 5)
+
+
+async def test_cancelling_a_stream_hangs_up(serve: Serve) -> None:
+    hung_up = threading.Event()
+    started = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.start_stream()
+        exchange.send(delta("a"))
+        started.set()
+        if exchange.handler.rfile.read(1) == b"":
+            hung_up.set()
+
+    async def read(client: AsyncQStarClient) -> None:
+        async for _ in client.completions.stream(prompt="x", model="m"):
+            pass
+
+    async with AsyncQStarClient(base_url=serve(script).base_url) as client:
+        task = asyncio.create_task(read(client))
+        assert await asyncio.to_thread(started.wait, 5)
+        assert not hung_up.wait(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(hung_up.wait, 5)
+
+
+async def test_leaving_a_loop_hangs_up(serve: Serve, harness: Harness) -> None:
+    """Also without a `with` block, and while the variable still holds the stream."""
+    hung_up = threading.Event()
+
+    def script(exchange: Exchange) -> None:
+        exchange.start_stream()
+        exchange.send(delta("a"))
+        if exchange.handler.rfile.read(1) == b"":
+            hung_up.set()
+
+    client = harness.client(base_url=serve(script).base_url)
+    stream = await harness.settle(client.completions.create(prompt="x", model="m", stream=True))
+    if harness.is_async:
+        async for _ in stream:
+            break
+    else:
+        for _ in stream:
+            break
+    assert await asyncio.to_thread(hung_up.wait, 5)
+    assert stream is not None
+
+
+async def test_closing_the_client_ends_an_open_stream_with_our_error(
+    serve: Serve, harness: Harness
+) -> None:
+    def script(exchange: Exchange) -> None:
+        exchange.start_stream()
+        exchange.send(delta("a"))
+        server.release.wait(5)
+
+    server = serve(script)
+    client = harness.client(base_url=server.base_url, timeout=5.0)
+    stream = client.completions.stream(prompt="x", model="m")
+    await harness.next(stream)
+    await harness.settle(client.close())
+    with pytest.raises(APIConnectionError):
+        await harness.next(stream)
+
+
+def test_threads_share_a_client(serve: Serve) -> None:
+    """Each gets its own answer, whole and streamed, by names that the server repeats."""
+
+    def script(exchange: Exchange) -> None:
+        body = json.loads(exchange.body)
+        choice = {**CHOICE, "text": body["prompt"]}
+        if body.get("stream"):
+            exchange.start_stream()
+            exchange.send(event({**COMPLETION, "choices": [choice]}) + DONE)
+            exchange.send(b"")
+        else:
+            exchange.reply(200, {**COMPLETION, "choices": [choice]})
+
+    with QStarClient(base_url=serve(script).base_url) as client, ThreadPoolExecutor(8) as pool:
+
+        def ask(number: int) -> bool:
+            prompt = f"prompt {number}"
+            if number % 2:
+                whole = client.completions.create(prompt=prompt, model="m")
+            else:
+                whole = client.completions.stream(prompt=prompt, model="m").final()
+            return whole.choices[0].text == prompt
+
+        assert all(pool.map(ask, range(64)))

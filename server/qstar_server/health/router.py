@@ -6,7 +6,7 @@ from qstar_server.deps import EngineDep
 from qstar_server.error_schema import error_responses
 from qstar_server.health.protocol import Health
 
-router = APIRouter(responses=error_responses(503))
+router = APIRouter(responses=error_responses(503, needs_key=False))
 
 
 @router.get("/health")

@@ -1,119 +1,22 @@
 """The async client: `_client.py` with await. A test checks that both have the same surface."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, Self, Unpack
-from urllib.parse import quote
+from typing import Self
 
 import httpx
 
-from qstar_client._answers import decode, only_model
+from qstar_client._answers import decode
+from qstar_client._chat.calls import AsyncChat
+from qstar_client._completions.calls import AsyncCompletions
 from qstar_client._config import DEFAULT_TIMEOUT_S, HEALTH_TIMEOUT_S, Timeout, resolve_config
 from qstar_client._errors import ServiceUnavailableError
-from qstar_client._http import AsyncSession, JSONBody
-from qstar_client._params import CompletionParams, Prompt, check_not_streamed, completion_body
-from qstar_client._streams import AsyncCompletionStream
-from qstar_client._types import Completion, Model, ModelList
-
-
-class AsyncModels:
-    """`client.models`: the models that the server serves."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
-        self._only_id: str | None = None
-
-    async def list(self) -> list[Model]:
-        """Every model of the server."""
-        return decode(await self._session.fetch("/v1/models"), ModelList).data
-
-    async def retrieve(self, model: str) -> Model:
-        """One model by its id.
-
-        Raises:
-            NotFoundError: the server has no such model.
-        """
-        return decode(await self._session.fetch(f"/v1/models/{quote(model)}"), Model)
-
-    async def only_id(self) -> str:
-        """The id of the server's only model; the server is asked once.
-
-        Raises:
-            QStarClientError: the server has no model or several.
-        """
-        if self._only_id is None:
-            self._only_id = only_model(await self.list())
-        return self._only_id
-
-
-class AsyncCompletions:
-    """`client.completions`: completions and their thoughts."""
-
-    def __init__(self, session: AsyncSession, models: AsyncModels) -> None:
-        self._session = session
-        self._models = models
-
-    async def create(
-        self,
-        *,
-        prompt: Prompt,
-        model: str | None = None,
-        stream: Literal[False] = False,
-        extra_body: Mapping[str, object] | None = None,
-        timeout: Timeout | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> Completion:
-        """Complete the prompt and return the whole completion.
-
-        Args:
-            prompt: a text or a list of token ids, or a list of these.
-            model: a model id; None if the server has exactly one model.
-            stream: must be False; for streaming call `stream()`.
-            extra_body: further fields of the JSON body; they override the arguments.
-            timeout: replaces the client's timeout in this call.
-            **params: see `CompletionParams`.
-
-        Raises:
-            APIStatusError: the server rejected the request or failed; see its subclasses.
-            APIConnectionError: no complete response arrived.
-            InvalidResponseError: the response is not a completion.
-            QStarClientError: `model` is None, but the server has no model or several.
-            TypeError: an argument has an unknown name.
-        """
-        check_not_streamed(stream)
-        body = completion_body(prompt, params, extra_body, stream=False)
-        response = await self._session.fetch(
-            "/v1/completions", body=await self._with_model(body, model), timeout=timeout
-        )
-        return decode(response, Completion)
-
-    def stream(
-        self,
-        *,
-        prompt: Prompt,
-        model: str | None = None,
-        extra_body: Mapping[str, object] | None = None,
-        timeout: Timeout | None = None,
-        **params: Unpack[CompletionParams],
-    ) -> AsyncCompletionStream:
-        """Complete the prompt and return the chunks as they arrive.
-
-        The arguments are those of `create`; `timeout` limits each wait for the next bytes. The
-        request is sent when the stream is entered or first iterated.
-        """
-        body = completion_body(prompt, params, extra_body, stream=True)
-
-        async def open_response() -> httpx.Response:
-            return await self._session.open(
-                "/v1/completions", body=await self._with_model(body, model), timeout=timeout
-            )
-
-        return AsyncCompletionStream(open_response)
-
-    async def _with_model(self, body: JSONBody, model: str | None) -> JSONBody:
-        if "model" in body:  # from extra_body
-            return body
-        return {"model": await self._models.only_id() if model is None else model, **body}
+from qstar_client._generation import AsyncGeneration
+from qstar_client._http import AsyncSession
+from qstar_client._models import AsyncModels
+from qstar_client._request_body import present
+from qstar_client._responses.calls import AsyncResponses
+from qstar_client._tokens import DetokenizeResponse, TokenizeResponse
 
 
 class AsyncQStarClient:
@@ -127,16 +30,19 @@ class AsyncQStarClient:
         api_key: sent as a bearer token; None: QSTAR_API_KEY, else no key is sent.
         timeout: seconds to wait for the next bytes of a response (`create` gets all bytes at the
             end), or an `httpx.Timeout`. If it is a number, connecting may take at most 5 s.
-        max_retries: number of retries after failures that cannot have started a generation: no
-            connection, 429 or 503.
+        max_retries: number of retries. A request that generates is sent again only if no
+            generation can have started: no connection, 408, 409, 429, 503.
         transport: replaces the network, for tests.
 
     Raises:
         ValueError: an argument is malformed.
+        QStarClientError: the proxy or the certificates that the environment names cannot be used.
     """
 
+    chat: AsyncChat
     completions: AsyncCompletions
     models: AsyncModels
+    responses: AsyncResponses
 
     def __init__(
         self,
@@ -152,7 +58,10 @@ class AsyncQStarClient:
         )
         self._session = AsyncSession(config, transport)
         self.models = AsyncModels(self._session)
-        self.completions = AsyncCompletions(self._session, self.models)
+        generation = AsyncGeneration(self._session, self.models)
+        self.chat = AsyncChat(generation)
+        self.completions = AsyncCompletions(generation)
+        self.responses = AsyncResponses(generation)
 
     def __repr__(self) -> str:
         return f"AsyncQStarClient(base_url={self._session.config.base_url!r})"
@@ -167,6 +76,43 @@ class AsyncQStarClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def tokenize(
+        self,
+        *,
+        prompt: str,
+        add_special_tokens: bool | None = None,
+        return_token_strs: bool = False,
+    ) -> TokenizeResponse:
+        """The token ids of a text.
+
+        Args:
+            prompt: the text.
+            add_special_tokens: whether the tokenizer adds its own tokens, such as the beginning of
+                a sequence. None: as in completions.
+            return_token_strs: whether to name each token too.
+
+        Raises:
+            APIStatusError: the server rejected the request or failed.
+        """
+        options = {
+            "add_special_tokens": add_special_tokens,
+            "return_token_strs": return_token_strs,
+        }
+        body = {"prompt": prompt, **present(options)}
+        response = await self._session.fetch("/tokenize", body=body, is_repeatable=True)
+        return decode(response, TokenizeResponse)
+
+    async def detokenize(self, *, tokens: Sequence[int]) -> DetokenizeResponse:
+        """The text of token ids, with that of special tokens.
+
+        Raises:
+            APIStatusError: the server rejected the request or failed.
+        """
+        response = await self._session.fetch(
+            "/detokenize", body={"tokens": tokens}, is_repeatable=True
+        )
+        return decode(response, DetokenizeResponse)
 
     async def health(self) -> bool:
         """Whether the server is ready. False if it is loading, draining or stopped (503).

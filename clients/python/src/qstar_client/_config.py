@@ -11,6 +11,8 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 600.0
 CONNECT_TIMEOUT_S = 5.0
 HEALTH_TIMEOUT_S = 5.0
+_MAX_TIMEOUT_S = 366 * 24 * 3600.0
+"""The system's timers cannot hold very large numbers."""
 
 Timeout = float | httpx.Timeout
 """Seconds to wait for the next bytes (at most 5 s for connecting), or an `httpx.Timeout`."""
@@ -60,12 +62,15 @@ def to_httpx_timeout(timeout: Timeout) -> httpx.Timeout:
     """Convert a number to limits of each wait; connecting is limited to 5 s.
 
     Raises:
-        ValueError: the number is not positive.
+        ValueError: the number is not positive, or more than a year.
     """
     if isinstance(timeout, httpx.Timeout):
         return timeout
-    if not timeout > 0:
-        raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
+    if not 0 < timeout <= _MAX_TIMEOUT_S:
+        raise ValueError(
+            f"timeout must be a positive number of seconds, at most a year, got {timeout}; "
+            "httpx.Timeout(None) waits without a limit"
+        )
     return httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_S))
 
 

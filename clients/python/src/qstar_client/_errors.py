@@ -14,8 +14,9 @@
     +-- InvalidResponseError        a success status, but the body does not follow the API
     +-- StreamError                 a stream reported an error, was malformed or incomplete
 
-Wrong use of the client itself (an unknown argument, an invalid base_url) is a TypeError or a
-ValueError.
+Without a subclass: the client is closed, the environment's proxy cannot be used, or no `model` is
+given and the server has not exactly one. Wrong use of the client itself (an unknown argument, an
+invalid base_url) is a TypeError or a ValueError.
 """
 
 import copyreg

@@ -1,59 +1,37 @@
-"""Completion streams: iterators of chunks that own a connection."""
+"""Streams: iterators of chunks that own a connection, for every endpoint."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self
 
 import httpx
 
-from qstar_client._answers import connection_errors
-from qstar_client._chunks import ChunkReader, CompletionBuilder
-from qstar_client._errors import StreamError
-from qstar_client._types import Completion, CompletionChunk
+from qstar_client._answers import check_event_stream, connection_errors
+from qstar_client._events import StreamEvent
+from qstar_client._stream_reader import Chunk, StreamFormat, StreamReader, Whole
 
 
-class _Reading:
-    """State of both kinds of stream: the reader, the chunks so far, and whether it is closed."""
+class Stream(Generic[Chunk, Whole]):
+    """The chunks of one answer, as the server produces them. For one thread.
 
-    def __init__(self) -> None:
-        self._reader = ChunkReader()
-        self._builder = CompletionBuilder()
-        self._is_closed = False
-
-    def _pop(self) -> CompletionChunk | None:
-        chunk = self._reader.pop()
-        if chunk is not None:
-            self._builder.add(chunk)
-        return chunk
-
-    def _take(self, piece: bytes | None) -> None:
-        if piece is None:
-            self._reader.end()
-        else:
-            self._reader.feed(piece)
-
-    def _build(self) -> Completion:
-        if not self._reader.is_done:
-            raise StreamError("the stream was closed before it ended")
-        return self._builder.build()
-
-
-class CompletionStream(_Reading):
-    """The chunks of one completion, as the server produces them.
-
-    Use it in a `with` block: leaving the block closes the connection, and the server stops
+    Leaving its `with` block or a loop over it closes the connection, and the server stops
     generating. Entering the block or the first `next` sends the request and raises its errors;
-    errors within the stream are raised while iterating.
+    errors within the stream are raised while iterating. There is one loop over a stream; to read
+    some chunks and go on later, call `next`.
     """
 
-    def __init__(self, open_response: Callable[[], httpx.Response]) -> None:
-        super().__init__()
+    def __init__(
+        self, open_response: Callable[[], httpx.Response], form: StreamFormat[Chunk, Whole]
+    ) -> None:
         self._open_response = open_response
+        self._form = form
+        self._reader = StreamReader(form)
+        self._is_closed = False
         self._response: httpx.Response | None = None
         self._pieces: Iterator[bytes]
 
     def __enter__(self) -> Self:
-        self._start()
+        self.open()
         return self
 
     def __exit__(
@@ -64,36 +42,70 @@ class CompletionStream(_Reading):
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator[Chunk]:
+        self._reader.check_readable(is_closed=self._is_closed)
+        try:
+            while True:
+                try:
+                    chunk = self.__next__()
+                except StopIteration:
+                    return
+                yield chunk
+        finally:
+            self.close()  # also when a loop is left early
 
-    def __next__(self) -> CompletionChunk:
+    def __next__(self) -> Chunk:
         try:
             while not self._is_closed:
-                chunk = self._pop()
+                chunk = self._reader.pop()
                 if chunk is not None:
                     return chunk
                 if self._reader.is_done:
                     break
-                self._start()
+                self.open()
                 with connection_errors():
                     piece = next(self._pieces, None)
-                self._take(piece)
+                if piece is None:
+                    self._reader.end()
+                else:
+                    self._reader.feed(piece)
         except BaseException:
             self.close()
             raise
         self.close()
         raise StopIteration
 
-    def final(self) -> Completion:
-        """Read to the end and return the whole completion, including chunks already read.
+    def events(self) -> Iterator[StreamEvent]:
+        """Iterate over what happens, as typed events instead of chunks: thoughts, text, end, usage.
+
+        Raises:
+            StreamError: the stream failed.
+        """
+        for chunk in self:
+            yield from self._form.events(chunk)
+
+    def final(self) -> Whole:
+        """Read to the end and return the whole answer, including chunks already read.
 
         Raises:
             StreamError: the stream failed or was closed early.
         """
         for _ in self:
             pass
-        return self._build()
+        return self._reader.join()
+
+    def open(self) -> None:
+        """Send the request, unless that is done already."""
+        if self._response is not None or self._is_closed:
+            return
+        response = self._open_response()
+        try:
+            check_event_stream(response)
+        except BaseException:
+            response.close()
+            raise
+        self._response = response
+        self._pieces = response.iter_bytes()
 
     def close(self) -> None:
         """Close the connection and end the iteration. May be called more than once."""
@@ -101,23 +113,24 @@ class CompletionStream(_Reading):
         if self._response is not None:
             self._response.close()
 
-    def _start(self) -> None:
-        if self._response is None and not self._is_closed:
-            self._response = self._open_response()
-            self._pieces = self._response.iter_bytes()
 
+class AsyncStream(Generic[Chunk, Whole]):
+    """`Stream` for `async with` and `async for`."""
 
-class AsyncCompletionStream(_Reading):
-    """`CompletionStream` for `async with` and `async for`."""
-
-    def __init__(self, open_response: Callable[[], Awaitable[httpx.Response]]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        open_response: Callable[[], Awaitable[httpx.Response]],
+        form: StreamFormat[Chunk, Whole],
+    ) -> None:
         self._open_response = open_response
+        self._form = form
+        self._reader = StreamReader(form)
+        self._is_closed = False
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes]
 
     async def __aenter__(self) -> Self:
-        await self._start()
+        await self.open()
         return self
 
     async def __aexit__(
@@ -128,44 +141,77 @@ class AsyncCompletionStream(_Reading):
     ) -> None:
         await self.close()
 
-    def __aiter__(self) -> Self:
-        return self
+    async def __aiter__(self) -> AsyncIterator[Chunk]:
+        self._reader.check_readable(is_closed=self._is_closed)
+        try:
+            while True:
+                try:
+                    chunk = await self.__anext__()
+                except StopAsyncIteration:
+                    return
+                yield chunk
+        finally:
+            await self.close()  # also when a loop is left early
 
-    async def __anext__(self) -> CompletionChunk:
+    async def __anext__(self) -> Chunk:
         try:
             while not self._is_closed:
-                chunk = self._pop()
+                chunk = self._reader.pop()
                 if chunk is not None:
                     return chunk
                 if self._reader.is_done:
                     break
-                await self._start()
+                await self.open()
                 with connection_errors():
                     piece = await anext(self._pieces, None)
-                self._take(piece)
+                if piece is None:
+                    self._reader.end()
+                else:
+                    self._reader.feed(piece)
         except BaseException:
             await self.close()
             raise
         await self.close()
         raise StopAsyncIteration
 
-    async def final(self) -> Completion:
-        """Read to the end and return the whole completion, including chunks already read.
+    async def events(self) -> AsyncIterator[StreamEvent]:
+        """Iterate over what happens, as typed events instead of chunks: thoughts, text, end, usage.
+
+        Raises:
+            StreamError: the stream failed.
+        """
+        try:
+            async for chunk in self:
+                for event in self._form.events(chunk):
+                    yield event
+        finally:
+            await self.close()
+
+    async def final(self) -> Whole:
+        """Read to the end and return the whole answer, including chunks already read.
 
         Raises:
             StreamError: the stream failed or was closed early.
         """
         async for _ in self:
             pass
-        return self._build()
+        return self._reader.join()
+
+    async def open(self) -> None:
+        """Send the request, unless that is done already."""
+        if self._response is not None or self._is_closed:
+            return
+        response = await self._open_response()
+        try:
+            check_event_stream(response)
+        except BaseException:
+            await response.aclose()
+            raise
+        self._response = response
+        self._pieces = response.aiter_bytes()
 
     async def close(self) -> None:
         """Close the connection and end the iteration. May be called more than once."""
         self._is_closed = True
         if self._response is not None:
             await self._response.aclose()
-
-    async def _start(self) -> None:
-        if self._response is None and not self._is_closed:
-            self._response = await self._open_response()
-            self._pieces = self._response.aiter_bytes()

@@ -3,7 +3,8 @@
 import pytest
 
 from qstar_client import Completion, CompletionChunk, StreamError
-from qstar_client._chunks import ChunkReader, CompletionBuilder
+from qstar_client._completions.stream_format import COMPLETION_STREAM, CompletionJoiner
+from qstar_client._stream_reader import StreamReader
 
 from .conftest import COMPLETION, event
 
@@ -37,7 +38,7 @@ def chunk(index: int, text: str, **fields: object) -> dict[str, object]:
 
 
 def read(*pieces: bytes, end: bool = True) -> list[CompletionChunk]:
-    reader = ChunkReader()
+    reader = StreamReader(COMPLETION_STREAM)
     for piece in pieces:
         reader.feed(piece)
     if end:
@@ -46,10 +47,10 @@ def read(*pieces: bytes, end: bool = True) -> list[CompletionChunk]:
 
 
 def gather(*chunks: dict[str, object]) -> Completion:
-    builder = CompletionBuilder()
+    joiner = CompletionJoiner()
     for each in chunks:
-        builder.add(CompletionChunk.model_validate(each))
-    return builder.build()
+        joiner.add(CompletionChunk.model_validate(each))
+    return joiner.join()
 
 
 def test_chunks_come_in_order_until_done() -> None:
@@ -58,7 +59,7 @@ def test_chunks_come_in_order_until_done() -> None:
 
 
 def test_nothing_is_read_after_done() -> None:
-    reader = ChunkReader()
+    reader = StreamReader(COMPLETION_STREAM)
     reader.feed(DONE + event({"error": "late"}))
     assert reader.pop() is None
     assert reader.is_done
@@ -80,7 +81,7 @@ def test_no_end_yet_is_no_error() -> None:
 
 
 def test_chunks_before_an_error_are_delivered_first() -> None:
-    reader = ChunkReader()
+    reader = StreamReader(COMPLETION_STREAM)
     body = {"error": {"message": "engine died", "param": None, "code": "engine_dead"}}
     reader.feed(event(chunk(0, "a")) + event(body) + DONE)
     assert reader.pop() is not None
@@ -179,10 +180,10 @@ def test_gathering_leaves_the_chunks_alone() -> None:
         )
     ]
     before = [each.model_dump() for each in chunks]
-    builder = CompletionBuilder()
+    joiner = CompletionJoiner()
     for each in chunks:
-        builder.add(each)
-    assert builder.build().choices[0].text == "ab"
+        joiner.add(each)
+    assert joiner.join().choices[0].text == "ab"
     assert [each.model_dump() for each in chunks] == before
 
 

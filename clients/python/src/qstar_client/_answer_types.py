@@ -1,0 +1,70 @@
+"""What several answers have in common, as pydantic models. Unknown fields are kept."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class AnswerModel(BaseModel):
+    """Base of all answers. A newer server may send more fields, with any name."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class Thought(AnswerModel):
+    """One visible token and the thought before it.
+
+    A token without a thought has an empty thought and mixing weight 0.
+    """
+
+    token: str
+    """The text of this token alone; an incomplete character is U+FFFD."""
+    token_id: int
+    thought: str
+    thought_token_ids: list[int]
+    """The sampled tokens, without the two delimiters."""
+    mixing_weight: float
+    """Share of the thought in the mixed logits."""
+    logprob: float
+    """ln p(token) under the mixed distribution."""
+    base_logprob: float
+    """ln p(token) without the thought."""
+
+
+class TopLogprob(AnswerModel):
+    """One of the most likely tokens at a position."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+    """UTF-8 of the token, which may be part of a character."""
+
+
+class ChatCompletionTokenLogprob(TopLogprob):
+    """A token of the text, with the most likely ones in its place."""
+
+    top_logprobs: list[TopLogprob] = []
+
+
+class PromptTokensDetails(AnswerModel):
+    """Details of `prompt_tokens`."""
+
+    cached_tokens: int | None = 0
+    """Prompt tokens read from the prefix cache."""
+
+
+class CompletionTokensDetails(AnswerModel):
+    """Tokens computed in addition to the visible tokens."""
+
+    reasoning_tokens: int | None = 0
+    """Thought tokens; not part of `completion_tokens`, which they may exceed."""
+
+
+class Usage(AnswerModel):
+    """Token counts over all prompts and choices of the request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    """Visible tokens, which `max_tokens` limits."""
+    total_tokens: int
+    """`prompt_tokens` plus `completion_tokens`; thought tokens are in neither."""
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None

@@ -1,0 +1,1 @@
+"""`GET /metrics`: what the server and its engine have counted, for Prometheus."""
