@@ -16,6 +16,7 @@ from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.framing import FramingMiddleware
 from qstar_server.health.router import router as health_router
+from qstar_server.host_check import HostCheckMiddleware
 from qstar_server.key_check import KeyCheckMiddleware
 from qstar_server.messages.error_envelope import MessagesErrorMiddleware
 from qstar_server.messages.router import router as messages_router
@@ -85,6 +86,8 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
         )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+    if config.checked_hosts:
+        app.add_middleware(HostCheckMiddleware, allowed=config.checked_hosts)
     app.add_middleware(MessagesErrorMiddleware)
     app.add_middleware(
         RecordMiddleware,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from qstar_server.hosts import ANY, LOOPBACK_NAMES, is_loopback, parse_hosts, url_host
 from qstar_server.keys import KeyRing, read_key_file
 from qstar_server.origins import parse_origins
 from qstar_server.reasoning import DEFAULT_EFFORTS, Effort
@@ -40,6 +41,12 @@ class ServerConfig(BaseSettings):
     """File with one key in each line; lines that begin with # are comments."""
     max_requests_per_key: int | None = Field(default=None, ge=1)
     """Most requests that one key may have open; one more gets a 429. None: no limit."""
+    insecure: bool = False
+    """True: serve without an API key on an address that other machines can reach."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, besides localhost, that requests may give in the Host header; `*` is all of them. The
+    header is checked if this is set, and on a server without keys that only this machine can reach.
+    In the environment separated by commas."""
     allow_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Web pages that may use the API from a browser, as `https://host:port`; `*` is all of them.
     In the environment separated by commas."""
@@ -70,7 +77,14 @@ class ServerConfig(BaseSettings):
     max_pending_deltas: int = Field(default=4096, ge=1)
     """Engine outputs that may wait for one slow client; with more, its request is aborted."""
     send_timeout_s: float = Field(default=60.0, gt=0)
-    """A stream is aborted when its client reads no bytes for this long."""
+    """A connection is closed when its client reads no bytes of a response for this long."""
+    header_timeout_s: float = Field(default=10.0, gt=0)
+    """Time for the head of a request to arrive, from the first byte or from a new connection."""
+    keep_alive_timeout_s: float = Field(default=5.0, gt=0)
+    """A connection is closed when its client sends no further request for this long."""
+    max_connections: int = Field(default=1000, ge=1)
+    """Most open connections, if the system's limit of open files allows as many. Above it, idle
+    connections are closed, and if none is idle, new ones get a 503."""
     drain_grace_s: float = Field(default=20.0, ge=0)
     """Time for open requests to finish after SIGTERM; then the engine is closed."""
     shutdown_grace_s: float = Field(default=5.0, ge=0)
@@ -82,6 +96,19 @@ class ServerConfig(BaseSettings):
     def keys(self) -> KeyRing:
         """The keys of all sources. Without any, everyone who reaches the server may use it."""
         return self._keys
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        return is_loopback(self.host)
+
+    @property
+    def checked_hosts(self) -> tuple[str, ...]:
+        """What requests may name as their host; empty: anything."""
+        is_checked = self.allowed_hosts or (self.is_local and not self.keys)
+        if not is_checked or ANY in self.allowed_hosts:
+            return ()
+        return (*LOOPBACK_NAMES, url_host(self.host), *self.allowed_hosts)
 
     def model_post_init(self, _: Any, /) -> None:
         """Read the key file, so that a wrong one stops the start."""
@@ -101,6 +128,11 @@ class ServerConfig(BaseSettings):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _parsed_hosts(cls, value: Any) -> Any:
+        return parse_hosts([value] if isinstance(value, str) else value)
 
     @field_validator("reasoning_efforts")
     @classmethod

@@ -81,6 +81,8 @@ class DeltaStream:
 
     async def __anext__(self) -> RequestOutput:
         """The next delta of any request; stops when all requests have finished."""
+        # Other tasks have their turn between two deltas, however many wait here.
+        await asyncio.sleep(0)
         while not self._items:
             if self._is_closed or not self._open_ids:
                 raise StopAsyncIteration

@@ -83,6 +83,11 @@ class EngineSlot:
         if engine is not None:
             engine.close()
 
+    def abandon(self) -> None:
+        """Leave the engine to the end of the process: `close` does not wait for it any more."""
+        with self._lock:
+            self._is_closed = True
+
     def _load(self) -> None:
         started_s = time.monotonic()
         try:

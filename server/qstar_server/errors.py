@@ -113,9 +113,18 @@ def unavailable(message: str, *, code: str, retry: bool = True) -> ApiError:
     return ApiError(503, message, type="service_unavailable_error", code=code, headers=headers)
 
 
+def overloaded(message: str) -> ApiError:
+    """A 503 because of what other clients do; the connection closes."""
+    error = unavailable(message, code="server_is_overloaded")
+    error.headers |= {"Retry-After": "1", "Connection": "close"}
+    return error
+
+
 def shutting_down() -> ApiError:
     """A 503 during a requested stop. A retry may reach the next server."""
-    return unavailable("The server is shutting down.", code="shutting_down")
+    error = unavailable("The server is shutting down.", code="shutting_down")
+    error.headers |= {"Connection": "close"}
+    return error
 
 
 def model_not_found(name: str) -> ApiError:

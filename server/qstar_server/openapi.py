@@ -1,7 +1,7 @@
 """`/openapi.json`: what FastAPI does not know of a route, and examples for the served model."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, Literal
 
@@ -40,14 +40,13 @@ def json_request(path: str, kind: type[BaseModel], examples: Examples) -> dict[s
 
 
 def event_stream(
-    path: str, data: type[BaseModel], *, names: Sequence[str] = (), end: str | None = "[DONE]"
+    path: str, data: type[BaseModel], *, is_named: bool = False
 ) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a POST route that answers with events where its request has `stream`.
 
     Args:
         data: what the data of an event is, as JSON.
-        names: of events; empty: they have none.
-        end: the data of the last event, if that is not JSON.
+        is_named: whether each event has a name, its type. If not, the last has the data `[DONE]`.
     """
     event = f"responses/200/content/{_escaped(_EVENTS)}/schema"
     place = f"{event}/properties/data/anyOf/0/contentSchema"
@@ -57,10 +56,10 @@ def event_stream(
         "contentSchema": _schema(data, path, place, mode="serialization"),
     }
     properties: dict[str, Any] = {
-        "data": {"anyOf": [whole, *([] if end is None else [{"const": end}])]}
+        "data": {"anyOf": [whole] if is_named else [whole, {"const": "[DONE]"}]}
     }
-    if names:
-        properties["event"] = {"enum": list(names)}
+    if is_named:
+        properties["event"] = {"type": "string"}
     schema = {
         "description": "One event.",
         "type": "object",

@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
 from qstar_server.config import ServerConfig
@@ -35,7 +34,6 @@ class EventStream(EventSourceResponse):
         super().__init__(
             _events(job.frames(), form),
             sep=_SEPARATOR,
-            send_timeout=config.send_timeout_s,
             ping_message_factory=_ping,
             # By default the library cuts open streams at SIGTERM. Here they may finish, or end with
             # an error when the engine closes.
@@ -47,9 +45,6 @@ class EventStream(EventSourceResponse):
         """Send the response."""
         try:
             await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            # Returning without the end of the body makes the web server drop the connection.
-            logger.warning("a client stopped reading its stream; its request was dropped")
         finally:
             self._job.close()
 

@@ -108,6 +108,15 @@ def test_stream_with_client(run: Run, base_url: str) -> None:
     assert "reasoning_tokens=48" in output
 
 
+def test_chat_with_client(run: Run, base_url: str) -> None:
+    output = run("chat_with_client.py", "--base-url", base_url, "--question", "Who?")
+    answer, _, table = output.partition("\n[length]\n")
+    assert answer
+    assert re.search(r"^token +thought +weight +base +mixed +change$", table, re.MULTILINE)
+    numbers = re.findall(r" -?\d\.\d\d( +-\d+\.\d\d){2} +[+-]\d+\.\d\d$", table, re.MULTILINE)
+    assert len(numbers) == 40
+
+
 def test_openai_package(run: Run, base_url: str) -> None:
     output = run("openai_package.py", "--base-url", base_url, "--prompt", "The sky")
     assert output.startswith("The sky")

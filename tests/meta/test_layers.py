@@ -282,9 +282,9 @@ def test_an_endpoint_is_known_to_itself_and_the_application_alone(path: Path) ->
 
 
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
-def test_only_the_lifecycle_knows_the_web_server(path: Path) -> None:
-    is_lifecycle = path.name == "lifecycle.py"
-    assert is_lifecycle == any(is_within(name, {"uvicorn"}) for name in imports_of(path))
+def test_only_the_lifecycle_and_connections_know_the_web_server(path: Path) -> None:
+    knows_it = path.name in ("lifecycle.py", "http_connection.py")
+    assert knows_it == any(is_within(name, {"uvicorn"}) for name in imports_of(path))
 
 
 @pytest.mark.parametrize("path", sources("clients/python/src"), ids=relative)

@@ -45,7 +45,11 @@ class Documented:
         key = status if status in responses else "default"
         media_type = response.headers["content-type"].split(";")[0]
         place = (path, method, "responses", key, "content", media_type, "schema")
-        values = [response.json()] if media_type == "application/json" else _events(response.text)
+        values: list[Any] = [response.text]
+        if media_type == "application/json":
+            values = [response.json()]
+        elif media_type == "text/event-stream":
+            values = list(_events(response.text))
         assert values
         for value in values:
             self._check(value, *place)

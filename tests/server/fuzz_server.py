@@ -55,7 +55,7 @@ class FuzzServer:
     async def _post(self, raw: bytes) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
         headers = {"content-type": "application/json"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.post(self.path, content=raw, headers=headers)
 
     def check(self, raw: bytes) -> None:

@@ -4,10 +4,13 @@ Run as `python -m tests.server.served_process serve MODEL ...`.
 """
 
 import re
+import resource
 import subprocess
 import sys
 import threading
 import types
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,6 +36,11 @@ def serve(
     )
 
 
+def with_max_files(count: int) -> Callable[[], None]:
+    """For `preexec_fn`: the most open files of the process, as `ulimit -n` sets it."""
+    return partial(resource.setrlimit, resource.RLIMIT_NOFILE, (count, count))
+
+
 def url_of(process: subprocess.Popen[str]) -> str:
     """The base URL that a server names once it is ready."""
     assert process.stdout is not None
@@ -45,6 +53,8 @@ def url_of(process: subprocess.Popen[str]) -> str:
 def _create_async_engine(args: EngineArgs) -> Engine:
     if args.model == "broken":
         raise CheckpointError("broken is not a checkpoint")
+    if args.model == "slow":
+        threading.Event().wait(60)
     if args.model == "bug":
         raise ZeroDivisionError("a bug of ours")
     engine = FakeEngine()

@@ -15,7 +15,9 @@ import typer
 from pydantic import ValidationError
 from qstar_server.app import create_app
 from qstar_server.config import ServerConfig
-from qstar_server.lifecycle import DrainingServer, ready_line, url_host
+from qstar_server.hosts import url_host
+from qstar_server.lifecycle import DrainingServer, ready_line
+from qstar_server.listener import bind_sockets
 from typer.testing import CliRunner
 
 from qstar_infer.engine.protocol import Engine
@@ -194,7 +196,8 @@ def test_the_announced_url_answers(engine: FakeEngine, host: str) -> None:
     config = ServerConfig(host=host, port=0, drain_grace_s=0.2, shutdown_grace_s=1)
     lines: list[str] = []
     server = DrainingServer(create_app(lambda: engine, config), config, announce=lines.append)
-    thread = threading.Thread(target=server.run, daemon=True)
+    sockets = bind_sockets(host.strip("[]"), 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
     thread.start()
     wait_until(lambda: bool(lines))
     url = lines[0].split()[3]

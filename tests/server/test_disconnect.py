@@ -21,7 +21,7 @@ def post(live: LiveServer, **fields: Any) -> socket.socket:
     """Send a request and leave the answer unread."""
     raw = json.dumps(body(max_tokens=400, ignore_eos=True, **fields)).encode()
     head = (
-        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(raw)}\r\n\r\n"
     )
     connection = socket.create_connection(("127.0.0.1", live.port), timeout=60)
@@ -60,7 +60,7 @@ def test_leaving_before_the_body_is_whole_submits_nothing(
     live: LiveServer, engine: FakeEngine
 ) -> None:
     connection = socket.create_connection(("127.0.0.1", live.port), timeout=60)
-    head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
     time.sleep(0.1)
     connection.close()
@@ -81,7 +81,7 @@ def test_a_client_that_stops_reading_loses_its_request(engine: FakeEngine) -> No
     connection.connect(("127.0.0.1", live.port))
     raw = json.dumps(body(max_tokens=900_000, ignore_eos=True, **raw_fields)).encode()
     head = (
-        "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(raw)}\r\n\r\n"
     )
     connection.sendall(head.encode() + raw)

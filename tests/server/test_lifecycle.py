@@ -1,5 +1,7 @@
 """A server from start to stop: draining, signals, a dead engine, exit statuses."""
 
+import signal
+import socket
 import threading
 from typing import Any
 
@@ -9,8 +11,11 @@ from qstar_server.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until
+from tests.server.raw_http import connect
 from tests.server.served_process import serve, url_of
 from tests.server.wire import body, chunks_of, error_of
+
+QUIET = ("--log-level", "warning")
 
 
 def stream_in_thread(live: LiveServer, **fields: Any) -> tuple[threading.Thread, list[str]]:
@@ -67,6 +72,106 @@ def test_sigterm_ends_streams_properly_and_exits_0(monkeypatch: pytest.MonkeyPat
     assert "Traceback" not in log
     assert "/completions" not in said
     assert log.count("POST /v1/completions 200") == 1
+
+
+def test_new_requests_are_503_while_streams_finish(engine: FakeEngine) -> None:
+    """New connections were refused, which /health does not say and no proxy understands."""
+    live = start_server(engine, ServerConfig(drain_grace_s=20, shutdown_grace_s=1))
+    engine.step_s = 0.02
+    thread, texts = stream_in_thread(live, max_tokens=400)
+    wait_until(lambda: engine.num_open == 1)
+    with httpx.Client(base_url=live.url) as kept:
+        assert kept.get("/health").status_code == 200
+        live.server.should_exit = True
+        wait_until(lambda: httpx.get(f"{live.url}/health").status_code == 503)
+        for answer in (
+            kept.get("/health"),
+            httpx.get(f"{live.url}/v1/models"),
+            httpx.post(f"{live.url}/v1/completions", json=body()),
+        ):
+            assert (answer.status_code, error_of(answer)["code"]) == (503, "shutting_down")
+            assert answer.headers["connection"] == "close"
+    assert engine.num_open == 1
+    engine.step_s = 0
+    live.stop()
+    thread.join()
+    assert chunks_of(texts[0])[-1]["choices"][0]["finish_reason"] == "length"
+
+
+def test_the_drain_does_not_wait_for_idle_connections(engine: FakeEngine) -> None:
+    live = start_server(engine, ServerConfig(drain_grace_s=60, shutdown_grace_s=60))
+    with connect(live.port) as silent, connect(live.port) as half:
+        half.sendall(b"GET /health HT")
+        wait_until(lambda: len(live.server.server_state.connections) >= 2)
+        live.stop()  # within ten seconds
+        assert (silent.recv(10), half.recv(10)) == (b"", b"")
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_wait_for_streams(second: signal.Signals) -> None:
+    process = serve("--port", "0")
+    url = f"{url_of(process)}/completions"
+    with httpx.stream("POST", url, json=body(stream=True, max_tokens=500, ignore_eos=True)) as r:
+        lines = r.iter_lines()
+        assert next(lines).startswith("data: {")
+        process.terminate()
+        wait_until(lambda: httpx.get(url.replace("completions", "models")).status_code == 503)
+        process.send_signal(second)
+        _, log = process.communicate(timeout=5)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+
+
+def test_sigterm_while_the_model_loads_exits_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = serve("slow", "--port", str(port))
+    health = f"http://127.0.0.1:{port}/health"
+    wait_until(lambda: _status(health) == 503)
+    process.terminate()
+    _, log = process.communicate(timeout=5)
+    assert process.returncode == 0, log
+
+
+def _status(url: str) -> int:
+    """The status of a GET; 0 if nobody listens."""
+    try:
+        return httpx.get(url).status_code
+    except httpx.ConnectError:
+        return 0
+
+
+def test_a_port_in_use_is_a_mistake_of_the_user() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        process = serve("--port", port, *QUIET)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 2
+    (line,) = log.splitlines()
+    assert line.startswith(f"error: the server cannot listen on 127.0.0.1, port {port}: ")
+
+
+def test_a_server_that_others_can_reach_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = serve("--host", "0.0.0.0", "--port", "0", *QUIET)
+    said, log = process.communicate(timeout=20)
+    assert (process.returncode, said) == (2, "")
+    assert log.startswith("error: other machines can reach 0.0.0.0, and there is no API key")
+    monkeypatch.setenv("QSTAR_API_KEY", "k")
+    process = serve("--host", "0.0.0.0", "--port", "0", *QUIET)
+    assert httpx.get(f"{url_of(process)}/models").status_code == 401
+    process.terminate()
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+
+
+def test_with_insecure_it_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSTAR_INSECURE", "1")
+    process = serve("--host", "0.0.0.0", "--port", "0", *QUIET)
+    assert httpx.get(f"{url_of(process)}/models").status_code == 200
+    process.terminate()
+    _, log = process.communicate(timeout=20)
+    (line,) = log.splitlines()
+    assert "everyone who can reach 0.0.0.0 may use this server" in line
 
 
 def test_port_0_takes_a_free_port_and_says_which() -> None:

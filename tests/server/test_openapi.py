@@ -25,6 +25,8 @@ ERRORS: dict[tuple[str, str], set[str]] = {
     ("/tokenizer_info", "get"): {"503"} | ANYWHERE,
     ("/v1/completions", "post"): _BODY,
     ("/v1/responses", "post"): _BODY,
+    ("/v1/responses/{response_id}", "get"): {"404"} | ANYWHERE,
+    ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
     ("/v1/chat/completions", "post"): _BODY,
     ("/v1/messages", "post"): _BODY,
     ("/v1/messages/count_tokens", "post"): _BODY,

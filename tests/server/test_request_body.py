@@ -28,7 +28,7 @@ def hurried(engine: FakeEngine) -> Iterator[LiveServer]:
 
 def answer(live: LiveServer, *headers: str, sent: bytes = b"") -> tuple[str, dict[str, str]]:
     """Status line and error; the connection must be closed, though the body is not whole."""
-    head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += "".join(f"{header}\r\n" for header in headers)
     with socket.create_connection(("127.0.0.1", live.port), timeout=60) as connection:
         connection.sendall(f"{head}\r\n".encode() + sent)
@@ -80,7 +80,7 @@ def test_a_body_as_large_as_the_limit_is_read(hurried: LiveServer) -> None:
 def test_a_client_that_writes_before_it_reads_still_reads_its_413(live: LiveServer) -> None:
     """A slow one once read a reset: the body was refused by its declared length, unread."""
     raw = json.dumps(body(prompt="x" * 3_000_000)).encode()
-    head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=60) as connection:
         connection.sendall(f"{head}Content-Length: {len(raw)}\r\n\r\n".encode())
         time.sleep(0.2)

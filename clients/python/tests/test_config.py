@@ -45,7 +45,10 @@ def test_base_url_may_carry_a_slash_or_v1(given: str) -> None:
     assert resolve(given).base_url == "http://h:1"
 
 
-@pytest.mark.parametrize("given", ["", "localhost:8000", "h", "ftp://h", "http://", "http://h:x"])
+@pytest.mark.parametrize(
+    "given",
+    ["", "localhost:8000", "h", "ftp://h", "http://", "http://h:x", "http://h/?a=1", "http://h#a"],
+)
 def test_malformed_base_url_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         resolve(given)
@@ -74,7 +77,7 @@ def test_a_number_limits_every_wait_and_connecting_to_5_s() -> None:
     assert to_httpx_timeout(httpx.Timeout(9.0)) == httpx.Timeout(9.0)
 
 
-@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf"), 1e12])
 def test_a_timeout_must_be_positive(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         to_httpx_timeout(timeout)

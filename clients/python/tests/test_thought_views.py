@@ -82,6 +82,14 @@ def test_html_shows_each_token_with_its_thought_and_numbers() -> None:
     assert shown.text.startswith(" 4.")
 
 
+def test_small_numbers_have_no_sign() -> None:
+    """A weight may be a little below 0."""
+    entry = {**thought("x", "y", -0.001), "logprob": -0.0031, "base_logprob": -0.0012}
+    shown = page(completion(entry))
+    assert shown.rows[1][2:] == ["0.00", "0.00", "0.00", "+0.00"]
+    assert "-0.00" not in terminal(completion(entry).choices[0].thoughts)
+
+
 def test_html_colours_by_mixing_weight() -> None:
     weights = [0.0, 0.3, 0.6, 1.0, 7.0, -1.0, float("nan")]
     shown = page(completion(*(thought("x", weight=weight) for weight in weights)))
@@ -106,9 +114,21 @@ def test_html_leaves_the_page_its_own_colours() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_html_escapes_every_text(text: str) -> None:
     shown = page(completion(thought(text, text)))
-    allowed = {"div", "p", "span", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    allowed = {
+        "div",
+        "p",
+        "span",
+        "details",
+        "summary",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
     assert shown.tags <= allowed
-    assert {name for name, _ in shown.attributes} <= {"style", "title", "scope"}
+    assert {name for name, _ in shown.attributes} <= {"style", "title", "scope", "open"}
     assert shown.rows[1][:2] == [text, text]
     titles = [value for name, value in shown.attributes if name == "title"]
     assert titles == [f"{text} (weight 0.25, +1.00)"]
@@ -135,6 +155,16 @@ def test_all_kinds_of_answers_show_themselves() -> None:
     assert [row[0] for row in page(chat).rows[1:]] == ["2", "+", "2é"]
     assert chat.choices[0]._repr_html_() == chat._repr_html_()
     assert [row[0] for row in page(Response.model_validate(RESPONSE)).rows[1:]] == [" 4", "."]
+
+
+def test_html_names_choices_and_folds_long_tables() -> None:
+    long = [thought("x")] * 100
+    choices = [
+        {"index": i, "text": "", "thoughts": each} for i, each in enumerate([long, long[:2]])
+    ]
+    shown = page(Completion.model_validate({**COMPLETION, "choices": choices}))
+    assert re.findall(r"Choice (\d): (\d+) tokens", shown.text) == [("0", "100"), ("1", "2")]
+    assert [name for name, _ in shown.attributes].count("open") == 1
 
 
 def test_terminal_shows_each_token_with_its_thought_and_numbers() -> None:

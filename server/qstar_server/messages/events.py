@@ -1,6 +1,6 @@
 """The events of a message's stream."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,14 +13,13 @@ EventName = Literal[
     "message_stop",
     "error",
 ]
-EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
 
 Event = tuple[EventName, dict[str, Any]]
 """Type and fields."""
 
 
-class MessageEvent(BaseModel):
-    """What all events have, for `/openapi.json`; the other fields depend on the type."""
+class StreamEvent(BaseModel):
+    """The data of an event. The other fields depend on its type, as in Anthropic's API."""
 
     model_config = ConfigDict(extra="allow")
 

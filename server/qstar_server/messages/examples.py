@@ -26,6 +26,6 @@ MESSAGES_EXAMPLES: Examples = {
         "stream": True,
     },
 }
-COUNT_EXAMPLES: Examples = {
+COUNT_TOKENS_EXAMPLES: Examples = {
     "A question": {"model": MODEL, "messages": _QUESTION, "system": "Be brief."}
 }

@@ -35,7 +35,7 @@ class ThinkingConfig(BaseModel):
     type: Literal["enabled", "adaptive", "disabled"]
     """enabled and adaptive: think, and show the thoughts as a block of type thinking.
     disabled: do not think."""
-    budget_tokens: int | None = Field(default=None, ge=1)
+    budget_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
     """Needed by enabled, and only for it: most thought tokens. Less than `max_tokens`."""
     display: Literal["summarized", "omitted"] | None = None
     """omitted: think without showing it. Thoughts are shown as they are, never as a summary."""

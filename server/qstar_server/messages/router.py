@@ -11,8 +11,8 @@ from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
 from qstar_server.json_body import json_body
 from qstar_server.messages.error_schema import messages_error_responses
-from qstar_server.messages.events import EVENT_NAMES, MessageEvent
-from qstar_server.messages.examples import COUNT_EXAMPLES, MESSAGES_EXAMPLES
+from qstar_server.messages.events import StreamEvent
+from qstar_server.messages.examples import COUNT_TOKENS_EXAMPLES, MESSAGES_EXAMPLES
 from qstar_server.messages.protocol import CountTokensRequest, MessagesRequest
 from qstar_server.messages.refused_fields import without_refused
 from qstar_server.messages.resource import MessageResource, TokenCount
@@ -36,8 +36,8 @@ CountTokensRequestDep = Annotated[
     _PATH,
     response_model=MessageResource,
     openapi_extra=json_request(_PATH, MessagesRequest, MESSAGES_EXAMPLES),
-    responses=messages_error_responses(400, 403, 404, 408, 413, 415, 429, 503)
-    | event_stream(_PATH, MessageEvent, names=EVENT_NAMES, end=None),
+    responses=event_stream(_PATH, StreamEvent, is_named=True)
+    | messages_error_responses(400, 403, 404, 408, 413, 415, 429, 503),
 )
 async def create_message(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: MessagesRequestDep
@@ -52,7 +52,7 @@ async def create_message(
 
 @router.post(
     _COUNT_PATH,
-    openapi_extra=json_request(_COUNT_PATH, CountTokensRequest, COUNT_EXAMPLES),
+    openapi_extra=json_request(_COUNT_PATH, CountTokensRequest, COUNT_TOKENS_EXAMPLES),
     responses=messages_error_responses(400, 404, 408, 413, 415, 503),
 )
 async def count_message_tokens(engine: EngineDep, parsed: CountTokensRequestDep) -> TokenCount:

@@ -1,7 +1,7 @@
 """The events of a response's stream: a type, a sequence number, and fields by the type."""
 
 import json
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,11 +26,10 @@ EventName = Literal[
     "response.failed",
     "error",
 ]
-EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
 
 
-class ResponseEvent(BaseModel):
-    """What all events have, for `/openapi.json`; the other fields depend on the type."""
+class StreamEvent(BaseModel):
+    """The data of an event. The other fields depend on its type, as in OpenAI's API."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -13,7 +13,7 @@ from qstar_server.error_schema import error_responses
 from qstar_server.errors import ApiError
 from qstar_server.json_body import json_body
 from qstar_server.openapi import event_stream, json_request
-from qstar_server.responses.events import EVENT_NAMES, ResponseEvent
+from qstar_server.responses.events import StreamEvent
 from qstar_server.responses.examples import RESPONSES_EXAMPLES
 from qstar_server.responses.protocol import ResponsesRequest
 from qstar_server.responses.refused_fields import without_refused
@@ -33,8 +33,8 @@ ResponsesRequestDep = Annotated[
     _PATH,
     response_model=Response,
     openapi_extra=json_request(_PATH, ResponsesRequest, RESPONSES_EXAMPLES),
-    responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503)
-    | event_stream(_PATH, ResponseEvent, names=EVENT_NAMES, end=None),
+    responses=event_stream(_PATH, StreamEvent, is_named=True)
+    | error_responses(400, 403, 404, 408, 413, 415, 429, 503),
 )
 async def create_response(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: ResponsesRequestDep
@@ -47,18 +47,27 @@ async def create_response(
     return HttpResponse(body, media_type="application/json")
 
 
-@router.get(_PATH + "/{response_id}", include_in_schema=False)
-@router.delete(_PATH + "/{response_id}", include_in_schema=False)
-async def find_response(response_id: str) -> None:
-    """Always a 404, which says more than that of an unknown path."""
-    raise ApiError(
-        404,
-        f"There is no response {response_id[:100]!r}: this server stores none.",
-        param="response_id",
-        code="response_not_found",
-    )
+@router.get(_PATH + "/{response_id}", status_code=404, responses=error_responses(404))
+async def get_response(response_id: str) -> None:
+    """Always a 404: this server stores no responses."""
+    raise _not_stored(response_id)
+
+
+@router.delete(_PATH + "/{response_id}", status_code=404, responses=error_responses(404))
+async def delete_response(response_id: str) -> None:
+    """Always a 404: this server stores no responses."""
+    raise _not_stored(response_id)
 
 
 async def _whole_body(request: ResponsesRequest, engine: Engine, *, config: ServerConfig) -> bytes:
     job, _ = await start_response(request, engine, config=config)
     return await job.response()
+
+
+def _not_stored(response_id: str) -> ApiError:
+    return ApiError(
+        404,
+        f"There is no response {response_id[:100]!r}: this server stores none.",
+        param="response_id",
+        code="response_not_found",
+    )

@@ -99,7 +99,7 @@ def test_closing_a_stream_early_frees_its_request(
 def test_leaving_frees_the_request(live: LiveServer, engine: FakeEngine, is_streamed: bool) -> None:
     engine.step_s = 0.02
     raw = json.dumps(body(stream=is_streamed, ignore_eos=True)).encode()
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=60) as connection:
         connection.sendall(head.encode() + f"Content-Length: {len(raw)}\r\n\r\n".encode() + raw)
         wait_until(lambda: engine.num_open == 1)

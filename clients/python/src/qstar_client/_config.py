@@ -84,6 +84,8 @@ def _checked_base_url(base_url: str) -> str:
         raise ValueError("base_url must not contain a user name or password; use api_key")
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(f"base_url must look like {DEFAULT_BASE_URL}, got {base_url!r}")
+    if url.query or url.fragment:
+        raise ValueError(f"base_url must end with its path, without ? and #, got {base_url!r}")
     # OpenAI clients need /v1 in their base URL; the same value must work here.
     return base_url.rstrip("/").removesuffix("/v1")
 

@@ -11,7 +11,12 @@ def share(thought: Thought) -> float:
     return min(max(weight, 0.0), 1.0) if math.isfinite(weight) else 0.0
 
 
+def rounded(number: float) -> str:
+    """Two digits behind the point; never -0.00."""
+    return f"{round(number, 2) + 0.0:.2f}"  # adding 0 turns -0.0 into 0.0
+
+
 def difference(thought: Thought) -> str:
     """What the thought adds to the token's log-probability, with its sign."""
-    change = thought.logprob - thought.base_logprob
-    return f"{round(change, 2) + 0.0:+.2f}"  # adding 0 turns -0.0 into 0.0
+    change = rounded(thought.logprob - thought.base_logprob)
+    return change if change.startswith("-") else f"+{change}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from qstar_client._answer_types import Thought
 from qstar_client._signs import one_line, printable
-from qstar_client._thought_numbers import difference, share
+from qstar_client._thought_numbers import difference, rounded, share
 
 _FONT = "font-family:ui-monospace,monospace;font-size:0.9em"
 _CELL = "padding:1px 8px;border-bottom:1px solid rgba(128,128,128,0.25)"
@@ -17,6 +17,8 @@ _TOKEN_CELL = f"{_CELL};text-align:left;white-space:pre-wrap;overflow-wrap:break
 _THOUGHT_CELL = f"{_CELL};text-align:left;white-space:pre-wrap;overflow-wrap:anywhere"
 _NUMBER_CELL = f"{_CELL};text-align:right;white-space:nowrap"
 _STRONGEST_ALPHA = 0.55
+_MAX_OPEN_ROWS = 64
+"""A longer table is folded until it is clicked."""
 
 
 def thoughts_html(choices: Sequence[Sequence[Thought] | None]) -> str | None:
@@ -24,10 +26,14 @@ def thoughts_html(choices: Sequence[Sequence[Thought] | None]) -> str | None:
 
     Each token is coloured by its mixing weight. A notebook shows None in its usual way.
     """
-    shown = [thoughts for thoughts in choices if thoughts]
+    shown = {index: thoughts for index, thoughts in enumerate(choices) if thoughts}
     if not shown:
         return None
-    return "".join(f"<div>{_paragraph(each)}{_table(each)}</div>" for each in shown)
+    labels = {index: f"Choice {index}: " if len(choices) > 1 else "" for index in shown}
+    return "".join(
+        f"<div>{_paragraph(thoughts)}{_table(thoughts, labels[index])}</div>"
+        for index, thoughts in shown.items()
+    )
 
 
 def _paragraph(thoughts: Sequence[Thought]) -> str:
@@ -40,20 +46,22 @@ def _paragraph(thoughts: Sequence[Thought]) -> str:
     return f'<p style="{_FONT};white-space:pre-wrap;overflow-wrap:anywhere">{spans}</p>'
 
 
-def _table(thoughts: Sequence[Thought]) -> str:
+def _table(thoughts: Sequence[Thought], label: str) -> str:
     names = ("token", "thought", "weight", "base", "mixed", "change")
     head = "".join(
         f'<th scope="col" style="{_CELL};text-align:{"left" if i < 2 else "right"}">{name}</th>'
         for i, name in enumerate(names)
     )
     rows = "".join(_row(each) for each in thoughts)
-    caption = (
-        '<caption style="text-align:left;opacity:0.75">Log-probability of each token without and '
-        "with its thought; colour: mixing weight</caption>"
+    summary = (
+        f"{label}{len(thoughts)} tokens, each with its thought, the thought's weight (colour), and "
+        "the token's log-probability without (base) and with it (mixed)"
     )
     return (
-        f'<table style="{_FONT};border-collapse:collapse">{caption}'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<details{' open' if len(thoughts) <= _MAX_OPEN_ROWS else ''}>"
+        f'<summary style="opacity:0.75">{summary}</summary>'
+        f'<table style="{_FONT};border-collapse:collapse">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></details>"
     )
 
 
@@ -61,9 +69,9 @@ def _row(thought: Thought) -> str:
     token_style = f"{_TOKEN_CELL};{_colour(thought)}"
     texts = [(thought.token, token_style), (thought.thought, _THOUGHT_CELL)]
     numbers = (
-        f"{thought.mixing_weight:.2f}",
-        f"{thought.base_logprob:.2f}",
-        f"{thought.logprob:.2f}",
+        rounded(thought.mixing_weight),
+        rounded(thought.base_logprob),
+        rounded(thought.logprob),
         difference(thought),
     )
     cells = [f'<td style="{style}">{_escaped(text)}</td>' for text, style in texts]
@@ -74,7 +82,7 @@ def _row(thought: Thought) -> str:
 def _hint(thought: Thought) -> str:
     if not thought.thought_token_ids:
         return "no thought"
-    return f"{thought.thought} (weight {thought.mixing_weight:.2f}, {difference(thought)})"
+    return f"{thought.thought} (weight {rounded(thought.mixing_weight)}, {difference(thought)})"
 
 
 def _escaped(text: str) -> str:

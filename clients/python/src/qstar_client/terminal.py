@@ -22,7 +22,7 @@ except ImportError as error:
 
 from qstar_client._answer_types import Thought
 from qstar_client._signs import one_line, printable
-from qstar_client._thought_numbers import difference, share
+from qstar_client._thought_numbers import difference, rounded, share
 
 __all__ = ["HasThoughts", "thoughts_view"]
 
@@ -70,9 +70,9 @@ def _table(thoughts: Sequence[Thought]) -> Table:
         table.add_row(
             Text(one_line(thought.token), style=_colour(thought)),
             Text(one_line(thought.thought)),
-            f"{thought.mixing_weight:.2f}",
-            f"{thought.base_logprob:.2f}",
-            f"{thought.logprob:.2f}",
+            rounded(thought.mixing_weight),
+            rounded(thought.base_logprob),
+            rounded(thought.logprob),
             difference(thought),
         )
     return table
