@@ -1,6 +1,8 @@
 """Creates engines from `EngineArgs`."""
 
+import logging
 import os
+import time
 
 import torch
 
@@ -14,6 +16,8 @@ from qstar_infer.errors import ConfigError
 from qstar_infer.model.generation_defaults import sampling_defaults
 from qstar_infer.runner.llama_cpp.load import load_llama_cpp_model
 from qstar_infer.sampling_defaults import SamplingDefaults
+
+_log = logging.getLogger(__name__)
 
 
 def create_llm_engine(
@@ -33,11 +37,20 @@ def create_llm_engine(
     if model is not None:
         _check_nothing_to_load(args, model)
     else:
+        started_s = time.monotonic()
         is_llama_cpp = args.runner == "llama.cpp"
         model = load_llama_cpp_model(args) if is_llama_cpp else load_from_args(args)
+        _log.info("the model was read in %.1f s", time.monotonic() - started_s)
     is_from_checkpoint = args.generation_config == "auto"
     defaults = sampling_defaults(model) if is_from_checkpoint else SamplingDefaults()
     engine = LLMEngine(model, args.engine, name=args.served_model_name, sampling_defaults=defaults)
+    _log.info(
+        "the engine holds %d blocks of %d tokens, %d sequences at a time and %d in its queue",
+        engine.stats().num_blocks,
+        engine.config.block_size,
+        engine.config.max_num_seqs,
+        engine.config.max_queue,
+    )
     return engine, model
 
 

@@ -125,7 +125,7 @@ def test_a_second_signal_does_not_wait_for_streams(second: signal.Signals) -> No
 def test_sigterm_while_the_model_loads_exits_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    process = serve("slow", "--port", str(port))
+    process = serve("slow", "--port", str(port), "--log-level", "warning")
     health = f"http://127.0.0.1:{port}/health"
     wait_until(lambda: _status(health) == 503)
     process.terminate()

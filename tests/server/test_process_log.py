@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -76,7 +77,9 @@ def test_a_server_serves_with_a_full_disk_for_its_log() -> None:
 
 
 def test_a_server_serves_without_a_stderr() -> None:
-    process = serve("small", "--port", "0", stderr=subprocess.DEVNULL, preexec_fn=_close_stderr)
+    process = serve(
+        "small", "--port", "0", stderr=subprocess.DEVNULL, preexec_fn=partial(os.close, 2)
+    )
     use(url_of(process))
     stop(process)
 
@@ -97,7 +100,3 @@ def test_a_server_serves_while_nobody_reads_its_log() -> None:
     use(url_of(process))
     stop(process)
     os.close(reader)
-
-
-def _close_stderr() -> None:
-    os.close(2)

@@ -54,7 +54,7 @@ def run_schemathesis(url: str, directory: Path) -> subprocess.CompletedProcess[s
     options = {
         "phases": PHASES,
         "mode": "all",
-        "max-examples": str(MIN_CASES // 4),
+        "max-examples": str(MIN_CASES // (20 if IS_LONG else 7)),
         "generation-allow-x00": "true",
         "generation-database": "none",
         "request-timeout": str(TIMEOUT_S),
