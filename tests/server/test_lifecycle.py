@@ -148,7 +148,8 @@ def test_a_port_in_use_is_a_mistake_of_the_user() -> None:
         _, log = process.communicate(timeout=20)
     assert process.returncode == 2
     (line,) = log.splitlines()
-    assert line.startswith(f"error: the server cannot listen on 127.0.0.1, port {port}: ")
+    problem = f"the server cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert line == f"error: {problem}. Choose another with --host or --port"
 
 
 def test_a_server_that_others_can_reach_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
