@@ -26,6 +26,7 @@ from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.openapi import describe_app
 from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
 from qstar_server.responses.router import router as responses_router
 from qstar_server.tokenizer.router import router as tokenizer_router
@@ -74,6 +75,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.metrics = Metrics(slot, totals)
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
+    describe_app(app, slot, allow_thoughts=config.allow_thoughts)
     # The last one added is the outermost.
     app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)

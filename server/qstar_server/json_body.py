@@ -1,4 +1,4 @@
-"""A route's JSON body: as a checked request, and in `/openapi.json`."""
+"""A route's JSON body as a checked request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -44,14 +44,3 @@ def _checked(kind: type[Body], fields: dict[str, object]) -> Body:
     except ValidationError as error:
         # Here and not in a handler, because a list of thousands of failures takes time.
         raise to_api_error(error) from None
-
-
-def json_request(path: str, kind: type[BaseModel]) -> dict[str, Any]:
-    """The `openapi_extra` of a POST route that reads its body with `json_body`.
-
-    FastAPI does not know the body's type.
-    """
-    at = path.replace("~", "~0").replace("/", "~1")
-    place = f"#/paths/{at}/post/requestBody/content/application~1json/schema"
-    schema = kind.model_json_schema(ref_template=place + "/$defs/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -8,7 +8,9 @@ from starlette.responses import Response
 from qstar_server.deps import EngineDep
 from qstar_server.error_schema import error_responses
 from qstar_server.intake import in_intake
-from qstar_server.json_body import json_body, json_request
+from qstar_server.json_body import json_body
+from qstar_server.openapi import json_request
+from qstar_server.tokenizer.examples import DETOKENIZE_EXAMPLES, TOKENIZE_EXAMPLES
 from qstar_server.tokenizer.protocol import (
     DetokenizeRequest,
     DetokenizeResponse,
@@ -31,7 +33,7 @@ DetokenizeDep = Annotated[DetokenizeRequest, Depends(json_body(DetokenizeRequest
     "/tokenize",
     response_model=TokenizeResponse,
     responses=_ERRORS,
-    openapi_extra=json_request("/tokenize", TokenizeRequest),
+    openapi_extra=json_request("/tokenize", TokenizeRequest, TOKENIZE_EXAMPLES),
 )
 async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
     """Convert a text to the token ids that the served model would get."""
@@ -43,7 +45,7 @@ async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
     "/detokenize",
     response_model=DetokenizeResponse,
     responses=_ERRORS,
-    openapi_extra=json_request("/detokenize", DetokenizeRequest),
+    openapi_extra=json_request("/detokenize", DetokenizeRequest, DETOKENIZE_EXAMPLES),
 )
 async def create_text(engine: EngineDep, request: DetokenizeDep) -> Response:
     """Convert token ids to text."""
