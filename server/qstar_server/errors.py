@@ -114,9 +114,9 @@ def unavailable(message: str, *, code: str, retry: bool = True) -> ApiError:
 
 
 def overloaded(message: str) -> ApiError:
-    """A 503 because of what other clients do; the connection closes."""
+    """A 503 because of what other clients do."""
     error = unavailable(message, code="server_is_overloaded")
-    error.headers |= {"Retry-After": "1", "Connection": "close"}
+    error.headers |= {"Retry-After": "1"}
     return error
 
 

@@ -163,4 +163,5 @@ class HttpConnection(H11Protocol):
 
 async def _refuse_overload(scope: Scope, receive: Receive, send: Send) -> None:
     error = overloaded("The server has as many connections open as it may.")
+    error.headers |= _CLOSE
     await error.response()(scope, receive, send)

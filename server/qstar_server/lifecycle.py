@@ -101,7 +101,7 @@ class DrainingServer(uvicorn.Server):
     Shutdown has three steps. New requests are answered with a 503. Open requests have
     `drain_grace_s` to finish; then the engine is closed, which ends them with an error. After
     another `shutdown_grace_s` the connections that are left are dropped. A second signal skips the
-    waiting.
+    waiting. An engine that hangs does not keep the process from ending.
     """
 
     def __init__(self, app: FastAPI, config: ServerConfig, *, announce: Announce) -> None:
@@ -186,19 +186,28 @@ class DrainingServer(uvicorn.Server):
         self.slot.start_draining()
         busy = self._table.drain()
         await self._until_done(busy, self._limits.drain_grace_s)
+        closing = asyncio.create_task(
+            anyio.to_thread.run_sync(self.slot.close, abandon_on_cancel=True)
+        )
         if self._table.num_busy(busy) and not self.force_exit:
             logger.warning("closing the engine: requests are still open after the drain time")
-            closing = asyncio.create_task(anyio.to_thread.run_sync(self.slot.close))
             await self._until_done(busy, self._limits.shutdown_grace_s)
-            closing.cancel()
         self._listener.close()
         self._table.abort_all()
         self._watch.cancel()
+        await self._end(closing)
+        await self.lifespan.shutdown()
+
+    async def _end(self, closing: "asyncio.Task[None]") -> None:
+        """Give the handlers of dropped connections, and the engine, a limited time to end."""
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
-        if self.force_exit:
+        seconds = 0 if self.force_exit else self._limits.shutdown_grace_s
+        await asyncio.wait({closing}, timeout=seconds)
+        if not closing.done():
+            logger.warning("the engine has not ended in time; the process ends without it")
+            closing.cancel()
             self.slot.abandon()
-        await self.lifespan.shutdown()
 
     async def _until_done(self, connections: set[TimedConnection], seconds: float) -> None:
         """Wait until none of the connections is busy, at most for so long."""

@@ -275,6 +275,8 @@ def test_lines_of_the_server_control_no_terminal(
         app(["--log-level", "warning"], standalone_mode=False)
     finally:
         root.setLevel(level)
+        for name in ("qstar_infer", "qstar_server"):
+            logging.getLogger(name).setLevel(logging.NOTSET)
         logging.captureWarnings(False)
     written = capsys.readouterr()
     assert written.out == "Serving a␛]0;title␇\n"

@@ -49,7 +49,8 @@ def test_every_line_has_the_form_and_none_a_text(level: str) -> None:
     lines = log.splitlines()
     form = re.compile(rf"{TIME} (DEBUG|INFO|WARNING) [\w.]+: .+")
     assert not [line for line in lines if not form.fullmatch(line)]
-    assert lines[0].endswith("INFO qstar_server.cli: loading small")
+    assert "INFO qstar_server.cli: settings that are not the defaults: model='small'" in lines[0]
+    assert lines[1].endswith("INFO qstar_server.cli: loading small")
     kinds = [line.split()[2].removesuffix(":") for line in lines]
     assert kinds.index("qstar_server.engine_slot") > 0
     assert kinds.count("qstar_server.access") == 3
@@ -61,7 +62,8 @@ def test_json_lines() -> None:
     process = serve("small", "--port", "0", "--log-format", "json")
     use(url_of(process))
     entries = [json.loads(line) for line in stop(process).splitlines()]
-    assert entries[0]["message"] == "loading small"
+    assert entries[0]["message"].startswith("settings that are not the defaults: model='small'")
+    assert entries[1]["message"] == "loading small"
     assert all(re.fullmatch(TIME, entry["time"]) for entry in entries)
     access = [entry for entry in entries if entry["logger"] == "qstar_server.access"]
     assert [entry["message"].split()[-1] for entry in access] == ["200", "200", "400"]
