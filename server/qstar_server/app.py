@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.access_log import log_request
+from qstar_server.body_budget import BodyBudgetMiddleware
 from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
@@ -78,6 +79,11 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     # The last one added is the outermost.
     app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)
+    app.add_middleware(
+        BodyBudgetMiddleware,
+        max_body_bytes=config.max_body_bytes,
+        max_bodies_bytes=config.max_bodies_bytes,
+    )
     app.add_middleware(FramingMiddleware)
     app.add_middleware(HeadMiddleware)
     if config.keys:

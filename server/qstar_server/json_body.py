@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-import anyio.to_thread
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from qstar_server.deps import ConfigDep, IgnoredFieldLogDep
 from qstar_server.errors import to_api_error
+from qstar_server.intake import in_intake
 from qstar_server.request_body import read_json_object
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -30,7 +30,7 @@ def json_body(
         fields = await read_json_object(
             request, max_bytes=config.max_body_bytes, timeout_s=config.body_timeout_s
         )
-        body = await anyio.to_thread.run_sync(_checked, kind, fields)
+        body = await in_intake(_checked, kind, fields)
         extra: Fields = {} if body.model_extra is None else body.model_extra
         ignored_fields.note(extra if without_known is None else without_known(extra))
         return body

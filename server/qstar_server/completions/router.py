@@ -17,7 +17,7 @@ from qstar_server.json_body import json_body
 from qstar_server.openapi import event_stream, json_request
 from qstar_server.sse import EventStream
 
-router = APIRouter(responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503))
+router = APIRouter(responses=error_responses(400, 404, 408, 413, 415, 504))
 
 _PATH = "/v1/completions"
 CompletionRequestDep = Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]

@@ -37,7 +37,7 @@ CountTokensRequestDep = Annotated[
     response_model=MessageResource,
     openapi_extra=json_request(_PATH, MessagesRequest, MESSAGES_EXAMPLES),
     responses=event_stream(_PATH, StreamEvent, is_named=True)
-    | messages_error_responses(400, 403, 404, 408, 413, 415, 429, 503),
+    | messages_error_responses(400, 404, 408, 413, 415, 504),
 )
 async def create_message(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: MessagesRequestDep

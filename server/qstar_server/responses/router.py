@@ -34,7 +34,7 @@ ResponsesRequestDep = Annotated[
     response_model=Response,
     openapi_extra=json_request(_PATH, ResponsesRequest, RESPONSES_EXAMPLES),
     responses=event_stream(_PATH, StreamEvent, is_named=True)
-    | error_responses(400, 403, 404, 408, 413, 415, 429, 503),
+    | error_responses(400, 404, 408, 413, 415, 504),
 )
 async def create_response(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: ResponsesRequestDep

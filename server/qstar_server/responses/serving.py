@@ -3,8 +3,6 @@
 import time
 import uuid
 
-import anyio.to_thread
-
 from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_server.config import ServerConfig
@@ -23,6 +21,7 @@ from qstar_server.generation_request import (
     check_stream_options,
     check_thoughts_allowed,
 )
+from qstar_server.intake import in_intake
 from qstar_server.reasoning import with_effort
 from qstar_server.responses.conversation_input import messages_of
 from qstar_server.responses.protocol import (
@@ -60,10 +59,8 @@ async def start_response(
     check_logprobs(
         request.top_logprobs, config, default=DEFAULT_MAX_TOP_LOGPROBS, param="top_logprobs"
     )
-    admitted, renderer, form = await anyio.to_thread.run_sync(_prepare, engine, request, config)
-    job = await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    admitted, renderer, form = await in_intake(_prepare, engine, request, config)
+    job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
     return job, form
 
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from qstar_server.deps import EngineDep
 from qstar_server.error_schema import error_responses
+from qstar_server.intake import in_intake
 from qstar_server.json_body import json_body
 from qstar_server.openapi import json_request
 from qstar_server.tokenizer.examples import DETOKENIZE_EXAMPLES, TOKENIZE_EXAMPLES
@@ -37,7 +37,7 @@ DetokenizeDep = Annotated[DetokenizeRequest, Depends(json_body(DetokenizeRequest
 )
 async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
     """Convert a text to the token ids that the served model would get."""
-    body = await anyio.to_thread.run_sync(tokenize, request, engine)
+    body = await in_intake(tokenize, request, engine)
     return Response(body, media_type=_JSON)
 
 
@@ -49,7 +49,7 @@ async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
 )
 async def create_text(engine: EngineDep, request: DetokenizeDep) -> Response:
     """Convert token ids to text."""
-    body = await anyio.to_thread.run_sync(detokenize, request, engine)
+    body = await in_intake(detokenize, request, engine)
     return Response(body, media_type=_JSON)
 
 
