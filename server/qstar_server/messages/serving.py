@@ -65,7 +65,11 @@ async def count_tokens(request: CountTokensRequest, engine: Engine) -> int:
         RequestError: a field is unsupported, or the template refuses the messages.
     """
     _check(request, engine)
-    return len(await in_intake(_encode, engine, request, _plan(engine, request)))
+    return await in_intake(_count_tokens, engine, request)
+
+
+def _count_tokens(engine: Engine, request: CountTokensRequest) -> int:
+    return len(_encode(engine, request, _plan(engine, request)))
 
 
 def _check(request: CountTokensRequest, engine: Engine) -> None:

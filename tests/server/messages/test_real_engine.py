@@ -1,11 +1,13 @@
 """A real model gives the same answer here and as a plain completion of the rendered prompt."""
 
+import json
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
-from tests.server.messages.wire import joined, message, same, stream
+from tests.server.messages.wire import joined, message, refused, same, stream
 from tests.server.wire import complete
 
 # What the toy's template makes of the messages below.
@@ -48,3 +50,20 @@ async def test_a_stream_adds_up_to_the_whole(real_client: httpx.AsyncClient) -> 
     assert same(joined(await stream(real_client, **CONVERSATION, **fields))) == same(whole)
     usage = whole["usage"]
     assert usage["output_tokens"] + usage["output_tokens_details"]["thinking_tokens"] <= 60
+
+
+async def test_text_follows_a_schema(real_client: httpx.AsyncClient) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "boolean"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    output_config = {"format": {"type": "json_schema", "schema": schema}}
+    whole = await message(
+        real_client, output_config=output_config, temperature=0, max_tokens=200, **CONVERSATION
+    )
+    assert whole["stop_reason"] == "end_turn"
+    jsonschema.validate(json.loads(whole["content"][0]["text"]), schema)
+    wrong = {"format": {"type": "json_schema", "schema": {"type": "nothing"}}}
+    assert "output_config" in (await refused(real_client, output_config=wrong))["message"]
