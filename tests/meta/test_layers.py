@@ -84,7 +84,7 @@ PARTS_BELOW = {
     "wavefront": {"plain data", "kv_cache"},
     "compiled": {"plain data"},
     "attention": {"plain data", "kv_cache", "compiled"},
-    "sampling": {"plain data"},
+    "sampling": {"plain data", "compiled"},
     "model": {"plain data", "kv_cache", "attention", "sampling", "kernels"},
     "hardware": {"plain data"},
     "checkpoint": {"plain data", "model", "hardware", "kernels"},
