@@ -83,6 +83,9 @@ OPEN_SAMPLING = [
     *_each("chat_template_kwargs", {"tokenize": True}, {"chat_template": "{{ 1 }}"}, DEEP),
     *_each("chat_template_kwargs", {str(number): 1 for number in range(50_000)}),
     *_each("stream", 1, "true"),
+    Nasty(
+        "0 for false", {"stream": True, "stream_options": {"include_obfuscation": 0}}, "stream_o"
+    ),
     *_each("prompt_embeds", "AAAA"),
     *_each("logits_processors", ["os.system"]),
     *_each("custom_logit_processor", "gASV"),
