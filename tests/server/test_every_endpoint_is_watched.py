@@ -40,7 +40,7 @@ async def test_its_tokens_are_counted_and_logged(
     assert line.getMessage() == f"POST {path} 200"
     assert fields["prompt_tokens"] == num_prompt_tokens
     assert fields["tokens"] > 0
-    assert fields["response_id"] in response.text
+    assert f'"{fields["response_id"]}"' in response.text
     found = await scrape(client)
     assert found.value("qstar:prompt_tokens_total") == num_prompt_tokens
     assert found.value("qstar:request_generation_tokens_sum") == fields["tokens"]
