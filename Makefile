@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit bench bench-all clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz bench bench-all clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -62,6 +62,9 @@ type: setup ## mypy, strict: packages, tests, benchmarks, scripts and examples
 # Each worker has one thread (tests/conftest.py) and needs 1 to 2 GB.
 unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
+
+fuzz: setup ## schemathesis: 3,000 requests, right and wrong ones, made from /openapi.json
+	QSTAR_FUZZ_CASES=3000 $(BIN)/pytest -m "" tests/server/test_schema_fuzz.py $(ARGS)
 
 fmt: setup ## apply the fixes of ruff, then format
 	$(BIN)/ruff check --fix

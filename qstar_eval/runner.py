@@ -24,6 +24,8 @@ from qstar_infer.checkpoint import load_model
 from qstar_infer.checkpoint.load import load_tokenizer_of
 from qstar_infer.context_length import context_length
 from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.kernels.choose import choose_kernel
+from qstar_infer.kernels.module_layers import pack_layers
 from qstar_infer.llm import LLM
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_train.data.sources import documents
@@ -204,7 +206,8 @@ class Evaluation:
         self._report(result, len(missing))
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
-            records = result.task.measure(target, batch)
+            with torch.inference_mode():  # or the layers would not use their packed weights
+                records = result.task.measure(target, batch)
             assert [record["index"] for record in records] == batch, "one record for each example"
             result.file.append(records)
             self._report(result, len(missing) - start - len(batch))
@@ -226,6 +229,9 @@ class Evaluation:
         config = self._config
         model = load_model(checkpoint.source, dtype=config.dtype, device=config.device)
         llm = open_engine(model, config)
+        if model.device.type == "cpu":
+            # After the engine, which packs the layers its own way. Scoring calls them themselves.
+            pack_layers(model.backbone, choose_kernel(model.backbone))
         try:
             yield llm
         finally:

@@ -37,6 +37,10 @@ class EngineConfig:
     )
     max_num_seqs: int = setting(64, "Most sequences that run at the same time.")
     max_queue: int = setting(256, "Most sequences that wait; further requests are rejected.")
+    max_queued_tokens: int = setting(
+        2**20,
+        "Most prompt tokens that wait; further requests are rejected, and so is one with more.",
+    )
     max_rows: int = setting(
         512,
         "Tokens fed per step; prefill gets what decoding leaves. Rows of thoughts do not count.",
@@ -62,7 +66,7 @@ class EngineConfig:
     def __post_init__(self) -> None:
         if self.speculation not in ("auto", "off"):
             _at_least("speculation", self.speculation, 0, also='"auto", "off" or ')
-        for name in ("block_size", "max_rows"):
+        for name in ("block_size", "max_rows", "max_queued_tokens"):
             _at_least(name, getattr(self, name), 1)
         for name in ("max_num_seqs", "max_drafts", "scoring_positions"):
             _at_least(name, getattr(self, name), 1)

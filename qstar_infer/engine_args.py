@@ -107,19 +107,24 @@ class EngineArgs:
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str] | None = None, **given: Any
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        file_settings: Mapping[str, Any] | None = None,
+        **given: Any,
     ) -> "EngineArgs":
         """Create from environment variables such as QSTAR_MAX_NUM_SEQS.
 
         Args:
             environ: the variables; None: those of this process.
+            file_settings: settings by name; the environment wins over them.
             **given: settings by name; they win over the environment.
 
         Raises:
             ConfigError: a value cannot be parsed or is out of range.
         """
         variables = os.environ if environ is None else environ
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {} if file_settings is None else dict(file_settings)
         for name, kind in setting_types().items():
             text = variables.get(ENVIRONMENT_PREFIX + name.upper())
             if text:

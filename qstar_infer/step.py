@@ -152,10 +152,12 @@ class StepBatch:
 
     @property
     def pick_rows(self) -> list[int]:
-        """The row of each base pick, thought pick and target pick, in this order."""
-        base = [pick.row for pick in self.base_picks]
-        thoughts = [pick.row for pick in self.thought_picks]
-        return base + thoughts + [pick.row for pick in self.target_picks]
+        """The row of each base pick, target pick and thought pick, in this order.
+
+        So the logits of visible tokens are adjacent.
+        """
+        visible = [pick.row for pick in (*self.base_picks, *self.target_picks)]
+        return visible + [pick.row for pick in self.thought_picks]
 
 
 @dataclass(slots=True, kw_only=True)

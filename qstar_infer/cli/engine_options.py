@@ -1,7 +1,7 @@
 """Every engine setting as an option of a command, from the declarations in `EngineArgs`."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from functools import wraps
 from typing import Annotated, Any
 
@@ -29,19 +29,45 @@ def with_engine_options(command: Callable[..., None]) -> Callable[..., None]:
     """
     declared = dict(inspect.signature(command).parameters)
     del declared[_KEYWORD]
-    options = [_option(name) for name in setting_types() if name not in declared]
+    options = engine_options(declared)
     settings = {option.name for option in options} | {"model"}
 
     @wraps(command)
     def run(**values: Any) -> None:
         given = {name: value for name, value in values.items() if name in settings}
         own = {name: value for name, value in values.items() if name in declared}
-        command(**own, engine_args=_engine_args(given))
+        command(**own, engine_args=engine_args_of(given))
 
     parameters = [*declared.values(), *options]
     run.__dict__["__signature__"] = inspect.Signature(parameters)
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def engine_options(declared: Container[str]) -> list[inspect.Parameter]:
+    """A parameter of a typer command for each engine setting.
+
+    Args:
+        declared: names of settings that get none.
+    """
+    return [_option(name) for name in setting_types() if name not in declared]
+
+
+def engine_args_of(
+    values: Mapping[str, Any], *, file_settings: Mapping[str, Any] | None = None
+) -> EngineArgs:
+    """The settings from what a command line gave, the environment, and a file, in this order.
+
+    Args:
+        values: by name; None means that the command line did not give it.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    if "speculation" in given:
+        given["speculation"] = parse_speculation(given["speculation"])
+    return EngineArgs.from_environment(file_settings=file_settings, **given)
 
 
 def _option(name: str) -> inspect.Parameter:
@@ -67,10 +93,3 @@ def _option(name: str) -> inspect.Parameter:
 def _default(name: str) -> Any:
     defaults = EngineArgs()
     return getattr(defaults if hasattr(defaults, name) else defaults.engine, name)
-
-
-def _engine_args(values: dict[str, Any]) -> EngineArgs:
-    given = {name: value for name, value in values.items() if value is not None}
-    if "speculation" in given:
-        given["speculation"] = parse_speculation(given["speculation"])
-    return EngineArgs.from_environment(**given)

@@ -60,8 +60,7 @@ class FusedDecoder:
         return self.ops.add_norm_(states, update, self._final_norm)[:num_rows]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """See `Decoder.logits`."""
-        self._pack_if_changed()
+        """See `Decoder.logits`. The pass that computed the states has noticed changes."""
         return self._lm_head(hidden).float()
 
     def rotation(self, states: Tensor, positions: Tensor) -> Rotation:

@@ -109,6 +109,22 @@ class Admission:
             )
         return sum(each)
 
+    def check_num_tokens(self, requests: Iterable[AdmittedRequest]) -> int:
+        """Number of prompt tokens of these requests.
+
+        Raises:
+            RequestError: it is more than may wait.
+        """
+        total = sum(len(admitted.request.prompt_token_ids) for admitted in requests)
+        limit = self._config.max_queued_tokens
+        if total > limit:
+            raise RequestError(
+                f"the request has {total} prompt tokens, and at most {limit} may wait. Send fewer "
+                "or shorter prompts",
+                param="prompt",
+            )
+        return total
+
     def context_limit(self, num_thought_tokens: int) -> int:
         """Most visible tokens of a sequence with this thought length, by model and by pool."""
         size = self._config.block_size

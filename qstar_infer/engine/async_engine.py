@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -38,14 +39,22 @@ MAX_FAILED_STEPS = 3
 MAX_LOGGED_IDS = 20
 
 
+@dataclass(slots=True)
+class _OpenRequest:
+    listener: OutputListener
+    num_sequences: int
+    num_waiting_tokens: int
+    """Tokens of the prompt; 0 once there is output."""
+
+
 class AsyncEngine:
     """Runs an `LLMEngine` on its own thread; see `Engine` for each method."""
 
     def __init__(self, engine: LLMEngine) -> None:
         self._engine = engine
         self._capacity = engine.config.max_num_seqs + engine.config.max_queue
-        self._listeners: dict[str, tuple[OutputListener, int]] = {}
-        """Open requests: the listener and the number of sequences of each."""
+        self._max_queued_tokens = engine.config.max_queued_tokens
+        self._open: dict[str, _OpenRequest] = {}
         self._changed = threading.Condition()
         self._inbox: list[Callable[[], None]] = []
         self._told: set[str] = set()
@@ -108,32 +117,30 @@ class AsyncEngine:
 
     def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         num_new = self._engine.admission.check_num_sequences(requests)
+        num_tokens = self._engine.admission.check_num_tokens(requests)
         with self._changed:
             if self._is_closing:
                 raise EngineClosedError("the engine is closed and accepts no more requests")
             if not self._is_alive:
                 raise EngineDeadError("the engine has stopped; restart the server")
-            num_open = sum(count for _, count in self._listeners.values())
-            if num_open + num_new > self._capacity:
-                raise QueueFullError(
-                    f"the engine holds {num_open} of at most {self._capacity} sequences and cannot "
-                    f"accept {num_new} more now; try again later"
-                )
+            self._check_queue(num_new, num_tokens)
             for admitted in requests:
                 request_id = admitted.request.request_id
-                if request_id in self._listeners:
+                if request_id in self._open:
                     raise RequestError(
                         f"the request id {request_id!r} is already in use", param="request_id"
                     )
             for admitted in requests:
                 request = admitted.request
-                self._listeners[request.request_id] = (listener, request.params.num_candidates)
+                self._open[request.request_id] = _OpenRequest(
+                    listener, request.params.num_candidates, len(request.prompt_token_ids)
+                )
                 self._inbox.append(partial(self._add, admitted, time.monotonic()))
             self._changed.notify()
 
     def abort(self, request_id: str) -> None:
         with self._changed:
-            if self._listeners.pop(request_id, None) is not None:
+            if self._open.pop(request_id, None) is not None:
                 self._inbox.append(partial(self._engine.abort, request_id))
                 self._changed.notify()
 
@@ -146,6 +153,20 @@ class AsyncEngine:
             self._changed.notify()
         self._thread.join()
         self._engine.close()
+
+    def _check_queue(self, num_sequences: int, num_tokens: int) -> None:
+        num_open = sum(each.num_sequences for each in self._open.values())
+        if num_open + num_sequences > self._capacity:
+            raise QueueFullError(
+                f"the engine holds {num_open} of at most {self._capacity} sequences and cannot "
+                f"accept {num_sequences} more now; try again later"
+            )
+        num_waiting = sum(each.num_waiting_tokens for each in self._open.values())
+        if num_waiting + num_tokens > self._max_queued_tokens:
+            raise QueueFullError(
+                f"{num_waiting} prompt tokens wait, of at most {self._max_queued_tokens}, so that "
+                f"{num_tokens} more cannot be accepted now; try again later"
+            )
 
     # --- on the engine's thread -----------------------------------------------------------------
 
@@ -208,18 +229,20 @@ class AsyncEngine:
 
     def _deliver(self, news: RequestOutput | RequestFailure) -> None:
         with self._changed:
-            listener, _ = self._listeners.get(news.request_id, (None, 0))
+            request = self._open.get(news.request_id)
+            if request is None:
+                return
+            request.num_waiting_tokens = 0
             if isinstance(news, RequestFailure) or news.finished:
-                self._listeners.pop(news.request_id, None)
-        if listener is not None:
-            self._notify(listener, news.error if isinstance(news, RequestFailure) else news)
+                del self._open[news.request_id]
+        self._notify(request.listener, news.error if isinstance(news, RequestFailure) else news)
 
     def _end(self, error: EngineDeadError) -> None:
         with self._changed:
             self._is_alive = False
-            listeners, self._listeners = list(self._listeners.values()), {}
-        for listener, _ in listeners:
-            self._notify(listener, error)
+            requests, self._open = list(self._open.values()), {}
+        for request in requests:
+            self._notify(request.listener, error)
 
     def _notify(self, listener: OutputListener, news: RequestOutput | Exception) -> None:
         try:

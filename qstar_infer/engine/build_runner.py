@@ -1,12 +1,17 @@
 """Chooses the runner of a model."""
 
+import torch
+
 from qstar_infer.config import EngineConfig
+from qstar_infer.errors import ConfigError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.runner.llama_cpp.limits import fitting_config
 from qstar_infer.runner.llama_cpp.llama_cpp_runner import LlamaCppRunner
 from qstar_infer.runner.llama_cpp.model import LlamaCppModel
 from qstar_infer.runner.runner import Runner
 from qstar_infer.runner.torch_runner import TorchRunner
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 AnyModel = QuietStarModel | LlamaCppModel
 """A model that an engine can serve."""
@@ -30,7 +35,15 @@ def build_runner(
         config: from `runner_config`.
         num_blocks: of the key/value pool.
         num_lanes: number of slots of the lane buffers.
+
+    Raises:
+        ConfigError: the dtype of the model is not one that engines compute in.
     """
+    if model.dtype not in _DTYPES:
+        raise ConfigError(
+            f"the model's weights are {model.dtype}, and engines compute in float32, bfloat16 or "
+            "float16; cast it first, for example by model.float()"
+        )
     if isinstance(model, LlamaCppModel):
         return LlamaCppRunner(model, config, num_blocks=num_blocks, num_lanes=num_lanes)
     return TorchRunner(

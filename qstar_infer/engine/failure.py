@@ -24,11 +24,11 @@ class RequestFailure:
 def request_failed(cause: Exception) -> RequestFailedError:
     """The error to report to the client of a request.
 
-    A NotFiniteError and a NoTokenError are for clients as they are. Of any other error, `__cause__`
-    is the original.
+    A RequestFailedError, such as NotFiniteError, is for clients as it is. Of another error,
+    `__cause__` is the original.
     """
     clear_frames(cause.__traceback__)  # the traceback would keep the tensors of the pass alive
-    if isinstance(cause, NotFiniteError | NoTokenError):
+    if isinstance(cause, RequestFailedError):
         return cause
     error = RequestFailedError(
         f"internal engine error ({type(cause).__name__}); the request was dropped. Retry, or check "

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from qstar_infer.errors import ConfigError
+from qstar_infer.errors import CheckpointError, ConfigError
 from qstar_infer.kernels.int4 import Int4Weight
 from qstar_infer.kernels.int8 import Int8Weight
 
@@ -52,6 +52,25 @@ class QuantisedLinear(nn.Module):
         self.bias: Tensor | None
         self.register_buffer("bias", bias)
         self.out_features, self.in_features = weight.shape
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "QuantisedLinear":
+        """Follow casts, but no move to another device; `to`, `half` and others call this."""
+        device = fn(torch.empty(0)).device
+        if device.type != "cpu":
+            raise ConfigError(
+                f"a model with quantization={self.format_name!r} cannot be moved to {device}: its "
+                "linear layers are for CPUs. Load it there with another quantization"
+            )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _save_to_state_dict(self, *_: object) -> None:
+        """Refuse: without the rounded weight, a saved model would be broken."""
+        raise CheckpointError(
+            f"A model with quantization={self.format_name!r} cannot be saved: its weights are "
+            "rounded, and only this process can read them. Load it with quantization='none' and "
+            "save that."
+        )
 
     @property
     def format_name(self) -> str:

@@ -11,6 +11,10 @@ class LaneBuffers:
 
     The logits are kept and not computed again, so that with a mixing weight of 0 the mixed
     distribution is exactly the one that the draft was sampled from (decision 0002).
+
+    Attributes:
+        hidden: `[lanes, hidden]`, states.
+        logits: `[lanes, vocab]`.
     """
 
     def __init__(
@@ -22,15 +26,14 @@ class LaneBuffers:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._hidden = torch.empty(num_lanes, hidden_size, dtype=dtype, device=device)
-        self._logits = torch.empty(num_lanes, vocab_size, dtype=dtype, device=device)
+        self.hidden = torch.empty(num_lanes, hidden_size, dtype=dtype, device=device)
+        self.logits = torch.empty(num_lanes, vocab_size, dtype=dtype, device=device)
 
-    def store(self, slots: Sequence[int], hidden: Tensor, logits: Tensor) -> None:
-        """Store `[lanes, hidden]` states and `[lanes, vocab]` logits in these slots."""
-        if slots:
-            self._hidden[list(slots)] = hidden
-            self._logits[list(slots)] = logits.to(self._logits.dtype)
-
-    def load(self, slots: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """States `[lanes, hidden]` in the model's dtype, and logits `[lanes, vocab]` in float32."""
-        return self._hidden[list(slots)], self._logits[list(slots)].float()
+    def store(
+        self, slots: Sequence[int], rows: Sequence[int], *, hidden: Tensor, logits: Tensor
+    ) -> None:
+        """Store some rows of `[any, hidden]` states and `[any, vocab]` logits in these slots."""
+        # One by one: together, they would be copied to new memory first.
+        for slot, row in zip(slots, rows, strict=True):
+            self.hidden[slot] = hidden[row]
+            self.logits[slot] = logits[row]

@@ -14,6 +14,7 @@ from torch import Tensor
 from qstar_infer.attention.interface import AttentionState
 from qstar_infer.attention.parallel import ParallelThoughts
 from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.sampling.logit_rows import mix_logits
 from qstar_infer.sampling.noise import pick_tokens, row_keys
 from qstar_infer.thinking_rule import ThinkingPlaces
 
@@ -58,21 +59,6 @@ class ThoughtTrace:
     """`[batch, seq, vocab]`, float32. Mixed logits; the delimiters are at minus infinity."""
     is_thinking: Tensor
     """`[batch, seq]`, bool. Whether the model thinks at this token."""
-
-
-def mix_logits(base_logits: Tensor, thought_logits: Tensor, mixing_weight: Tensor) -> Tensor:
-    """`(1 - w) base + w thought` (paper, section 4.3); exactly base where w is 0.
-
-    Args:
-        base_logits, thought_logits: `[..., vocab]`, float32.
-        mixing_weight: `[...]`, float32.
-
-    Returns:
-        `[..., vocab]`, float32.
-    """
-    share = mixing_weight.unsqueeze(-1)
-    mixed = (1 - share) * base_logits
-    return mixed.add_(share * thought_logits)  # in place: a third less memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The learned parts that make a language model think: two vectors and the talk head."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -82,6 +84,8 @@ class ThinkingGate(nn.Linear):
 class ThoughtParts(nn.Module):
     """Talk head, `start_thought` and `end_thought`, and perhaps a gate, held in float32.
 
+    They stay float32 when a model is cast, as by `model.half()`.
+
     Attributes:
         start_thought, end_thought: `[hidden]`, fed unscaled in place of an embedding row.
         gate: decides where to think; None if the checkpoint has none.
@@ -106,6 +110,17 @@ class ThoughtParts(nn.Module):
         self.gate = ThinkingGate(hidden_size) if has_gate else None
         self.start_thought = nn.Parameter(torch.zeros(hidden_size))
         self.end_thought = nn.Parameter(torch.zeros(hidden_size))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ThoughtParts":
+        """Follow a move to another device, but no cast; `to`, `half` and others call this."""
+
+        def keep_dtype(tensor: Tensor) -> Tensor:
+            changed = fn(tensor)
+            is_cast = changed.dtype != tensor.dtype
+            return tensor.to(changed.device) if is_cast else changed
+
+        super()._apply(keep_dtype, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @classmethod
     def fresh(cls, start: Tensor, end: Tensor, *, seed: int = 0) -> "ThoughtParts":

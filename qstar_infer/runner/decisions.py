@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
-from qstar_infer.model.thinking import mix_logits
 from qstar_infer.model.thought_parts import ThoughtParts
 from qstar_infer.runner.pick_slices import PickSlice, pick_slices
+from qstar_infer.sampling.logit_rows import BaseRows, check_and_mask_, mix_
 from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, StepBatch, StepResult, VisiblePick
 
@@ -38,7 +38,7 @@ class Decisions:
             dtype, device: of the states.
         """
         self._parts = parts
-        self._masked_ids = list(masked_ids)
+        self._masked_ids = torch.tensor(masked_ids, dtype=torch.int32, device=device)
         self._vocab_size = vocab_size
         self._lane_buffers = LaneBuffers(
             0 if parts is None else num_lanes,
@@ -60,8 +60,8 @@ class Decisions:
 
         Args:
             batch: the step.
-            hidden: `[picks, hidden]`, of the rows of the base picks, the thought picks and the
-                target picks. May be empty, `[0, hidden]`, if no lane begins or ends and no gate is
+            hidden: `[picks, hidden]`, of the rows of the base picks, the target picks and the
+                thought picks. May be empty, `[0, hidden]`, if no lane begins or ends and no gate is
                 asked.
             logits_of: the logits of some adjacent ones of these rows, `[some, vocab]`, float32.
                 Called for one slice after the other, to bound memory; written in place.
@@ -84,31 +84,26 @@ class Decisions:
         Returns:
             The rows whose thought logits are not finite.
         """
-        thoughts_begin = len(picks.base)
-        targets_begin = thoughts_begin + len(picks.thoughts)
-        is_finite: list[bool] = logits.sum(dim=-1).isfinite().tolist()
-        self._mask_(logits)
-        base_logits = logits[:thoughts_begin]
-        self._store(picks.base, hidden, base_logits)
-        mixed, mixed_from, weights = self._mix(
-            picks.targets, hidden[targets_begin:], logits[targets_begin:]
-        )
+        targets = slice(len(picks.base), len(picks.base) + len(picks.targets))
+        is_finite = check_and_mask_(logits, self._masked_ids)
+        self._store(picks.base, hidden, logits)
+        base, weights = self._mix_(picks.targets, hidden, logits, targets)
         tokens, thought_token_ids = sample(
-            _stack(base_logits, mixed),
+            logits[: targets.stop],
             [*picks.base, *picks.targets],
-            base_logits=mixed_from,
+            base=base,
             mixing_weights=weights,
-            thought_logits=logits[thoughts_begin:targets_begin],
+            thought_logits=logits[targets.stop :],
             thought_picks=picks.thoughts,
         )
         self._ask_gate(picks.base, tokens, hidden)
-        base_tokens, target_tokens = tokens[:thoughts_begin], tokens[thoughts_begin:]
-        _mark_base(base_tokens, is_finite[:thoughts_begin])
-        _mark_targets(target_tokens, is_finite[targets_begin:])
+        base_tokens, target_tokens = tokens[: targets.start], tokens[targets]
+        _mark_base(base_tokens, is_finite[: targets.start])
+        _mark_targets(target_tokens, is_finite[targets])
         result.base_tokens += base_tokens
-        result.thought_token_ids += thought_token_ids
         result.target_tokens += target_tokens
-        are_finite = is_finite[thoughts_begin:targets_begin]
+        result.thought_token_ids += thought_token_ids
+        are_finite = is_finite[targets.stop :]
         return {
             pick.row for pick, is_ok in zip(picks.thoughts, are_finite, strict=True) if not is_ok
         }
@@ -122,8 +117,7 @@ class Decisions:
         """Store the anchors' states and logits until their lanes end."""
         rows = [row for row, pick in enumerate(picks) if pick.lane_slot is not None]
         slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
-        if slots:
-            self._lane_buffers.store(slots, hidden[rows], logits[rows])
+        self._lane_buffers.store(slots, rows, hidden=hidden, logits=logits)
 
     def _ask_gate(
         self, picks: Sequence[VisiblePick], tokens: Sequence[SampledToken], hidden: Tensor
@@ -139,30 +133,24 @@ class Decisions:
             if not math.isfinite(score):
                 tokens[number].fault = "gate"
 
-    def _mix(
-        self, picks: Sequence[VisiblePick], hidden_thought: Tensor, thought_logits: Tensor
-    ) -> tuple[Tensor, Tensor, list[float]]:
-        """Mixed logits, base logits (`[targets, vocab]`, float32) and mixing weights."""
-        if not picks:
-            return thought_logits, thought_logits, []
+    def _mix_(
+        self, picks: Sequence[VisiblePick], hidden: Tensor, logits: Tensor, rows: slice
+    ) -> tuple[BaseRows, list[float]]:
+        """Mix the thought logits in these rows with the base logits, in place.
+
+        Returns:
+            The base logits, and the mixing weights.
+        """
         slots = [pick.lane_slot for pick in picks if pick.lane_slot is not None]
         assert len(slots) == len(picks), "a lane ended without a slot"
-        hidden_base, base_logits = self._lane_buffers.load(slots)
-        weight = self._thinking_parts.talk_head.mixing_weight(hidden_base, hidden_thought)
-        mixed = mix_logits(base_logits, thought_logits, weight)
-        self._mask_(mixed)
-        return mixed, base_logits, weight.tolist()
-
-    def _mask_(self, logits: Tensor) -> None:
-        if self._masked_ids:
-            logits[:, self._masked_ids] = float("-inf")
-
-
-def _stack(base_logits: Tensor, mixed: Tensor) -> Tensor:
-    """The rows of both; copied only if both have some."""
-    if not len(base_logits) or not len(mixed):
-        return mixed if len(mixed) else base_logits
-    return torch.cat([base_logits, mixed])
+        base = BaseRows(self._lane_buffers.logits, slots)
+        if not picks:
+            return base, []
+        weights = self._thinking_parts.talk_head.mixing_weight(
+            self._lane_buffers.hidden[slots], hidden[rows]
+        )
+        mix_(logits[rows], base, weights, self._masked_ids)
+        return base, weights.tolist()
 
 
 def _mark_base(tokens: Sequence[SampledToken], is_finite: Sequence[bool]) -> None:

@@ -22,15 +22,15 @@ class PickSlice:
     span: slice
     """Their indices among all picks of the step."""
     base: Sequence[VisiblePick]
-    thoughts: Sequence[ThoughtPick]
     targets: Sequence[VisiblePick]
+    thoughts: Sequence[ThoughtPick]
 
 
 def pick_slices(batch: StepBatch, *, vocab_size: int) -> Iterator[PickSlice]:
     """Slices of about the same size that cover all picks; none if there are no picks."""
     num_base = len(batch.base_picks)
-    targets_begin = num_base + len(batch.thought_picks)
-    num_picks = targets_begin + len(batch.target_picks)
+    num_visible = num_base + len(batch.target_picks)
+    num_picks = num_visible + len(batch.thought_picks)
     most = max(1, MOST_LOGITS_BYTES // (_BYTES_OF_LOGIT * vocab_size))
     num_slices = -(-num_picks // most)
     for number in range(num_slices):
@@ -38,8 +38,8 @@ def pick_slices(batch: StepBatch, *, vocab_size: int) -> Iterator[PickSlice]:
         yield PickSlice(
             span=slice(begin, end),
             base=_between(batch.base_picks, begin, end),
-            thoughts=_between(batch.thought_picks, begin - num_base, end - num_base),
-            targets=_between(batch.target_picks, begin - targets_begin, end - targets_begin),
+            targets=_between(batch.target_picks, begin - num_base, end - num_base),
+            thoughts=_between(batch.thought_picks, begin - num_visible, end - num_visible),
         )
 
 

@@ -7,6 +7,7 @@ from qstar_infer.attention.choose import choose_attention
 from qstar_infer.attention.interface import AttentionState
 from qstar_infer.attention.padded_sdpa import without_cudnn_attention
 from qstar_infer.decoder.build import build_decoder
+from qstar_infer.errors import RequestFailedError
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.runner.decisions import Decisions
@@ -25,6 +26,8 @@ class TorchRunner:
         """
         self._model = model
         self._decoder = build_decoder(model)
+        self._embedding = model.backbone.get_input_embeddings()
+        self._built_for = self._current_kind()
         dtype, device = self._decoder.dtype, self._decoder.device
         pool = KVPool(model.layer_shapes, num_blocks * block_size, dtype=dtype, device=device)
         self._attention = choose_attention(pool)
@@ -40,7 +43,12 @@ class TorchRunner:
 
     @torch.inference_mode()
     def run(self, batch: StepBatch) -> StepResult:
-        """Compute the rows and sample. Writes to the KV pool and the lane buffers."""
+        """Compute the rows and sample. Writes to the KV pool and the lane buffers.
+
+        Raises:
+            RequestFailedError: the model was cast or moved.
+        """
+        self._check_unchanged()
         attention = self._attention.prepare(batch)
         hidden = self._forward(batch, attention)[batch.pick_rows]
         return self._decisions.decide(
@@ -57,6 +65,20 @@ class TorchRunner:
 
     def close(self) -> None:
         """Nothing to do: tensors are released with the runner."""
+
+    def _current_kind(self) -> tuple[torch.dtype, torch.device]:
+        weight = self._embedding.weight
+        assert isinstance(weight, Tensor)
+        return weight.dtype, weight.device
+
+    def _check_unchanged(self) -> None:
+        kind = self._current_kind()
+        if kind != self._built_for:
+            before, now = (f"{dtype} on {device}" for dtype, device in (self._built_for, kind))
+            raise RequestFailedError(
+                f"the model was changed from {before} to {now} after its engine was created; "
+                "create a new one: LLM(model=model)"
+            )
 
     def _forward(self, batch: StepBatch, attention: AttentionState) -> Tensor:
         """Last-layer states, `[rows, hidden]`."""

@@ -5,7 +5,8 @@ the noise of a token is below `-log(tail)`, which a few integer operations bound
 token with the highest bound gives a score to beat, and only tokens whose bound reaches it are
 computed by the definition. Nearly always it is that one token.
 
-Computed with numpy, a row at a time, in chunks that stay in the cache: small operations cost less
+The common case, that only one token can win, is C where there is a compiler (`logit_rows.c`).
+The rest is numpy, a row at a time, in chunks that stay in the cache: small operations cost less
 there than in torch, which wakes its threads for each.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qstar_infer.sampling.logit_rows_library import Pick, load_logit_rows
 from qstar_infer.sampling.noise import noise_of_tails, pick_tokens
 
 _Floats = NDArray[np.float32]
@@ -49,13 +51,43 @@ def pick_on_cpu(
         temperatures: one for each row; at 0 take the most likely token.
         keys: `[rows]`, int64, from `row_keys`; unused at temperature 0.
     """
-    picked = []
-    for logits, temperature, key in zip(rows, temperatures, keys.tolist(), strict=True):
-        if temperature == 0:
-            picked.append(int(logits.argmax()))
-        else:
-            picked.append(_sample(logits, temperature, key))
+    picked = [
+        -1 if heat else int(row.argmax()) for row, heat in zip(rows, temperatures, strict=True)
+    ]
+    hot = [row for row, heat in enumerate(temperatures) if heat]
+    if not hot:
+        return picked
+    sure = _pick_sure([rows[row] for row in hot], [temperatures[row] for row in hot], keys[hot])
+    for row, token_id in zip(hot, sure, strict=True):
+        is_sure = token_id >= 0
+        picked[row] = token_id if is_sure else _sample(rows[row], temperatures[row], int(keys[row]))
     return picked
+
+
+def _pick_sure(
+    rows: Sequence[_Floats], temperatures: Sequence[float], keys: NDArray[np.int64]
+) -> list[int]:
+    """The token of each row where only one can win; -1 for the others, or without the library."""
+    library = load_logit_rows()
+    if library is None or not all(row.flags.c_contiguous for row in rows):
+        return [-1] * len(rows)
+    addresses = np.array([row.ctypes.data for row in rows], dtype=np.uintp)
+    heat = np.array(temperatures, dtype=np.float32)
+    picked = np.empty(len(rows), dtype=np.int64)
+    arguments = Pick(
+        rows=addresses.ctypes.data,
+        temperatures=heat.ctypes.data,
+        keys=keys.ctypes.data,
+        picked=picked.ctypes.data,
+        shift=_SHIFT,
+        rounding=_ROUNDING,
+        largest=_LARGEST,
+        scale=_SCALE,
+        vocab=len(rows[0]),
+    )
+    library.pick(arguments, len(rows))
+    token_ids: list[int] = picked.tolist()
+    return token_ids
 
 
 def _sample(logits: _Floats, temperature: float, key: int) -> int:

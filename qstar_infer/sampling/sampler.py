@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qstar_infer.sampling.logit_rows import BaseRows, score_tokens
 from qstar_infer.sampling.logits_processing import process_logits
 from qstar_infer.sampling.noise import VISIBLE_STREAM, pick_tokens, row_keys
 from qstar_infer.sampling.pick_on_cpu import pick_on_cpu
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
 
 _ROWS_AT_ONCE = 16
-"""Rows whose log-probabilities are computed at a time, to bound memory when a prompt is scored."""
+"""Rows that are ranked at a time, to bound memory when a prompt is scored."""
 
 
 class _Score(NamedTuple):
@@ -27,7 +28,7 @@ class _Score(NamedTuple):
     top_logprobs: list[tuple[int, float]]
     """Ids and log-probabilities of the most likely tokens, best first."""
     rank: int | None
-    """1 + the number of more likely tokens. None if no token of the batch is known."""
+    """Of a known token: 1 + the number of more likely ones."""
 
 
 _Scores = dict[int, _Score]
@@ -38,7 +39,7 @@ def sample(
     logits: Tensor,
     picks: Sequence[VisiblePick],
     *,
-    base_logits: Tensor,
+    base: BaseRows,
     mixing_weights: Sequence[float],
     thought_logits: Tensor,
     thought_picks: Sequence[ThoughtPick],
@@ -52,7 +53,7 @@ def sample(
         logits: `[rows, vocab]`, float32, delimiters at minus infinity: rows of base logits, then
             rows of mixed logits.
         picks: one for each row: to sample a token, or to score the next one if it is known.
-        base_logits: `[mixed rows, vocab]`, float32: the base logits of the mixed rows.
+        base: the base logits of the mixed rows.
         mixing_weights: one for each mixed row.
         thought_logits: `[thought rows, vocab]`, float32, delimiters at minus infinity.
         thought_picks: one for each thought row.
@@ -79,7 +80,7 @@ def sample(
     )
     of_unknown = iter(picked)
     token_ids = [next(of_unknown) if pick.known_id is None else pick.known_id for pick in picks]
-    tokens = _scored(logits, picks, token_ids, base_logits, mixing_weights)
+    tokens = _scored(logits, picks, token_ids, base, mixing_weights)
     for row in _rows_without_token(processed, sampling):
         tokens[unknown[row]].fault = "no_token"
     return tokens, picked[len(sampling) :]
@@ -98,15 +99,17 @@ def _scored(
     logits: Tensor,
     picks: Sequence[VisiblePick],
     token_ids: Sequence[int],
-    base_logits: Tensor,
+    base: BaseRows,
     mixing_weights: Sequence[float],
 ) -> list[SampledToken]:
     """The tokens, with log-probabilities where the pick may be final."""
     scores = _score(logits, token_ids, picks)
     num_base = len(picks) - len(mixing_weights)
-    base_logprobs = _logprobs(base_logits, token_ids[num_base:]) if mixing_weights else []
+    base_logprobs: list[float] = []
+    if mixing_weights:
+        base_logprobs, _ = score_tokens(base.logits, base.rows, token_ids[num_base:])
     tokens = []
-    for row, pick in enumerate(picks):
+    for row in range(len(picks)):
         if row not in scores:
             tokens.append(SampledToken(token_id=token_ids[row]))
             continue
@@ -118,9 +121,9 @@ def _scored(
                 logprob=score.logprob,
                 base_logprob=base_logprobs[row - num_base] if is_mixed else score.logprob,
                 mixing_weight=mixing_weights[row - num_base] if is_mixed else 0.0,
-                top_logprobs=score.top_logprobs[: pick.num_top_logprobs],
+                top_logprobs=score.top_logprobs,
                 top_logprob=score.top_logprob,
-                rank=None if pick.known_id is None else score.rank,
+                rank=score.rank,
             )
         )
     return tokens
@@ -135,8 +138,9 @@ def _pick(
     stream_indices: list[int],
 ) -> list[int]:
     """One token for each row of the parts, each `[rows, vocab]`."""
-    counters = [np.array(each, dtype=np.int64) for each in (seeds, positions, stream_indices)]
-    keys = row_keys(*counters)
+    keys = np.zeros(len(seeds), dtype=np.int64)
+    if any(temperatures):
+        keys = row_keys(*(np.array(each, np.int64) for each in (seeds, positions, stream_indices)))
     device = parts[0].device
     if device.type == "cpu":
         rows = [row for part in parts for row in part.numpy()]
@@ -151,61 +155,51 @@ def _pick(
 def _score(logits: Tensor, token_ids: Sequence[int], picks: Sequence[VisiblePick]) -> _Scores:
     """Log-probabilities of the rows whose pick may be final (`may_decide`)."""
     rows = [row for row, pick in enumerate(picks) if pick.may_decide]
-    scores: _Scores = {}
+    if not rows:
+        return {}
+    logprobs, tops = score_tokens(logits, rows, [token_ids[row] for row in rows])
+    scores = {
+        row: _Score(logprob, top, [], None)
+        for row, logprob, top in zip(rows, logprobs, tops, strict=True)
+    }
     for first in range(0, len(rows), _ROWS_AT_ONCE):
-        some = rows[first : first + _ROWS_AT_ONCE]
-        selected = logits if len(some) == logits.shape[0] else logits[some]
-        scores |= zip(
-            some,
-            _score_rows(
-                selected,
-                [token_ids[row] for row in some],
-                num_top=max(picks[row].num_top_logprobs for row in some),
-                ranks_chosen=any(picks[row].known_id is not None for row in some),
-            ),
-            strict=True,
-        )
+        _rank_chosen_(scores, rows[first : first + _ROWS_AT_ONCE], logits, token_ids, picks)
+    asking = [row for row in rows if picks[row].num_top_logprobs]
+    for first in range(0, len(asking), _ROWS_AT_ONCE):
+        _rank_(scores, asking[first : first + _ROWS_AT_ONCE], logits, picks)
     return scores
 
 
-def _score_rows(
-    logits: Tensor, token_ids: Sequence[int], *, num_top: int, ranks_chosen: bool
-) -> list[_Score]:
-    """Score one token of each row, and rank the `num_top` most likely ones."""
-    logprobs = logits.log_softmax(dim=-1)
-    chosen = _of_tokens(logprobs, token_ids)
-    best: list[float] = logprobs.amax(dim=-1).tolist()
-    tops: list[list[tuple[int, float]]] = [[] for _ in chosen]
-    if num_top > 0:
-        # Ranked by logit: log-probabilities are rounded once more, and may tie where logits do not.
-        ids = logits.topk(min(num_top, logits.shape[-1]), dim=-1).indices
-        ranked = zip(ids.tolist(), logprobs.gather(1, ids).tolist(), strict=True)
-        tops = [list(zip(*ranking, strict=True)) for ranking in ranked]
-    ranks = _ranks(logits, token_ids) if ranks_chosen else [None] * len(chosen)
-    return [_Score(*score) for score in zip(chosen, best, tops, ranks, strict=True)]
+def _rank_chosen_(
+    scores: _Scores,
+    rows: Sequence[int],
+    logits: Tensor,
+    token_ids: Sequence[int],
+    picks: Sequence[VisiblePick],
+) -> None:
+    """Add the ranks of known tokens to their scores: 1 + the tokens with a higher logit."""
+    known = [row for row in rows if picks[row].known_id is not None]
+    if not known:
+        return
+    some = logits if len(known) == len(logits) else logits[known]
+    ids = torch.tensor([token_ids[row] for row in known], device=logits.device)
+    higher = (some > some.gather(1, ids.unsqueeze(1))).sum(dim=-1).tolist()
+    for row, count in zip(known, higher, strict=True):
+        scores[row] = scores[row]._replace(rank=count + 1)
 
 
-def _ranks(logits: Tensor, token_ids: Sequence[int]) -> list[int]:
-    """For each row, 1 + the number of tokens with a higher logit than this one."""
-    ids = torch.tensor(token_ids, dtype=torch.int64, device=logits.device)
-    ranks: list[int] = ((logits > logits.gather(1, ids.unsqueeze(1))).sum(dim=-1) + 1).tolist()
-    return ranks
+def _rank_(
+    scores: _Scores, rows: Sequence[int], logits: Tensor, picks: Sequence[VisiblePick]
+) -> None:
+    """Add the most likely tokens to the scores of these rows.
 
-
-def _logprobs(logits: Tensor, token_ids: Sequence[int]) -> list[float]:
-    """Natural log-probability of one token for each row."""
-    return [
-        logprob
-        for first in range(0, len(token_ids), _ROWS_AT_ONCE)
-        for logprob in _of_tokens(
-            logits[first : first + _ROWS_AT_ONCE].log_softmax(dim=-1),
-            token_ids[first : first + _ROWS_AT_ONCE],
-        )
-    ]
-
-
-def _of_tokens(values: Tensor, token_ids: Sequence[int]) -> list[float]:
-    """The value of one token for each row."""
-    ids = torch.tensor(token_ids, dtype=torch.int64, device=values.device)
-    of_tokens: list[float] = values.gather(1, ids.unsqueeze(1)).squeeze(1).tolist()
-    return of_tokens
+    They are ranked by logit: log-probabilities are rounded once more, and may tie where logits do
+    not.
+    """
+    num_top = max(picks[row].num_top_logprobs for row in rows)
+    best = logits[list(rows)].topk(min(num_top, logits.shape[-1]), dim=-1)
+    tops = torch.tensor([scores[row].top_logprob for row in rows], device=logits.device)
+    logprobs = (best.values - best.values[:, :1]) + tops.unsqueeze(1)
+    for row, *ranked in zip(rows, best.indices.tolist(), logprobs.tolist(), strict=True):
+        ranking = list(zip(*ranked, strict=True))[: picks[row].num_top_logprobs]
+        scores[row] = scores[row]._replace(top_logprobs=ranking)

@@ -64,6 +64,8 @@ class TokenText:
 
     def of_piece(self, token_ids: Sequence[int]) -> str:
         """The text of tokens as in the middle of a longer text, special tokens included."""
+        if not token_ids:
+            return ""
         middle = self.detokenizer(self._vocabulary.anchor, skip_special_tokens=False)
         return _joined(middle, token_ids)
 

@@ -42,7 +42,7 @@ class SpeculationDepth:
         """In force until the next decision, to measure what is not used otherwise."""
         self._num_decisions = 0
         self._steps_left = 0
-        self._decided_for: Counter[tuple[int, bool]] = Counter()
+        self._decided_for: list[tuple[int, bool]] = []
 
     def of(self, seq: Sequence) -> int:
         """Most unverified tokens that a sequence may feed; at most its thought length.
@@ -63,7 +63,7 @@ class SpeculationDepth:
         if self._fixed is not None:
             return
         sequences = list(decoding)
-        mix = Counter((seq.num_thought_tokens, seq.thinks_everywhere) for seq in sequences)
+        mix = [(seq.num_thought_tokens, seq.thinks_everywhere) for seq in sequences]
         self._steps_left -= 1
         if mix != self._decided_for or self._steps_left <= 0:
             self._steps_left = _STEPS_BETWEEN_DECISIONS

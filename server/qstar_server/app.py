@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.access_log import log_request
+from qstar_server.body_budget import BodyBudgetMiddleware
 from qstar_server.chat.router import router as chat_router
 from qstar_server.completions.router import router as completions_router
 from qstar_server.config import ServerConfig
@@ -25,6 +26,7 @@ from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
+from qstar_server.openapi import describe_app
 from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
 from qstar_server.responses.router import router as responses_router
 from qstar_server.tokenizer.router import router as tokenizer_router
@@ -73,9 +75,15 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.metrics = Metrics(slot, totals)
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
+    describe_app(app, slot, allow_thoughts=config.allow_thoughts)
     # The last one added is the outermost.
     app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)
+    app.add_middleware(
+        BodyBudgetMiddleware,
+        max_body_bytes=config.max_body_bytes,
+        max_bodies_bytes=config.max_bodies_bytes,
+    )
     app.add_middleware(FramingMiddleware)
     app.add_middleware(HeadMiddleware)
     if config.keys:

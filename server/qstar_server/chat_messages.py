@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
 
 from qstar_infer.errors import RequestError, shown
 from qstar_server.conversation import (
@@ -28,9 +35,10 @@ def _parse_content(value: object) -> str | None:
     return None if value is None else text_of_content(value)
 
 
+_TextParts = Annotated[list[TextPart], Field(min_length=1)]
 Content = Annotated[
     str | None,
-    PlainValidator(_parse_content, json_schema_input_type=str | list[TextPart] | None),
+    PlainValidator(_parse_content, json_schema_input_type=str | _TextParts | None),
 ]
 """A text, or parts of text, which are joined by line breaks."""
 
@@ -109,7 +117,11 @@ def _check_num_messages(value: object) -> object:
     return value
 
 
-Messages = Annotated[list[ChatMessage], BeforeValidator(_check_num_messages)]
+Messages = Annotated[
+    list[ChatMessage],
+    Field(min_length=1, max_length=MAX_MESSAGES),
+    BeforeValidator(_check_num_messages),
+]
 
 
 class FunctionTool(BaseModel):
@@ -152,7 +164,7 @@ def _check_num_tools(value: object) -> object:
     return value
 
 
-Tools = Annotated[list[ChatTool], BeforeValidator(_check_num_tools)]
+Tools = Annotated[list[ChatTool], Field(max_length=MAX_TOOLS), BeforeValidator(_check_num_tools)]
 
 
 def plain_tools(tools: Tools | None) -> list[Tool]:

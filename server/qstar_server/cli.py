@@ -1,52 +1,26 @@
 """`qstar serve`: the command and its options."""
 
 import logging
+import os
 from contextlib import suppress
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from qstar_infer.cli.engine_options import with_engine_options
 from qstar_infer.cli.streams import OutputError
 from qstar_infer.cli.terminal import printable
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import EngineDeadError, QStarError
-from qstar_server.config import LogFormat, LogLevel, ServerConfig
-from qstar_server.errors import describe_validation_error
+from qstar_server.config import ServerConfig
 from qstar_server.lifecycle import run_server
 from qstar_server.logging_setup import set_up_logging
+from qstar_server.settings import changed_settings, unknown_variables, with_settings
 
 logger = logging.getLogger(__name__)
 
-_LogLevel = Annotated[
-    LogLevel | None,
-    typer.Option(help="Least severe lines of the log.", show_default="QSTAR_LOG_LEVEL or info"),
-]
-_LogFormat = Annotated[
-    LogFormat | None,
-    typer.Option(
-        help="Form of the log: text, or a JSON object on each line.",
-        show_default="QSTAR_LOG_FORMAT or text",
-    ),
-]
-_AccessLog = Annotated[
-    bool | None,
-    typer.Option(
-        help="Whether each request leaves a line in the log.",
-        show_default="QSTAR_ACCESS_LOG or yes",
-    ),
-]
-_LogRequests = Annotated[
-    bool | None,
-    typer.Option(
-        help="Whether the log has prompts and outputs.", show_default="QSTAR_LOG_REQUESTS or no"
-    ),
-]
 
-
-@with_engine_options
+@with_settings
 def serve(
     model: Annotated[
         str | None,
@@ -56,46 +30,13 @@ def serve(
         ),
     ] = None,
     *,
-    host: Annotated[
-        str | None,
-        typer.Option(help="Address to listen on.", show_default="QSTAR_HOST or 127.0.0.1"),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="TCP port.", show_default="QSTAR_PORT or 8000")
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Web page that may use the API from a browser, such as http://localhost:3000; "
-            "* is all. Can be given several times.",
-            show_default="QSTAR_ALLOW_ORIGINS or none",
-        ),
-    ] = None,
-    allow_thoughts: Annotated[
-        bool | None,
-        typer.Option(
-            help="Whether requests may see thoughts.", show_default="QSTAR_ALLOW_THOUGHTS or yes"
-        ),
-    ] = None,
-    log_level: _LogLevel = None,
-    log_format: _LogFormat = None,
-    access_log: _AccessLog = None,
-    log_requests: _LogRequests = None,
     engine_args: EngineArgs,
+    config: ServerConfig,
 ) -> None:
     """Serve a model over an OpenAI-style HTTP API."""
     del model  # part of engine_args
-    config = _server_config(
-        host=host,
-        port=port,
-        allow_origins=allow_origin,
-        allow_thoughts=allow_thoughts,
-        log_level=log_level,
-        log_format=log_format,
-        access_log=access_log,
-        log_requests=log_requests,
-    )
     log = set_up_logging(level=config.log_level, log_format=config.log_format)
+    _log_settings(engine_args, config)
     logger.info("loading %s", engine_args.model or "the default model")
 
     def load() -> Engine:
@@ -115,12 +56,13 @@ def _announce(line: str) -> None:
         typer.echo(printable(line))
 
 
-def _server_config(**given: object) -> ServerConfig:
-    try:
-        return ServerConfig(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        message, _ = describe_validation_error(error)
-        raise typer.BadParameter(message) from None
+def _log_settings(engine_args: EngineArgs, config: ServerConfig) -> None:
+    changed = changed_settings(engine_args, config)
+    if changed:
+        texts = [f"{name}={value!r}" for name, value in changed.items()]
+        logger.info("settings that are not the defaults: %s", ", ".join(texts))
+    for name in unknown_variables(os.environ):
+        logger.warning("the environment variable %s is not a setting and has no effect", name)
 
 
 def _exit_on_failure(failure: Exception | None) -> None:

@@ -25,7 +25,11 @@ class ServerConfig(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="QSTAR_", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+        env_prefix="QSTAR_",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     host: str = "127.0.0.1"
@@ -72,8 +76,13 @@ class ServerConfig(BaseSettings):
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)
     """Largest request body; a larger one gets a 413."""
+    max_bodies_bytes: int = Field(default=64_000_000, ge=1_000)
+    """Bytes of the bodies of all open requests together; a request that exceeds it gets a 503."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Time for a request body to arrive; after that the request gets a 408."""
+    request_timeout_s: float = Field(default=3600.0, gt=0)
+    """Time for a response, waiting included; after that it ends with a 504, or in a stream with an
+    error."""
     max_pending_deltas: int = Field(default=4096, ge=1)
     """Engine outputs that may wait for one slow client; with more, its request is aborted."""
     send_timeout_s: float = Field(default=60.0, gt=0)

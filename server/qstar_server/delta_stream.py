@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from qstar_infer.engine.protocol import AdmittedRequest, Engine
 from qstar_infer.outputs import RequestOutput
-from qstar_server.errors import ApiError
+from qstar_server.errors import NO_RETRY, ApiError
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +21,17 @@ class DeltaStream:
     Iterate it once. Leaving the `async with` block, or calling `close`, aborts every engine request
     that has not finished. An error of one engine request ends them all.
 
-    Memory is bounded: when more than `max_pending` deltas wait for the consumer, the requests are
-    aborted and the consumer gets an error.
+    Memory and time are bounded: when more than `max_pending` deltas wait for the consumer, or after
+    `timeout_s` seconds, the requests are aborted and the consumer gets an error.
     """
 
     def __init__(
-        self, engine: Engine, requests: Sequence[AdmittedRequest], *, max_pending: int
+        self,
+        engine: Engine,
+        requests: Sequence[AdmittedRequest],
+        *,
+        max_pending: int,
+        timeout_s: float,
     ) -> None:
         self._engine = engine
         self._requests = requests
@@ -36,20 +41,26 @@ class DeltaStream:
         self._items: deque[RequestOutput | Exception] = deque()
         self._has_items = asyncio.Event()
         self._is_closed = False
+        self._timer = self._loop.call_later(timeout_s, self._expire, timeout_s)
 
     @classmethod
     async def open(
-        cls, engine: Engine, requests: Sequence[AdmittedRequest], *, max_pending: int
+        cls,
+        engine: Engine,
+        requests: Sequence[AdmittedRequest],
+        *,
+        max_pending: int,
+        timeout_s: float,
     ) -> "DeltaStream":
         """Submit the requests, all or none.
 
         Raises:
             RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
         """
-        stream = cls(engine, requests, max_pending=max_pending)
+        stream = cls(engine, requests, max_pending=max_pending, timeout_s=timeout_s)
         try:
             await anyio.to_thread.run_sync(stream._submit)
-        except asyncio.CancelledError:
+        except BaseException:
             stream.close()
             raise
         return stream
@@ -59,6 +70,7 @@ class DeltaStream:
         if self._is_closed:
             return
         self._is_closed = True
+        self._timer.cancel()
         self._items.clear()
         self._has_items.set()
         if self._open_ids:
@@ -117,9 +129,23 @@ class DeltaStream:
         self._items.append(item)
         if len(self._items) > self._max_pending:
             message = "The client reads too slowly; its request was dropped."
-            self.close()
-            self._items.append(ApiError(503, message, type="server_error", code="slow_reader"))
+            self._give_up(ApiError(503, message, type="server_error", code="slow_reader"))
         self._has_items.set()
+
+    def _expire(self, timeout_s: float) -> None:
+        message = f"The response was not finished within {timeout_s:g} seconds."
+        # The same request would take as long again.
+        self._give_up(
+            ApiError(
+                504, message, type="server_error", code="generation_timeout", headers=dict(NO_RETRY)
+            )
+        )
+
+    def _give_up(self, error: ApiError) -> None:
+        """Abort the requests; the consumer gets the error and nothing else."""
+        if not self._is_closed:
+            self.close()
+            self._items.append(error)
 
     def _abort(self, request_ids: Sequence[str]) -> None:
         for request_id in request_ids:

@@ -1,4 +1,7 @@
-"""Dependencies of the routes, declared once, so that a route's signature lists what it needs."""
+"""Dependencies of the routes, declared once, so that a route's signature lists what it needs.
+
+They are coroutines: FastAPI calls other functions on threads, which may all be at work.
+"""
 
 from typing import Annotated, cast
 
@@ -10,15 +13,15 @@ from qstar_server.engine_slot import EngineSlot
 from qstar_server.unsupported_fields import IgnoredFieldLog
 
 
-def _config(request: Request) -> ServerConfig:
+async def _config(request: Request) -> ServerConfig:
     return cast(ServerConfig, request.app.state.config)
 
 
-def _ignored_field_log(request: Request) -> IgnoredFieldLog:
+async def _ignored_field_log(request: Request) -> IgnoredFieldLog:
     return cast(IgnoredFieldLog, request.app.state.ignored_field_log)
 
 
-def _ready_engine(request: Request) -> Engine:
+async def _ready_engine(request: Request) -> Engine:
     return cast(EngineSlot, request.app.state.engine_slot).ready_engine()
 
 

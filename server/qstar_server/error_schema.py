@@ -35,16 +35,17 @@ _MEANINGS = {
     429: "The queue is full, or the API key has as many requests open as it may; retry after the "
     "seconds in Retry-After.",
     503: "The model is loading, the server is overloaded or shutting down, or the engine crashed.",
+    504: "The response was not finished in time.",
 }
 
 
-_ANYWHERE = (401, 403, 429)
-"""Statuses of the middleware: the API key, the Host header, the requests that one key has open."""
+_ANYWHERE = (401, 403, 429, 503)
+"""Statuses of any route: API key, Host header, open requests of a key, overload."""
 
 
 def error_responses(*statuses: int, needs_key: bool = True) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a router or route with these error statuses, and a 500."""
-    all_statuses = sorted({*statuses, *(_ANYWHERE if needs_key else (403,))})
+    all_statuses = sorted({*statuses, *(_ANYWHERE if needs_key else (403, 503))})
     described = {status: _MEANINGS[status] for status in all_statuses}
     # The default also stops FastAPI from adding its own 422, which this server never sends.
     others = {"default": "Any other error; an internal error is a 500."}

@@ -13,6 +13,7 @@ import anyio.to_thread
 from qstar_infer.engine.protocol import AdmittedRequest, Engine
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.ranking import MeanLogprobRanker, best_outputs
+from qstar_server.config import ServerConfig
 from qstar_server.delta_stream import DeltaStream
 from qstar_server.frames import Frame
 from qstar_server.generation_watch import GenerationWatch
@@ -69,7 +70,7 @@ class GenerationJob:
         requests: Sequence[AdmittedRequest],
         *,
         renderer: Renderer,
-        max_pending_deltas: int,
+        config: ServerConfig,
     ) -> "GenerationJob":
         """Submit the requests, all or none.
 
@@ -77,7 +78,12 @@ class GenerationJob:
             RequestError, QueueFullError, EngineDeadError: see `Engine.submit`.
         """
         requests = kept_apart(requests)
-        deltas = await DeltaStream.open(engine, requests, max_pending=max_pending_deltas)
+        deltas = await DeltaStream.open(
+            engine,
+            requests,
+            max_pending=config.max_pending_deltas,
+            timeout_s=config.request_timeout_s,
+        )
         num_prompt_tokens = sum(len(each.request.prompt_token_ids) for each in requests)
         counts = TokenCounts(num_prompt_tokens=num_prompt_tokens)
         watch = GenerationWatch(engine, requests, counts)

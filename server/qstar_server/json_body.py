@@ -1,14 +1,14 @@
-"""A route's JSON body: as a checked request, and in `/openapi.json`."""
+"""A route's JSON body as a checked request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-import anyio.to_thread
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from qstar_server.deps import ConfigDep, IgnoredFieldLogDep
 from qstar_server.errors import to_api_error
+from qstar_server.intake import in_intake
 from qstar_server.request_body import read_json_object
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -30,7 +30,7 @@ def json_body(
         fields = await read_json_object(
             request, max_bytes=config.max_body_bytes, timeout_s=config.body_timeout_s
         )
-        body = await anyio.to_thread.run_sync(_checked, kind, fields)
+        body = await in_intake(_checked, kind, fields)
         extra: Fields = {} if body.model_extra is None else body.model_extra
         ignored_fields.note(extra if without_known is None else without_known(extra))
         return body
@@ -44,14 +44,3 @@ def _checked(kind: type[Body], fields: dict[str, object]) -> Body:
     except ValidationError as error:
         # Here and not in a handler, because a list of thousands of failures takes time.
         raise to_api_error(error) from None
-
-
-def json_request(path: str, kind: type[BaseModel]) -> dict[str, Any]:
-    """The `openapi_extra` of a POST route that reads its body with `json_body`.
-
-    FastAPI does not know the body's type.
-    """
-    at = path.replace("~", "~0").replace("/", "~1")
-    place = f"#/paths/{at}/post/requestBody/content/application~1json/schema"
-    schema = kind.model_json_schema(ref_template=place + "/$defs/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

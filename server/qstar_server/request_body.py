@@ -4,11 +4,11 @@ A large body is parsed outside the event loop.
 """
 
 import anyio
-import anyio.to_thread
 from fastapi import Request
 from jiter import from_json
 
 from qstar_server.errors import ApiError
+from qstar_server.intake import in_intake
 
 _INLINE_BYTES = 32_768
 # A client writes its whole body before it reads the answer. Reading somewhat more than the limit
@@ -39,7 +39,7 @@ async def read_json_object(
         raise ApiError(408, message, code="request_timeout", headers=_CLOSE) from None
     if len(raw) <= _INLINE_BYTES:
         return _parse(raw)
-    return await anyio.to_thread.run_sync(_parse, raw)
+    return await in_intake(_parse, raw)
 
 
 def _check_content_type(request: Request) -> None:

@@ -82,6 +82,24 @@ def test_more_sequences_than_the_engine_can_hold_are_a_request_error(engine: Asy
         submit(engine, [request("a", n=3), request("b", n=3)], lambda _: None)
 
 
+def test_prompt_tokens_that_wait_are_limited() -> None:
+    """A few long prompts keep all others waiting as much as many short ones."""
+    size = len(request("a").prompt_token_ids)
+    config = EngineConfig(max_num_seqs=1, max_queue=100, max_queued_tokens=3 * size)
+    engine = AsyncEngine(LLMEngine(make_toy().model, config))
+    news: News = queue.Queue()
+    submit(engine, [request("a", max_tokens=200)], news.put)
+    news.get(timeout=30)  # no longer waiting
+    submit(engine, [request("b"), request("c"), request("d")], lambda _: None)
+    with pytest.raises(QueueFullError, match="prompt tokens wait"):
+        submit(engine, [request("e")], lambda _: None)
+    engine.abort("b")
+    submit(engine, [request("e")], lambda _: None)
+    with pytest.raises(RequestError, match="prompt tokens, and at most"):
+        submit(engine, [request(name) for name in "wxyz"], lambda _: None)
+    engine.close()
+
+
 def test_aborting_a_running_and_a_queued_request_frees_both(engine: AsyncEngine) -> None:
     news: News = queue.Queue()
     for name in "abcd":  # two run, two wait

@@ -12,7 +12,7 @@ from qstar_infer.wavefront.speculation import SpeculationDepth
 
 from ..parity.toy import make_toy
 from .step_driver import Driver, definition_of, make_sequence
-from .test_scheduler import draw_sequences
+from .test_random_schedules import draw_sequences
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from qstar_eval import runner
 from qstar_eval.bootstrap import Bootstrap, Estimate
@@ -18,6 +19,8 @@ from qstar_eval.runner import Evaluation, Progress, make_tasks
 from qstar_eval.task import EvalTarget, Record, Task
 from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import CheckpointError, ConfigError
+from qstar_infer.kernels import module_layers
+from qstar_infer.kernels.module_layers import multiply_states
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.thinking_rule import EVERYWHERE
 
@@ -104,6 +107,41 @@ def names(results: Sequence[Result]) -> list[str]:
     return [
         f"{result.checkpoint.label} {result.task.name} {result.mode.name}" for result in results
     ]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_scores_by_packed_layers_are_those_of_plain_ones(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    packed = run(tmp_path / "packed", [directory / "one"], dtype=dtype)
+    counts: list[int] = []
+    monkeypatch.setattr(runner, "pack_layers", lambda *_: counts.append(0))
+    plain = run(tmp_path / "plain", [directory / "one"], dtype=dtype)
+    assert counts == [0]
+    tolerance = TOY_LOGPROBS if dtype == "float32" else 0.1
+    got, want = (
+        [loss for result in results for loss in base_losses(result)] for results in (packed, plain)
+    )
+    assert len(got) > 100
+    assert got == pytest.approx(want, abs=tolerance)
+
+
+def base_losses(result: Result) -> list[float]:
+    return [loss for record in result.file.records() for loss in record.get("base_losses", [])]
+
+
+def test_scoring_multiplies_by_packed_weights(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_rows: list[int] = []
+
+    def counting(multiply: Any, dtype: torch.dtype, states: torch.Tensor) -> torch.Tensor:
+        num_rows.append(states[..., 0].numel())
+        return multiply_states(multiply, dtype, states)
+
+    monkeypatch.setattr(module_layers, "multiply_states", counting)
+    run(tmp_path, [directory / "one"])
+    assert sum(num_rows) > 100
 
 
 def test_every_checkpoint_thinks_in_every_way_once(directory: Path, tmp_path: Path) -> None:

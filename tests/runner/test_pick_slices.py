@@ -40,8 +40,8 @@ def test_slices_cover_all_picks_in_order(monkeypatch: pytest.MonkeyPatch, most: 
     rows = [
         [
             *(p.row for p in each.base),
-            *(p.row for p in each.thoughts),
             *(p.row for p in each.targets),
+            *(p.row for p in each.thoughts),
         ]
         for each in slices
     ]

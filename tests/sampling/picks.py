@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qstar_infer.sampling.logit_rows import BaseRows
 from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
 from qstar_infer.token_rules import bitmask
@@ -23,7 +24,7 @@ def sample_visible(
     tokens, _ = sample(
         logits,
         picks,
-        base_logits=base_logits,
+        base=BaseRows(base_logits, range(len(base_logits))),
         mixing_weights=mixing_weights,
         thought_logits=logits[:0],
         thought_picks=[],
@@ -37,7 +38,7 @@ def sample_thoughts(logits: Tensor, picks: Sequence[ThoughtPick]) -> list[int]:
     _, token_ids = sample(
         nothing,
         [],
-        base_logits=nothing,
+        base=BaseRows(nothing, []),
         mixing_weights=[],
         thought_logits=logits,
         thought_picks=picks,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -23,6 +23,12 @@ RECORDED = [
 TEMPERATURES = [0.0, 1e-6, 1e-3, 0.3, 0.7, 1.0, 1.5, 100.0, 1e30]
 LEAST_NOISE = row_keys(torch.tensor([14240578]), torch.tensor([2]), torch.tensor([0]))
 """A key whose noise is the least there is, at token 186."""
+
+
+@pytest.fixture(params=["C", "numpy"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "numpy":
+        monkeypatch.setattr(fast, "load_logit_rows", lambda: None)
 
 
 def picked(logits: Tensor, temperatures: list[float], keys: Tensor) -> list[int]:
@@ -50,7 +56,11 @@ def draw_row(seed: int, vocab_size: int, spread: float, step: float, masked: flo
     return (logits * spread).masked_fill(is_masked, -math.inf)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     seed=st.integers(0, 2**31),
     key=st.integers(-(2**63), 2**63 - 1),

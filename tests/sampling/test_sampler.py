@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from qstar_infer.sampling.logit_rows import BaseRows
 from qstar_infer.sampling.sampler import sample
 from qstar_infer.step import SampledToken, ThoughtPick, VisiblePick
 from qstar_infer.token_rules import bitmask
@@ -129,7 +130,7 @@ def test_visible_and_thought_tokens_of_a_step_do_not_depend_on_each_other(
     tokens, thought_ids = sample(
         LOGITS,
         picks,
-        base_logits=LOGITS[:1],
+        base=BaseRows(LOGITS, [0]),
         mixing_weights=[0.5],
         thought_logits=thought_logits,
         thought_picks=thoughts,

@@ -105,6 +105,45 @@ PROMPTS = [
 ]
 """Of `/v1/completions` alone."""
 
+USER = {"role": "user", "content": "A"}
+IMAGE = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/"}}
+LOOK = {"type": "function", "function": {"name": "look"}}
+CHAT = [
+    *_each("messages", None, [], {}, "A", 1, [1], [None], [{}], [[USER]], DEEP),
+    *_each("messages", [{"role": "root", "content": "A"}], [{"role": 1, "content": "A"}]),
+    *_each("messages", [{"role": "user"}], [{"role": "user", "content": 1}]),
+    *_each("messages", [USER | {"content": []}], [USER | {"content": [1]}]),
+    *_each("messages", [USER | {"content": [IMAGE]}], [USER | {"content": [{"type": "text"}]}]),
+    *_each("messages", [{"role": "tool", "content": "A"}], [USER | {"tool_calls": [1]}]),
+    *_each("messages", [USER] * 3000, [1] * 2000, [1] * 400_000, [USER | {"content": [1] * 10**5}]),
+    Nasty("a text above the context", {"messages": [USER | {"content": "ab " * 300_000}]}, "maxim"),
+    *_each("logprobs", 1, "true", 5),
+    Nasty("top_logprobs alone", {"top_logprobs": 1}, "top_logprobs"),
+    *(
+        Nasty(f"top_logprobs={value!r:.20}", {"logprobs": True, "top_logprobs": value}, "top_logp")
+        for value in (21, -1, True, 1.0, NAN, 10**9, "1")
+    ),
+    *_each("max_completion_tokens", -1, 1e308, 2**63, HUGE, True, "1"),
+    *_each("tools", 1, [1], [{}], [LOOK] * 129, [1] * 5000, [LOOK, LOOK], DEEP),
+    Nasty("a name", {"tools": [LOOK | {"function": {"name": "no name"}}]}, "tool's name"),
+    *_each("tools", [{"type": "function", "function": {"name": "x", "parameters": [1]}}]),
+    *_each("tools", [{"type": "function", "function": {"name": "x", "description": "x" * 10**6}}]),
+    Nasty("a choice without tools", {"tool_choice": "required"}, "tool"),
+    *_each("tool_choice", "x" * 5000, 1, {"type": "function"}, DEEP),
+    *_each("chat_template", "{% for i in range(10**9) %}x{% endfor %}"),
+    *_each("include_reasoning", 1),
+    Nasty(
+        "two ends",
+        {"add_generation_prompt": True, "continue_final_message": True},
+        "continue_final_message",
+    ),
+    *_each("store", True),
+    *_each("functions", [{"name": "x"}]),
+    *_each("audio", {"voice": "x"}),
+    *_each("prediction", {"type": "content"}),
+]
+"""Of `/v1/chat/completions` alone."""
+
 TOKENIZE = _each("prompt", None, ["a"], [65], 1, {}, DEEP, "x" * 1_000_001)
 DETOKENIZE = [
     *_each(
@@ -125,6 +164,9 @@ class Endpoint:
 ENDPOINTS = {
     "/v1/completions": Endpoint(
         {"model": MODEL, "prompt": "A", "max_tokens": 1}, SAMPLING + OPEN_SAMPLING + PROMPTS
+    ),
+    "/v1/chat/completions": Endpoint(
+        {"model": MODEL, "messages": [USER], "max_tokens": 1}, SAMPLING + OPEN_SAMPLING + CHAT
     ),
     "/tokenize": Endpoint({"prompt": "A"}, TOKENIZE),
     "/detokenize": Endpoint({"tokens": [65]}, DETOKENIZE),

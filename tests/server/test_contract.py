@@ -222,7 +222,9 @@ async def test_leaving_a_stream_frees_its_requests(
         any_engine.admit(EngineRequest(request_id=name, prompt_token_ids=[65], params=params))
         for name in ("leave-1", "leave-2")
     ]
-    async with await DeltaStream.open(any_engine, requests, max_pending=1000) as deltas:
+    async with await DeltaStream.open(
+        any_engine, requests, max_pending=1000, timeout_s=60
+    ) as deltas:
         await anext(deltas)
     async with asyncio.timeout(20):
         while len(aborted) < 2 or not is_idle(any_engine):

@@ -26,7 +26,9 @@ def delta(*, finished: bool = False) -> RequestOutput:
 
 
 async def test_deltas_arrive_in_order_and_the_last_ends_the_stream(engine: FakeEngine) -> None:
-    stream = await DeltaStream.open(engine, [admit(engine, max_tokens=3)], max_pending=10)
+    stream = await DeltaStream.open(
+        engine, [admit(engine, max_tokens=3)], max_pending=10, timeout_s=60
+    )
     async with stream:
         texts = [item.outputs[0].token_ids for item in [item async for item in stream]]
     assert texts == [[72], [195], [169]]
@@ -36,7 +38,7 @@ async def test_deltas_arrive_in_order_and_the_last_ends_the_stream(engine: FakeE
 async def test_leaving_aborts_once_what_has_not_finished(engine: FakeEngine) -> None:
     requests = [admit(engine, "short", max_tokens=1), admit(engine, "long", max_tokens=400)]
     engine.step_s = 0.05
-    stream = await DeltaStream.open(engine, requests, max_pending=10)
+    stream = await DeltaStream.open(engine, requests, max_pending=10, timeout_s=60)
     async with stream:
         async for item in stream:
             if item.request_id == "long":
@@ -50,7 +52,7 @@ async def test_leaving_aborts_once_what_has_not_finished(engine: FakeEngine) -> 
 async def test_an_error_ends_all_requests_of_the_stream(engine: FakeEngine) -> None:
     engine.is_hung = True
     stream = await DeltaStream.open(
-        engine, [admit(engine, "a"), admit(engine, "b")], max_pending=10
+        engine, [admit(engine, "a"), admit(engine, "b")], max_pending=10, timeout_s=60
     )
     engine.die(EngineDeadError("gone"))
     with pytest.raises(EngineDeadError):
@@ -60,7 +62,7 @@ async def test_an_error_ends_all_requests_of_the_stream(engine: FakeEngine) -> N
 
 async def test_a_consumer_that_falls_behind_loses_its_request(engine: FakeEngine) -> None:
     engine.is_hung = True
-    stream = await DeltaStream.open(engine, [admit(engine)], max_pending=3)
+    stream = await DeltaStream.open(engine, [admit(engine)], max_pending=3, timeout_s=60)
     for _ in range(10):
         stream._push(delta())
     assert len(stream._items) == 1
@@ -82,7 +84,9 @@ async def test_a_client_that_leaves_before_its_submission_is_aborted(engine: Fak
         has_submitted.set()
 
     engine.submit = slow_submit  # type: ignore[method-assign]
-    opening = asyncio.create_task(DeltaStream.open(engine, [admit(engine)], max_pending=3))
+    opening = asyncio.create_task(
+        DeltaStream.open(engine, [admit(engine)], max_pending=3, timeout_s=60)
+    )
     await asyncio.sleep(0.05)
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -99,7 +103,7 @@ async def test_a_client_that_leaves_before_its_submission_is_aborted(engine: Fak
 async def test_a_listener_outlives_its_event_loop(engine: FakeEngine) -> None:
     """The engine's thread must survive a delta for a loop that has ended."""
     engine.is_hung = True
-    stream = await DeltaStream.open(engine, [admit(engine)], max_pending=3)
+    stream = await DeltaStream.open(engine, [admit(engine)], max_pending=3, timeout_s=60)
     loop = asyncio.new_event_loop()
     loop.close()
     stream._loop = loop

@@ -56,7 +56,7 @@ async def start(
         )
         for number, prompt in enumerate(prompts)
     ]
-    return await GenerationJob.start(engine, requests, renderer=renderer, max_pending_deltas=1000)
+    return await GenerationJob.start(engine, requests, renderer=renderer, config=ServerConfig())
 
 
 async def respond(engine: Engine, *prompts: list[int], params: SamplingParams) -> Any:

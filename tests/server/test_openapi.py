@@ -11,24 +11,24 @@ import qstar_server
 
 from tests.server.wire import body, error_of
 
-ANYWHERE = {"401", "403", "429"}
-"""Without a key, with a foreign Host header, with too many open requests of one key."""
-_BODY = {"400", "404", "408", "413", "415", "503"} | ANYWHERE
+ANYWHERE = {"401", "403", "429", "503"}
+"""Without a key, with a foreign Host header, with too many open requests of one key, overloaded."""
+_BODY = {"400", "404", "408", "413", "415"} | ANYWHERE
 ERRORS: dict[tuple[str, str], set[str]] = {
     ("/health", "get"): {"403", "503"},
     ("/metrics", "get"): ANYWHERE,
     ("/version", "get"): ANYWHERE,
-    ("/v1/models", "get"): {"503"} | ANYWHERE,
-    ("/v1/models/{model_id}", "get"): {"404", "503"} | ANYWHERE,
+    ("/v1/models", "get"): ANYWHERE,
+    ("/v1/models/{model_id}", "get"): {"404"} | ANYWHERE,
     ("/tokenize", "post"): _BODY,
     ("/detokenize", "post"): _BODY,
-    ("/tokenizer_info", "get"): {"503"} | ANYWHERE,
-    ("/v1/completions", "post"): _BODY,
-    ("/v1/responses", "post"): _BODY,
+    ("/tokenizer_info", "get"): ANYWHERE,
+    ("/v1/completions", "post"): _BODY | {"504"},
+    ("/v1/responses", "post"): _BODY | {"504"},
     ("/v1/responses/{response_id}", "get"): {"404"} | ANYWHERE,
     ("/v1/responses/{response_id}", "delete"): {"404"} | ANYWHERE,
-    ("/v1/chat/completions", "post"): _BODY,
-    ("/v1/messages", "post"): _BODY,
+    ("/v1/chat/completions", "post"): _BODY | {"504"},
+    ("/v1/messages", "post"): _BODY | {"504"},
     ("/v1/messages/count_tokens", "post"): _BODY,
 }
 

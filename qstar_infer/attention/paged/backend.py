@@ -2,18 +2,12 @@
 
 import ctypes
 
-import torch
 from torch import Tensor
 
 from qstar_infer.attention.backend import StepAttentionState
-from qstar_infer.attention.paged.library import (
-    KINDS,
-    MAX_DIM,
-    Layer,
-    load_paged_attention,
-    parallel_function,
-)
+from qstar_infer.attention.paged.library import KINDS, MAX_DIM, Layer, load_paged_attention
 from qstar_infer.attention.paged.plan import Plan, StepArrays
+from qstar_infer.compiled.parallel import num_threads, parallel_function
 from qstar_infer.kv_cache.kv_pool import KVPool
 from qstar_infer.step import StepBatch
 
@@ -74,7 +68,7 @@ class PagedState:
         self._attend = attend
         self._arrays = StepArrays(batch)
         self._parallel = parallel_function()
-        self._num_threads = torch.get_num_threads() if self._parallel is not None else 1
+        self._num_threads = num_threads()
         self._plans: dict[tuple[int, int, int], Plan] = {}
 
     def attend(

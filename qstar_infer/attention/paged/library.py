@@ -67,16 +67,3 @@ def load_paged_attention() -> ctypes.CDLL | None:
         )
         library.attend.restype = None
     return library
-
-
-@functools.cache
-def parallel_function() -> int | None:
-    """The address of GOMP_parallel in the OpenMP that torch has loaded; None if it is another.
-
-    Threads of a second OpenMP would wait actively and take the CPUs from those of torch.
-    """
-    try:
-        function = ctypes.CDLL(None).GOMP_parallel
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no such namespace
-        return None
-    return ctypes.cast(function, ctypes.c_void_p).value

@@ -1,14 +1,20 @@
-"""A model and a cache of llama.cpp, with numpy views of what it reads and writes."""
+"""A model and a cache of llama.cpp, with views of what it writes.
+
+What a pass reads is in arrays of ctypes, not of numpy: a pass reads all weights, after which each
+operation of a large library has to be read from memory again.
+"""
 
 import ctypes
 import weakref
+from array import array
 from collections.abc import Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from qstar_infer.checkpoint.gguf.llama_cpp import llama_cpp
 from qstar_infer.errors import CheckpointError
@@ -21,6 +27,7 @@ _WITHOUT_FLASH, _WITH_FLASH = 0, 1
 _MOST_ROWS_AT_ONCE = 512
 _F32, _F16 = 0, 1
 """`ggml_type` of keys and values."""
+_MOST_VIEWS = 64
 _NO_ROOM = 1
 """What `llama_decode` returns if the cache is full."""
 
@@ -77,12 +84,14 @@ class LlamaContext:
         vocabulary = self._library.llama_model_get_vocab(self._model)
         self.vocab_size: int = self._library.llama_vocab_n_tokens(vocabulary)
         self.hidden_size: int = self._library.llama_model_n_embd(self._model)
-        self._tokens = np.zeros(max_rows, dtype=np.int32)
-        self._positions = np.zeros(max_rows, dtype=np.int32)
-        self._counts = np.ones(max_rows, dtype=np.int32)
-        self._pointers = np.zeros(max_rows + 1, dtype=np.uintp)
-        self._outputs = np.zeros(max_rows, dtype=np.int8)
+        self._tokens: Any = (ctypes.c_int32 * max_rows)()
+        self._positions: Any = (ctypes.c_int32 * max_rows)()
+        self._counts: Any = (ctypes.c_int32 * max_rows)()
+        self._pointers: Any = (ctypes.c_void_p * (max_rows + 1))()
+        self._outputs: Any = (ctypes.c_int8 * max_rows)()
         self._batch = self._make_batch()
+        self._gives_states: bool | None = None
+        self._views: dict[tuple[int, int, int], Tensor] = {}
 
     def free_text(self, text: int, start: int = 0) -> None:
         """Take a text's tag from its cells at the positions from `start` on."""
@@ -108,11 +117,12 @@ class LlamaContext:
         assert count <= self._max_rows, f"{count} rows, at most {self._max_rows} fit in a pass"
         self._tokens[:count] = rows.token_ids
         self._positions[:count] = rows.positions
-        self._outputs[: rows.num_silent] = 0
-        self._outputs[rows.num_silent : count] = 1
+        self._outputs[:count] = [0] * rows.num_silent + [1] * (count - rows.num_silent)
         texts = self._set_texts(rows.texts)
         self._batch.n_tokens = count
-        self._library.llama_set_embeddings(self._context, needs_states)
+        if needs_states != self._gives_states:
+            self._library.llama_set_embeddings(self._context, needs_states)
+            self._gives_states = needs_states
         status = self._library.llama_decode(self._context, self._batch)
         del texts  # must live until here
         if status == _NO_ROOM:
@@ -120,11 +130,11 @@ class LlamaContext:
         if status != 0:
             raise RuntimeError(f"llama_decode returned {status}; the log llama.cpp says why")
 
-    def logits(self, count: int) -> NDArray[np.float32]:
+    def logits(self, count: int) -> Tensor:
         """The logits of the last pass's outputs, `[count, vocab]`: a view, until the next pass."""
         return self._view(self._library.llama_get_logits(self._context), count, self.vocab_size)
 
-    def states(self, count: int) -> NDArray[np.float32]:
+    def states(self, count: int) -> Tensor:
         """The states after the final norm, `[count, hidden]`: a view, until the next pass."""
         return self._view(
             self._library.llama_get_embeddings(self._context), count, self.hidden_size
@@ -134,31 +144,40 @@ class LlamaContext:
         """Free the cache and the model. The context must not be used any more."""
         self._free()
 
-    def _view(self, address: Any, count: int, width: int) -> NDArray[np.float32]:
+    def _view(self, pointer: Any, count: int, width: int) -> Tensor:
         if not count:
-            return np.empty((0, width), dtype=np.float32)
-        return np.ctypeslib.as_array(address, (count, width))
+            return torch.empty(0, width)
+        key = ctypes.addressof(pointer.contents), count, width
+        view = self._views.get(key)
+        if view is None:  # llama.cpp has moved its buffer, or this is the first
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            values = np.ctypeslib.as_array(pointer, (count, width))
+            view = self._views[key] = torch.from_numpy(values)
+        return view
 
     def _make_batch(self) -> Any:
         """A `llama_batch` whose arrays are ours, so that a pass fills them without a loop."""
         integers, pointers = ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_int8)
         batch = self._library.llama_batch()
-        batch.token = self._tokens.ctypes.data_as(integers)
+        batch.token = ctypes.cast(self._tokens, integers)
         batch.embd = None
-        batch.pos = self._positions.ctypes.data_as(integers)
-        batch.n_seq_id = self._counts.ctypes.data_as(integers)
-        batch.seq_id = self._pointers.ctypes.data_as(ctypes.POINTER(integers))
-        batch.logits = self._outputs.ctypes.data_as(pointers)
+        batch.pos = ctypes.cast(self._positions, integers)
+        batch.n_seq_id = ctypes.cast(self._counts, integers)
+        batch.seq_id = ctypes.cast(self._pointers, ctypes.POINTER(integers))
+        batch.logits = ctypes.cast(self._outputs, pointers)
         return batch
 
-    def _set_texts(self, texts: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    def _set_texts(self, texts: Sequence[Sequence[int]]) -> "array[int]":
         """Point each row to its numbers, which are in the array that is returned."""
         count = len(texts)
-        self._counts[:count] = [len(each) for each in texts]
-        numbers = np.fromiter(chain.from_iterable(texts), dtype=np.int32)
-        ends = np.cumsum(self._counts[:count])
-        self._pointers[:count] = numbers.ctypes.data + 4 * (ends - self._counts[:count])
-        self._pointers[count] = 0
+        counts = [len(each) for each in texts]
+        numbers = array("i", chain.from_iterable(texts))
+        address, _ = numbers.buffer_info()
+        self._counts[:count] = counts
+        begins = accumulate(counts[:-1], initial=0)
+        self._pointers[:count] = [address + numbers.itemsize * begin for begin in begins]
+        self._pointers[count] = None
         return numbers
 
 

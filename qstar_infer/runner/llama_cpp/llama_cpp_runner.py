@@ -49,6 +49,7 @@ class LlamaCppRunner:
             num_threads=torch.get_num_threads(),
             is_exact=model.dtype is torch.float32,
         )
+        self._no_states = torch.empty(0, self._context.hidden_size)
         vectors = range(model.vocab_size, self._context.vocab_size)
         self._decisions = Decisions(
             model.thought_parts,
@@ -133,12 +134,11 @@ class LlamaCppRunner:
     def _outputs(self, last: Pass, *, needs_states: bool) -> tuple[Tensor, Tensor]:
         """Logits and states of the picks. Views of llama.cpp's buffers; the states may be empty."""
         if not needs_states:
-            logits = self._context.logits(last.num_rows - last.num_silent)
-            return torch.from_numpy(logits), torch.empty(0, self._context.hidden_size)
+            return self._context.logits(last.num_rows - last.num_silent), self._no_states
         # llama.cpp has then computed the outputs of all rows.
         logits = self._context.logits(last.num_rows)[last.num_silent :]
         states = self._context.states(last.num_rows)[last.num_silent :]
-        return torch.from_numpy(logits), torch.from_numpy(states)
+        return logits, states
 
 
 @contextmanager

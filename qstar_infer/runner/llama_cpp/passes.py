@@ -7,7 +7,7 @@ those that are stored already are copied by tag, and a base row that shares the 
 start is tagged with both.
 
 Rows are ordered so that the logits come out in the order of the picks: rows without a pick, base
-picks, thought picks, target picks. Within a text, positions still ascend.
+picks, target picks, thought picks. Within a text, positions still ascend.
 """
 
 from collections.abc import Iterator

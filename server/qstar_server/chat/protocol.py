@@ -1,12 +1,12 @@
 """Request and response types of `POST /v1/chat/completions`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_LOGPROBS, SamplingParams
 from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.chat_messages import Messages, ToolChoiceField, Tools
 from qstar_server.conversation import Conversation
@@ -29,7 +29,7 @@ class ChatCompletionRequest(GenerationRequest):
     max_tokens: Count | None = None
     """Most visible tokens of each choice. Null fills the context."""
     logprobs: bool | None = None
-    top_logprobs: Count | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     """How many of the most likely tokens to report at each place; only with `logprobs`."""
     tools: Tools | None = None
     tool_choice: ToolChoiceField = None

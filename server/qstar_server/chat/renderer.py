@@ -45,6 +45,7 @@ class ChatRenderer:
             Answer(request, parser=plan.parser(), token_bytes=token_bytes)
             for _ in range(admitted.request.params.n)
         ]
+        self._has_tools = plan.format is not None
         options = request.stream_options
         self._has_usage = options is not None and bool(options.include_usage)
         self._has_running_usage = options is not None and bool(options.continuous_usage_stats)
@@ -119,7 +120,9 @@ class ChatRenderer:
             if self._request.return_token_ids:
                 opening.prompt_token_ids = self._prompt_token_ids
             chunks.append(opening)
-        if part.finish_reason is None or self._has_news(part):
+        # Without tools, each token has a chunk; with them, none that only grows a call.
+        is_token = part.finish_reason is None and not self._has_tools
+        if is_token or self._has_news(part):
             chunks.append(self._news(output.index, part))
         if part.finish_reason is not None:
             last = self._chunk_of(output.index, AnswerDelta())
@@ -133,7 +136,7 @@ class ChatRenderer:
 
     def _news(self, index: int, part: AnswerPart) -> ChatCompletionChunk:
         delta = AnswerDelta()
-        if part.content or not part.calls:
+        if part.content or not self._has_tools:
             delta.content = part.content
         if part.calls:
             delta.tool_calls = part.calls

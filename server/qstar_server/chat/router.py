@@ -6,17 +6,19 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from qstar_infer.engine.protocol import Engine
-from qstar_server.chat.protocol import ChatCompletion, ChatCompletionRequest
+from qstar_server.chat.examples import CHAT_EXAMPLES
+from qstar_server.chat.protocol import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from qstar_server.chat.serving import start_chat
 from qstar_server.chat.unsupported_fields import without_known_fields
 from qstar_server.config import ServerConfig
 from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
 from qstar_server.error_schema import error_responses
-from qstar_server.json_body import json_body, json_request
+from qstar_server.json_body import json_body
+from qstar_server.openapi import event_stream, json_request
 from qstar_server.sse import EventStream
 
-router = APIRouter(responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503))
+router = APIRouter(responses=error_responses(400, 404, 408, 413, 415, 504))
 
 _PATH = "/v1/chat/completions"
 ChatRequestDep = Annotated[
@@ -26,7 +28,10 @@ ChatRequestDep = Annotated[
 
 
 @router.post(
-    _PATH, response_model=ChatCompletion, openapi_extra=json_request(_PATH, ChatCompletionRequest)
+    _PATH,
+    response_model=ChatCompletion,
+    responses=event_stream(_PATH, ChatCompletionChunk),
+    openapi_extra=json_request(_PATH, ChatCompletionRequest, CHAT_EXAMPLES),
 )
 async def create_chat_completion(
     request: Request, engine: EngineDep, config: ConfigDep, chat: ChatRequestDep

@@ -2,8 +2,6 @@
 
 import uuid
 
-import anyio.to_thread
-
 from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_server.chat.protocol import DEFAULT_MAX_LOGPROBS, ChatCompletionRequest
 from qstar_server.chat.renderer import ChatRenderer
@@ -18,6 +16,7 @@ from qstar_server.generation_request import (
     check_stream_options,
     check_thoughts_allowed,
 )
+from qstar_server.intake import in_intake
 from qstar_server.reasoning import with_effort
 from qstar_server.tool_calls.plan import ToolPlan, plan_tools
 from qstar_server.unsupported_fields import check_supported
@@ -40,15 +39,13 @@ async def start_chat(
     )
     _check_fields(request, config)
     engine_id = f"chatcmpl-{uuid.uuid4().hex}"
-    plan, admitted = await anyio.to_thread.run_sync(_admit, engine, request, config, engine_id)
+    plan, admitted = await in_intake(_admit, engine, request, config, engine_id)
     # The engine's ids are always new: another client could use the same `request_id`.
     response_id = engine_id if request.request_id is None else f"chatcmpl-{request.request_id}"
     renderer = ChatRenderer(
         request, admitted, plan, response_id=response_id, token_bytes=engine.token_bytes
     )
-    return await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    return await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
 
 
 def _check_fields(request: ChatCompletionRequest, config: ServerConfig) -> None:

@@ -36,7 +36,7 @@ class CompletionRequest(GenerationRequest):
     prompt: Prompts
     max_tokens: Count | None = None
     """Null is 16."""
-    best_of: int | None = Field(default=None, ge=0, le=MAX_BEST_OF)
+    best_of: int | None = Field(default=None, ge=1, le=MAX_BEST_OF)
     """Completions to generate for each prompt; the `n` with the highest mean log-probability are
     returned. Null is `n`."""
     echo: bool | None = None

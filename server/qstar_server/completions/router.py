@@ -6,23 +6,28 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from qstar_infer.engine.protocol import Engine
+from qstar_server.completions.examples import COMPLETION_EXAMPLES
 from qstar_server.completions.protocol import CompletionRequest, CompletionResponse
 from qstar_server.completions.serving import start_completion
 from qstar_server.config import ServerConfig
 from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
 from qstar_server.error_schema import error_responses
-from qstar_server.json_body import json_body, json_request
+from qstar_server.json_body import json_body
+from qstar_server.openapi import event_stream, json_request
 from qstar_server.sse import EventStream
 
-router = APIRouter(responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503))
+router = APIRouter(responses=error_responses(400, 404, 408, 413, 415, 504))
 
 _PATH = "/v1/completions"
 CompletionRequestDep = Annotated[CompletionRequest, Depends(json_body(CompletionRequest))]
 
 
 @router.post(
-    _PATH, response_model=CompletionResponse, openapi_extra=json_request(_PATH, CompletionRequest)
+    _PATH,
+    response_model=CompletionResponse,
+    responses=event_stream(_PATH, CompletionResponse),
+    openapi_extra=json_request(_PATH, CompletionRequest, COMPLETION_EXAMPLES),
 )
 async def create_completion(
     request: Request,

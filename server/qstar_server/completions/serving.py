@@ -3,8 +3,6 @@
 import uuid
 from functools import partial
 
-import anyio.to_thread
-
 from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_params import SamplingParams
@@ -27,6 +25,7 @@ from qstar_server.generation_request import (
     check_stream_options,
     check_thoughts_allowed,
 )
+from qstar_server.intake import in_intake
 from qstar_server.reasoning import with_effort
 from qstar_server.unsupported_fields import check_supported
 
@@ -49,7 +48,7 @@ async def start_completion(
     for name in ("logprobs", "prompt_logprobs"):
         check_logprobs(getattr(request, name), config, default=DEFAULT_MAX_LOGPROBS, param=name)
     engine_id = f"cmpl-{uuid.uuid4().hex}"
-    prompts = await anyio.to_thread.run_sync(_admit, engine, request, config, engine_id)
+    prompts = await in_intake(_admit, engine, request, config, engine_id)
     # The engine's ids are always new: another client could use the same `request_id`.
     response_id = engine_id if request.request_id is None else f"cmpl-{request.request_id}"
     renderer = CompletionRenderer(
@@ -62,7 +61,7 @@ async def start_completion(
         engine,
         [prompt.admitted for prompt in prompts],
         renderer=renderer,
-        max_pending_deltas=config.max_pending_deltas,
+        config=config,
     )
 
 

@@ -6,9 +6,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import MAX_STOP_CHARS, MAX_STOP_STRINGS, SamplingParams
+from qstar_infer.sampling_params import MAX_INTEGER, SamplingParams
 from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.conversation import MAX_MESSAGES, MAX_TOOLS
+from qstar_server.field_types import Count, Probability, Seed, StopTexts, Temperature, TopK
 
 
 def _check_messages(value: object) -> object:
@@ -34,7 +35,7 @@ class ThinkingConfig(BaseModel):
     type: Literal["enabled", "adaptive", "disabled"]
     """enabled and adaptive: think, and show the thoughts as a block of type thinking.
     disabled: do not think."""
-    budget_tokens: int | None = Field(default=None, ge=1)
+    budget_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
     """Needed by enabled, and only for it: most thought tokens. Less than `max_tokens`."""
     display: Literal["summarized", "omitted"] | None = None
     """omitted: think without showing it. Thoughts are shown as they are, never as a summary."""
@@ -106,26 +107,20 @@ class CountTokensRequest(BaseModel):
 class MessagesRequest(CountTokensRequest):
     """Anthropic's request, and this project's thought fields."""
 
-    max_tokens: int = Field(ge=1)
+    max_tokens: int = Field(ge=1, le=MAX_INTEGER)
     """Most visible tokens; together with thought tokens if `thinking` asks for thoughts."""
-    stop_sequences: (
-        Annotated[
-            list[Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]],
-            Field(max_length=MAX_STOP_STRINGS),
-        ]
-        | None
-    ) = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    stop_sequences: StopTexts | None = None
+    temperature: Temperature | None = None
+    top_p: Probability | None = None
+    top_k: TopK | None = None
     stream: bool | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
 
-    seed: int | None = None
-    num_thought_tokens: int | None = None
-    thought_temperature: float | None = None
-    think_threshold: float | None = None
+    seed: Seed | None = None
+    num_thought_tokens: Count | None = None
+    thought_temperature: Temperature | None = None
+    think_threshold: Probability | None = None
     priority: int | None = None
     cache_salt: str | None = None
 

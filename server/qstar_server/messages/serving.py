@@ -3,8 +3,6 @@
 import uuid
 from dataclasses import replace
 
-import anyio.to_thread
-
 from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_params import SamplingParams
@@ -19,6 +17,7 @@ from qstar_server.conversation import (
 from qstar_server.errors import model_not_found
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import check_thoughts_allowed
+from qstar_server.intake import in_intake
 from qstar_server.messages.conversation_input import messages_of
 from qstar_server.messages.protocol import CountTokensRequest, MessagesRequest, ToolChoiceConfig
 from qstar_server.messages.refused_fields import check_refused_fields
@@ -42,7 +41,7 @@ async def start_message(
     _check(request, engine)
     check_thoughts_allowed(config, thinking=_is_shown(request))
     message_id = f"msg_{uuid.uuid4().hex}"
-    admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, message_id)
+    admitted, plan = await in_intake(_admit, engine, request, config, message_id)
     renderer = MessagesRenderer(
         message_id=message_id,
         model=request.model,
@@ -50,9 +49,7 @@ async def start_message(
         parser=plan.parser(),
         has_thinking=_is_shown(request) and admitted.num_thought_tokens > 0,
     )
-    job = await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
     return job, renderer
 
 
@@ -64,7 +61,7 @@ async def count_tokens(request: CountTokensRequest, engine: Engine) -> int:
         RequestError: a field is unsupported, or the template refuses the messages.
     """
     _check(request, engine)
-    return len(await anyio.to_thread.run_sync(_encode, engine, request, _plan(engine, request)))
+    return len(await in_intake(_encode, engine, request, _plan(engine, request)))
 
 
 def _check(request: CountTokensRequest, engine: Engine) -> None:

@@ -3,11 +3,22 @@
 import json
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from qstar_server.frames import NamedFrame
 from qstar_server.responses.resource import Response
 
 Event = tuple[str, dict[str, Any]]
 """Type without the prefix `response.`, and fields."""
+
+
+class StreamEvent(BaseModel):
+    """The data of an event. The other fields depend on its type, as in OpenAI's API."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    sequence_number: int
 
 
 class EventWriter:

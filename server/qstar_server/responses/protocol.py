@@ -13,7 +13,7 @@ from pydantic import (
 
 from qstar_infer.errors import RequestError, shown
 from qstar_infer.sampling_defaults import SamplingDefaults
-from qstar_infer.sampling_params import SamplingParams
+from qstar_infer.sampling_params import MAX_INTEGER, MAX_LOGPROBS, SamplingParams
 from qstar_infer.structured_outputs import StructuredOutputs
 from qstar_server.conversation import MAX_MESSAGES, MAX_TOOLS
 from qstar_server.generation_request import GenerationRequest
@@ -137,7 +137,7 @@ class ResponsesRequest(GenerationRequest):
     """A text, or items of type message, function_call, function_call_output or reasoning."""
     instructions: str | None = None
     """A system message before the input."""
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
     """Most visible and thought tokens together; null fills the context."""
     max_tool_calls: int | None = None
     """Limits calls of OpenAI's own tools, so it changes nothing here."""
@@ -148,7 +148,7 @@ class ResponsesRequest(GenerationRequest):
     tools: Annotated[list[FunctionTool] | None, Field(max_length=MAX_TOOLS)] = None
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
     parallel_tool_calls: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0)
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
     """Only with `include: ["message.output_text.logprobs"]`."""
     include: Annotated[list[str] | None, Field(max_length=16)] = None
     metadata: Metadata | None = None

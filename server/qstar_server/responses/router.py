@@ -2,18 +2,20 @@
 
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response as HttpResponse
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.config import ServerConfig
-from qstar_server.deps import ConfigDep, EngineDep, IgnoredFieldLogDep
+from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
 from qstar_server.error_schema import error_responses
 from qstar_server.errors import ApiError
 from qstar_server.frames import StreamForm
-from qstar_server.request_body import read_json_object
+from qstar_server.json_body import json_body
+from qstar_server.openapi import event_stream, json_request
+from qstar_server.responses.events import StreamEvent
+from qstar_server.responses.examples import RESPONSES_EXAMPLES
 from qstar_server.responses.protocol import ResponsesRequest
 from qstar_server.responses.refused_fields import without_refused
 from qstar_server.responses.resource import Response
@@ -23,34 +25,17 @@ from qstar_server.sse import EventStream
 router = APIRouter()
 
 _PATH = "/v1/responses"
-# FastAPI does not know the body's type, because `read_json_object` reads it.
-_SCHEMA_AT = "#/paths/~1v1~1responses/post/requestBody/content/application~1json/schema"
-_BODY_SCHEMA = ResponsesRequest.model_json_schema(ref_template=_SCHEMA_AT + "/$defs/{model}")
-_OPENAPI = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY_SCHEMA}}}
-}
-
-
-async def _responses_request(
-    request: Request, config: ConfigDep, ignored_fields: IgnoredFieldLogDep
-) -> ResponsesRequest:
-    fields = await read_json_object(
-        request, max_bytes=config.max_body_bytes, timeout_s=config.body_timeout_s
-    )
-    parsed = await anyio.to_thread.run_sync(ResponsesRequest.model_validate, fields)
-    extra_fields = parsed.model_extra if parsed.model_extra is not None else {}
-    ignored_fields.note(without_refused(extra_fields))
-    return parsed
-
-
-ResponsesRequestDep = Annotated[ResponsesRequest, Depends(_responses_request)]
+ResponsesRequestDep = Annotated[
+    ResponsesRequest, Depends(json_body(ResponsesRequest, without_known=without_refused))
+]
 
 
 @router.post(
     _PATH,
     response_model=Response,
-    openapi_extra=_OPENAPI,
-    responses=error_responses(400, 403, 404, 408, 413, 415, 429, 503),
+    openapi_extra=json_request(_PATH, ResponsesRequest, RESPONSES_EXAMPLES),
+    responses=event_stream(_PATH, StreamEvent, is_named=True)
+    | error_responses(400, 404, 408, 413, 415, 504),
 )
 async def create_response(
     request: Request, engine: EngineDep, config: ConfigDep, parsed: ResponsesRequestDep
@@ -66,13 +51,13 @@ async def create_response(
     return HttpResponse(body, media_type="application/json")
 
 
-@router.get(_PATH + "/{response_id}", responses=error_responses(404))
+@router.get(_PATH + "/{response_id}", status_code=404, responses=error_responses(404))
 async def get_response(response_id: str) -> None:
     """Always a 404: this server stores no responses."""
     raise _not_stored(response_id)
 
 
-@router.delete(_PATH + "/{response_id}", responses=error_responses(404))
+@router.delete(_PATH + "/{response_id}", status_code=404, responses=error_responses(404))
 async def delete_response(response_id: str) -> None:
     """Always a 404: this server stores no responses."""
     raise _not_stored(response_id)

@@ -3,8 +3,6 @@
 import time
 import uuid
 
-import anyio.to_thread
-
 from qstar_infer.engine.protocol import AdmittedRequest, Engine, EngineRequest
 from qstar_infer.errors import RequestError
 from qstar_server.config import ServerConfig
@@ -22,6 +20,7 @@ from qstar_server.generation_request import (
     check_stream_options,
     check_thoughts_allowed,
 )
+from qstar_server.intake import in_intake
 from qstar_server.reasoning import with_effort
 from qstar_server.responses.conversation_input import messages_of
 from qstar_server.responses.protocol import (
@@ -57,7 +56,7 @@ async def start_response(
         request.top_logprobs, config, default=DEFAULT_MAX_TOP_LOGPROBS, param="top_logprobs"
     )
     engine_id = f"resp_{uuid.uuid4().hex}"
-    admitted, plan = await anyio.to_thread.run_sync(_admit, engine, request, config, engine_id)
+    admitted, plan = await in_intake(_admit, engine, request, config, engine_id)
     # The engine's ids are always new: another client could use the same `request_id`.
     response_id = engine_id if request.request_id is None else f"resp_{request.request_id}"
     renderer = ResponsesRenderer(
@@ -67,9 +66,7 @@ async def start_response(
         token_bytes=engine.token_bytes,
         has_reasoning=bool(request.include_reasoning) and admitted.num_thought_tokens > 0,
     )
-    job = await GenerationJob.start(
-        engine, [admitted], renderer=renderer, max_pending_deltas=config.max_pending_deltas
-    )
+    job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
     return job, renderer
 
 

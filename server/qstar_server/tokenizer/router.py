@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from qstar_server.deps import EngineDep
 from qstar_server.error_schema import error_responses
-from qstar_server.json_body import json_body, json_request
+from qstar_server.intake import in_intake
+from qstar_server.json_body import json_body
+from qstar_server.openapi import json_request
+from qstar_server.tokenizer.examples import DETOKENIZE_EXAMPLES, TOKENIZE_EXAMPLES
 from qstar_server.tokenizer.protocol import (
     DetokenizeRequest,
     DetokenizeResponse,
@@ -31,11 +33,11 @@ DetokenizeDep = Annotated[DetokenizeRequest, Depends(json_body(DetokenizeRequest
     "/tokenize",
     response_model=TokenizeResponse,
     responses=_ERRORS,
-    openapi_extra=json_request("/tokenize", TokenizeRequest),
+    openapi_extra=json_request("/tokenize", TokenizeRequest, TOKENIZE_EXAMPLES),
 )
 async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
     """Convert a text to the token ids that the served model would get."""
-    body = await anyio.to_thread.run_sync(tokenize, request, engine)
+    body = await in_intake(tokenize, request, engine)
     return Response(body, media_type=_JSON)
 
 
@@ -43,11 +45,11 @@ async def create_tokens(engine: EngineDep, request: TokenizeDep) -> Response:
     "/detokenize",
     response_model=DetokenizeResponse,
     responses=_ERRORS,
-    openapi_extra=json_request("/detokenize", DetokenizeRequest),
+    openapi_extra=json_request("/detokenize", DetokenizeRequest, DETOKENIZE_EXAMPLES),
 )
 async def create_text(engine: EngineDep, request: DetokenizeDep) -> Response:
     """Convert token ids to text."""
-    body = await anyio.to_thread.run_sync(detokenize, request, engine)
+    body = await in_intake(detokenize, request, engine)
     return Response(body, media_type=_JSON)
 
 

@@ -28,11 +28,11 @@ def main() -> None:
     assert message.usage_metadata["output_tokens"] > 0
     parts = list(chat.stream([("system", "Be kind."), ("human", "Say hello.")]))
     assert "".join(part.content for part in parts) == message.content
-    answer = ChatOpenAI(max_tokens=64, **common).with_structured_output(
+    answer = ChatOpenAI(max_tokens=400, **common).with_structured_output(
         Answer, method="json_schema"
     )
     assert isinstance(answer.invoke("Say hello."), Answer)
-    by_responses = ChatOpenAI(use_responses_api=True, max_tokens=64, **common)
+    by_responses = ChatOpenAI(use_responses_api=True, max_tokens=400, **common)
     assert by_responses.invoke("Say hello.").text
 
 

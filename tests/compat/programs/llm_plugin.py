@@ -27,9 +27,15 @@ def main() -> None:
         for model, options in (
             ("served-chat", []),
             ("served-chat", ["--no-stream"]),
-            ("served-text", ["-o", "max_tokens", "6"]),
+            ("served-text", ["-o", "max_tokens", "6", "-o", "temperature", "0"]),
         ):
-            command = [Path(sys.executable).with_name("llm"), "-m", model, *options, "Say hello."]
+            command = [
+                Path(sys.executable).with_name("llm"),
+                "-m",
+                model,
+                *options,
+                "Once upon a time",
+            ]
             done = subprocess.run(
                 command,
                 env={**os.environ, "LLM_USER_PATH": home, "OPENAI_API_KEY": "none"},

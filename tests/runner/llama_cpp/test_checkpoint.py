@@ -64,9 +64,9 @@ def test_a_lane_shares_the_cells_of_its_sequence() -> None:
     )
     plan = plan_passes(batch, first_lane=10, vector_ids=(100, 101))
     (only,) = plan.passes
-    assert only.token_ids == [9, 7, 100, 101]
-    assert only.positions == [4, 3, 4, 5]
-    assert only.texts == [[15], [2, 10], [10], [15]]
+    assert only.token_ids == [9, 7, 101, 100]
+    assert only.positions == [4, 3, 5, 4]
+    assert only.texts == [[15], [2, 10], [15], [10]]
     assert only.num_silent == 1
     assert only.copies == [Copy(source=2, lane=10, end=3)]
     assert plan.starts == {2: 3}

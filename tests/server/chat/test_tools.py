@@ -81,7 +81,10 @@ async def test_a_stream_with_tools_adds_up_to_the_whole_answer(
 async def test_no_part_of_a_marker_is_streamed(client: httpx.AsyncClient) -> None:
     chunks = await stream(client, tools=[LOOK, ADD])
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
-    assert "".join(delta.get("content", "") for delta in deltas) == "I see."
+    contents = [delta["content"] for delta in deltas if "content" in delta]
+    assert contents[0] == ""
+    assert all(contents[1:]), "a chunk without text would be an event without news"
+    assert "".join(contents) == "I see."
     calls = [call for delta in deltas for call in delta.get("tool_calls", [])]
     assert [call["index"] for call in calls] == [0, 1]
     assert json.loads(calls[0]["function"]["arguments"]) == {"at": "Zürich"}

@@ -1,0 +1,72 @@
+"""List all settings of `qstar serve` as Markdown tables, read from their declarations.
+
+.venv/bin/python -m scripts.list_settings           # print them
+.venv/bin/python -m scripts.list_settings --write   # put them into docs/operation.md
+"""
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from qstar_server.config import ServerConfig
+from qstar_server.settings import WITHOUT_OPTION, default_text, flag_of, help_of
+
+from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
+
+PAGE = Path(__file__).parents[1] / "docs" / "operation.md"
+BLOCK = re.compile(r"(<!-- (server|engine) settings -->\n).*?(<!-- end -->\n)", re.DOTALL)
+
+
+def main() -> None:
+    """Print the tables, or write them into the page."""
+    if "--write" in sys.argv[1:]:
+        PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        sys.stdout.write(server_table() + "\n" + engine_table())
+
+
+def updated(page: str) -> str:
+    """The page with the tables of today's code."""
+    tables = {"server": server_table(), "engine": engine_table()}
+    return BLOCK.sub(lambda found: f"{found[1]}\n{tables[found[2]]}\n{found[3]}", page)
+
+
+def server_table() -> str:
+    """The settings of `ServerConfig`."""
+    return _table(
+        (
+            name,
+            "" if name in WITHOUT_OPTION else flag_of(name),
+            default_text(field),
+            help_of(field),
+        )
+        for name, field in ServerConfig.model_fields.items()
+    )
+
+
+def engine_table() -> str:
+    """The settings of `EngineArgs`."""
+    defaults = EngineArgs().settings()
+    return _table(
+        (
+            name,
+            "--" + name.replace("_", "-"),
+            "" if defaults[name] is None else str(defaults[name]),
+            setting_help(name),
+        )
+        for name in setting_types()
+    )
+
+
+def _table(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    lines = ["| setting | option | default | meaning |", "|---|---|---|---|"]
+    for name, flag, default, meaning in rows:
+        option = f"`{flag}`" if flag else "-"
+        text = meaning.replace("|", "\\|")
+        lines.append(f"| `{name}` | {option} | {default or '-'} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
