@@ -55,9 +55,13 @@ def run_server(
     sockets = bind_sockets(config.host, config.port)
     logging.getLogger("qstar_server.connections").addFilter(SparseFilter())
     server = DrainingServer(create_app(load_engine, config), config, announce=announce)
-    # uvicorn raises the signal that stopped it again, with the handler that it found. A requested
-    # stop is a success.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # For a signal before uvicorn has its own handler. Afterwards uvicorn raises the signal that
+    # stopped it again, with the handler that it found; a requested stop is a success.
+    signal.signal(signal.SIGTERM, stop)
     watchdog = Watchdog(
         server.slot,
         timeout_s=config.watchdog_timeout_s,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -84,6 +85,19 @@ def test_a_server_serves_without_a_stderr() -> None:
     )
     use(url_of(process))
     stop(process)
+
+
+def test_sigterm_right_after_the_first_line_is_obeyed() -> None:
+    """It was lost until the web server had its own handler: the process then stayed for ever."""
+    process = serve("slow", "--port", "0")
+    assert process.stderr is not None
+    assert process.stderr.readline()
+    process.terminate()
+    try:
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode in (0, -signal.SIGTERM)
 
 
 @pytest.mark.slow
