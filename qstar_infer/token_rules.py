@@ -11,13 +11,12 @@ from typing import Protocol
 class TextGrammar(Protocol):
     """Follows the output of one sequence. What it says depends on the given text alone."""
 
-    @property
-    def error(self) -> str | None:
-        """Why it could not go on, in words for the client; None if it can."""
+    def error_after(self, output: Sequence[int]) -> str | None:
+        """Why nothing may come after an output, in words for the client; None if it may."""
         ...
 
     def allowed_after(self, output: Sequence[int]) -> bytes | None:
-        """The tokens that may come after an output, as a bitmask; empty after an error.
+        """The tokens that may come after an output, as a bitmask; empty where there is an error.
 
         Args:
             output: token ids, drafts and guesses included.

@@ -19,8 +19,8 @@ COMPILE_TIMEOUT_S = 10.0
 _NUM_THREADS = 2
 _NUM_CACHED = 32
 _LIMITS = LLParserLimits(
-    initial_lexer_fuel=200_000,  # also bounds a step: about 0.1 s for the longest texts
-    step_max_items=20_000,  # about 0.05 s
+    initial_lexer_fuel=200_000,  # bounds compiling to about a second
+    step_max_items=20_000,  # bounds a mask to about 0.05 s
     max_lexer_states=50_000,  # 1 to 2 kB each
     verbose_errors=False,
 )
@@ -50,7 +50,6 @@ class CompiledGrammar:
         return TextMatcher(
             self._copy,
             EndTokens(eos_token_ids=eos_token_ids, vocab_size=self._vocabulary.end_id),
-            twins=self._vocabulary.twins,
             budget=budget,
             compile_again=self._compile,
         )
@@ -106,11 +105,12 @@ class GrammarCompiler:
         grammar = CompiledGrammar(grammar_source(form), self._vocabulary)
         if grammar.error:
             raise cannot_follow(form, grammar.error)
-        # The first step shows most of what is too complex, before others have to wait for it.
+        # The first step shows much of what is too complex, before others have to wait for it.
         beginning = grammar.start(frozenset(), MaskBudget())
-        is_empty = beginning.is_complete(())
-        if beginning.error is not None:
-            raise cannot_follow(form, beginning.error)
-        if is_empty:
+        allowed = beginning.allowed_after(())
+        if allowed is None:
             raise cannot_follow(form, "it allows only the empty text")
+        error = beginning.error_after(())
+        if error is not None:
+            raise cannot_follow(form, error)
         return grammar

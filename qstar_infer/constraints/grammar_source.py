@@ -1,46 +1,25 @@
 """The form that a request asks for, as the source of an llguidance grammar."""
 
 import json
-from typing import TYPE_CHECKING
+import re
 
-from llguidance import LLMatcher, grammar_from
+from llguidance import regex_to_lark
+from llguidance.gbnf_to_lark import any_to_lark
 
 from qstar_infer.errors import RequestError
 from qstar_infer.structured_outputs import StructuredOutputs
 
-if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
-
 _MAX_ERROR_CHARS = 500
-_JSON_OPTIONS: "JsonCompileOptions" = {
+_NO_FORCING = '\n%llguidance {"no_forcing": true}\n'
+"""Where only one text can follow, llguidance otherwise allows only the first token of it as the
+tokenizer would cut it. The model may choose any. At the end: the last such line counts."""
+_JSON_OPTIONS = {
     # A model that has lost its way may write white space for ever.
     "whitespace_pattern": r"[\x20\x0A\x0D\x09]{1,16}",
-    # These a schema could set by itself, under the key "x-guidance".
     "lenient": False,
     "coerce_one_of": False,
 }
-
-
-def grammar_source(form: StructuredOutputs) -> str:
-    """The source. Only compiling it tells whether it can be followed.
-
-    Raises:
-        RequestError: it is malformed.
-    """
-    try:
-        return _source(form)
-    except (ValueError, RecursionError) as error:
-        raise cannot_follow(form, str(error)) from None
-
-
-def cannot_follow(form: StructuredOutputs, why: str) -> RequestError:
-    """The error of a form that is malformed or not supported."""
-    short = why if len(why) <= _MAX_ERROR_CHARS else why[:_MAX_ERROR_CHARS] + "..."
-    return RequestError(
-        f"{form.param}: the {_NAMES[form.kind]} cannot be followed: {short}", param=form.param
-    )
-
-
+"""In place of what a schema itself may say under the key "x-guidance"."""
 _NAMES = {
     "json": "JSON schema",
     "json_object": "JSON object",
@@ -48,19 +27,39 @@ _NAMES = {
     "choice": "choice",
     "grammar": "grammar",
 }
+_EXCERPT = re.compile(r"\n\s*\d+ \| ")
+
+
+def grammar_source(form: StructuredOutputs) -> str:
+    """The source, in Lark's syntax. Only compiling it tells whether it can be followed.
+
+    Raises:
+        RequestError: it is malformed.
+    """
+    try:
+        return _source(form) + _NO_FORCING
+    except Exception as error:  # the converter of GBNF raises plain ones
+        raise cannot_follow(form, str(error)) from None
+
+
+def cannot_follow(form: StructuredOutputs, why: str) -> RequestError:
+    """The error of a form that is malformed or not supported."""
+    why = why if form.kind == "grammar" else _EXCERPT.split(why)[0]
+    short = why if len(why) <= _MAX_ERROR_CHARS else why[:_MAX_ERROR_CHARS] + "..."
+    return RequestError(
+        f"{form.param}: the {_NAMES[form.kind]} cannot be followed: {short}", param=form.param
+    )
 
 
 def _source(form: StructuredOutputs) -> str:
     if form.regex is not None:
-        return LLMatcher.grammar_from_regex(form.regex)
+        return f"start: /{regex_to_lark(form.regex, '')}/"
     if form.grammar is not None:
-        return grammar_from("grammar", form.grammar)
+        return any_to_lark(form.grammar)
     if form.choice is not None:
-        options = " | ".join(json.dumps(text, ensure_ascii=False) for text in form.choice)
-        return LLMatcher.grammar_from_lark(f"start: {options}")
-    schema = '{"type": "object"}' if form.json is None else str(form.json)
-    if schema == "false":
+        return f"start: /{regex_to_lark('|'.join(map(re.escape, form.choice)), '')}/"
+    schema = {"type": "object"} if form.json is None else json.loads(str(form.json))
+    if schema is False:
         raise ValueError("the schema is false, which no JSON satisfies")
-    return LLMatcher.grammar_from_json_schema(
-        "{}" if schema == "true" else schema, overrides=_JSON_OPTIONS
-    )
+    schema = ({} if schema is True else schema) | {"x-guidance": _JSON_OPTIONS}
+    return f"start: %json {json.dumps(schema, ensure_ascii=False)}"

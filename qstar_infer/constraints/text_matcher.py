@@ -54,20 +54,17 @@ class TextMatcher:
         new_matcher: Callable[[], LLMatcher],
         ends: EndTokens,
         *,
-        twins: dict[int, int],
         budget: MaskBudget,
         compile_again: Callable[[], LLMatcher],
     ) -> None:
         """
         Args:
             new_matcher: copies a matcher at the start; copies share memory for what they learn.
-            twins: see `GrammarVocabulary.twins`.
             compile_again: makes a matcher that shares none, should the shared memory be full.
         """
         self._matcher = new_matcher()
         self._compile_again = compile_again
         self._ends = ends
-        self._twins = twins
         self._ending_bits = sum(1 << token_id for token_id in ends.eos_token_ids)
         self._text_bits = (1 << ends.vocab_size) - 1 & ~self._ending_bits
         self._consumed: list[int] = []
@@ -76,10 +73,13 @@ class TextMatcher:
         """By length of the output before: the tokens that may come; None if it is complete."""
         self._budget = budget
         self._error: str | None = None
+        self._error_at: list[int] = []
+        """The output behind which the matcher failed. Another one, without a wrong draft, may be
+        followed all the same."""
 
-    @property
-    def error(self) -> str | None:
-        """Why it could not go on, in words for the client; None if it can."""
+    def error_after(self, output: Sequence[int]) -> str | None:
+        """Why nothing may come after an output, in words for the client; None if it may."""
+        self._look(list(output))
         return self._error
 
     def allowed_after(self, output: Sequence[int]) -> bytes | None:
@@ -95,7 +95,9 @@ class TextMatcher:
     def _look(self, output: list[int]) -> tuple[bytes | None, bool]:
         """The mask after an output, and whether the output keeps to the grammar."""
         if self._error is not None:
-            return self._nothing, True
+            if output[: len(self._error_at)] == self._error_at:
+                return self._nothing, True
+            self._error = None
         size = len(output)
         if size not in self._masks or self._consumed[:size] != output:
             is_valid = self._move_to(output)
@@ -112,61 +114,67 @@ class TextMatcher:
         """Move the matcher behind an output; False if that breaks the grammar."""
         num_common = _num_common(self._consumed, output)
         num_back = len(self._consumed) - num_common
-        if num_back and not self._matcher.rollback(num_back):
-            self._start_again(output[:num_common])
         del self._consumed[num_common:]
         for size in [size for size in self._masks if size > num_common]:
             del self._masks[size]
+        if num_back and not self._matcher.rollback(num_back):
+            self._start_again()
         rest = output[num_common:]
-        num_valid = self._matcher.try_consume_tokens(self._known(rest))
+        num_valid = self._matcher.try_consume_tokens(rest)
+        if self._matcher.is_error() and not self._is_dead_end():
+            self._start_again()
+            num_valid = self._matcher.try_consume_tokens(rest)
         if self._matcher.is_error():
-            self._start_again(self._consumed)
-            num_valid = self._matcher.try_consume_tokens(self._known(rest))
-        if self._matcher.is_error():
-            self._fail(self._matcher.get_error())
+            self._fail(output)
+            return True
         self._consumed += rest[:num_valid]
         return num_valid == len(rest)
 
     def _mask(self) -> bytes | None:
         """The tokens that may come next; None if the output is complete."""
-        bits = 0 if self._budget.is_spent else self._compute()
-        if self._matcher.is_error():
-            self._start_again(self._consumed)
+        bits = self._compute()
+        if self._matcher.is_error() and not self._is_dead_end():
+            self._start_again()
             bits = self._compute()
-        if self._matcher.is_error():
-            return self._fail(self._matcher.get_error())
-        if self._budget.is_spent:
-            return self._fail("it takes too long to find out which tokens may come")
+        if self._matcher.is_error() or self._budget.is_spent:
+            self._fail(self._consumed)
+            return self._nothing
         may_end = bool(bits >> self._ends.vocab_size & 1)
         bits &= self._text_bits
         if not bits and may_end:
             return None
-        mask = bytearray(self._packed(bits | (self._ending_bits if may_end else 0)))
-        for token_id, twin in self._twins.items():
-            mask[token_id >> 3] |= (mask[twin >> 3] >> (twin & 7) & 1) << (token_id & 7)
-        return bytes(mask)
+        return self._packed(bits | (self._ending_bits if may_end else 0))
 
     def _compute(self) -> int:
+        if self._budget.is_spent:
+            return 0
         started = time.thread_time()
         bits = int.from_bytes(self._matcher.compute_bitmask(), "little")
         self._budget.spend(time.thread_time() - started)
         return bits
 
-    def _start_again(self, output: list[int]) -> None:
-        """Replace a matcher whose memory is full; that may be the fault of others that share it."""
+    def _is_dead_end(self) -> bool:
+        """Whether the vocabulary has no token for what must come."""
+        return self._matcher.get_error().startswith("NoExtensionBias")
+
+    def _start_again(self) -> None:
+        """Replace a matcher that failed: behind a draft, or because the memory that it shares with
+        others is full."""
+        started = time.thread_time()
         self._matcher = self._compile_again()
-        self._matcher.consume_tokens(self._known(output))
+        self._matcher.consume_tokens(self._consumed)
+        self._budget.spend(time.thread_time() - started)
 
-    def _known(self, token_ids: list[int]) -> list[int]:
-        """The tokens with these bytes that llguidance knows."""
-        return [self._twins.get(token_id, token_id) for token_id in token_ids]
-
-    def _fail(self, why: str) -> bytes:
-        self._error = (
-            f"after {len(self._consumed)} tokens the grammar or schema became too complex to be "
-            f"followed: {why[:_MAX_ERROR_CHARS]}. Simplify it"
-        )
-        return self._nothing
+    def _fail(self, output: list[int]) -> None:
+        if self._budget.is_spent:
+            why = "the grammar or schema is too complex: it takes too long to follow. Simplify it"
+        elif self._is_dead_end():
+            why = "the grammar or schema goes on with a text that this model has no tokens for"
+        else:
+            reason = self._matcher.get_error().split("\n")[0][:_MAX_ERROR_CHARS]
+            why = f"the grammar or schema became too complex: {reason}. Simplify it"
+        self._error = f"after {len(output)} tokens {why}"
+        self._error_at = list(output)
 
     @property
     def _nothing(self) -> bytes:

@@ -26,30 +26,14 @@ class GrammarVocabulary:
         with self._lock:
             return self._tokenizer
 
-    @property
-    def twins(self) -> dict[int, int]:
-        """For each token that adds the same bytes as an earlier one: that one.
-
-        llguidance knows only the first of them.
-        """
-        with self._lock:
-            return self._twins
-
-    @cached_property
-    def _token_bytes(self) -> list[bytes]:
-        return self._token_text.token_bytes(self.end_id)
-
-    @cached_property
-    def _twins(self) -> dict[int, int]:
-        first: dict[bytes, int] = {}
-        pairs = ((each, first.setdefault(raw, each)) for each, raw in enumerate(self._token_bytes))
-        return {each: twin for each, twin in pairs if each != twin and self._token_bytes[each]}
-
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
-        tokens = [*self._token_bytes, b"<end>"]
-        wrapper = TokenizerWrapper(_Tokens(tokens, self.end_id, self._token_text))
-        return LLTokenizer(wrapper, n_vocab=len(tokens), eos_token=self.end_id)
+        tokens = [*self._token_text.token_bytes(self.end_id), b"<end>"]
+        return LLTokenizer(
+            TokenizerWrapper(_Tokens(tokens, self.end_id)),
+            n_vocab=len(tokens),
+            eos_token=self.end_id,
+        )
 
 
 class _Tokens:
@@ -57,11 +41,22 @@ class _Tokens:
 
     bos_token_id = None
 
-    def __init__(self, tokens: Sequence[bytes], end_id: int, token_text: TokenText) -> None:
+    def __init__(self, tokens: Sequence[bytes], end_id: int) -> None:
         self.tokens = tokens
         self.eos_token_id = end_id
         self.special_token_ids = [end_id]
-        self._token_text = token_text
+        self._ids = {raw: token_id for token_id, raw in enumerate(tokens[:end_id]) if raw}
+        self._longest = max(map(len, self._ids), default=0)
 
-    def __call__(self, text: str) -> list[int]:
-        return self._token_text.encode(text, add_special_tokens=False)
+    def __call__(self, text: bytes) -> list[int]:
+        """Tokens with exactly the bytes of a text, as far as there are such tokens."""
+        token_ids: list[int] = []
+        begin = 0
+        while begin < len(text):
+            ends = range(min(len(text), begin + self._longest), begin, -1)
+            end = next((end for end in ends if text[begin:end] in self._ids), None)
+            if end is None:
+                break
+            token_ids.append(self._ids[text[begin:end]])
+            begin = end
+        return token_ids

@@ -64,10 +64,12 @@ def check_token_came(seq: Sequence, token: SampledToken) -> None:
     """
     if token.fault != "no_token":
         return
-    if seq.grammar is not None and seq.grammar.error is not None:
-        raise NoTokenError(seq.grammar.error)
+    output = seq.output_until(seq.wavefront.num_verified - 1)
+    error = None if seq.grammar is None else seq.grammar.error_after(output)
+    if error is not None:
+        raise NoTokenError(error)
     raise NoTokenError(
-        f"after {seq.num_output_tokens - 1} tokens no other may come: allowed_token_ids, bad_words,"
+        f"after {len(output)} tokens no other may come: allowed_token_ids, bad_words,"
         " structured_outputs or response_format, and min_tokens exclude all. Loosen one of them"
     )
 

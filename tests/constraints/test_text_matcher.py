@@ -1,14 +1,19 @@
 """What may come depends on the text alone, however the matcher got there."""
 
 import random
+import re
 from typing import Any
 
 import pytest
 
 from qstar_infer.constraints import text_matcher
+from qstar_infer.constraints.compiler import GrammarCompiler
 from qstar_infer.constraints.text_matcher import MaskBudget
+from qstar_infer.structured_outputs import StructuredOutputs
+from qstar_infer.text.token_text import TokenText
 
 from ..parity.toy import EOS
+from ..text.tokenizer_kinds import tokenizer_of
 from .matchers import compiled, ids_of, next_texts, start, tokens_in
 
 DIGITS = set("0123456789")
@@ -87,6 +92,32 @@ def test_any_way_back_and_forth_gives_the_mask_of_a_fresh_matcher(
             text.pop()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_draft_that_leads_to_a_dead_end_does_no_harm(seed: int) -> None:
+    """A vocabulary without single bytes has no tokens for some texts."""
+    tokenizer = tokenizer_of("clip")
+    compiler = GrammarCompiler(TokenText(tokenizer), vocab_size=len(tokenizer))
+    grammar = compiler.compile(StructuredOutputs(regex="[a-zé ]{2,12}(!|日本語)"))
+    draw = random.Random(seed)
+    wandering = grammar.start(frozenset(), MaskBudget())
+    text: list[int] = []
+    num_dead = 0
+    for _ in range(60):
+        fresh = grammar.start(frozenset(), MaskBudget())
+        mask = fresh.allowed_after(text)
+        assert wandering.allowed_after(text) == mask
+        assert wandering.error_after(text) == fresh.error_after(text)
+        allowed = [] if mask is None else sorted(tokens_in(mask))
+        if not allowed and mask is not None:
+            num_dead += 1
+            assert "no tokens for" in str(fresh.error_after(text))
+        if allowed and draw.random() < 0.8:
+            text.append(draw.choice(allowed))
+        elif text:
+            del text[draw.randrange(len(text)) :]
+    assert num_dead > 0
+
+
 def test_only_the_newest_masks_are_kept() -> None:
     matcher = start(regex="[ab]*")
     text = ids_of("ab" * 400)
@@ -105,7 +136,7 @@ def test_a_matcher_whose_shared_memory_is_full_starts_again() -> None:
     matcher._matcher.consume_token(255)  # an error for ever
     assert matcher._matcher.is_error()
     assert matcher.allowed_after(ids_of("ab")) == wanted
-    assert matcher.error is None
+    assert matcher.error_after(ids_of("ab")) is None
 
 
 def test_a_grammar_that_takes_too_long_ends_its_request_only(
@@ -117,5 +148,51 @@ def test_a_grammar_that_takes_too_long_ends_its_request_only(
     one, two = (grammar.start(frozenset({EOS}), budget) for _ in range(2))
     for matcher in (one, two):
         assert tokens_in(matcher.allowed_after([])) == set()
-        assert "too complex" in str(matcher.error)
+        assert "too complex" in str(matcher.error_after([]))
         assert not matcher.is_complete([])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a/b",
+        'say "hi"',
+        "back\\slash",
+        "line\nbreak\ttab",
+        "né😀",
+        "\x01\x7f",
+        "/",
+        "%json {}",
+        "#x",
+    ],
+)
+@pytest.mark.parametrize("kind", ["choice", "regex"])
+def test_any_text_can_be_a_choice_or_a_part_of_a_regex(kind: str, text: str) -> None:
+    form: dict[str, Any] = (
+        {"choice": (text, "x")} if kind == "choice" else {"regex": re.escape(text)}
+    )
+    matcher = start(**form)
+    ids = ids_of(text)
+    for end, token_id in enumerate(ids):
+        assert token_id in tokens_in(matcher.allowed_after(ids[:end]))
+    assert matcher.is_complete(ids)
+
+
+@pytest.mark.parametrize("kind", ["llama2", "gpt2-prefix-space", "bert-cased"])
+def test_what_can_follow_in_one_way_only_may_be_cut_into_any_tokens(kind: str) -> None:
+    """Not only into those of the tokenizer, which may put a space before a text."""
+    tokenizer = tokenizer_of(kind)
+    compiler = GrammarCompiler(TokenText(tokenizer), vocab_size=len(tokenizer))
+    raw = TokenText(tokenizer).token_bytes(len(tokenizer))
+    fitting = {each for each, part in enumerate(raw) if part and b"the cat".startswith(part)}
+    assert fitting
+    forms: list[dict[str, Any]] = [
+        {"regex": "the cat"},
+        {"choice": ("the cat",)},
+        {"grammar": 'start: "the cat"\n%llguidance {"no_forcing": false}'},
+        {"grammar": 'root ::= "the cat"'},
+    ]
+    for form in forms:
+        grammar = compiler.compile(StructuredOutputs(**form))
+        matcher = grammar.start(frozenset(), MaskBudget())
+        assert tokens_in(matcher.allowed_after([])) == fitting
