@@ -144,6 +144,30 @@ CHAT = [
 ]
 """Of `/v1/chat/completions` alone."""
 
+CALL_ITEM = {"type": "function_call", "call_id": "c", "name": "f"}
+WITHOUT_MAX_TOKENS = [each for each in OPEN_SAMPLING if "max_tokens" not in each.fields]
+RESPONSES = [
+    *_each("input", None, 1, {}, [], [1], ["a"], [[]], [{}], [DEEP], [USER] * 3000),
+    *_each("input", [{"role": "x" * 5000, "content": "a"}], [{"type": "x" * 5000}]),
+    *_each("input", [USER | {"content": DEEP}], [USER | {"content": [{}] * 4000}]),
+    *_each("input", [CALL_ITEM | {"arguments": DEEP}], [CALL_ITEM | {"name": HUGE}]),
+    Nasty("a text above the context", {"input": "ab " * 500_000}, "maximum context length"),
+    *_each("instructions", 1, [], DEEP),
+    *_each("max_output_tokens", 0, -1, 1e308, 2**63, HUGE, True, "16", NAN),
+    *_each(
+        "metadata", {str(number): "" for number in range(50_000)}, {"a": "x" * 600}, {"a": DEEP}
+    ),
+    *_each("tools", [{}] * 5000, [{"type": "x" * 5000}], [DEEP], [{"type": "function", "name": 1}]),
+    *_each("tool_choice", "x" * 5000, DEEP, {"type": "function", "name": "f"}),
+    *_each("text", DEEP, {"format": {"type": "x" * 5000}}, {"format": {"type": "json_schema"}}),
+    *_each("reasoning", DEEP, {"effort": "x" * 5000}, {"x" * 5000: 1}),
+    *_each("include", ["x" * 5000], ["x"] * 5000, [1], DEEP),
+    *_each("top_logprobs", 21, -1, True, "1", 1.0, NAN, HUGE),
+    *_each("store", True, "x" * 5000, DEEP),
+    *_each("previous_response_id", "x" * 5000),
+]
+"""Of `/v1/responses` alone."""
+
 TOKENIZE = _each("prompt", None, ["a"], [65], 1, {}, DEEP, "x" * 1_000_001)
 DETOKENIZE = [
     *_each(
@@ -167,6 +191,10 @@ ENDPOINTS = {
     ),
     "/v1/chat/completions": Endpoint(
         {"model": MODEL, "messages": [USER], "max_tokens": 1}, SAMPLING + OPEN_SAMPLING + CHAT
+    ),
+    "/v1/responses": Endpoint(
+        {"model": MODEL, "input": "A", "max_output_tokens": 8},
+        SAMPLING + WITHOUT_MAX_TOKENS + RESPONSES,
     ),
     "/tokenize": Endpoint({"prompt": "A"}, TOKENIZE),
     "/detokenize": Endpoint({"tokens": [65]}, DETOKENIZE),
