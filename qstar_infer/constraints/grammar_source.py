@@ -6,6 +6,7 @@ import re
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
 
+from qstar_infer.constraints.schema_check import check_schema
 from qstar_infer.errors import RequestError
 from qstar_infer.structured_outputs import StructuredOutputs
 
@@ -55,11 +56,14 @@ def _source(form: StructuredOutputs) -> str:
     if form.regex is not None:
         return f"start: /{regex_to_lark(form.regex, '')}/"
     if form.grammar is not None:
+        if "%json" in form.grammar:
+            raise ValueError("it has %json; send a JSON schema in the field json instead")
         return any_to_lark(form.grammar)
     if form.choice is not None:
         return f"start: /{regex_to_lark('|'.join(map(re.escape, form.choice)), '')}/"
     schema = {"type": "object"} if form.json is None else json.loads(str(form.json))
     if schema is False:
         raise ValueError("the schema is false, which no JSON satisfies")
+    check_schema(schema)
     schema = ({} if schema is True else schema) | {"x-guidance": _JSON_OPTIONS}
     return f"start: %json {json.dumps(schema, ensure_ascii=False)}"
