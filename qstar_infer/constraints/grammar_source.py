@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
@@ -28,6 +30,8 @@ _NAMES = {
     "choice": "choice",
     "grammar": "grammar",
 }
+_JSON_DIRECTIVE = re.compile(r"%json\s*")
+_DECODER = json.JSONDecoder()
 _EXCERPT = re.compile(r"\n\s*\d+ \| ")
 
 
@@ -56,8 +60,8 @@ def _source(form: StructuredOutputs) -> str:
     if form.regex is not None:
         return f"start: /{regex_to_lark(form.regex, '')}/"
     if form.grammar is not None:
-        if "%json" in form.grammar:
-            raise ValueError("it has %json; send a JSON schema in the field json instead")
+        for schema in _schemas_in(form.grammar):
+            check_schema(schema)
         return any_to_lark(form.grammar)
     if form.choice is not None:
         return f"start: /{regex_to_lark('|'.join(map(re.escape, form.choice)), '')}/"
@@ -67,3 +71,15 @@ def _source(form: StructuredOutputs) -> str:
     check_schema(schema)
     schema = ({} if schema is True else schema) | {"x-guidance": _JSON_OPTIONS}
     return f"start: %json {json.dumps(schema, ensure_ascii=False)}"
+
+
+def _schemas_in(grammar: str) -> Iterator[Any]:
+    """The JSON schemas that a grammar has behind `%json`."""
+    place = _JSON_DIRECTIVE.search(grammar)
+    while place is not None:
+        try:
+            schema, end = _DECODER.raw_decode(grammar, place.end())
+        except ValueError:
+            raise ValueError("%json must be followed by a JSON schema") from None
+        yield schema
+        place = _JSON_DIRECTIVE.search(grammar, end)

@@ -8,7 +8,7 @@ import pytest
 
 from qstar_infer.errors import RequestError
 
-from .matchers import ids_of, start
+from .matchers import ids_of, next_texts, start
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
@@ -89,9 +89,17 @@ def test_a_long_chain_of_references_does_not_end_the_process(keyword: str) -> No
     assert matcher.error_after(ids_of("")) is None
 
 
-def test_a_schema_inside_a_grammar_is_refused() -> None:
-    grammar = f'start: %json {{"const": {SMALLEST}}}'
-    assert "field json" in refusal(grammar=grammar)
+def test_schemas_inside_a_grammar_are_checked_too() -> None:
+    grammar = (
+        f'start: "<" %json {{"type": "boolean"}} | other\nother: %json\t{{"const": {SMALLEST}}}'
+    )
+    assert "too large to be followed exactly" in refusal(grammar=grammar)
+    assert "must be followed by a JSON schema" in refusal(
+        grammar='start: %json // {}\n {"const": 1}'
+    )
+    assert next_texts(
+        start(grammar='start: "<" %json {"type": "null", "title": "%json"}'), "<n"
+    ) == {"u"}
 
 
 @pytest.mark.parametrize("key", ["item_separator", "key_separator", "whitespace_pattern"])
