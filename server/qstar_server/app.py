@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.access_log import log_request
@@ -27,7 +28,7 @@ from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
-from qstar_server.openapi import describe_app
+from qstar_server.openapi import SWAGGER_UI, describe_app
 from qstar_server.request_watch import (
     RecordMiddleware,
     RecordObserver,
@@ -76,7 +77,8 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
             if spans is not None:
                 await anyio.to_thread.run_sync(spans.close)
 
-    app = FastAPI(
+    # FastAPI's own page of /docs loads its scripts from another host.
+    app = FastAPIOffline(
         title="qstar",
         # FastAPI's own would send paths and the inputs of clients where the environment says.
         telemetry={
@@ -88,9 +90,8 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
         },
         lifespan=lifespan,
         redirect_slashes=False,
-        # The default pages load scripts from another host.
-        docs_url=None,
         redoc_url=None,
+        swagger_ui_parameters=SWAGGER_UI,
     )
     app.state.engine_slot = slot
     app.state.config = config

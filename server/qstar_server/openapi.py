@@ -14,6 +14,13 @@ from qstar_server.engine_slot import EngineSlot
 MODEL = "the served model"
 """Stands for the model's name in an example, which is known only when it is loaded."""
 
+SWAGGER_UI = {
+    "validatorUrl": None,  # another host
+    "defaultModelsExpandDepth": -1,
+    "displayRequestDuration": True,
+}
+"""Settings of the page at `/docs`. It asks no other host for anything."""
+
 Examples = Mapping[str, Mapping[str, Any]]
 """Bodies of requests, by what they show."""
 
