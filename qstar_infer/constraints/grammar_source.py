@@ -32,6 +32,7 @@ _NAMES = {
 }
 _JSON_DIRECTIVE = re.compile(r"%json\s*")
 _DECODER = json.JSONDecoder()
+_PLACE = re.compile(r"^(at )?\d+\(\d+\): (failed to compile JSON schema: )?")
 _EXCERPT = re.compile(r"\n\s*\d+ \| ")
 
 
@@ -49,7 +50,8 @@ def grammar_source(form: StructuredOutputs) -> str:
 
 def cannot_follow(form: StructuredOutputs, why: str) -> RequestError:
     """The error of a form that is malformed or not supported."""
-    why = why if form.kind == "grammar" else _EXCERPT.split(why)[0]
+    if form.kind != "grammar":  # places and excerpts are of our source, not of the client's
+        why = _PLACE.sub("", _EXCERPT.split(why)[0])
     short = why if len(why) <= _MAX_ERROR_CHARS else why[:_MAX_ERROR_CHARS] + "..."
     return RequestError(
         f"{form.param}: the {_NAMES[form.kind]} cannot be followed: {short}", param=form.param

@@ -169,7 +169,7 @@ class TextMatcher:
         if self._budget.is_spent:
             why = "the grammar or schema is too complex: it takes too long to follow. Simplify it"
         elif self._is_dead_end():
-            why = "the grammar or schema goes on with a text that this model has no tokens for"
+            why = "the grammar or schema allows only texts that this model has no tokens for"
         else:
             reason = self._matcher.get_error().split("\n")[0][:_MAX_ERROR_CHARS]
             why = f"the grammar or schema became too complex: {reason}. Simplify it"

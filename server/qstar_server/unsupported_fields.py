@@ -47,6 +47,11 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "thinking_budget": (),
 }
 _UNSUPPORTED_PREFIX = "guided_"
+_STRUCTURED = {
+    *("guided_json", "guided_regex", "guided_choice", "guided_grammar"),
+    *("json_schema", "regex", "ebnf", "grammar"),
+}
+"""What other servers call fields of `structured_outputs`."""
 _MAX_NAMES = 256
 _MAX_NEW_NAMES = 8
 _MIN_INTERVAL_S = 1.0
@@ -93,9 +98,8 @@ def check_supported(extra_fields: Mapping[str, Any]) -> None:
     for name, value in extra_fields.items():
         if _is_unsupported(name) and value is not None and not _is_harmless(name, value):
             short = name[:_MAX_NAME_CHARS]
-            raise RequestError(
-                f"{short} is not supported by this server; leave it out", param=short
-            )
+            instead = "send structured_outputs" if name in _STRUCTURED else "leave it out"
+            raise RequestError(f"{short} is not supported by this server; {instead}", param=short)
 
 
 def _is_unsupported(name: str) -> bool:

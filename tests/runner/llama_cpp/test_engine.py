@@ -139,3 +139,21 @@ def test_limits_fit_the_numbers_of_texts() -> None:
     assert 2 * 100 + config.scoring_positions + config.max_drafts <= PADDING_TEXT
     with pytest.raises(ConfigError, match="max_num_seqs is 127"):
         fitting_config(EngineConfig(max_num_seqs=127))
+
+
+@pytest.mark.parametrize("speculation", ["auto", "off"])
+def test_masks_are_those_of_the_torch_runner(speculation: str, tmp_path: Path) -> None:
+    toy = make_toy()
+    rules: list[dict[str, object]] = [
+        {"structured_outputs": {"regex": "[a-f]{2,9}(-[0-9]){1,3}"}, "ignore_eos": False},
+        {"structured_outputs": {"json": {"type": "array", "items": {"enum": [1, "é"]}}}},
+        {"allowed_token_ids": tuple(range(60, 90)), "bad_words": ("aa", "b")},
+    ]
+    requests = [
+        request(f"r{number}", length=4, max_tokens=24, **fields)
+        for number, fields in enumerate(rules)
+    ]
+    model = exact(toy.model, tmp_path / "toy")
+    got = run_requests(model, requests, num_blocks=64, speculation=speculation)
+    assert not got.errors
+    assert got.texts == run_requests(toy.model, requests, num_blocks=64).texts
