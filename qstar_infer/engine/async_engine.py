@@ -120,6 +120,12 @@ class AsyncEngine:
     def admit(self, request: EngineRequest) -> AdmittedRequest:
         return self._engine.admission.admit(request)
 
+    def check_room(self, num_sequences: int) -> None:
+        if num_sequences > self._capacity:
+            return  # for ever: `submit` says so
+        with self._changed:
+            self._check_queue(num_sequences, num_tokens=0)
+
     def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         num_new = self._engine.admission.check_num_sequences(requests)
         num_tokens = self._engine.admission.check_num_tokens(requests)
@@ -128,7 +134,7 @@ class AsyncEngine:
                 raise EngineClosedError("the engine is closed and accepts no more requests")
             if not self.is_alive:
                 raise EngineDeadError("the engine has stopped; restart the server")
-            self._check_queue(num_new, num_tokens)
+            self._check_queue(num_new, num_tokens=num_tokens)
             for admitted in requests:
                 request_id = admitted.request.request_id
                 if request_id in self._open:
@@ -166,7 +172,7 @@ class AsyncEngine:
         _log.critical("the engine is given up: %s; it is in %s", error, _place_of(self._thread))
         self._end(error)
 
-    def _check_queue(self, num_sequences: int, num_tokens: int) -> None:
+    def _check_queue(self, num_sequences: int, *, num_tokens: int) -> None:
         num_open = sum(each.num_sequences for each in self._open.values())
         if num_open + num_sequences > self._capacity:
             raise QueueFullError(

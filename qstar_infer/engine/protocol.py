@@ -183,6 +183,14 @@ class Engine(Protocol):
         """
         ...
 
+    def check_room(self, num_sequences: int) -> None:
+        """Check for room in the queue, before a prompt is tokenised only to be refused.
+
+        Raises:
+            QueueFullError: there is no room for so many sequences now.
+        """
+        ...
+
     def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         """Queue all of these requests, or none of them.
 

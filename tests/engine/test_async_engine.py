@@ -76,6 +76,10 @@ def test_a_full_queue_accepts_all_of_a_submission_or_nothing(engine: AsyncEngine
     with pytest.raises(QueueFullError) as caught:
         submit(engine, [request("c"), request("d", n=2)], news.put)
     assert caught.value.retry_after_s >= 1
+    with pytest.raises(QueueFullError):
+        engine.check_room(3)
+    engine.check_room(2)
+    engine.check_room(5)  # never: that is for `submit` to say
     submit(engine, [request("c"), request("d")], news.put)  # exactly the free capacity
     for name in "abcd":
         engine.abort(name)

@@ -193,6 +193,11 @@ class FakeEngine:
         except ValueError as error:
             raise RequestError(f"thinking: {error}", param="thinking") from None
 
+    def check_room(self, num_sequences: int) -> None:
+        del num_sequences
+        if self.is_full:
+            raise QueueFullError("the queue is full", retry_after_s=7)
+
     def submit(self, requests: Sequence[AdmittedRequest], listener: OutputListener) -> None:
         num_sequences = sum(each.request.params.num_candidates for each in requests)
         if num_sequences > CAPACITY:
@@ -201,8 +206,7 @@ class FakeEngine:
         with self._lock:
             if self._error is not None:
                 raise self._error
-            if self.is_full:
-                raise QueueFullError("the queue is full", retry_after_s=7)
+            self.check_room(num_sequences)
             for each in requests:
                 count = each.request.params.num_candidates
                 outputs = [ScriptedOutput(each, index, self.script) for index in range(count)]

@@ -79,6 +79,13 @@ def test_prompts_after_a_wrong_one_cost_nothing(live: LiveServer, engine: FakeEn
     assert len(engine.encode_calls) <= 1
 
 
+def test_a_full_queue_costs_no_tokenising(live: LiveServer, engine: FakeEngine) -> None:
+    engine.is_full = True
+    answer = httpx.post(f"{live.url}/v1/completions", json=body(prompt=["a"] * 100))
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    assert engine.encode_calls == []
+
+
 def test_bodies_share_a_budget(engine: FakeEngine) -> None:
     """A body counts until its request has ended; then there is room again."""
     live = start_server(

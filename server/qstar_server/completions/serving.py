@@ -96,6 +96,8 @@ def _admit(
         efforts=config.reasoning_efforts,
     )
     _check_best_of_is_whole(params, is_stream=bool(request.stream))
+    # Before the first of perhaps many prompts is tokenised: a full queue must cost little.
+    engine.check_room(len(request.prompt) * params.num_candidates)
     if request.truncate_prompt_tokens is None:
         check_text_lengths(request.prompt, max_model_len=engine.model.max_model_len)
     prompts: list[Prompt] = []
