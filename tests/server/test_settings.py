@@ -15,6 +15,7 @@ from qstar_infer.errors import ConfigError
 
 SECRETS = {"api_key", "api_keys"}
 VALUES: dict[str, Any] = {
+    "otlp_traces_endpoint": "http://localhost:4318/v1/traces",
     "host": "127.0.0.2",
     "port": 9,
     "api_key_file": None,
