@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz bench bench-all clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -65,6 +65,13 @@ unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARG
 
 fuzz: setup ## schemathesis: 3,000 requests, right and wrong ones, made from /openapi.json
 	QSTAR_FUZZ_CASES=3000 $(BIN)/pytest -m "" tests/server/test_schema_fuzz.py $(ARGS)
+
+soak: setup ## 200 streams at once for five minutes, and two tenants with preemption
+	QSTAR_LOAD_SECONDS=300 $(BIN)/pytest -m "" -s tests/load $(ARGS)
+
+compat: setup ## install other people's clients (gigabytes) and run them against the server
+	$(BIN)/python -m tests.compat.install
+	$(BIN)/pytest tests/compat $(ARGS)
 
 fmt: setup ## apply the fixes of ruff, then format
 	$(BIN)/ruff check --fix

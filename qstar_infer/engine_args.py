@@ -39,6 +39,11 @@ class EngineArgs:
     )
     dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    threads: int | None = setting(
+        None,
+        "Threads of a step on a CPU; default: as many as the CPUs that a server may use. Fewer are "
+        "faster on a machine that is busy with other work.",
+    )
     quantization: str = setting(
         "none",
         "none; int8 or nf4 (bitsandbytes); int8-cpu or int4-cpu; with the runner llama.cpp none, "
@@ -70,6 +75,8 @@ class EngineArgs:
         _check_one_of("runner", self.runner, ("torch", "llama.cpp"))
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
         _check_one_of("generation_config", self.generation_config, ("auto", "none"))
+        if self.threads is not None and not _is_count(self.threads):
+            raise ConfigError(f"threads must be an integer of at least 1, got {self.threads!r}")
         _check_name("served_model_name", self.served_model_name)
         self._check_thought_length()
         if not isinstance(self.ignore_thought_parts, bool):
@@ -166,6 +173,10 @@ def _parse(name: str, text: str, kind: Any) -> Any:
 def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _check_name(name: str, value: object) -> None:

@@ -7,6 +7,7 @@ from threading import Lock
 
 from llguidance import LLMatcher, LLParserLimits
 
+from qstar_infer.constraints.deep_stack import on_deep_stack
 from qstar_infer.constraints.grammar_source import cannot_follow, grammar_source
 from qstar_infer.constraints.text_matcher import EndTokens, MaskBudget, TextMatcher
 from qstar_infer.constraints.vocabulary import GrammarVocabulary
@@ -59,7 +60,10 @@ class CompiledGrammar:
             return self._matcher.deep_copy()
 
     def _compile(self) -> LLMatcher:
-        return LLMatcher(self._vocabulary.tokenizer, self._source, log_level=0, limits=_LIMITS)
+        tokenizer = self._vocabulary.tokenizer
+        return on_deep_stack(
+            lambda: LLMatcher(tokenizer, self._source, log_level=0, limits=_LIMITS)
+        )
 
 
 class GrammarCompiler:

@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from llguidance import regex_to_lark
 from llguidance.gbnf_to_lark import any_to_lark
 
+from qstar_infer.constraints.schema_check import check_schema
 from qstar_infer.errors import RequestError
 from qstar_infer.structured_outputs import StructuredOutputs
 
@@ -28,6 +31,8 @@ _NAMES = {
     "grammar": "grammar",
 }
 _PLACE = re.compile(r"^(at )?\d+\(\d+\): (failed to compile JSON schema: )?")
+_JSON_DIRECTIVE = re.compile(r"%json\s*")
+_DECODER = json.JSONDecoder()
 _EXCERPT = re.compile(r"\n\s*\d+ \| ")
 
 
@@ -57,11 +62,26 @@ def _source(form: StructuredOutputs) -> str:
     if form.regex is not None:
         return f"start: /{regex_to_lark(form.regex, '')}/"
     if form.grammar is not None:
+        for schema in _schemas_in(form.grammar):
+            check_schema(schema)
         return any_to_lark(form.grammar)
     if form.choice is not None:
         return f"start: /{regex_to_lark('|'.join(map(re.escape, form.choice)), '')}/"
     schema = {"type": "object"} if form.json is None else json.loads(str(form.json))
     if schema is False:
         raise ValueError("the schema is false, which no JSON satisfies")
+    check_schema(schema)
     schema = ({} if schema is True else schema) | {"x-guidance": _JSON_OPTIONS}
     return f"start: %json {json.dumps(schema, ensure_ascii=False)}"
+
+
+def _schemas_in(grammar: str) -> Iterator[Any]:
+    """The JSON schemas that a grammar has behind `%json`."""
+    place = _JSON_DIRECTIVE.search(grammar)
+    while place is not None:
+        try:
+            schema, end = _DECODER.raw_decode(grammar, place.end())
+        except ValueError:
+            raise ValueError("%json must be followed by a JSON schema") from None
+        yield schema
+        place = _JSON_DIRECTIVE.search(grammar, end)

@@ -5,8 +5,10 @@ commands between two steps, so that a submission or an abort takes effect within
 """
 
 import logging
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +17,7 @@ from typing import Any
 from qstar_infer.engine.failure import RequestFailure, request_failed
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import (
+    CLOSE_TIMEOUT_S,
     AdmittedRequest,
     EngineRequest,
     ModelInfo,
@@ -37,6 +40,8 @@ _log = logging.getLogger(__name__)
 MAX_FAILED_STEPS = 3
 """After this many failed steps in a row, each with other requests, the engine stops."""
 MAX_LOGGED_IDS = 20
+_LAST_WORDS_S = 1.0
+"""For the thread of a loop that has ended or is given up."""
 
 
 @dataclass(slots=True)
@@ -70,7 +75,7 @@ class AsyncEngine:
 
     @property
     def is_alive(self) -> bool:
-        return self._is_alive
+        return self._is_alive and self._thread.is_alive()
 
     @property
     def tokenizer(self) -> TokenizerInfo:
@@ -121,7 +126,7 @@ class AsyncEngine:
         with self._changed:
             if self._is_closing:
                 raise EngineClosedError("the engine is closed and accepts no more requests")
-            if not self._is_alive:
+            if not self.is_alive:
                 raise EngineDeadError("the engine has stopped; restart the server")
             self._check_queue(num_new, num_tokens)
             for admitted in requests:
@@ -151,8 +156,15 @@ class AsyncEngine:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join()
-        self._engine.close()
+        self._thread.join(CLOSE_TIMEOUT_S if self._is_alive else _LAST_WORDS_S)
+        if self._thread.is_alive():
+            self._end(EngineClosedError("the engine was closed while a step did not return"))
+        else:
+            self._engine.close()
+
+    def abandon(self, error: EngineDeadError) -> None:
+        _log.critical("the engine is given up: %s; it is in %s", error, _place_of(self._thread))
+        self._end(error)
 
     def _check_queue(self, num_sequences: int, num_tokens: int) -> None:
         num_open = sum(each.num_sequences for each in self._open.values())
@@ -178,7 +190,7 @@ class AsyncEngine:
             while self._drain_inbox():
                 if self._engine.has_work:
                     self._step()
-        except Exception as cause:
+        except BaseException as cause:
             # The engine's state is unknown; continuing could corrupt other requests.
             _log.exception("the engine loop ended with an error")
             error = EngineDeadError(f"the engine stopped with an error: {type(cause).__name__}")
@@ -190,10 +202,10 @@ class AsyncEngine:
             while not (self._inbox or self._is_closing or self._engine.has_work):
                 self._changed.wait()
             commands, self._inbox = self._inbox, []
-            is_closing = self._is_closing
+            is_over = self._is_closing or not self._is_alive  # or abandoned in the last step
         for command in commands:
             command()
-        return not is_closing
+        return not is_over
 
     def _add(self, admitted: AdmittedRequest, queued_s: float) -> None:
         try:
@@ -250,3 +262,12 @@ class AsyncEngine:
         except Exception:
             # An error in one listener must not end the loop for the others.
             _log.exception("a listener failed")
+
+
+def _place_of(thread: threading.Thread) -> str:
+    """The innermost functions that a thread is in, with files and lines."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None:
+        return "no function: its thread has ended"
+    stack = reversed(traceback.extract_stack(frame)[-5:])
+    return " < ".join(f"{each.name} ({each.filename}:{each.lineno})" for each in stack)

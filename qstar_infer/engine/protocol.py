@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from qstar_infer.errors import EngineDeadError
 from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import EVERYWHERE, ThinkingPlaces, ThinkingRule
 from qstar_infer.token_rules import TokenRules
+
+CLOSE_TIMEOUT_S = 3.0
+"""Most seconds that closing an engine waits for its current step."""
 
 OutputListener = Callable[[RequestOutput | Exception], None]
 """Called on the engine's thread with each delta; the last has `finished` set. If an error ends the
@@ -194,8 +198,20 @@ class Engine(Protocol):
         """Drop a request and release its memory; unknown or finished ids are ignored."""
         ...
 
-    def stats(self) -> EngineStats: ...
+    def stats(self) -> EngineStats:
+        """Counts and load. Takes no lock, so that it answers while a step hangs."""
+        ...
+
+    def abandon(self, error: EngineDeadError) -> None:
+        """Give up a loop that does not return from a step: the engine is dead from here on.
+
+        Open requests end with this error. Does not wait.
+        """
+        ...
 
     def close(self) -> None:
-        """End the loop and wait for its end; open requests end with EngineClosedError."""
+        """End the loop and wait for its end; open requests end with EngineClosedError.
+
+        A step that takes longer than `CLOSE_TIMEOUT_S` is abandoned.
+        """
         ...

@@ -1,6 +1,6 @@
 """Creates the application. Nothing happens at import."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
@@ -16,6 +16,7 @@ from qstar_server.cors import AllowedPagesMiddleware
 from qstar_server.engine_slot import EngineSlot
 from qstar_server.errors import install_handlers
 from qstar_server.framing import FramingMiddleware
+from qstar_server.health.deep_check import DeepCheck
 from qstar_server.health.router import router as health_router
 from qstar_server.host_check import HostCheckMiddleware
 from qstar_server.key_check import KeyCheckMiddleware
@@ -27,9 +28,15 @@ from qstar_server.metrics.router import router as metrics_router
 from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
 from qstar_server.models.router import router as models_router
 from qstar_server.openapi import describe_app
-from qstar_server.request_watch import RecordMiddleware, RouteMiddleware, count_request
+from qstar_server.request_watch import (
+    RecordMiddleware,
+    RecordObserver,
+    RouteMiddleware,
+    count_request,
+)
 from qstar_server.responses.router import router as responses_router
 from qstar_server.tokenizer.router import router as tokenizer_router
+from qstar_server.tracing import create_span_writer
 from qstar_server.unsupported_fields import IgnoredFieldLog
 from qstar_server.version.router import router as version_router
 
@@ -50,9 +57,14 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     """The application. When it starts it loads the engine on a thread, and responds 503 until then.
 
     `app.state.engine_slot` is the `EngineSlot`, which a server needs to shut down.
+
+    Raises:
+        ConfigError: traces are wanted, and OpenTelemetry is not installed.
     """
     slot = EngineSlot(load_engine)
     totals = RequestCounts()
+    endpoint = config.otlp_traces_endpoint
+    spans = None if endpoint is None else create_span_writer(endpoint)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,9 +73,19 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
             yield
         finally:
             await anyio.to_thread.run_sync(slot.close)
+            if spans is not None:
+                await anyio.to_thread.run_sync(spans.close)
 
     app = FastAPI(
         title="qstar",
+        # FastAPI's own would send paths and the inputs of clients where the environment says.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
         lifespan=lifespan,
         redirect_slashes=False,
         # The default pages load scripts from another host.
@@ -73,10 +95,29 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.state.engine_slot = slot
     app.state.config = config
     app.state.metrics = Metrics(slot, totals)
+    app.state.deep_check = DeepCheck()
     app.state.ignored_field_log = IgnoredFieldLog()
     install_handlers(app)
     describe_app(app, slot, allow_thoughts=config.allow_thoughts)
-    # The last one added is the outermost.
+    observers: list[RecordObserver] = [count_request]
+    if config.access_log:
+        observers.append(log_request)
+    if spans is not None:
+        observers.append(spans.write)
+    _add_middleware(app, config, totals=totals, observers=observers)
+    for router in _ROUTERS:
+        app.include_router(router)
+    return app
+
+
+def _add_middleware(
+    app: FastAPI,
+    config: ServerConfig,
+    *,
+    totals: RequestCounts,
+    observers: Sequence[RecordObserver],
+) -> None:
+    """Add what lies around the routes. The last one added is the outermost."""
     app.add_middleware(RouteMiddleware)
     app.add_middleware(ErrorBoundaryMiddleware)
     app.add_middleware(
@@ -98,10 +139,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     app.add_middleware(
         RecordMiddleware,
         totals=totals,
-        observers=[count_request, *([log_request] if config.access_log else [])],
+        observers=observers,
         logs_texts=config.log_requests,
     )
     app.add_middleware(RequestIdMiddleware)
-    for router in _ROUTERS:
-        app.include_router(router)
-    return app

@@ -62,6 +62,8 @@ class ServerConfig(BaseSettings):
     """Whether each request leaves a line in the log."""
     log_requests: bool = False
     """Whether the log has prompts, outputs and shown thoughts, each cut after 2,000 characters."""
+    otlp_traces_endpoint: str | None = Field(default=None, pattern="^https?://")
+    """Where traces are sent, such as http://localhost:4318/v1/traces; None: nowhere."""
     allow_thoughts: bool = True
     """False: a request with `show_thoughts` gets a 403."""
     reasoning_efforts: dict[Effort, Annotated[float, Field(ge=0, le=100)]] = Field(
@@ -94,6 +96,8 @@ class ServerConfig(BaseSettings):
     max_connections: int = Field(default=1000, ge=1)
     """Most open connections, if the system's limit of open files allows as many. Above it, idle
     connections are closed, and if none is idle, new ones get a 503."""
+    watchdog_timeout_s: float = Field(default=300.0, ge=0)
+    """The server exits with an error when one step of the engine takes longer; 0: never."""
     drain_grace_s: float = Field(default=20.0, ge=0)
     """Time for open requests to finish after SIGTERM; then the engine is closed."""
     shutdown_grace_s: float = Field(default=5.0, ge=0)

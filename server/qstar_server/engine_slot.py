@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from qstar_infer.engine.protocol import Engine
-from qstar_infer.errors import QStarError
+from qstar_infer.errors import EngineDeadError, QStarError
 from qstar_server.errors import shutting_down, unavailable
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,18 @@ class EngineSlot:
         """Whether the engine ended by itself, not by `close`. It cannot recover."""
         with self._lock:
             return self._engine is not None and not self._is_closed and not self._engine.is_alive
+
+    @property
+    def step_age_s(self) -> float | None:
+        """Seconds that the engine has been in its current step; None if it is in none."""
+        engine = self.engine
+        return None if engine is None else engine.stats().step_age_s
+
+    def give_up(self, error: EngineDeadError) -> None:
+        """Give up an engine that hangs; open requests end with this error."""
+        engine = self.engine
+        if engine is not None:
+            engine.abandon(error)
 
     def start_loading(self) -> None:
         """Load on a daemon thread, so that a stop does not wait for it."""

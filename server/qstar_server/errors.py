@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from qstar_infer.errors import (
     EngineClosedError,
@@ -34,6 +35,7 @@ NO_RETRY = {"x-should-retry": "false"}
 """Tells OpenAI's clients not to retry; by default they retry every 5xx."""
 
 _MAX_URL_CHARS = 200
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 # A body of a few kilobytes can hold thousands of errors, each of which repeats its input. Without
 # limits, a small request would get a huge response that echoes prompts. With these, no body of an
 # error exceeds 2,000 bytes, although a character may be written as twelve.
@@ -114,9 +116,9 @@ def unavailable(message: str, *, code: str, retry: bool = True) -> ApiError:
 
 
 def overloaded(message: str) -> ApiError:
-    """A 503 because of what other clients do; the connection closes."""
+    """A 503 because of what other clients do."""
     error = unavailable(message, code="server_is_overloaded")
-    error.headers |= {"Retry-After": "1", "Connection": "close"}
+    error.headers |= {"Retry-After": "1"}
     return error
 
 
@@ -190,9 +192,22 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     messages = {404: f"There is nothing at {where}.", 405: f"{where}: the method is not allowed."}
     message = messages.get(error.status_code, str(error.detail))
     headers: dict[str, Any] = dict(error.headers) if error.headers is not None else {}
-    if headers.get("Allow") == "GET":
-        headers["Allow"] = "GET, HEAD"
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
     return ApiError(error.status_code, message, headers=headers).response()
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """The methods of all routes of a path; Starlette names only those of the first one."""
+    found = [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+    return sorted([*found, "HEAD"] if "GET" in found else found)
 
 
 async def _client_closed_request(_: Request, __: Exception) -> Response:

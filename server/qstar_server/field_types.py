@@ -3,9 +3,9 @@
 `SamplingParams` checks the same ranges, because requests also come without HTTP.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from qstar_infer.sampling_params import (
     MAX_INTEGER,
@@ -15,6 +15,15 @@ from qstar_infer.sampling_params import (
     MAX_STOP_STRINGS,
 )
 
+
+def _check_bool(value: object) -> object:
+    # In Python 0 equals False, but not in JSON.
+    if not isinstance(value, bool):
+        raise ValueError("must be a boolean")
+    return value
+
+
+Never = Annotated[Literal[False], BeforeValidator(_check_bool)]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 NumSequences = Annotated[int, Field(ge=1, le=MAX_NUM_SEQUENCES)]
 TokenId = Annotated[int, Field(ge=0, le=MAX_INTEGER)]

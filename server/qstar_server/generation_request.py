@@ -16,6 +16,7 @@ from qstar_server.errors import ApiError
 from qstar_server.field_types import (
     Bias,
     Count,
+    Never,
     NumSequences,
     Penalty,
     Probability,
@@ -57,7 +58,7 @@ class StreamOptions(BaseModel):
     """Adds a last chunk that has no choices and holds the usage."""
     continuous_usage_stats: bool | None = None
     """Adds the usage so far to every chunk (vLLM)."""
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: Never | None = None
     """Chunks are never padded to hide their lengths."""
 
 

@@ -1,6 +1,7 @@
 """Follows the requests of one job through their deltas: tokens, times and ends."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ from qstar_server.metrics.request_counts import RequestCounts
 from qstar_server.request_record import GenerationRecord, RequestRecord, current_record
 from qstar_server.text_log import TextLog
 from qstar_server.usage import TokenCounts
+
+_PROMPT_NUMBER = re.compile(r"-\d{1,3}$")
+"""Ends the engine's name of a request where a body may hold several prompts."""
 
 
 class _OpenRequest:
@@ -45,7 +49,7 @@ class GenerationWatch:
         self._open = {each.request.request_id: _OpenRequest(each) for each in requests}
         self._generation = GenerationRecord(
             model=engine.model.name,
-            response_id=requests[0].request.request_id.rpartition("-")[0],
+            response_id=_PROMPT_NUMBER.sub("", requests[0].request.request_id),
             max_tokens=max(each.max_tokens for each in requests),
             counts=counts,
         )

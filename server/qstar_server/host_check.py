@@ -50,5 +50,5 @@ def _forbidden(host: str) -> ApiError:
         "localhost, or start the server with --allowed-host and this name.",
         type="permission_error",
         code="host_not_allowed",
-        headers=NO_RETRY | {"Connection": "close"},
+        headers=dict(NO_RETRY),
     )

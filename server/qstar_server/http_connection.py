@@ -136,6 +136,7 @@ class HttpConnection(H11Protocol):
     def _give_up_waiting(self) -> None:
         self._head_since = None
         if self.conn.trailing_data[0]:
+            logger.warning("the head of a request did not arrive in time; it got a 408")
             seconds = self._limits.header_timeout_s
             message = f"The head of the request did not arrive within {seconds:g} seconds."
             self._refuse(ApiError(408, message, code="request_timeout", headers=_CLOSE))
@@ -162,4 +163,5 @@ class HttpConnection(H11Protocol):
 
 async def _refuse_overload(scope: Scope, receive: Receive, send: Send) -> None:
     error = overloaded("The server has as many connections open as it may.")
+    error.headers |= _CLOSE
     await error.response()(scope, receive, send)

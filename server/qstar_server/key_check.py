@@ -10,12 +10,13 @@ from qstar_server.keys import KeyRing
 from qstar_server.tenants import current_tenant
 
 _OPEN_PATHS = ("/health",)
-# The body is not read, so the connection cannot be used again.
-_CLOSE = {"Connection": "close"}
 
 
 class KeyCheckMiddleware:
     """Answers 401 without a valid key, before the body is read, and 429 above the key's limit.
+
+    The connection stays open: a client that is still sending its body would otherwise see a reset
+    instead of the answer. What it sends is dropped, for a limited time (`HttpConnection`).
 
     The key stands in `Authorization: Bearer KEY` or, as Anthropic's clients send it, in
     `x-api-key: KEY`. Only `/health` is open. `scope["state"]["key_name"]` and `current_tenant` name
@@ -73,7 +74,7 @@ def _unauthorized(given: bytes | None) -> ApiError:
         401,
         f"{wrong} Send one of its keys in the header Authorization: Bearer KEY.",
         code="invalid_api_key",
-        headers={"WWW-Authenticate": "Bearer"} | NO_RETRY | _CLOSE,
+        headers={"WWW-Authenticate": "Bearer"} | NO_RETRY,
     )
 
 
@@ -83,5 +84,5 @@ def _too_many(limit: int) -> ApiError:
         f"This API key has {limit} requests open, which is its limit. Wait until one has ended.",
         type="rate_limit_error",
         code="too_many_requests",
-        headers={"Retry-After": "1"} | _CLOSE,
+        headers={"Retry-After": "1"},
     )

@@ -25,12 +25,15 @@ from qstar_server.hosts import url_host
 from qstar_server.http_connection import HttpConnection
 from qstar_server.listener import Listener, bind_sockets, room_for_connections
 from qstar_server.sparse_log import SparseFilter
+from qstar_server.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _LAST_WORDS_S = 1.0
 """For the handlers of dropped connections to end."""
+_EXIT_GRACE_S = 5.0
+"""For a server whose engine is dead to exit, after all that it waits for."""
 
 Announce = Callable[[str], object]
 """Called once with the line that says that the server is ready."""
@@ -52,10 +55,19 @@ def run_server(
     sockets = bind_sockets(config.host, config.port)
     logging.getLogger("qstar_server.connections").addFilter(SparseFilter())
     server = DrainingServer(create_app(load_engine, config), config, announce=announce)
-    # uvicorn raises the signal that stopped it again, with the handler that it found. A requested
-    # stop is a success.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    with contextlib.suppress(KeyboardInterrupt):
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # For a signal before uvicorn has its own handler. Afterwards uvicorn raises the signal that
+    # stopped it again, with the handler that it found; a requested stop is a success.
+    signal.signal(signal.SIGTERM, stop)
+    watchdog = Watchdog(
+        server.slot,
+        timeout_s=config.watchdog_timeout_s,
+        exit_grace_s=config.drain_grace_s + config.shutdown_grace_s + _EXIT_GRACE_S,
+    )
+    with watchdog, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
     return server.failure
 
@@ -93,7 +105,7 @@ class DrainingServer(uvicorn.Server):
     Shutdown has three steps. New requests are answered with a 503. Open requests have
     `drain_grace_s` to finish; then the engine is closed, which ends them with an error. After
     another `shutdown_grace_s` the connections that are left are dropped. A second signal skips the
-    waiting.
+    waiting. An engine that hangs does not keep the process from ending.
     """
 
     def __init__(self, app: FastAPI, config: ServerConfig, *, announce: Announce) -> None:
@@ -115,7 +127,7 @@ class DrainingServer(uvicorn.Server):
                 timeout_keep_alive=config.keep_alive_timeout_s,  # type: ignore[arg-type]
             )
         )
-        self._slot: EngineSlot = app.state.engine_slot
+        self.slot: EngineSlot = app.state.engine_slot
         self._limits = config
         self._announce = announce
         self._is_ready = False
@@ -126,7 +138,7 @@ class DrainingServer(uvicorn.Server):
         """Why the server stopped by itself; None if it did not."""
         if self._has_lost_engine:
             return EngineDeadError("the engine crashed, so the server exited; see the log above")
-        return self._slot.failure
+        return self.slot.failure
 
     @property
     def _url(self) -> str:
@@ -163,34 +175,43 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second once the sockets are open; True stops it."""
-        engine = self._slot.engine
+        engine = self.slot.engine
         if engine is not None and not self._is_ready:
             self._is_ready = True
             self._announce(ready_line(engine.model, url=self._url))
         if await super().on_tick(counter):
             return True
-        self._has_lost_engine = self._slot.has_died
-        return self._has_lost_engine or self._slot.failure is not None
+        self._has_lost_engine = self.slot.has_died
+        return self._has_lost_engine or self.slot.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, close the engine, stop."""
         del sockets  # closed by the listener
-        self._slot.start_draining()
+        self.slot.start_draining()
         busy = self._table.drain()
         await self._until_done(busy, self._limits.drain_grace_s)
+        closing = asyncio.create_task(
+            anyio.to_thread.run_sync(self.slot.close, abandon_on_cancel=True)
+        )
         if self._table.num_busy(busy) and not self.force_exit:
             logger.warning("closing the engine: requests are still open after the drain time")
-            closing = asyncio.create_task(anyio.to_thread.run_sync(self._slot.close))
             await self._until_done(busy, self._limits.shutdown_grace_s)
-            closing.cancel()
         self._listener.close()
         self._table.abort_all()
         self._watch.cancel()
+        await self._end(closing)
+        await self.lifespan.shutdown()
+
+    async def _end(self, closing: "asyncio.Task[None]") -> None:
+        """Give the handlers of dropped connections, and the engine, a limited time to end."""
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
-        if self.force_exit:
-            self._slot.abandon()
-        await self.lifespan.shutdown()
+        seconds = 0 if self.force_exit else self._limits.shutdown_grace_s
+        await asyncio.wait({closing}, timeout=seconds)
+        if not closing.done():
+            logger.warning("the engine has not ended in time; the process ends without it")
+            closing.cancel()
+            self.slot.abandon()
 
     async def _until_done(self, connections: set[TimedConnection], seconds: float) -> None:
         """Wait until none of the connections is busy, at most for so long."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 import socket
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ def bind_sockets(host: str, port: int) -> list[socket.socket]:
             each.close()
         raise ConfigError(
             f"the server cannot listen on {host or 'all addresses'}, port {port}: "
-            f"{error.strerror or error}. Choose another with --host or --port"
+            f"{_reason(error)}. Choose another with --host or --port"
         ) from None
     return sockets
 
@@ -134,6 +135,12 @@ class Listener:
     def _resume(self, listening: socket.socket) -> None:
         if not self._is_closed:
             self._loop.add_reader(listening, self._accept, listening)
+
+
+def _reason(error: OSError) -> str:
+    """Without the address, which Python adds to the system's words."""
+    is_lookup = isinstance(error, socket.gaierror)
+    return error.strerror if is_lookup and error.strerror else os.strerror(error.errno or 0)
 
 
 def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:

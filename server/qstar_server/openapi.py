@@ -22,7 +22,7 @@ Mode = Literal["validation", "serialization"]
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _NEEDS_TEMPLATE = {"messages", "input"}
-_SHOWS_THOUGHTS = {"show_thoughts", "include_reasoning"}
+_SHOWS_THOUGHTS = {"show_thoughts", "include_reasoning", "thinking"}
 
 
 def json_request(path: str, kind: type[BaseModel], examples: Examples) -> dict[str, Any]:

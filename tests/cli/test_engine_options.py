@@ -90,6 +90,7 @@ def test_command_line_wins_over_the_environment() -> None:
         (["--max-num-seqs", "0"], "max_num_seqs must be an integer of at least 1, got 0"),
         (["--speculation", "on"], 'speculation must be "auto", "off" or a number of tokens'),
         (["--generation-config", "x"], "generation_config must be one of auto, none, got 'x'"),
+        (["--served-model-name", ""], "served_model_name must be a text that can be printed, got"),
     ],
 )
 def test_value_out_of_range_is_a_config_error(line: list[str], message: str) -> None:

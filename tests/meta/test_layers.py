@@ -62,6 +62,7 @@ PLAIN_DATA = {
     "cache_directory",
     "config",
     "context_length",
+    "cpu_limit",
     "engine.protocol",
     "engine_args",
     "errors",

@@ -231,6 +231,9 @@ class FakeEngine:
                 self._error = error
         self._wake.set()
 
+    def abandon(self, error: EngineDeadError) -> None:
+        self.die(error)
+
     def fail(self, error: Exception) -> None:
         """End the open requests with an error; the loop continues."""
         with self._lock:

@@ -1,8 +1,9 @@
 """A server for bodies of every kind, and the kinds."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from qstar_server.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.wire import error_of
+
+ErrorReader = Callable[[httpx.Response], dict[str, Any]]
 
 SCALARS = (
     st.none()
@@ -33,12 +36,14 @@ VALUES = st.recursive(
 class FuzzServer:
     """The application in process, on an event loop that outlives the examples."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, error_of: ErrorReader) -> None:
         """
         Args:
             path: of the endpoint that gets the bodies.
+            error_of: checks the form of an error.
         """
         self.path = path
+        self.error_of = error_of
         self.engine = FakeEngine()
         self.app = create_app(lambda: self.engine, ServerConfig())
         self.app.state.engine_slot.start_loading()
@@ -58,19 +63,42 @@ class FuzzServer:
         response = self.post(raw)
         if response.status_code != 200:
             assert response.status_code in (400, 404), response.text
-            error_of(response)
+            assert len(response.content) <= 2_000
+            self.error_of(response)
         else:
-            assert '"error"' not in response.text
+            assert '"error":{' not in response.text.replace(" ", "")
         assert self.engine.num_open == 0
 
     @classmethod
     @contextmanager
-    def running(cls, path: str, good_body: bytes) -> Iterator["FuzzServer"]:
+    def running(
+        cls, path: str, good_body: bytes, *, error_of: ErrorReader = error_of
+    ) -> Iterator["FuzzServer"]:
         """A server that serves a good body, before and after those of the test."""
-        server = cls(path)
+        server = cls(path, error_of=error_of)
         while server.post(good_body).status_code == 503:
             pass
         yield server
         assert server.post(good_body).status_code == 200
         server.engine.close()
         server.runner.close()
+
+
+TEXTS = st.text(max_size=10) | st.sampled_from(["\0", "\ud800", "\u2028"])
+PARTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "input_text", "output_text", "thinking", "tool_use", "x"])},
+    optional={"text": TEXTS | VALUES, "id": VALUES, "name": VALUES, "input": VALUES},
+)
+ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["message", "function_call", "function_call_output", "reasoning"]),
+        "role": st.sampled_from(["user", "assistant", "system", "developer", "tool"]),
+        "content": TEXTS | st.lists(PARTS | VALUES, max_size=3) | VALUES,
+        "call_id": TEXTS | VALUES,
+        "name": TEXTS | VALUES,
+        "arguments": st.sampled_from(["{}", "[", '{"a": 1}']) | VALUES,
+        "output": TEXTS | VALUES,
+    },
+)
+"""Messages and items of conversations, nearly right."""

@@ -83,11 +83,45 @@ OPEN_SAMPLING = [
     *_each("chat_template_kwargs", {"tokenize": True}, {"chat_template": "{{ 1 }}"}, DEEP),
     *_each("chat_template_kwargs", {str(number): 1 for number in range(50_000)}),
     *_each("stream", 1, "true"),
+    Nasty(
+        "0 for false", {"stream": True, "stream_options": {"include_obfuscation": 0}}, "stream_o"
+    ),
     *_each("prompt_embeds", "AAAA"),
     *_each("logits_processors", ["os.system"]),
     *_each("custom_logit_processor", "gASV"),
 ]
 """Of the endpoints that have vLLM's fields."""
+
+WIDE: dict[str, Any] = {
+    "type": "object",
+    "properties": {f"p{number}": {"type": "string"} for number in range(20_000)},
+}
+
+
+def _schema(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
+STRUCTURE = [
+    *_each("response_format", "json", {}, {"type": "yaml"}, {"type": "json_schema"}, [1], DEEP),
+    *_each("response_format", _schema(1), _schema({"type": "x"}), _schema({"$ref": "http://x/y"})),
+    *_each("response_format", _schema({"type": "string", "pattern": "("}), _schema(WIDE)),
+    *_each("response_format", {"type": "json_schema", "json_schema": {"name": "x" * 100}}),
+    *_each("structured_outputs", {"regex": "("}, {"regex": "(?=a)b"}, {"regex": "a" * 200_000}),
+    *_each("structured_outputs", {"regex": 1}),
+    *_each("structured_outputs", {"choice": []}, {"choice": [1]}, {"choice": ["x" * 10] * 100_000}),
+    *_each("structured_outputs", {"grammar": "root ::= ("}, {"grammar": "x" * 200_000}),
+    *_each("structured_outputs", {"json": "{"}, {"json": [1]}, {"json": {"type": "x"}}, {"x": 1}),
+    *_each("structured_outputs", {"json": {}, "regex": "a"}, 1, DEEP),
+    *_each("guided_json", {}),
+    *_each("guided_regex", "a"),
+    Nasty(
+        "two forms",
+        {"response_format": {"type": "json_object"}, "structured_outputs": {"regex": "a"}},
+        "response_format",
+    ),
+]
+"""Forms that no grammar can follow, or that would take long to compile."""
 
 PROMPTS = [
     *_each("prompt", [VOCAB_SIZE], [-1], [2**63], [-(2**63) - 1], [HUGE], [True], [1.0], [NAN]),
@@ -144,6 +178,66 @@ CHAT = [
 ]
 """Of `/v1/chat/completions` alone."""
 
+CALL_ITEM = {"type": "function_call", "call_id": "c", "name": "f"}
+WITHOUT_MAX_TOKENS = [each for each in OPEN_SAMPLING if "max_tokens" not in each.fields]
+RESPONSES = [
+    *_each("input", None, 1, [], {}, [1], [None] * 2000, [1] * 400_000, [{}], [[USER]], DEEP),
+    *_each("input", [{"type": "x"}], [{"type": "item_reference", "id": "x"}], [{"role": "root"}]),
+    *_each("input", [{"role": "user", "content": [IMAGE]}], [{"role": "user", "content": 1}]),
+    *_each("input", [{"type": "function_call", "call_id": "x", "name": "x", "arguments": 1}]),
+    Nasty("a text above the context", {"input": "ab " * 300_000}, "maximum context length"),
+    *_each("max_output_tokens", 0, -1, 1e308, 2**63, HUGE, True, "1"),
+    *_each("instructions", 1, ["A"]),
+    *_each("reasoning", {"effort": "extreme"}, {"x": 1}, 1, DEEP),
+    *_each("text", {"format": {"type": "yaml"}}, {"format": {"type": "json_schema"}}, [1]),
+    *_each("tools", 1, [1], [{}], [1] * 400_000, [{"type": "web_search"}], DEEP),
+    *_each("tool_choice", "x" * 5000, 1, {"type": "x"}),
+    *_each("include", 1, [1], ["x"] * 300_000),
+    *_each("metadata", {str(number): "x" for number in range(50_000)}, {"x": 1}, {"x": "y" * 600}),
+    *_each("previous_response_id", "resp_1"),
+    *_each("conversation", "conv_1"),
+    *_each("store", True),
+    *_each("background", True),
+    *_each("prompt", {"id": "pmpt_1"}),
+    *_each("input", None, 1, {}, [], [1], ["a"], [[]], [{}], [DEEP], [USER] * 3000),
+    *_each("input", [{"role": "x" * 5000, "content": "a"}], [{"type": "x" * 5000}]),
+    *_each("input", [USER | {"content": DEEP}], [USER | {"content": [{}] * 4000}]),
+    *_each("input", [CALL_ITEM | {"arguments": DEEP}], [CALL_ITEM | {"name": HUGE}]),
+    Nasty("a text above the context", {"input": "ab " * 500_000}, "maximum context length"),
+    *_each("instructions", 1, [], DEEP),
+    *_each("max_output_tokens", 0, -1, 1e308, 2**63, HUGE, True, "16", NAN),
+    *_each(
+        "metadata", {str(number): "" for number in range(50_000)}, {"a": "x" * 600}, {"a": DEEP}
+    ),
+    *_each("tools", [{}] * 5000, [{"type": "x" * 5000}], [DEEP], [{"type": "function", "name": 1}]),
+    *_each("tool_choice", "x" * 5000, DEEP, {"type": "function", "name": "f"}),
+    *_each("text", DEEP, {"format": {"type": "x" * 5000}}, {"format": {"type": "json_schema"}}),
+    *_each("reasoning", DEEP, {"effort": "x" * 5000}, {"x" * 5000: 1}),
+    *_each("include", ["x" * 5000], ["x"] * 5000, [1], DEEP),
+    *_each("top_logprobs", 21, -1, True, "1", 1.0, NAN, HUGE),
+    *_each("store", True, "x" * 5000, DEEP),
+    *_each("previous_response_id", "x" * 5000),
+]
+"""Of `/v1/responses` alone."""
+MESSAGES = [
+    *_each("messages", None, [], {}, "A", [1], [None] * 2000, [1] * 400_000, [{}], DEEP),
+    *_each("messages", [{"role": "root", "content": "A"}], [USER | {"content": [IMAGE]}]),
+    *_each("messages", [USER | {"content": [{"type": "image", "source": {"url": "http://x"}}]}]),
+    Nasty("a text above the context", {"messages": [USER | {"content": "ab " * 300_000}]}, "maxim"),
+    *_each("max_tokens", None, 0, -1, 1e308, 2**63, HUGE, True, "1"),
+    *_each("top_k", 2**63, True, 1.5),
+    *_each("stop_sequences", "a", [""], [1], ["a"] * 33, ["x" * 5000], [1] * 400_000),
+    *_each("system", 1, [1], DEEP),
+    *_each(
+        "thinking", {"type": "x"}, {"type": "enabled"}, 1, {"type": "enabled", "budget_tokens": 0}
+    ),
+    *_each("tools", 1, [1], [{}], [1] * 400_000, [{"type": "bash_20250124", "name": "bash"}], DEEP),
+    *_each("tool_choice", "auto", {"type": "x"}, {"type": "any"}),
+    *_each("mcp_servers", [{"url": "http://x"}]),
+    *_each("container", "x"),
+]
+"""Of `/v1/messages` alone."""
+
 TOKENIZE = _each("prompt", None, ["a"], [65], 1, {}, DEEP, "x" * 1_000_001)
 DETOKENIZE = [
     *_each(
@@ -163,10 +257,19 @@ class Endpoint:
 
 ENDPOINTS = {
     "/v1/completions": Endpoint(
-        {"model": MODEL, "prompt": "A", "max_tokens": 1}, SAMPLING + OPEN_SAMPLING + PROMPTS
+        {"model": MODEL, "prompt": "A", "max_tokens": 1},
+        SAMPLING + OPEN_SAMPLING + STRUCTURE + PROMPTS,
     ),
     "/v1/chat/completions": Endpoint(
-        {"model": MODEL, "messages": [USER], "max_tokens": 1}, SAMPLING + OPEN_SAMPLING + CHAT
+        {"model": MODEL, "messages": [USER], "max_tokens": 1},
+        SAMPLING + OPEN_SAMPLING + STRUCTURE + CHAT,
+    ),
+    "/v1/messages": Endpoint(
+        {"model": MODEL, "messages": [USER], "max_tokens": 1}, SAMPLING + MESSAGES
+    ),
+    "/v1/responses": Endpoint(
+        {"model": MODEL, "input": "A", "max_output_tokens": 8},
+        SAMPLING + WITHOUT_MAX_TOKENS + RESPONSES,
     ),
     "/tokenize": Endpoint({"prompt": "A"}, TOKENIZE),
     "/detokenize": Endpoint({"tokens": [65]}, DETOKENIZE),

@@ -17,19 +17,23 @@ CHAT_TEMPLATE = (
 """Short, because the toy has 256 positions."""
 
 
-def save_toy(directory: Path) -> Path:
+CALLING_TEMPLATE = '{% if tools %}<tool_call>"arguments"{% endif %}' + CHAT_TEMPLATE
+"""Shows the format of Hermes, and not the tools themselves."""
+
+
+def save_toy(directory: Path, *, template: str = CHAT_TEMPLATE) -> Path:
     """Save the toy model to a new directory, with a chat template."""
     model = make_toy().model
-    model.tokenizer.chat_template = CHAT_TEMPLATE
+    model.tokenizer.chat_template = template
     save_model(model, directory)
     return directory
 
 
-def create_real_engine(directory: Path) -> Engine:
+def create_real_engine(directory: Path, *, template: str = CHAT_TEMPLATE) -> Engine:
     """Save the toy model to a new directory and start its engine, under the fake engine's name."""
     return create_async_engine(
         EngineArgs.of(
-            model=str(save_toy(directory)),
+            model=str(save_toy(directory, template=template)),
             dtype="float32",
             device=DEVICE,
             served_model_name=MODEL,

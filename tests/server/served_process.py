@@ -19,6 +19,7 @@ from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import CheckpointError, EngineDeadError
 from tests.server.fake_engine import FakeEngine
+from tests.server.planted_engine import PLANTED, planted_engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +52,8 @@ def url_of(process: subprocess.Popen[str]) -> str:
 
 
 def _create_async_engine(args: EngineArgs) -> Engine:
+    if args.model in PLANTED:
+        return planted_engine(args.model)
     if args.model == "broken":
         raise CheckpointError("broken is not a checkpoint")
     if args.model == "slow":

@@ -85,6 +85,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "runner": "llama.cpp",
         "dtype": "float32",
         "device": "cpu",
+        "threads": 4,
         "quantization": "int8",
         "revision": "v1",
         "num_thought_tokens": 6,
@@ -99,6 +100,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "max_model_len": 64,
         "max_num_seqs": 2,
         "max_queue": 0,
+        "max_queued_tokens": 88,
         "max_rows": 77,
         "max_prefill_rows": 7,
         "prefix_caching": False,
@@ -273,6 +275,8 @@ def test_lines_of_the_server_control_no_terminal(
         app(["--log-level", "warning"], standalone_mode=False)
     finally:
         root.setLevel(level)
+        for name in ("qstar_infer", "qstar_server"):
+            logging.getLogger(name).setLevel(logging.NOTSET)
         logging.captureWarnings(False)
     written = capsys.readouterr()
     assert written.out == "Serving a␛]0;title␇\n"

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from qstar_server.config import ServerConfig
+from qstar_server.keys import KeyRing
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until
@@ -118,6 +119,25 @@ def test_a_websocket_request_gets_an_answer_and_no_advice(
         connection.sendall(HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
     assert caplog.text == ""
+
+
+def test_a_refused_body_does_not_reset_the_connection(engine: FakeEngine) -> None:
+    """A client that still sends would see a reset instead of its 401."""
+    config = ServerConfig(api_key=KeyRing.of(["k"]), header_timeout_s=0.5, drain_grace_s=0)
+    live = start_server(engine, config)
+    head = HEAD.replace(b"GET", b"POST") + b"Content-Length: 300000\r\n\r\n"
+    with connect(live.port) as connection:
+        connection.sendall(head.replace(b"/health", b"/v1/models"))
+        time.sleep(0.1)
+        connection.sendall(b"x" * 300_000)
+        connection.sendall(HEAD + b"Connection: close\r\n\r\n")
+        received = read_to_end(connection)
+    assert received.startswith(b"HTTP/1.1 401")
+    assert b"HTTP/1.1 200" in received
+    with connect(live.port) as connection:
+        connection.sendall(head.replace(b"/health", b"/v1/models"))
+        assert is_cut_off(connection, b"x")
+    live.stop()
 
 
 # --- clients that do not read -------------------------------------------------------------------

@@ -33,6 +33,8 @@ async def test_unknown_path_is_404(client: httpx.AsyncClient) -> None:
         ("DELETE", "/v1/models", "GET, HEAD"),
         ("OPTIONS", "/health", "GET, HEAD"),
         ("POST", "/health", "GET, HEAD"),
+        ("PUT", "/v1/responses/x", "DELETE, GET, HEAD"),
+        ("OPTIONS", "/tokenize", "POST"),
     ],
 )
 async def test_wrong_method_is_405(

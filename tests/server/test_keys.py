@@ -106,6 +106,19 @@ async def test_each_key_opens_every_route(
     assert response.status_code == 200
 
 
+async def test_a_page_may_ask_before_it_sends_its_key(engine: FakeEngine) -> None:
+    """A browser sends no key with a preflight, and a page must be able to read a 401."""
+    origin = {"origin": "http://localhost:3000"}
+    config = ServerConfig(api_keys=KeyRing.of([KEY]), allow_origins=("http://localhost:3000",))
+    async with serving(engine, config) as client:
+        asked = {"access-control-request-method": "POST"} | origin
+        preflight = await client.options("/v1/completions", headers=asked)
+        assert preflight.status_code == 200
+        refused = await client.post("/v1/completions", json=body(), headers=origin)
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == origin["origin"]
+
+
 async def test_without_keys_any_bearer_passes(client: httpx.AsyncClient) -> None:
     """Some clients always send the header, with an empty key."""
     for value in ("Bearer ", "Bearer", "Bearer x", ""):

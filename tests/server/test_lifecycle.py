@@ -11,7 +11,7 @@ from qstar_server.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until
-from tests.server.raw_http import connect
+from tests.server.raw_http import connect, read_to_end, request_bytes
 from tests.server.served_process import serve, url_of
 from tests.server.wire import body, chunks_of, error_of
 
@@ -107,6 +107,21 @@ def test_the_drain_does_not_wait_for_idle_connections(engine: FakeEngine) -> Non
         assert (silent.recv(10), half.recv(10)) == (b"", b"")
 
 
+def test_an_engine_that_hangs_does_not_keep_the_server(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = start_server(engine, ServerConfig(drain_grace_s=0.1, shutdown_grace_s=0.2))
+    engine.is_hung = True
+    release = threading.Event()
+    monkeypatch.setattr(engine, "close", lambda: release.wait(30))
+    with connect(live.port) as connection:
+        connection.sendall(request_bytes(stream=True))
+        wait_until(lambda: engine.num_open == 1)
+        live.stop()  # within ten seconds
+        assert b"[DONE]" not in read_to_end(connection)
+    release.set()
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_does_not_wait_for_streams(second: signal.Signals) -> None:
     process = serve("--port", "0")
@@ -125,7 +140,7 @@ def test_a_second_signal_does_not_wait_for_streams(second: signal.Signals) -> No
 def test_sigterm_while_the_model_loads_exits_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    process = serve("slow", "--port", str(port))
+    process = serve("slow", "--port", str(port), "--log-level", "warning")
     health = f"http://127.0.0.1:{port}/health"
     wait_until(lambda: _status(health) == 503)
     process.terminate()
@@ -148,7 +163,8 @@ def test_a_port_in_use_is_a_mistake_of_the_user() -> None:
         _, log = process.communicate(timeout=20)
     assert process.returncode == 2
     (line,) = log.splitlines()
-    assert line.startswith(f"error: the server cannot listen on 127.0.0.1, port {port}: ")
+    problem = f"the server cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert line == f"error: {problem}. Choose another with --host or --port"
 
 
 def test_a_server_that_others_can_reach_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

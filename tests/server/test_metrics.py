@@ -1,7 +1,9 @@
 """`GET /metrics`: names, and counts of a known workload, read by the client's own parser."""
 
 import asyncio
+import re
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from tests.server.live_server import LiveServer, wait_until
 from tests.server.scrape import Scrape, scrape
 from tests.server.wire import body, complete, stream
 
+ROOT = Path(__file__).parents[2]
 GAUGES = {"num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "num_lanes"}
 COUNTERS = {
     *("prefix_cache_queries", "prefix_cache_hits", "prompt_tokens", "generation_tokens"),
@@ -51,6 +54,20 @@ async def test_names_and_kinds_are_the_documented_ones(real_client: httpx.AsyncC
         family = families[f"qstar:{name}"]
         assert family.documentation
         assert {sample.labels["model_name"] for sample in family.samples} == {MODEL}
+
+
+async def test_the_documentation_has_every_metric(real_client: httpx.AsyncClient) -> None:
+    await complete(real_client)
+    families = (await scrape(real_client)).families.values()
+    exposed = {
+        (family.name + "_total" * (family.type == "counter"), family.type)
+        for family in families
+        if not family.name.startswith("process_")
+    }
+    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `([\w:]+)` \| (gauge|counter|histogram) \|", page, re.M)
+    assert set(documented) == exposed
+    assert len(documented) == len(exposed)
 
 
 async def test_counts_are_those_of_a_known_workload(real_client: httpx.AsyncClient) -> None:

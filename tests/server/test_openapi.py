@@ -16,6 +16,7 @@ ANYWHERE = {"401", "403", "429", "503"}
 _BODY = {"400", "404", "408", "413", "415"} | ANYWHERE
 ERRORS: dict[tuple[str, str], set[str]] = {
     ("/health", "get"): {"403", "503"},
+    ("/health_generate", "get"): {"503"} | ANYWHERE,
     ("/metrics", "get"): ANYWHERE,
     ("/version", "get"): ANYWHERE,
     ("/v1/models", "get"): ANYWHERE,

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -48,7 +50,8 @@ def test_every_line_has_the_form_and_none_a_text(level: str) -> None:
     lines = log.splitlines()
     form = re.compile(rf"{TIME} (DEBUG|INFO|WARNING) [\w.]+: .+")
     assert not [line for line in lines if not form.fullmatch(line)]
-    assert lines[0].endswith("INFO qstar_server.cli: loading small")
+    assert "INFO qstar_server.cli: settings that are not the defaults: model='small'" in lines[0]
+    assert lines[1].endswith("INFO qstar_server.cli: loading small")
     kinds = [line.split()[2].removesuffix(":") for line in lines]
     assert kinds.index("qstar_server.engine_slot") > 0
     assert kinds.count("qstar_server.access") == 3
@@ -60,7 +63,8 @@ def test_json_lines() -> None:
     process = serve("small", "--port", "0", "--log-format", "json")
     use(url_of(process))
     entries = [json.loads(line) for line in stop(process).splitlines()]
-    assert entries[0]["message"] == "loading small"
+    assert entries[0]["message"].startswith("settings that are not the defaults: model='small'")
+    assert entries[1]["message"] == "loading small"
     assert all(re.fullmatch(TIME, entry["time"]) for entry in entries)
     access = [entry for entry in entries if entry["logger"] == "qstar_server.access"]
     assert [entry["message"].split()[-1] for entry in access] == ["200", "200", "400"]
@@ -76,9 +80,24 @@ def test_a_server_serves_with_a_full_disk_for_its_log() -> None:
 
 
 def test_a_server_serves_without_a_stderr() -> None:
-    process = serve("small", "--port", "0", stderr=subprocess.DEVNULL, preexec_fn=_close_stderr)
+    process = serve(
+        "small", "--port", "0", stderr=subprocess.DEVNULL, preexec_fn=partial(os.close, 2)
+    )
     use(url_of(process))
     stop(process)
+
+
+def test_sigterm_right_after_the_first_line_is_obeyed() -> None:
+    """It was lost until the web server had its own handler: the process then stayed for ever."""
+    process = serve("slow", "--port", "0")
+    assert process.stderr is not None
+    assert process.stderr.readline()
+    process.terminate()
+    try:
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode in (0, -signal.SIGTERM)
 
 
 @pytest.mark.slow
@@ -97,7 +116,3 @@ def test_a_server_serves_while_nobody_reads_its_log() -> None:
     use(url_of(process))
     stop(process)
     os.close(reader)
-
-
-def _close_stderr() -> None:
-    os.close(2)

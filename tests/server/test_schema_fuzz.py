@@ -29,6 +29,11 @@ TIMEOUT_S = 60
 # A right value of each field does not make a right request: the tokens must exist, the prompt must
 # fit the context, and fields must not contradict each other.
 NOT_CHECKED = "positive_data_acceptance"
+# Its own list of refusals lacks 413, which a text of a million characters gets.
+SETTINGS = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 404, 405, 406, 413, 415]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def run_schemathesis(url: str, directory: Path) -> subprocess.CompletedProcess[s
     options = {
         "phases": PHASES,
         "mode": "all",
-        "max-examples": str(MIN_CASES // 4),
+        "max-examples": str(MIN_CASES // (20 if IS_LONG else 7)),
         "generation-allow-x00": "true",
         "generation-database": "none",
         "request-timeout": str(TIMEOUT_S),
@@ -63,6 +68,7 @@ def run_schemathesis(url: str, directory: Path) -> subprocess.CompletedProcess[s
         "seed": "1",
     }
     command += [f"--{name}={value}" for name, value in options.items()]
+    (directory / "schemathesis.toml").write_text(SETTINGS)
     command += ["--continue-on-failure", "--no-shrink", "--no-color"]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
 

@@ -1,1 +1,1 @@
-"""`GET /health`: whether the server can take requests."""
+"""`GET /health`: whether the server takes requests; `/health_generate`: whether it makes tokens."""

@@ -1,4 +1,4 @@
-"""Response type of `GET /health`."""
+"""Response type of `GET /health` and `GET /health_generate`."""
 
 from typing import Literal
 

@@ -6,13 +6,10 @@ token goes on with both; clients tell them apart by `index`.
 
 import json
 import uuid
-from typing import Any
 
+from qstar_server.messages.events import Event
 from qstar_server.messages.resource import ContentBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from qstar_server.tool_calls.parser import FoundCall
-
-Event = tuple[str, dict[str, Any]]
-"""Type and fields."""
 
 
 class ContentBuilder:

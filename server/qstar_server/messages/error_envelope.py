@@ -22,7 +22,8 @@ _TYPES = {
 
 def error_envelope(error: ApiError) -> dict[str, Any]:
     """The body, or the event of a stream."""
-    return _envelope(error.status, error.message, param=error.param)
+    detail = error.envelope()["error"]
+    return _envelope(error.status, str(detail["message"]), param=detail["param"])
 
 
 class MessagesErrorMiddleware:

@@ -92,7 +92,11 @@ class CountTokensRequest(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
     model: str
-    messages: Annotated[list[dict[str, Any]], BeforeValidator(_check_messages)]
+    messages: Annotated[
+        list[dict[str, Any]],
+        Field(min_length=1, max_length=MAX_MESSAGES),
+        BeforeValidator(_check_messages),
+    ]
     """Roles user, assistant and system. A last message of the assistant is continued."""
     system: str | list[dict[str, Any]] | None = None
     tools: Annotated[list[ToolDefinition] | None, Field(max_length=MAX_TOOLS)] = None
@@ -138,10 +142,12 @@ class MessagesRequest(CountTokensRequest):
             RequestError: a value is out of range or contradicts another; `param` names the field.
         """
         counts_thoughts = self.thinking is not None and self.thinking.type != "disabled"
+        # The smallest set of tokens whose probability reaches 0 is the most likely token alone.
+        takes_top_token = self.top_p == 0
         given = {
             "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
+            "top_p": 1.0 if takes_top_token else self.top_p,
+            "top_k": 1 if takes_top_token else self.top_k,
             "seed": self.seed,
             "stop": None if self.stop_sequences is None else tuple(self.stop_sequences),
             "num_thought_tokens": thought_length,

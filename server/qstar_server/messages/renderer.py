@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from qstar_infer.outputs import CompletionOutput, RequestOutput
 from qstar_server.errors import ApiError
 from qstar_server.frames import NamedFrame
-from qstar_server.messages.content_builder import ContentBuilder, Event
+from qstar_server.messages.content_builder import ContentBuilder
 from qstar_server.messages.error_envelope import error_envelope
+from qstar_server.messages.events import Event
 from qstar_server.messages.resource import MessageResource, MessageUsage, StopReason
 from qstar_server.reasoning import ReasoningText
 from qstar_server.tool_calls.answer_reader import AnswerReader

@@ -90,14 +90,6 @@ class MessageResource(BaseModel):
     usage: MessageUsage
 
 
-class StreamEvent(BaseModel):
-    """The data of an event. The other fields depend on its type, as in Anthropic's API."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-
-
 class TokenCount(BaseModel):
     """The answer of `/v1/messages/count_tokens`."""
 

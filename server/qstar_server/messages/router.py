@@ -9,13 +9,13 @@ from qstar_infer.engine.protocol import Engine
 from qstar_server.config import ServerConfig
 from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
-from qstar_server.frames import StreamForm
 from qstar_server.json_body import json_body
 from qstar_server.messages.error_schema import messages_error_responses
+from qstar_server.messages.events import StreamEvent
 from qstar_server.messages.examples import COUNT_TOKENS_EXAMPLES, MESSAGES_EXAMPLES
 from qstar_server.messages.protocol import CountTokensRequest, MessagesRequest
 from qstar_server.messages.refused_fields import without_refused
-from qstar_server.messages.resource import MessageResource, StreamEvent, TokenCount
+from qstar_server.messages.resource import MessageResource, TokenCount
 from qstar_server.messages.serving import count_tokens, start_message
 from qstar_server.openapi import event_stream, json_request
 from qstar_server.sse import EventStream
@@ -44,8 +44,7 @@ async def create_message(
 ) -> Response:
     """Answer a conversation. With `stream`, respond with named server-sent events."""
     if parsed.stream:
-        job, renderer = await start_message(parsed, engine, config=config)
-        form = StreamForm(failure=renderer.failure_frames, end=())
+        job, form = await start_message(parsed, engine, config=config)
         return EventStream(job, config, form=form)
     body = await until_disconnect(request, _whole_body(parsed, engine, config=config))
     return Response(body, media_type="application/json")

@@ -15,6 +15,7 @@ from qstar_server.conversation import (
     naming_param,
 )
 from qstar_server.errors import model_not_found
+from qstar_server.frames import StreamForm
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import check_thoughts_allowed
 from qstar_server.intake import in_intake
@@ -30,8 +31,11 @@ from qstar_server.unsupported_fields import check_supported
 
 async def start_message(
     request: MessagesRequest, engine: Engine, *, config: ServerConfig
-) -> tuple[GenerationJob, MessagesRenderer]:
+) -> tuple[GenerationJob, StreamForm]:
     """Hand the request to the engine.
+
+    Returns:
+        The job, and how its stream ends and fails.
 
     Raises:
         ApiError: the model is unknown (404), or the operator forbids thoughts (403).
@@ -50,7 +54,7 @@ async def start_message(
         has_thinking=_is_shown(request) and admitted.num_thought_tokens > 0,
     )
     job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
-    return job, renderer
+    return job, StreamForm(failure=renderer.failure_frames, end=())
 
 
 async def count_tokens(request: CountTokensRequest, engine: Engine) -> int:
@@ -61,7 +65,11 @@ async def count_tokens(request: CountTokensRequest, engine: Engine) -> int:
         RequestError: a field is unsupported, or the template refuses the messages.
     """
     _check(request, engine)
-    return len(await in_intake(_encode, engine, request, _plan(engine, request)))
+    return await in_intake(_count_tokens, engine, request)
+
+
+def _count_tokens(engine: Engine, request: CountTokensRequest) -> int:
+    return len(_encode(engine, request, _plan(engine, request)))
 
 
 def _check(request: CountTokensRequest, engine: Engine) -> None:

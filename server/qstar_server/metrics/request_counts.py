@@ -9,7 +9,7 @@ OTHER = "other"
 FINISH_REASONS = ("stop", "length", "abort", "error")
 """How a completion ends: as in the engine, or its client left, or an error ended it."""
 REJECTION_REASONS = (
-    *("queue_full", "queue_tokens_full", "too_many_requests", "slow_reader"),
+    *("queue_full", "too_many_requests", "server_is_overloaded", "slow_reader"),
     *("model_loading", "model_load_failed", "shutting_down", "engine_dead", OTHER),
 )
 """Codes of the errors 429 and 503: the server refuses a request with which nothing is wrong."""

@@ -1,15 +1,31 @@
 """The events of a response's stream: a type, a sequence number, and fields by the type."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from qstar_server.frames import NamedFrame
 from qstar_server.responses.resource import Response
 
-Event = tuple[str, dict[str, Any]]
-"""Type without the prefix `response.`, and fields."""
+EventName = Literal[
+    "response.created",
+    "response.in_progress",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.reasoning_text.delta",
+    "response.reasoning_text.done",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "error",
+]
 
 
 class StreamEvent(BaseModel):
@@ -17,8 +33,14 @@ class StreamEvent(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str
+    type: EventName
+    """Also the name of the event."""
     sequence_number: int
+    """0 for the first event of a stream."""
+
+
+Event = tuple[str, dict[str, Any]]
+"""Type without the prefix `response.`, and fields."""
 
 
 class EventWriter:

@@ -11,18 +11,27 @@ RESPONSES_EXAMPLES: Examples = {
     },
     "With thoughts": {
         "model": MODEL,
-        "instructions": "Be brief.",
-        "input": [{"role": "user", "content": "What is two plus two?"}],
-        "max_output_tokens": 64,
-        "include_reasoning": True,
+        "input": "What is two plus two?",
+        "max_output_tokens": 32,
         "show_thoughts": True,
+        "include_reasoning": True,
         "seed": 1,
     },
     "As a stream": {
         "model": MODEL,
-        "input": "What is two plus two?",
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "What is two plus two?"}]}
+        ],
         "max_output_tokens": 64,
-        "reasoning": {"effort": "none"},
         "stream": True,
+    },
+    "With log-probabilities": {
+        "model": MODEL,
+        "input": "What is two plus two?",
+        "max_output_tokens": 16,
+        "include": ["message.output_text.logprobs"],
+        "top_logprobs": 2,
+        "reasoning": {"effort": "none"},
     },
 }

@@ -44,8 +44,10 @@ Metadata = Annotated[
         Annotated[str, StringConstraints(max_length=64)],
         Annotated[str, StringConstraints(max_length=512)],
     ],
+    Field(max_length=_MAX_METADATA),
     BeforeValidator(_check_metadata),
 ]
+_Items = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_MESSAGES)]
 _Label = Annotated[str, StringConstraints(max_length=512)]
 
 
@@ -133,7 +135,7 @@ class FunctionChoice(BaseModel):
 class ResponsesRequest(GenerationRequest):
     """OpenAI's request, the sampling fields that all endpoints share, and the thought fields."""
 
-    input: Annotated[str | list[dict[str, Any]], BeforeValidator(_check_input)]
+    input: Annotated[str | _Items, BeforeValidator(_check_input)]
     """A text, or items of type message, function_call, function_call_output or reasoning."""
     instructions: str | None = None
     """A system message before the input."""

@@ -78,7 +78,9 @@ class ResponsesRenderer:
         """The events that a delta gives; the last delta gives those that end the response too."""
         events = [event for output in delta.outputs for event in self._add(output, counts)]
         if events and self._pending_thoughts:
-            events[0][1]["thoughts"], self._pending_thoughts = self._pending_thoughts, []
+            deltas = [fields for name, fields in events if name.endswith(".delta")]
+            place = deltas[-1] if deltas else events[0][1]
+            place["thoughts"], self._pending_thoughts = self._pending_thoughts, []
         if delta.finished:
             name = "completed" if self._response.status == "completed" else "incomplete"
             events.append(response_event(name, self._response))
@@ -91,9 +93,10 @@ class ResponsesRenderer:
     def failure_frames(self, error: ApiError) -> list[NamedFrame]:
         """The events that end a response that failed."""
         self._response.status = "failed"
-        self._response.error = ResponseFailure(message=error.message)
+        detail = error.envelope()["error"]
+        self._response.error = ResponseFailure(message=str(detail["message"]))
         self._response.output = self._builder.items
-        fields = {"code": error.code, "message": error.message, "param": error.param}
+        fields = {name: detail[name] for name in ("code", "message", "param")}
         return self._write([("error", fields), response_event("failed", self._response)])
 
     def _write(self, events: Sequence[Event]) -> list[NamedFrame]:

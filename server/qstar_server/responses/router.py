@@ -11,7 +11,6 @@ from qstar_server.deps import ConfigDep, EngineDep
 from qstar_server.disconnect import until_disconnect
 from qstar_server.error_schema import error_responses
 from qstar_server.errors import ApiError
-from qstar_server.frames import StreamForm
 from qstar_server.json_body import json_body
 from qstar_server.openapi import event_stream, json_request
 from qstar_server.responses.events import StreamEvent
@@ -42,10 +41,7 @@ async def create_response(
 ) -> HttpResponse:
     """Answer a conversation. With `stream`, respond with named server-sent events."""
     if parsed.stream:
-        job, renderer = await start_response(parsed, engine, config=config)
-        form = StreamForm(
-            opening=renderer.opening_frames(), failure=renderer.failure_frames, end=()
-        )
+        job, form = await start_response(parsed, engine, config=config)
         return EventStream(job, config, form=form)
     body = await until_disconnect(request, _whole_body(parsed, engine, config=config))
     return HttpResponse(body, media_type="application/json")

@@ -14,6 +14,7 @@ from qstar_server.conversation import (
     naming_param,
 )
 from qstar_server.errors import model_not_found
+from qstar_server.frames import StreamForm
 from qstar_server.generation_job import GenerationJob
 from qstar_server.generation_request import (
     check_logprobs,
@@ -38,8 +39,11 @@ from qstar_server.unsupported_fields import check_supported
 
 async def start_response(
     request: ResponsesRequest, engine: Engine, *, config: ServerConfig
-) -> tuple[GenerationJob, ResponsesRenderer]:
+) -> tuple[GenerationJob, StreamForm]:
     """Hand the request to the engine.
+
+    Returns:
+        The job, and how its stream begins, ends and fails.
 
     Raises:
         ApiError: the model is unknown (404), or the operator forbids thoughts (403).
@@ -55,19 +59,9 @@ async def start_response(
     check_logprobs(
         request.top_logprobs, config, default=DEFAULT_MAX_TOP_LOGPROBS, param="top_logprobs"
     )
-    engine_id = f"resp_{uuid.uuid4().hex}"
-    admitted, plan = await in_intake(_admit, engine, request, config, engine_id)
-    # The engine's ids are always new: another client could use the same `request_id`.
-    response_id = engine_id if request.request_id is None else f"resp_{request.request_id}"
-    renderer = ResponsesRenderer(
-        request,
-        _new_response(request, admitted, response_id),
-        parser=plan.parser(),
-        token_bytes=engine.token_bytes,
-        has_reasoning=bool(request.include_reasoning) and admitted.num_thought_tokens > 0,
-    )
+    admitted, renderer, form = await in_intake(_prepare, engine, request, config)
     job = await GenerationJob.start(engine, [admitted], renderer=renderer, config=config)
-    return job, renderer
+    return job, form
 
 
 def _check_supported_fields(request: ResponsesRequest) -> None:
@@ -78,11 +72,35 @@ def _check_supported_fields(request: ResponsesRequest) -> None:
     check_contradictions(request)
 
 
-def _admit(
-    engine: Engine, request: ResponsesRequest, config: ServerConfig, engine_id: str
-) -> tuple[AdmittedRequest, ToolPlan]:
-    """Render and tokenise the conversation and check the request. Slow: not on an event loop."""
+def _prepare(
+    engine: Engine, request: ResponsesRequest, config: ServerConfig
+) -> tuple[AdmittedRequest, ResponsesRenderer, StreamForm]:
+    """All that takes time with the size of the request: not on an event loop."""
     plan = _plan_tools(engine, request)
+    engine_id = f"resp_{uuid.uuid4().hex}"
+    admitted = _admit(engine, request, config, plan, engine_id=engine_id)
+    # The engine's ids are always new: another client could use the same `request_id`.
+    response_id = engine_id if request.request_id is None else f"resp_{request.request_id}"
+    renderer = ResponsesRenderer(
+        request,
+        _new_response(request, admitted, response_id),
+        parser=plan.parser(),
+        token_bytes=engine.token_bytes,
+        has_reasoning=bool(request.include_reasoning) and admitted.num_thought_tokens > 0,
+    )
+    opening = renderer.opening_frames() if request.stream else []
+    return admitted, renderer, StreamForm(opening=opening, failure=renderer.failure_frames, end=())
+
+
+def _admit(
+    engine: Engine,
+    request: ResponsesRequest,
+    config: ServerConfig,
+    plan: ToolPlan,
+    *,
+    engine_id: str,
+) -> AdmittedRequest:
+    """Render and tokenise the conversation, and check the request."""
     params = with_effort(
         request.to_sampling_params(engine.model.sampling_defaults, grammar=plan.grammar),
         request.reasoning_effort,
@@ -101,7 +119,7 @@ def _admit(
         max_tokens=params.max_tokens,
     )
     with naming_param("input"):
-        admitted = engine.admit(
+        return engine.admit(
             EngineRequest(
                 request_id=engine_id,
                 prompt_token_ids=token_ids,
@@ -111,7 +129,6 @@ def _admit(
                 cache_salt=request.cache_salt,
             )
         )
-    return admitted, plan
 
 
 def _plan_tools(engine: Engine, request: ResponsesRequest) -> ToolPlan:

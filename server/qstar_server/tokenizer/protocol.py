@@ -29,7 +29,12 @@ class TokenizeRequest(TokenizerRequest):
     """Asks for the token ids of a text, or of a conversation."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["prompt"]}, {"required": ["messages"]}]}
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
+                {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
+            ]
+        }
     )
 
     prompt: Annotated[str, Field(max_length=MAX_CHARS)] | None = None

@@ -7,12 +7,15 @@ from typing import Any
 
 import anthropic
 import pytest
+from qstar_server.config import ServerConfig
+from qstar_server.keys import KeyRing
 
 from tests.server.fake_engine import MODEL, SCRIPT, FakeEngine
-from tests.server.live_server import LiveServer, wait_until
+from tests.server.live_server import LiveServer, start_server, wait_until
 from tests.server.messages.wire import PATH, body
 from tests.server.scripted_output import THOUGHT_TEXT
 
+KEY = "sk-secret"
 REQUEST: Any = {"model": MODEL, "max_tokens": 200, "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -75,6 +78,20 @@ def test_errors_are_typed(anthropic_client: anthropic.Anthropic, engine: FakeEng
     engine.is_full = True
     with pytest.raises(anthropic.RateLimitError):
         anthropic_client.messages.create(**REQUEST)
+
+
+@pytest.mark.parametrize("credentials", [{"api_key": KEY}, {"auth_token": KEY}])
+def test_a_key_opens_the_endpoint(engine: FakeEngine, credentials: Any) -> None:
+    """The client sends it as `x-api-key`, or as a bearer token."""
+    server = start_server(engine, ServerConfig(api_keys=KeyRing.of([KEY]), drain_grace_s=0.2))
+    with anthropic.Anthropic(base_url=server.url, max_retries=0, **credentials) as client:
+        assert client.messages.create(**REQUEST).stop_reason == "end_turn"
+    with anthropic.Anthropic(base_url=server.url, max_retries=0, api_key="wrong") as client:
+        with pytest.raises(anthropic.AuthenticationError) as caught:
+            client.messages.create(**REQUEST)
+        assert caught.value.type == "authentication_error"
+        assert "wrong" not in str(caught.value.body)
+    server.stop()
 
 
 def test_a_failure_in_a_stream_is_typed(
