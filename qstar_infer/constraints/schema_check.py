@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from math import lcm
 from typing import Any
 
 from qstar_infer.errors import shown
 
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _CONSTANTS = ("const", "enum")
+_PATTERNS = ("pattern", "format")
 _MAX_INT = 2**63 - 1
+_MAX_MULTIPLE = 20_000
+"""llguidance makes as many states as the least common multiple has units: some 100 bytes each."""
+_MAX_COMBINED = 10
+"""Most patterns that may be intersected: with 20 it takes seconds, with 50 gigabytes."""
 
 
 def check_schema(schema: Any) -> None:
@@ -18,12 +24,19 @@ def check_schema(schema: Any) -> None:
         ValueError: it has what is not followed exactly.
     """
     waiting = [(schema, False)]  # not recursive: it may be nested deeply
+    multiple, num_patterns, is_combined = 1, 0, False
     while waiting:
         value, is_constant = waiting.pop()
         if isinstance(value, Mapping):
             for name in _BOUNDS:
                 _check_bound(name, value.get(name))
             _check_min_properties(value)
+            multiple = lcm(multiple, _units(value.get("multipleOf")))
+            num_patterns += sum(isinstance(value.get(name), str) for name in _PATTERNS)
+            is_combined |= "allOf" in value or (
+                "$ref" in value and not value.keys().isdisjoint(_PATTERNS)
+            )
+            _check_combined(multiple, num_patterns if is_combined else 0)
             waiting += [(each, is_constant or name in _CONSTANTS) for name, each in value.items()]
         elif isinstance(value, list):
             waiting += [(each, is_constant) for each in value]
@@ -41,6 +54,28 @@ def _check_bound(name: str, bound: Any) -> None:
     is_exact = abs(bound) <= _MAX_INT and float(bound) == bound
     if not is_wide and not is_exact:
         raise ValueError(f"{name} is {shown(bound)}, which is too large to be followed exactly")
+
+
+def _units(multiple: Any) -> int:
+    """A `multipleOf` without its power of ten, which costs nothing."""
+    if isinstance(multiple, bool) or not isinstance(multiple, int | float):
+        return 1
+    digits = Decimal(repr(multiple)).as_tuple().digits
+    return int("".join(map(str, digits)).rstrip("0") or "1")
+
+
+def _check_combined(multiple: int, num_patterns: int) -> None:
+    """Whether what `allOf` and `$ref` may combine stays small, wherever it stands."""
+    if multiple > _MAX_MULTIPLE:
+        raise ValueError(
+            f"the least common multiple of its multipleOf is {shown(multiple)} (powers of ten "
+            f"aside); the most is {_MAX_MULTIPLE}"
+        )
+    if num_patterns > _MAX_COMBINED:
+        raise ValueError(
+            f"it has allOf, or a $ref with a pattern, and {num_patterns} patterns and formats; the "
+            f"most that can be combined are {_MAX_COMBINED}"
+        )
 
 
 def _check_constant(value: int) -> None:

@@ -75,6 +75,31 @@ def test_properties_that_may_come_twice_are_not_counted() -> None:
     start(json=schema | {"minProperties": 1})
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "multipleOf": 99_999_999},
+        {"type": "number", "multipleOf": 0.99999999},
+        {"allOf": [{"type": "integer", "multipleOf": 9973}, {"multipleOf": 9967}]},
+        {"allOf": [{"type": "string", "pattern": f"a{{{size},}}"} for size in range(50)]},
+        {
+            "$defs": {str(size): {"pattern": f"a{{{size},}}"} for size in range(50)},
+            "allOf": [{"$ref": f"#/$defs/{size}"} for size in range(50)],
+        },
+    ],
+)
+def test_what_takes_minutes_or_gigabytes_to_compile_is_refused(schema: dict[str, Any]) -> None:
+    assert "the most" in refusal(json=schema)
+
+
+def test_usual_multiples_and_patterns_are_followed() -> None:
+    parts = {"cents": {"type": "number", "multipleOf": 0.01, "minimum": 0, "maximum": 9}}
+    parts |= {"seconds": {"type": "integer", "multipleOf": 86_400, "minimum": 1}}
+    parts |= {f"p{each}": {"type": "string", "pattern": "^[a-z]{2}$"} for each in range(30)}
+    start(json={"type": "object", "properties": parts, "required": list(parts)})
+    start(json={"allOf": [{"type": "string", "pattern": "a"}, {"maxLength": 9}]})
+
+
 @pytest.mark.parametrize("keyword", ["items", "additionalProperties", "anyOf", "allOf"])
 def test_a_long_chain_of_references_does_not_end_the_process(keyword: str) -> None:
     def schema_of(part: dict[str, Any]) -> dict[str, Any]:
