@@ -1,6 +1,7 @@
 """Lets the linear layers of a model multiply by packed copies of their weights."""
 
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +10,27 @@ from qstar_infer.kernels.linear_kernel import LinearKernel, PackedLinear
 from qstar_infer.kernels.plain import PlainKernel
 
 
-def pack_layers(backbone: nn.Module, kernel: LinearKernel) -> int:
-    """Make the `nn.Linear` layers of a model use a kernel in inference mode.
+def pack_layers(
+    model: nn.Module, kernel: LinearKernel, *, kinds: Sequence[type[nn.Linear]] = (nn.Linear,)
+) -> int:
+    """Make the linear layers of a model use a kernel in inference mode.
 
     States of another dtype are cast to the kernel's and back. The original weights stay, for
     gradients, for saving and for other readers; once a weight is changed, its layer is plain again.
+
+    Args:
+        kinds: classes of the layers to pack. Subclasses are not packed: they may compute otherwise.
 
     Returns:
         Number of packed layers; none for the plain kernel.
     """
     if isinstance(kernel, PlainKernel):
         return 0
-    layers = [module for module in backbone.modules() if type(module) is nn.Linear]
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Linear) and type(module) in kinds
+    ]
     for layer in layers:
         bias = None if layer.bias is None else layer.bias.detach()
         multiply = kernel.pack(layer.weight.detach(), bias)

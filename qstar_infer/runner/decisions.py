@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from qstar_infer.kernels.module_layers import pack_layers
+from qstar_infer.kernels.one_dnn import OneDnnKernel
 from qstar_infer.kv_cache.lane_buffers import LaneBuffers
-from qstar_infer.model.thought_parts import ThoughtParts
+from qstar_infer.model.thought_parts import ThinkingGate, ThoughtParts
 from qstar_infer.runner.pick_slices import PickSlice, pick_slices
 from qstar_infer.sampling.logit_rows import BaseRows, check_and_mask_, mix_
 from qstar_infer.sampling.sampler import sample
@@ -37,6 +39,8 @@ class Decisions:
             vocab_size: of the logits.
             dtype, device: of the states.
         """
+        if parts is not None and device.type == "cpu":
+            _pack(parts)
         self._parts = parts
         self._masked_ids = torch.tensor(masked_ids, dtype=torch.int32, device=device)
         self._vocab_size = vocab_size
@@ -151,6 +155,13 @@ class Decisions:
         )
         mix_(logits[rows], base, weights, self._masked_ids)
         return base, weights.tolist()
+
+
+def _pack(parts: ThoughtParts) -> None:
+    """Let the thought parts multiply by packed weights, so that other rows do not change a row."""
+    kernel = OneDnnKernel(torch.float32)
+    if kernel.is_available():
+        pack_layers(parts, kernel, kinds=(nn.Linear, ThinkingGate))
 
 
 def _mark_base(tokens: Sequence[SampledToken], is_finite: Sequence[bool]) -> None:
