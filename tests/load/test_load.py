@@ -22,15 +22,19 @@ pytestmark = pytest.mark.slow
 DURATION_S = float(os.environ.get("QSTAR_LOAD_SECONDS", "15"))
 NUM_STREAMS = 200
 HEALTH_P99_S = 0.1
-MOST_GROWTH_BYTES = 100 * 2**20
+MOST_GROWTH_BYTES = 200 * 2**20
 
 
 def test_200_streams(tmp_path: Path) -> None:
     bodies = make_requests(24, seed=1)
     with served_toy(save_toy(tmp_path / "toy"), "--max-num-seqs", "64") as server:
         expected = asyncio.run(unloaded(server.url, bodies))
-        # The first load lets the process reach its working size.
-        asyncio.run(load(server.url, bodies, expected, num_streams=NUM_STREAMS, duration_s=3))
+        # The first load lets the process reach its working size: oneDNN keeps code for each number
+        # of rows that it has seen, 1,024 times at most.
+        warm_up_s = max(5, DURATION_S / 5)
+        asyncio.run(
+            load(server.url, bodies, expected, num_streams=NUM_STREAMS, duration_s=warm_up_s)
+        )
         server.wait_until_idle()
         before = server.rss()
         with HealthProbe(server) as probe:
