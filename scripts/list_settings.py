@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from qstar_server.config import ServerConfig
-from qstar_server.settings import WITHOUT_OPTION, default_text, flag_of, help_of
+from qstar_server.settings.config import ServerConfig
+from qstar_server.settings.settings import WITHOUT_OPTION, default_text, flag_of, help_of
 
 from qstar_infer.engine_args import EngineArgs, setting_help, setting_types
 

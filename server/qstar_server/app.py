@@ -8,38 +8,42 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from qstar_infer.engine.protocol import Engine
-from qstar_server.access_log import log_request
-from qstar_server.body_budget import BodyBudgetMiddleware
-from qstar_server.chat.router import router as chat_router
-from qstar_server.completions.router import router as completions_router
-from qstar_server.config import ServerConfig
-from qstar_server.cors import AllowedPagesMiddleware
-from qstar_server.engine_slot import EngineSlot
-from qstar_server.errors import install_handlers
-from qstar_server.framing import FramingMiddleware
-from qstar_server.health.deep_check import DeepCheck
-from qstar_server.health.router import router as health_router
-from qstar_server.host_check import HostCheckMiddleware
-from qstar_server.key_check import KeyCheckMiddleware
-from qstar_server.messages.error_envelope import MessagesErrorMiddleware
-from qstar_server.messages.router import router as messages_router
-from qstar_server.metrics.registry import Metrics
-from qstar_server.metrics.request_counts import RequestCounts
-from qstar_server.metrics.router import router as metrics_router
-from qstar_server.middleware import ErrorBoundaryMiddleware, HeadMiddleware, RequestIdMiddleware
-from qstar_server.models.router import router as models_router
-from qstar_server.openapi import SWAGGER_UI, describe_app
-from qstar_server.request_watch import (
+from qstar_server.endpoints.chat.router import router as chat_router
+from qstar_server.endpoints.completions.router import router as completions_router
+from qstar_server.endpoints.health.deep_check import DeepCheck
+from qstar_server.endpoints.health.router import router as health_router
+from qstar_server.endpoints.messages.error_envelope import MessagesErrorMiddleware
+from qstar_server.endpoints.messages.router import router as messages_router
+from qstar_server.endpoints.models.router import router as models_router
+from qstar_server.endpoints.responses.router import router as responses_router
+from qstar_server.endpoints.tokenizer.router import router as tokenizer_router
+from qstar_server.endpoints.version.router import router as version_router
+from qstar_server.generation.unsupported_fields import IgnoredFieldLog
+from qstar_server.http.body_budget import BodyBudgetMiddleware
+from qstar_server.http.cors import AllowedPagesMiddleware
+from qstar_server.http.errors import install_handlers
+from qstar_server.http.framing import FramingMiddleware
+from qstar_server.http.host_check import HostCheckMiddleware
+from qstar_server.http.key_check import KeyCheckMiddleware
+from qstar_server.http.middleware import (
+    ErrorBoundaryMiddleware,
+    HeadMiddleware,
+    RequestIdMiddleware,
+)
+from qstar_server.http.openapi import SWAGGER_UI, describe_app
+from qstar_server.process.engine_slot import EngineSlot
+from qstar_server.settings.config import ServerConfig
+from qstar_server.watching.access_log import log_request
+from qstar_server.watching.metrics.registry import Metrics
+from qstar_server.watching.metrics.request_counts import RequestCounts
+from qstar_server.watching.metrics.router import router as metrics_router
+from qstar_server.watching.request_watch import (
     RecordMiddleware,
     RecordObserver,
     RouteMiddleware,
     count_request,
 )
-from qstar_server.responses.router import router as responses_router
-from qstar_server.tokenizer.router import router as tokenizer_router
-from qstar_server.tracing import create_span_writer
-from qstar_server.unsupported_fields import IgnoredFieldLog
-from qstar_server.version.router import router as version_router
+from qstar_server.watching.tracing import create_span_writer
 
 _ROUTERS = (
     health_router,

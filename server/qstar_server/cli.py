@@ -12,10 +12,10 @@ from qstar_infer.cli.terminal import printable
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import EngineDeadError, QStarError
-from qstar_server.config import ServerConfig
-from qstar_server.lifecycle import run_server
-from qstar_server.logging_setup import set_up_logging
-from qstar_server.settings import changed_settings, unknown_variables, with_settings
+from qstar_server.process.lifecycle import run_server
+from qstar_server.settings.config import ServerConfig
+from qstar_server.settings.settings import changed_settings, unknown_variables, with_settings
+from qstar_server.watching.logging_setup import set_up_logging
 
 logger = logging.getLogger(__name__)
 

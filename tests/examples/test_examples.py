@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from qstar_client import Completion, QStarClient
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.checkpoint import lab
 from qstar_infer.engine.create import create_async_engine

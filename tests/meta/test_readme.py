@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from qstar_server.completions.protocol import CompletionRequest
+from qstar_server.endpoints.completions.protocol import CompletionRequest
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 MAX_LINES = 100

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from hypothesis import strategies as st
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.wire import error_of

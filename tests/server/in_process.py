@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 from fastapi import FastAPI
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
-from qstar_server.lifecycle import DrainingServer
+from qstar_server.process.lifecycle import DrainingServer
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
 

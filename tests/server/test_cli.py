@@ -14,10 +14,10 @@ import qstar_server.cli as cli
 import typer
 from pydantic import ValidationError
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
-from qstar_server.hosts import url_host
-from qstar_server.lifecycle import DrainingServer, ready_line
-from qstar_server.listener import bind_sockets
+from qstar_server.http.hosts import url_host
+from qstar_server.process.lifecycle import DrainingServer, ready_line
+from qstar_server.process.listener import bind_sockets
+from qstar_server.settings.config import ServerConfig
 from typer.testing import CliRunner
 
 from qstar_infer.engine.protocol import Engine

@@ -7,7 +7,7 @@ import httpx
 import jsonschema
 import openai
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.parity.toy import byte_tokenizer
 from tests.server.fake_engine import FakeEngine

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.delta_stream import DeltaStream
+from qstar_server.generation.delta_stream import DeltaStream
 
 from qstar_infer.engine.protocol import Engine, EngineRequest
 from qstar_infer.sampling_params import SamplingParams

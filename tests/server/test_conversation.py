@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from qstar_server.conversation import (
+from qstar_server.conversation.conversation import (
     MAX_MESSAGES,
     MAX_TOOLS,
     Conversation,

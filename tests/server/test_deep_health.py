@@ -6,7 +6,7 @@ import time
 
 import httpx
 import pytest
-from qstar_server.health import deep_check
+from qstar_server.endpoints.health import deep_check
 
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.errors import NotFiniteError

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from qstar_server.delta_stream import DeltaStream
-from qstar_server.errors import ApiError
+from qstar_server.generation.delta_stream import DeltaStream
+from qstar_server.http.errors import ApiError
 
 from qstar_infer.engine.protocol import AdmittedRequest, EngineRequest, OutputListener
 from qstar_infer.errors import EngineDeadError

@@ -6,8 +6,8 @@ import threading
 import httpx
 import pytest
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
-from qstar_server.engine_slot import EngineSlot
+from qstar_server.process.engine_slot import EngineSlot
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
 from qstar_infer.errors import CheckpointError

@@ -6,7 +6,7 @@ import logging
 import httpx
 import pytest
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.errors import EngineDeadError, RequestFailedError
 from tests.server.fake_engine import FakeEngine

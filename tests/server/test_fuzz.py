@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qstar_server.completions.protocol import CompletionRequest
+from qstar_server.endpoints.completions.protocol import CompletionRequest
 
 from tests.server.fake_engine import MODEL
 from tests.server.fuzz_server import VALUES, FuzzServer

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from qstar_server.config import ServerConfig
-from qstar_server.generation_job import GenerationJob
-from qstar_server.sse import EventStream
-from qstar_server.usage import TokenCounts
+from qstar_server.generation.generation_job import GenerationJob
+from qstar_server.generation.usage import TokenCounts
+from qstar_server.http.sse import EventStream
+from qstar_server.settings.config import ServerConfig
 from starlette.types import Message
 
 from qstar_infer.engine.protocol import Engine, EngineRequest

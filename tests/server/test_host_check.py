@@ -3,9 +3,9 @@
 import httpx
 import pytest
 from pydantic import ValidationError
-from qstar_server.config import ServerConfig
-from qstar_server.hosts import is_loopback
-from qstar_server.keys import KeyRing
+from qstar_server.http.hosts import is_loopback
+from qstar_server.http.keys import KeyRing
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.in_process import serving

@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from qstar_server.unsupported_fields import IgnoredFieldLog
+from qstar_server.generation.unsupported_fields import IgnoredFieldLog
 
 
 class Log:

@@ -10,8 +10,8 @@ import httpx
 import openai
 import pytest
 from pydantic import ValidationError
-from qstar_server.config import ServerConfig
-from qstar_server.keys import KeyRing
+from qstar_server.http.keys import KeyRing
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.in_process import serving

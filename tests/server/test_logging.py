@@ -11,9 +11,9 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from qstar_server.log_writer import MAX_PENDING_LINES, LogWriter
-from qstar_server.logging_setup import JsonLines, TextLines, fields
-from qstar_server.request_record import RequestRecord, set_current_record
+from qstar_server.watching.log_writer import MAX_PENDING_LINES, LogWriter
+from qstar_server.watching.logging_setup import JsonLines, TextLines, fields
+from qstar_server.watching.request_record import RequestRecord, set_current_record
 
 HOSTILE = 'x\n2026-11-30T00:00:00.000Z ERROR root: forged\r\x1b[2J\u2028" y=1'
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

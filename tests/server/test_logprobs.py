@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.completions.logprobs import check_repeated_scores
-from qstar_server.logprobs import finite_logprob
+from qstar_server.endpoints.completions.logprobs import check_repeated_scores
+from qstar_server.generation.logprobs import finite_logprob
 
 from qstar_infer.errors import RequestError
 from tests.server.byte_tokens import BOS

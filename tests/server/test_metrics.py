@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from qstar_server.app import create_app
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
 from tests.server.fake_engine import MODEL, FakeEngine

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from qstar_client import QStarClient, ServerError, StreamError
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.async_engine import AsyncEngine
 from qstar_infer.engine.llm_engine import LLMEngine

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.documented import Documented
 from tests.server.fake_engine import FakeEngine

@@ -53,7 +53,7 @@ def test_every_line_has_the_form_and_none_a_text(level: str) -> None:
     assert "INFO qstar_server.cli: settings that are not the defaults: model='small'" in lines[0]
     assert lines[1].endswith("INFO qstar_server.cli: loading small")
     kinds = [line.split()[2].removesuffix(":") for line in lines]
-    assert kinds.index("qstar_server.engine_slot") > 0
+    assert kinds.index("qstar_server.process.engine_slot") > 0
     assert kinds.count("qstar_server.access") == 3
     for text in (SECRET, SECRET[3:9], SCRIPT[:5], THOUGHT_TEXT * 2):
         assert text not in log

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server import byte_tokens
 from tests.server.byte_tokens import BOS, END_THOUGHT, EOS, START_THOUGHT, VOCAB_SIZE

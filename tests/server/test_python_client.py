@@ -22,7 +22,7 @@ from qstar_client import (
     ThoughtEvent,
     UsageEvent,
 )
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import SCRIPT, FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
-from qstar_server.config import ServerConfig
-from qstar_server.reasoning import DEFAULT_EFFORTS, Effort, ReasoningText, with_effort
+from qstar_server.generation.reasoning import DEFAULT_EFFORTS, Effort, ReasoningText, with_effort
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.outputs import Thought

@@ -5,11 +5,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from qstar_server.completions.prompts import Prompt
-from qstar_server.completions.protocol import CompletionRequest, CompletionResponse
-from qstar_server.completions.renderer import CompletionRenderer, PromptRenderer
-from qstar_server.response_json import to_json, to_large_json
-from qstar_server.usage import TokenCounts
+from qstar_server.endpoints.completions.prompts import Prompt
+from qstar_server.endpoints.completions.protocol import CompletionRequest, CompletionResponse
+from qstar_server.endpoints.completions.renderer import CompletionRenderer, PromptRenderer
+from qstar_server.generation.usage import TokenCounts
+from qstar_server.http.response_json import to_json, to_large_json
 
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.outputs import CompletionOutput, RequestOutput

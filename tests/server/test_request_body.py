@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.live_server import LiveServer, start_server

@@ -6,8 +6,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import httpx
 import pytest
-from qstar_server.completions.protocol import CompletionRequest
-from qstar_server.generation_request import SharedSamplingFields
+from qstar_server.endpoints.completions.protocol import CompletionRequest
+from qstar_server.generation.generation_request import SharedSamplingFields
 
 from qstar_infer.errors import RequestError
 from qstar_infer.sampling_defaults import SamplingDefaults

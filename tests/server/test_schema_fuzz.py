@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.create import create_async_engine
 from qstar_infer.engine_args import EngineArgs

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import typer
-from qstar_server.config import ServerConfig
-from qstar_server.keys import KeyRing
-from qstar_server.settings import changed_settings, unknown_variables, with_settings
+from qstar_server.http.keys import KeyRing
+from qstar_server.settings.config import ServerConfig
+from qstar_server.settings.settings import changed_settings, unknown_variables, with_settings
 from typer.testing import CliRunner
 
 from qstar_infer.engine_args import EngineArgs, setting_types

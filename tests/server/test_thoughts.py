@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.thinking_rule import ThinkingRule
 from tests.server.fake_engine import FakeEngine

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
-from qstar_server.tokenizer.protocol import MAX_CHARS, MAX_TOKENS
+from qstar_server.endpoints.tokenizer.protocol import MAX_CHARS, MAX_TOKENS
+from qstar_server.settings.config import ServerConfig
 from transformers import AutoTokenizer
 
 from qstar_infer.engine.create import create_async_engine

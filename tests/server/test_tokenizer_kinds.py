@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qstar_infer.engine.create import create_async_engine

@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 from qstar_server import app as app_module
-from qstar_server import spans as spans_module
-from qstar_server.config import ServerConfig
-from qstar_server.spans import SpanWriter
+from qstar_server.settings.config import ServerConfig
+from qstar_server.watching import spans as spans_module
+from qstar_server.watching.spans import SpanWriter
 
 from tests.server.fake_engine import MODEL, SCRIPT, FakeEngine
 from tests.server.in_process import serving
@@ -178,7 +178,8 @@ async def test_no_text_is_in_a_span(
 def test_without_the_extra_traces_are_a_mistake_that_says_what_to_install() -> None:
     code = (
         "import sys\nsys.modules['opentelemetry.sdk'] = None\n"
-        "from qstar_server.app import create_app\nfrom qstar_server.config import ServerConfig\n"
+        "from qstar_server.app import create_app\n"
+        "from qstar_server.settings.config import ServerConfig\n"
         "create_app(lambda: None, ServerConfig())\nprint('off is fine')\n"
         "create_app(lambda: None, ServerConfig(otlp_traces_endpoint='http://localhost:4318'))\n"
     )
@@ -193,7 +194,8 @@ def test_without_the_extra_traces_are_a_mistake_that_says_what_to_install() -> N
 def test_without_traces_the_sdk_is_not_even_imported() -> None:
     code = (
         "import sys\nfrom qstar_server.app import create_app\n"
-        "from qstar_server.config import ServerConfig\ncreate_app(lambda: None, ServerConfig())\n"
+        "from qstar_server.settings.config import ServerConfig\n"
+        "create_app(lambda: None, ServerConfig())\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry.sdk')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
-from qstar_server.engine_slot import EngineSlot
-from qstar_server.watchdog import Watchdog
+from qstar_server.process.engine_slot import EngineSlot
+from qstar_server.process.watchdog import Watchdog
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.errors import EngineDeadError
 from qstar_infer.outputs import EngineStats

@@ -9,7 +9,7 @@ import jsonschema
 import openai
 import pytest
 from pydantic import BaseModel
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.checkpoint.save import save_model
 from qstar_infer.engine.create import create_async_engine

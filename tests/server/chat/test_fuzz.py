@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qstar_server.chat.protocol import ChatCompletionRequest
+from qstar_server.endpoints.chat.protocol import ChatCompletionRequest
 
 from tests.server.chat.wire import PATH, body
 from tests.server.fuzz_server import VALUES, FuzzServer

@@ -7,8 +7,8 @@ from typing import Any
 
 import anthropic
 import pytest
-from qstar_server.config import ServerConfig
-from qstar_server.keys import KeyRing
+from qstar_server.http.keys import KeyRing
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import MODEL, SCRIPT, FakeEngine
 from tests.server.live_server import LiveServer, start_server, wait_until

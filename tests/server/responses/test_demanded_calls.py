@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
 from tests.server.in_process import serving

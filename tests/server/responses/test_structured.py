@@ -10,7 +10,7 @@ import jsonschema
 import openai
 import pytest
 from pydantic import BaseModel
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import MODEL
 from tests.server.live_server import start_server

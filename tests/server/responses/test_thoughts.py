@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from qstar_server.config import ServerConfig
+from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.in_process import serving

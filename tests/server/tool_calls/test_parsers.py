@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from qstar_server.tool_calls.hermes import HermesParser
-from qstar_server.tool_calls.llama import LlamaParser
-from qstar_server.tool_calls.parser import Found, FoundCall, ToolCallParser
+from qstar_server.conversation.tool_calls.hermes import HermesParser
+from qstar_server.conversation.tool_calls.llama import LlamaParser
+from qstar_server.conversation.tool_calls.parser import Found, FoundCall, ToolCallParser
 
 NAMES = {"look", "add"}
 LOOK = '<tool_call>\n{"name": "look", "arguments": {"at": "é<b>"}}\n</tool_call>'

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from llguidance import LLMatcher, LLTokenizer
-from qstar_server.conversation import Tool
-from qstar_server.tool_calls.hermes import HermesParser
-from qstar_server.tool_calls.llama import LlamaParser
-from qstar_server.tool_calls.plan import NamedTool, ToolChoice, ToolPlan, plan_tools
+from qstar_server.conversation.conversation import Tool
+from qstar_server.conversation.tool_calls.hermes import HermesParser
+from qstar_server.conversation.tool_calls.llama import LlamaParser
+from qstar_server.conversation.tool_calls.plan import NamedTool, ToolChoice, ToolPlan, plan_tools
 
 from qstar_infer.errors import RequestError
 from tests.server.tool_calls.templates import CHATML, HERMES_3, LLAMA_3_1, QWEN_2_5, QWEN_3_CODER

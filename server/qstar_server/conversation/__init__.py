@@ -1,0 +1,1 @@
+"""Messages and tools, and their way through the model's chat template."""

@@ -1,0 +1,1 @@
+"""Requests and responses as such: bodies, errors, streams, keys, hosts."""

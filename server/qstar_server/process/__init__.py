@@ -1,0 +1,1 @@
+"""The running server: connections, the engine, start and stop."""
