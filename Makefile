@@ -64,7 +64,7 @@ unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARG
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
 
 fuzz: setup ## schemathesis: 3,000 requests, right and wrong ones, made from /openapi.json
-	QSTAR_FUZZ_CASES=3000 $(BIN)/pytest -m "" tests/server/test_schema_fuzz.py $(ARGS)
+	QSTAR_FUZZ_CASES=3000 $(BIN)/pytest -m "" tests/server/http/test_schema_fuzz.py $(ARGS)
 
 soak: setup ## 200 streams at once for five minutes, and two tenants with preemption
 	QSTAR_LOAD_SECONDS=300 $(BIN)/pytest -m "" -s tests/load $(ARGS)
