@@ -2,7 +2,10 @@
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -135,6 +138,26 @@ def test_a_second_signal_does_not_wait_for_streams(second: signal.Signals) -> No
         _, log = process.communicate(timeout=5)
     assert process.returncode == 0, log
     assert "Traceback" not in log
+
+
+@pytest.mark.slow  # loads a real model
+def test_a_second_signal_during_a_step_of_a_real_engine_exits_0() -> None:
+    """The process aborted (SIGABRT): its interpreter ended beside a thread in C++ code."""
+    command = [sys.executable, "-m", "qstar_infer.cli.main", "serve", "lab", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        url = url_of(process)
+        body = {"model": "qstar-lab", "prompt": "5*3-2+4.............?", "max_tokens": 480}
+        body |= {"ignore_eos": True, "stream": True}
+        with httpx.stream("POST", f"{url}/completions", json=body, timeout=60) as response:
+            lines = response.iter_lines()
+            assert next(lines).startswith("data: {")
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
 
 
 def test_sigterm_while_the_model_loads_exits_at_once() -> None:
