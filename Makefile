@@ -63,8 +63,9 @@ type: setup ## mypy, strict: packages, tests, benchmarks, scripts and examples
 unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
 	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
 
-fuzz: setup ## schemathesis: 3,000 requests, right and wrong ones, made from /openapi.json
-	QSTAR_FUZZ_CASES=3000 $(BIN)/pytest -m "" tests/server/http/test_schema_fuzz.py $(ARGS)
+fuzz: setup ## 3,000 requests made from /openapi.json (schemathesis), 500 schemas of structured output
+	QSTAR_FUZZ_CASES=3000 QSTAR_SCHEMA_BATCHES=25 $(BIN)/pytest --numprocesses auto --maxprocesses 8 -m "" \
+		tests/server/http/test_schema_fuzz.py tests/engine/test_random_schemas.py $(ARGS)
 
 soak: setup ## 200 streams at once for five minutes, and two tenants with preemption
 	QSTAR_LOAD_SECONDS=300 $(BIN)/pytest -m "" -s tests/load $(ARGS)

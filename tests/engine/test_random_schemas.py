@@ -4,6 +4,7 @@ Validity is checked with `jsonschema`, which knows nothing of llguidance.
 """
 
 import json
+import os
 import random
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,8 @@ from ..parity.toy import make_toy
 DEPTHS: tuple[Speculation, ...] = ("off", 1, 2, 3, "auto")
 MAX_TOKENS = 230
 SCHEMAS_AT_ONCE = 20
-NUM_BATCHES = 25  # 500 schemas
+NUM_BATCHES = int(os.environ.get("QSTAR_SCHEMA_BATCHES", "6"))
+"""`make fuzz` takes 25, which are 500 schemas."""
 
 
 @lru_cache
