@@ -19,7 +19,7 @@ from tests.server.real_engine import save_toy
 
 pytestmark = pytest.mark.slow
 
-DURATION_S = float(os.environ.get("QSTAR_LOAD_SECONDS", "15"))
+DURATION_S = float(os.environ.get("QSTAR_LOAD_SECONDS", "8"))
 NUM_STREAMS = 200
 HEALTH_P99_S = 0.1
 MOST_GROWTH_BYTES = 200 * 2**20
