@@ -2,8 +2,6 @@
 
 import logging
 import os
-import sys
-import threading
 from contextlib import suppress
 from typing import Annotated
 
@@ -20,9 +18,6 @@ from qstar_server.settings.settings import changed_settings, unknown_variables, 
 from qstar_server.watching.logging_setup import set_up_logging
 
 logger = logging.getLogger(__name__)
-
-_ENGINE_THREADS = ("load-engine", "qstar-engine")
-"""Names of the threads that load a model and that compute."""
 
 
 @with_settings
@@ -52,19 +47,7 @@ def serve(
 
     failure = run_server(load, config, announce=_announce)
     log.flush()
-    if _computes_still():
-        # A thread in C++ code would abort the process when the interpreter ends beside it.
-        if failure is not None:
-            typer.echo(printable(f"error: {failure}"), err=True)
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        os._exit(0 if failure is None else 1)
     _exit_on_failure(failure)
-
-
-def _computes_still() -> bool:
-    """Whether the engine, or its loading, was left to the end of the process."""
-    return any(thread.name in _ENGINE_THREADS for thread in threading.enumerate())
 
 
 def _announce(line: str) -> None:

@@ -25,6 +25,8 @@ class EngineSlot:
         self._failure: Exception | None = None
         self._is_draining = False
         self._is_closed = False
+        self._is_abandoned = False
+        self._loader: threading.Thread | None = None
 
     @property
     def failure(self) -> Exception | None:
@@ -59,7 +61,8 @@ class EngineSlot:
 
     def start_loading(self) -> None:
         """Load on a daemon thread, so that a stop does not wait for it."""
-        threading.Thread(target=self._load, name="load-engine", daemon=True).start()
+        self._loader = threading.Thread(target=self._load, name="load-engine", daemon=True)
+        self._loader.start()
 
     def ready_engine(self) -> Engine:
         """The engine.
@@ -99,6 +102,12 @@ class EngineSlot:
         """Leave the engine to the end of the process: `close` does not wait for it any more."""
         with self._lock:
             self._is_closed = True
+            self._is_abandoned = True
+
+    @property
+    def computes_still(self) -> bool:
+        """Whether loading, or an abandoned engine, goes on."""
+        return self._is_abandoned or (self._loader is not None and self._loader.is_alive())
 
     def _load(self) -> None:
         started_s = time.monotonic()

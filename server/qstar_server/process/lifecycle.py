@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -69,6 +70,10 @@ def run_server(
     )
     with watchdog, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
+    if server.slot.computes_still:
+        # A thread in C++ code would abort the process when the interpreter ends beside it.
+        logging.shutdown()
+        os._exit(0 if server.failure is None else 1)
     return server.failure
 
 
