@@ -70,6 +70,9 @@ def run_server(
     )
     with watchdog, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
+    # The process is about to end; from here a second signal would only change its exit status.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     if server.slot.computes_still:
         # A thread in C++ code would abort the process when the interpreter ends beside it.
         logging.shutdown()
