@@ -4,22 +4,24 @@ The server must listen on the port that `QSTAR_PORT` names. Standard library onl
 seconds and must start fast.
 """
 
+import http.client
 import os
 import sys
-import urllib.error
-import urllib.request
 
 TIMEOUT_S = 4
 
 
 def main() -> None:
-    """Ask the server, without a proxy that the environment may name."""
-    url = f"http://127.0.0.1:{os.environ.get('QSTAR_PORT', '8000')}/health"
+    """Ask the server for its health."""
+    port = int(os.environ.get("QSTAR_PORT", "8000"))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=TIMEOUT_S)
-    except OSError as error:  # URLError and HTTPError are OSErrors too
-        body = error.read(500).decode() if isinstance(error, urllib.error.HTTPError) else ""
-        sys.exit(f"{url}: {error} {body}")
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        if response.status != 200:
+            sys.exit(f"/health on port {port}: {response.status} {response.read(500).decode()}")
+    except (OSError, http.client.HTTPException) as error:
+        sys.exit(f"/health on port {port}: {error!r}")
 
 
 if __name__ == "__main__":

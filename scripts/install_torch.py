@@ -49,7 +49,9 @@ def install_cuda_build() -> None:
     """
     plan = planned_packages(PINNED)
     if plan is None or is_cpu_only(plan):
-        sys.exit(f"install_torch: pip finds no CUDA build of {PINNED}; give it an index that has one")
+        sys.exit(
+            f"install_torch: pip finds no CUDA build of {PINNED}; give it an index that has one"
+        )
     say("installing the CUDA build of torch")
     pip("install", "--constraint", str(CONSTRAINTS), PINNED)
 
