@@ -1,0 +1,56 @@
+{{/* Name of all objects: that of the release. */}}
+{{- define "qstar.name" -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Labels by which Service, policy and pool select the pods of the server. They never change. */}}
+{{- define "qstar.selector" -}}
+app.kubernetes.io/name: qstar
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: server
+{{- end -}}
+
+{{- define "qstar.labels" -}}
+{{ include "qstar.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{/* Labels of the endpoint picker. */}}
+{{- define "qstar.picker.selector" -}}
+app.kubernetes.io/name: qstar
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: endpoint-picker
+{{- end -}}
+
+{{/* A setting as the text of a variable. YAML numbers arrive as floats, which would be written as 1e+06. */}}
+{{- define "qstar.text" -}}
+{{- if kindIs "slice" . -}}
+{{- join "," . -}}
+{{- else if kindIs "map" . -}}
+{{- toJson . -}}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Seconds from the deletion of a pod to SIGKILL: all that the server waits for, and 15 to end its process. */}}
+{{- define "qstar.terminationSeconds" -}}
+{{- add .Values.preStopSeconds (ceil .Values.settings.drain_grace_s) (ceil .Values.settings.shutdown_grace_s) 15 -}}
+{{- end -}}
+
+{{/* What the schema of the values cannot say. */}}
+{{- define "qstar.check" -}}
+{{- if and (or .Values.serviceMonitor.enabled .Values.inferenceExtension.enabled) (not .Values.settings.open_metrics) -}}
+{{- fail "serviceMonitor and inferenceExtension read /metrics without a key: set settings.open_metrics to true" -}}
+{{- end -}}
+{{- if and .Values.models.claim.create .Values.models.claim.existing -}}
+{{- fail "models.claim: set either create or existing, not both" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt .Values.autoscaling.minReplicas .Values.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling: minReplicas is greater than maxReplicas" -}}
+{{- end -}}
+{{- end -}}
