@@ -37,9 +37,11 @@ app.kubernetes.io/component: endpoint-picker
 {{- end -}}
 {{- end -}}
 
-{{/* Seconds from the deletion of a pod to SIGKILL: all that the server waits for, and 15 to end its process. */}}
+{{/* Seconds from the deletion of a pod to SIGKILL. The server may need its shutdown_grace_s twice, for the last bytes and
+for its engine; 10 are for the process to end. */}}
 {{- define "qstar.terminationSeconds" -}}
-{{- add .Values.preStopSeconds (ceil .Values.settings.drain_grace_s) (ceil .Values.settings.shutdown_grace_s) 15 -}}
+{{- $shutdown := ceil .Values.settings.shutdown_grace_s -}}
+{{- add .Values.preStopSeconds (ceil .Values.settings.drain_grace_s) $shutdown $shutdown 10 -}}
 {{- end -}}
 
 {{/* What the schema of the values cannot say. */}}
