@@ -52,7 +52,9 @@ _POOL = _object(
 _ROUTE_RULE = _object(
     {
         "matches": _list(
-            _object({"path": _object({"type": {"const": "PathPrefix"}, "value": {"type": "string"}})})
+            _object(
+                {"path": _object({"type": {"const": "PathPrefix"}, "value": {"type": "string"}})}
+            )
         ),
         "backendRefs": _list(
             _object({"group": _NAME, "kind": {"type": "string"}, "name": _NAME}, "name")

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import tomllib
 from typing import Any
 
 import jsonschema
@@ -43,14 +44,22 @@ def test_lint_has_no_warning(values: Object) -> None:
     assert [each for each in report["messages"] if each["severity"] >= WARNING] == []
 
 
+def validate(thing: Object) -> None:
+    """
+    Raises:
+        jsonschema.ValidationError: some version of Kubernetes would refuse the object.
+    """
+    if is_custom(thing):
+        validate_custom(thing)
+        return
+    for version in VERSIONS:
+        schemas.validate(thing, version, strict=True)
+
+
 @value_sets
 def test_kubernetes_accepts_every_object(values: Object) -> None:
     for each in render(values):
-        if is_custom(each):
-            validate_custom(each)
-            continue
-        for version in VERSIONS:
-            schemas.validate(each, version, strict=True)
+        validate(each)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +85,7 @@ def test_a_broken_object_is_refused(kind: str, path: str, value: Any) -> None:
         place = place[name]
     place[last] = value
     with pytest.raises(jsonschema.ValidationError):
-        if is_custom(broken):
-            validate_custom(broken)
-        else:
-            schemas.validate(broken, VERSIONS[-1], strict=True)
+        validate(broken)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +131,13 @@ def test_a_wrong_value_is_refused_by_name(values: Object, message: str) -> None:
 def helm_error() -> type[Exception]:
     error: type[Exception] = pytest.importorskip("helm_python").HelmError
     return error
+
+
+def test_the_chart_has_the_version_of_the_project() -> None:
+    project = tomllib.loads((CHART.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    version = project["tool"]["setuptools_scm"]["fallback_version"]
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert about["version"] == about["appVersion"] == version
 
 
 def test_the_schema_names_the_settings_of_today() -> None:
@@ -174,9 +187,7 @@ def test_selectors_find_the_pods_of_the_server_and_no_others(values: Object) -> 
         if each["kind"] == "Deployment" and each["metadata"]["name"] != "qstar"
     ]
     assert others
-    assert not any(
-        selector.items() <= other.items() for selector in selectors for other in others
-    )
+    assert not any(selector.items() <= other.items() for selector in selectors for other in others)
 
 
 def test_every_name_that_a_pod_mounts_is_there() -> None:
@@ -226,9 +237,7 @@ def test_the_network_lets_in_only_who_is_named() -> None:
     ("values", "ports"),
     [({}, {53, 5353}), ({"models": {"download": True}}, {53, 5353, 443})],
 )
-def test_the_server_reaches_names_and_a_hub_only_if_it_may(
-    values: Object, ports: set[int]
-) -> None:
+def test_the_server_reaches_names_and_a_hub_only_if_it_may(values: Object, ports: set[int]) -> None:
     rules = only(render(values), "NetworkPolicy")["spec"]["egress"]
     assert {port["port"] for rule in rules for port in rule["ports"]} == ports
 

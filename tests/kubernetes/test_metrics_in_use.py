@@ -1,7 +1,6 @@
 """Autoscaler and router read metrics that the server really has."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,8 +24,7 @@ from tests.server.scrape import Scrape, scrape
 
 promql = pytest.importorskip("promql_parser", reason="needs the extra deployment-test")
 PICKER = "qstar-endpoint-picker"
-NO_ADAPTERS = {"loraSpec"}
-NEW_PLUGIN_TYPES = {
+PLUGIN_TYPES = {
     *("metrics-data-source", "core-metrics-extractor", "approx-prefix-cache-producer"),
     *("prefix-cache-scorer", "queue-scorer", "kv-cache-utilization-scorer"),
 }
@@ -34,14 +32,12 @@ NEW_PLUGIN_TYPES = {
 
 
 @pytest.fixture
-async def scraped() -> AsyncIterator[Scrape]:
+async def scraped(engine: FakeEngine) -> Scrape:
     """`/metrics` as someone without a key sees it, with the chart's setting."""
-    engine = FakeEngine()
     opened = environment_of()["QSTAR_OPEN_METRICS"] == "true"
     config = ServerConfig(api_key=KeyRing.of(["k"]), open_metrics=opened)
     async with serving(engine, config) as client:
-        yield await scrape(client)
-    engine.close()
+        return await scrape(client)
 
 
 @pytest.fixture
@@ -110,8 +106,8 @@ def test_the_picker_reads_gauges_of_the_server(picker_config: Object, scraped: S
         assert family.type == "gauge"
         assert len(family.samples) == 1, "the picker takes any one of several samples"
     labels = scraped.families[engine["cacheInfoSpec"]].samples[0].labels
-    # Names of the labels that the picker looks for, and reads as integers.
-    assert {int(labels[name]) for name in ("block_size", "num_gpu_blocks")} == {0}
+    # The labels that the picker looks for, and reads as whole numbers.
+    assert all(labels[name].isdigit() for name in ("block_size", "num_gpu_blocks"))
 
 
 def engine_of(config: Object) -> Object:
@@ -134,7 +130,7 @@ def test_the_picker_knows_the_engine_by_a_label_of_the_pods(picker_config: Objec
 
 def test_the_picker_uses_plugins_that_are_declared(picker_config: Object) -> None:
     declared = plugins_of(picker_config)
-    assert set(declared) == NEW_PLUGIN_TYPES
+    assert set(declared) == PLUGIN_TYPES
     (profile,) = picker_config["schedulingProfiles"]
     (source,) = picker_config["dataLayer"]["sources"]
     used = [
@@ -144,11 +140,6 @@ def test_the_picker_uses_plugins_that_are_declared(picker_config: Object) -> Non
     ]
     assert set(used) == set(declared) - {"approx-prefix-cache-producer"}
     assert len(used) == len(set(used))
-
-
-async def test_the_picker_finds_metrics_where_it_looks(picker_config: Object) -> None:
-    source = plugins_of(picker_config)["metrics-data-source"]["parameters"]
-    assert source["path"] == "/metrics"
 
 
 def test_pool_and_picker_name_each_other() -> None:

@@ -1,17 +1,8 @@
 """The pod of the server: settings, probes, stop, rights."""
 
-import http.client
-import inspect
 import math
 import os
-import re
-import socket
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from qstar_server.app import create_app
 from qstar_server.http.keys import KeyRing
@@ -31,7 +22,6 @@ from tests.kubernetes.chart import (
 )
 from tests.server.fake_engine import FakeEngine
 from tests.server.in_process import client_of
-from tests.server.live_server import LiveServer, start_server
 
 SETTINGS: Object = {
     "model": "owner/model",
@@ -166,70 +156,3 @@ async def test_probes_ask_for_a_path_that_needs_no_key_and_no_host(
         assert response.json()["error"]["code"] == "model_loading"
         refused = await client.get(probe["path"], headers={"Host": "10.0.0.7:8000"})
         assert refused.status_code == 403
-
-
-@pytest.fixture
-def engine() -> Any:
-    engine = FakeEngine()
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def crowded(engine: FakeEngine) -> Any:
-    """A server with room for one connection."""
-    server = start_server(engine, ServerConfig(max_connections=1, drain_grace_s=0.1))
-    yield server
-    server.stop()
-
-
-def is_alive(port: int) -> bool:
-    """Run the command of the liveness probe, with another port."""
-    python, *options, program = container_of()["livenessProbe"]["exec"]["command"]
-    assert python == "python3"
-    ours, count = re.subn(r"8000, timeout=10", f"{port}, timeout=1", program)
-    assert count == 1
-    command = [sys.executable, *options, ours]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    return done.returncode == 0
-
-
-def test_a_server_that_refuses_requests_is_alive(crowded: LiveServer) -> None:
-    """A probe that wants a 200 would restart a server because it has much to do."""
-    busy = socket.create_connection(("127.0.0.1", crowded.port))
-    busy.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n")
-    busy.recv(0)
-    with busy:
-        overload(crowded)
-        assert is_alive(crowded.port)
-
-
-def overload(server: LiveServer) -> None:
-    """Wait until another connection gets a 503."""
-    for _ in range(1000):
-        try:
-            if httpx.get(f"{server.url}/health").status_code == 503:
-                return
-        except httpx.HTTPError:
-            continue
-    raise AssertionError("the server has room")
-
-
-def test_a_server_that_does_not_answer_is_not_alive() -> None:
-    """It accepts the connection, as the system does for a process that hangs."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert not is_alive(silent.getsockname()[1])
-    assert not is_alive(silent_port())
-
-
-def silent_port() -> int:
-    """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port: int = closed.getsockname()[1]
-    return port
-
-
-def test_the_liveness_probe_needs_only_the_standard_library() -> None:
-    program = container_of()["livenessProbe"]["exec"]["command"][-1]
-    assert re.findall(r"^import (\S+)$", program, re.M) == ["http.client"]
-    assert Path(inspect.getfile(http.client)).is_relative_to(sys.base_prefix)

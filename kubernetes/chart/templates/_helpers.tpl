@@ -24,7 +24,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: endpoint-picker
 {{- end -}}
 
-{{/* A setting as the text of a variable. YAML numbers arrive as floats, which would be written as 1e+06. */}}
+{{/* A setting as the text of a variable. Numbers arrive as floats, which print as 1e+06. */}}
 {{- define "qstar.text" -}}
 {{- if kindIs "slice" . -}}
 {{- join "," . -}}
@@ -37,8 +37,8 @@ app.kubernetes.io/component: endpoint-picker
 {{- end -}}
 {{- end -}}
 
-{{/* Seconds from the deletion of a pod to SIGKILL. The server may need its shutdown_grace_s twice, for the last bytes and
-for its engine; 10 are for the process to end. */}}
+{{/* Seconds from the deletion of a pod to SIGKILL. The server may need its shutdown_grace_s twice,
+for the last bytes and for its engine; 10 are for the process to end. */}}
 {{- define "qstar.terminationSeconds" -}}
 {{- $shutdown := ceil .Values.settings.shutdown_grace_s -}}
 {{- add .Values.preStopSeconds (ceil .Values.settings.drain_grace_s) $shutdown $shutdown 10 -}}
@@ -46,13 +46,16 @@ for its engine; 10 are for the process to end. */}}
 
 {{/* What the schema of the values cannot say. */}}
 {{- define "qstar.check" -}}
-{{- if and (or .Values.serviceMonitor.enabled .Values.inferenceExtension.enabled) (not .Values.settings.open_metrics) -}}
+{{- $scraped := or .Values.serviceMonitor.enabled .Values.inferenceExtension.enabled -}}
+{{- if and $scraped (not .Values.settings.open_metrics) -}}
 {{- fail "serviceMonitor and inferenceExtension read /metrics without a key: set settings.open_metrics to true" -}}
 {{- end -}}
 {{- if and .Values.models.claim.create .Values.models.claim.existing -}}
 {{- fail "models.claim: set either create or existing, not both" -}}
 {{- end -}}
-{{- if and .Values.autoscaling.enabled (gt .Values.autoscaling.minReplicas .Values.autoscaling.maxReplicas) -}}
+{{- with .Values.autoscaling -}}
+{{- if and .enabled (gt .minReplicas .maxReplicas) -}}
 {{- fail "autoscaling: minReplicas is greater than maxReplicas" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -18,8 +18,8 @@ class KeyCheckMiddleware:
     instead of the answer. What it sends is dropped, for a limited time (`HttpConnection`).
 
     The key stands in `Authorization: Bearer KEY` or, as Anthropic's clients send it, in
-    `x-api-key: KEY`. The open paths need none. `scope["state"]["key_name"]` and `current_tenant` name
-    the key for what follows.
+    `x-api-key: KEY`. The open paths need none. `scope["state"]["key_name"]` and `current_tenant`
+    name the key for what follows.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class ServerConfig(BaseSettings):
     max_requests_per_key: int | None = Field(default=None, ge=1)
     """Most requests that one key may have open; one more gets a 429. None: no limit."""
     open_metrics: bool = False
-    """True: `/metrics` needs no key. For scrapers that cannot send one; the counts show how busy the
+    """True: `/metrics` needs no key, for scrapers that cannot send one. It shows how busy the
     server is, and no text."""
     insecure: bool = False
     """True: serve without an API key on an address that other machines can reach."""
