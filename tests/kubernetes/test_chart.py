@@ -250,6 +250,12 @@ def test_objects_of_two_releases_do_not_collide() -> None:
     assert not names("one") & names("two")
 
 
+def test_the_longest_name_of_a_release_fits() -> None:
+    """Helm allows 53 characters, and the name of a Service may have 63."""
+    objects = render({**ROUTED, **VALUE_SETS["hub model"]}, name="r" * 53)
+    assert max(len(each["metadata"]["name"]) for each in objects) == 63
+
+
 def test_the_right_to_read_is_all_that_the_picker_has() -> None:
     objects = render(ROUTED)
     name = "qstar-endpoint-picker"

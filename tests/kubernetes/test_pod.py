@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 
 import pytest
 from qstar_server.app import create_app
@@ -11,6 +12,7 @@ from qstar_server.settings.settings import resolve, unknown_variables
 
 from qstar_infer.engine_args import EngineArgs
 from tests.kubernetes.chart import (
+    KUBERNETES,
     ROUTED,
     VALUE_SETS,
     Object,
@@ -81,6 +83,22 @@ def test_keys_are_in_a_file_and_nowhere_else() -> None:
 def test_a_service_called_qstar_sets_no_variables() -> None:
     """Kubernetes gives each pod QSTAR_PORT=tcp://... for a Service with the name qstar."""
     assert pod_of()["enableServiceLinks"] is False
+
+
+def test_the_pod_fits_the_image() -> None:
+    file = KUBERNETES.parent / "docker" / "Dockerfile"
+    if not file.exists():
+        pytest.skip("there is no docker/Dockerfile")
+    text = file.read_text(encoding="utf-8")
+    pod, container = pod_of(), container_of()
+    user = pod["securityContext"]
+    assert f"USER {user['runAsUser']}:{user['runAsGroup']}\n" in text
+    assert f"EXPOSE {container['ports'][0]['containerPort']}\n" in text
+    (written,) = re.findall(r'^VOLUME \["(.+)"\]$', text, re.M)
+    assert written in {each["mountPath"] for each in container["volumeMounts"]}
+    targets = re.findall(r"^FROM \S+ AS (cpu|cuda)$", text, re.M)
+    used = {container_of(VALUE_SETS[name])["image"] for name in ("default", "cpu")}
+    assert used == {f"qstar:{target}" for target in targets}
 
 
 @pytest.mark.parametrize("component", ["qstar", "qstar-endpoint-picker"])

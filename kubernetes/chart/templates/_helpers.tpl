@@ -1,6 +1,6 @@
-{{/* Name of all objects: that of the release. */}}
+{{/* Name of the objects: that of the release, short enough for -endpoint-picker (63 in all). */}}
 {{- define "qstar.name" -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 47 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* Labels by which Service, policy and pool select the pods of the server. They never change. */}}
