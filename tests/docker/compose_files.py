@@ -22,17 +22,25 @@ needs_compose = pytest.mark.skipif(
 
 
 def config(
-    file: Path, *, directory: Path | None = None, **environment: str
+    file: Path | None,
+    *,
+    directory: Path | None = None,
+    profile: str | None = "*",
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Let Docker Compose read and check a file, with all its profiles.
+    """Let Docker Compose read and check a file.
 
     Args:
+        file: None: the one that Docker Compose finds in `directory`.
         directory: where the command runs; by default that of the file.
-        environment: variables, as a shell or .env gives them. No others of this process count.
+        profile: what it reads besides the services without a profile; by default all.
+        environment: variables of the shell. No others of this process count.
     """
+    named = [] if file is None else ["--file", str(file)]
+    profiles = [] if profile is None else ["--profile", profile]
     return subprocess.run(
-        [str(COMPOSE), "--file", str(file), "--profile", "*", "config", "--format", "json"],
-        cwd=directory or file.parent,
+        [str(COMPOSE), *named, *profiles, "config", "--format", "json"],
+        cwd=directory or (DOCKER if file is None else file.parent),
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,

@@ -1,5 +1,6 @@
 """The compose files: accepted by Docker Compose, safe by default, and true to the server."""
 
+import json
 import re
 import shutil
 from datetime import timedelta
@@ -112,7 +113,7 @@ def test_settings_of_a_file_reach_the_server(tmp_path: Path) -> None:
         text = re.sub(rf"^#{name}=.*", f"{name}={value}", text, flags=re.M)
     (tmp_path / ".env").write_text(text, encoding="utf-8")
     (tmp_path / "settings.env").write_text("QSTAR_MAX_NUM_SEQS=8\n", encoding="utf-8")
-    rendered = yaml.safe_load(config(tmp_path / "compose.yaml", directory=Path("/")).stdout)
+    rendered = json.loads(config(tmp_path / "compose.yaml", directory=Path("/")).stdout)
     server = rendered["services"]["qstar"]
     assert server["environment"]["QSTAR_API_KEY"] == KEY
     assert server["environment"]["QSTAR_MODEL"] == "lab"
@@ -121,9 +122,21 @@ def test_settings_of_a_file_reach_the_server(tmp_path: Path) -> None:
     assert rendered["services"]["prometheus"]["environment"]["QSTAR_API_KEY"] == KEY
 
 
+def test_the_example_can_choose_file_and_profile(tmp_path: Path) -> None:
+    shutil.copytree(DOCKER, tmp_path / "docker")
+    text = (DOCKER / ".env.example").read_text(encoding="utf-8")
+    chosen = re.sub(r"^#(COMPOSE_\w+)", r"\1", text, flags=re.M)
+    (tmp_path / "docker" / ".env").write_text(chosen, encoding="utf-8")
+    rendered = config(None, directory=tmp_path / "docker", profile=None)
+    by_name = json.loads(rendered.stdout)["services"]
+    assert by_name.keys() == {"qstar", "prometheus", "grafana"}
+    assert by_name["qstar"]["image"] == "qstar:cpu"
+
+
 def test_the_example_lists_all_variables() -> None:
     assert len(offered_settings()) == len(set(offered_settings()))
-    assert set(offered_settings()) == used_settings()
+    of_compose = {"COMPOSE_FILE", "COMPOSE_PROFILES"}
+    assert set(offered_settings()) == used_settings() | of_compose
 
 
 def test_variables_of_the_server_are_settings_of_it() -> None:
