@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,18 +22,22 @@ needs_compose = pytest.mark.skipif(
 )
 
 
+def copied(directory: Path) -> Path:
+    """A copy of the folder docker/ without the settings and models of whoever runs the tests."""
+    own = shutil.ignore_patterns(".env", "settings.env", "models")
+    shutil.copytree(DOCKER, directory, ignore=own)
+    (directory / "models").mkdir()
+    return directory
+
+
 def config(
-    file: Path | None,
-    *,
-    directory: Path | None = None,
-    profile: str | None = "*",
-    **environment: str,
+    file: Path | None, *, directory: Path, profile: str | None = "*", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Let Docker Compose read and check a file.
 
     Args:
         file: None: the one that Docker Compose finds in `directory`.
-        directory: where the command runs; by default that of the file.
+        directory: where the command runs.
         profile: what it reads besides the services without a profile; by default all.
         environment: variables of the shell. No others of this process count.
     """
@@ -40,7 +45,7 @@ def config(
     profiles = [] if profile is None else ["--profile", profile]
     return subprocess.run(
         [str(COMPOSE), *named, *profiles, "config", "--format", "json"],
-        cwd=directory or (DOCKER if file is None else file.parent),
+        cwd=directory,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -48,9 +53,9 @@ def config(
     )
 
 
-def services(file: str, **environment: str) -> Mapping[str, dict[str, Any]]:
+def services(file: Path, **environment: str) -> Mapping[str, dict[str, Any]]:
     """The services of a compose file, as Docker Compose would start them."""
-    rendered = config(DOCKER / file, **environment)
+    rendered = config(file, directory=file.parent, **environment)
     assert rendered.returncode == 0, rendered.stderr
     found = json.loads(rendered.stdout)["services"]
     assert isinstance(found, dict)
