@@ -1,7 +1,6 @@
 """The files of docker/monitoring and the PromQL in them."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,20 +47,31 @@ def panels() -> list[dict[str, Any]]:
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
 
-def all_queries(*, rate_interval: str = "5m") -> list[Query]:
-    """The queries of alerts and dashboard.
+def alert_queries() -> list[Query]:
+    """The query of each alert."""
+    return [Query(rule["alert"], rule["expr"]) for rule in alert_rules()]
+
+
+def panel_queries(*, rate_interval: str = "5m") -> list[Query]:
+    """The queries of all panels.
 
     Args:
         rate_interval: what Grafana puts for `$__rate_interval`.
     """
-    alerts = [Query(rule["alert"], rule["expr"]) for rule in alert_rules()]
-    return alerts + list(_panel_queries(rate_interval))
+    return [
+        Query(panel["title"], plain(target["expr"], rate_interval), target["legendFormat"])
+        for panel in panels()
+        for target in panel["targets"]
+    ]
 
 
-def _panel_queries(rate_interval: str) -> Iterator[Query]:
-    for panel in panels():
-        for target in panel["targets"]:
-            expr = target["expr"].replace("$__rate_interval", rate_interval)
-            expr = expr.replace("$instance", ".*")
-            assert "$" not in expr, expr
-            yield Query(panel["title"], expr, target["legendFormat"])
+def plain(expr: str, rate_interval: str) -> str:
+    """A panel's expression with values for Grafana's variables."""
+    expr = expr.replace("$__rate_interval", rate_interval).replace("$instance", ".*")
+    assert "$" not in expr, expr
+    return expr
+
+
+def all_queries() -> list[Query]:
+    """The queries of alerts and panels."""
+    return [*alert_queries(), *panel_queries()]
