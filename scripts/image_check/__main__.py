@@ -1,84 +1,36 @@
-"""Builds the image in clean roots, starts it as an engine would, and tries it: `make image-check`.
+"""Builds an image in clean roots, starts it as an engine would, and tries it: `make image-check`.
 
-Needs root, debootstrap and a mirror of Debian, but no container engine. Everything is mounted and
-started in namespaces of its own, which end with this process: nothing stays mounted or running.
+    python -m scripts.image_check        # the image for CPUs
+    python -m scripts.image_check cuda   # the other one, on a CPU too; takes gigabytes
+
+Needs root, and the mirror of Debian that apt uses, but no container engine. Everything is mounted
+and started in namespaces of its own, which end with this process: nothing stays mounted or running.
 """
 
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from qstar_infer.cache_directory import cache_directory
-from scripts.image_check.builder import ImageBuilder
-from scripts.image_check.commands import CheckError, run
-from scripts.image_check.dockerfile import DockerfileError, parse
-from scripts.image_check.image import Image
-from scripts.image_check.trial import write_spec
+from scripts.image_check.machine import why_not
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = ROOT / "docker/Dockerfile"
-TARGET = "cpu"
-"""The other one takes gigabytes, and a GPU to try it."""
 
 
 def main() -> None:
     """Build and try the image; the exit status is 1 if something is not as it should be."""
-    if len(sys.argv) == 2:
-        try:
-            check(Path(sys.argv[1]))
-        except (CheckError, DockerfileError) as error:
-            sys.exit(f"FAILED: {error}")
-        return
-    if os.geteuid() != 0:
-        sys.exit("image-check: only root may change the root of a process; run it with sudo")
+    target = sys.argv[1] if sys.argv[1:] else "cpu"
+    reason = why_not()
+    if reason is not None:
+        sys.exit(f"image-check: cannot build images here: {reason}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("image-check: stopped by SIGTERM"))
     with tempfile.TemporaryDirectory(prefix="image-check-") as directory:
         # Outside of the namespace nothing is mounted in the directory, so it can be deleted.
         namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        command = ["unshare", *namespaces, sys.executable, "-m", "scripts.image_check", directory]
-        status = subprocess.run(command, cwd=ROOT, check=False).returncode
-    sys.exit(status)
-
-
-def check(directory: Path) -> None:
-    """
-    Raises:
-        CheckError: a step failed, or a check of the running server.
-    """
-    began = time.monotonic()
-    run(Path(sys.executable).with_name("hadolint"), DOCKERFILE)
-    say("  ok: hadolint has nothing to say about docker/Dockerfile")
-    builder = ImageBuilder(
-        parse(DOCKERFILE.read_text(encoding="utf-8")),
-        context=ROOT,
-        directory=directory,
-        pip_cache=cache_directory() / "image-check-pip",
-        say=say,
-    )
-    image = builder.build(TARGET)
-    say(f"{time.monotonic() - began:6.1f} s  the image is built; its size: {size_of(image)}")
-    spec = directory / "image.json"
-    write_spec(image, spec)
-    trial = ("unshare", "--mount", "--net", sys.executable, "-m", "scripts.image_check.trial")
-    if subprocess.run([*trial, spec], cwd=ROOT, check=False).returncode:
-        raise CheckError("the image is not as it should be; see above")
-    say(f"{time.monotonic() - began:6.1f} s  the image is as docs/containers.md says")
-
-
-def size_of(image: Image) -> str:
-    """Bytes of the files, and of their archive as a registry keeps it."""
-    unpacked = run("du", "--summarize", "--block-size=1", image.root).split()[0]
-    archive = 'tar --create --directory "$1" . | gzip -6 | wc -c'
-    packed = run("sh", "-euc", archive, "sh", image.root)
-    return f"{int(unpacked) / 1e6:.0f} MB, {int(packed) / 1e6:.0f} MB compressed"
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
+        inside = (sys.executable, "-m", "scripts.image_check.inside", directory, target)
+        result = subprocess.run(["unshare", *namespaces, *inside], cwd=ROOT, check=False)
+    sys.exit(result.returncode)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Runs commands of this machine."""
 
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,15 +11,24 @@ class CheckError(Exception):
     """The image cannot be built here, or is not what it should be."""
 
 
-def run(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
+def run(*command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a command and return its output.
+
+    Args:
+        env: more than the environment of this process.
 
     Raises:
         CheckError: it failed; the message has the end of its output.
     """
     words = [str(word) for word in command]
     result = subprocess.run(
-        words, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        words,
+        env=None if env is None else {**os.environ, **env},
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     if result.returncode:
         said = "\n".join(result.stdout.splitlines()[-30:])

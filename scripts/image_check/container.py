@@ -96,7 +96,7 @@ class Container:
             ["mount", "--bind", root, root],
             ["mount", "-t", "proc", "proc", f"{root}/proc"],
             ["mount", "--rbind", "/sys", f"{root}/sys"],
-            ["mount", "-t", "tmpfs", "tmpfs", f"{root}/tmp"],
+            ["mount", "-t", "tmpfs", "-o", "noexec,nosuid,nodev", "tmpfs", f"{root}/tmp"],
             ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", f"{root}/dev/shm"],
             ["mount", "--bind", str(volume), root + place],
             ["mount", "-o", "remount,bind,ro", root],

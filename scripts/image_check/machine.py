@@ -1,8 +1,11 @@
 """What a build takes from this machine: Debian's packages, and the configuration of pip."""
 
 import ast
+import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +14,7 @@ from scripts.image_check.commands import CheckError, bound, run
 
 _SEEN_AT = Path("/run/machine")
 """Where a root shows the files of this machine that pip's configuration names."""
+_PROGRAMS = ("apt-get", "chroot", "dpkg-deb", "mount", "nsenter", "unshare", "wget")
 _LEFT_OUT = (
     "usr/share/doc",
     "usr/share/man",
@@ -23,24 +27,54 @@ _APT_SETTINGS = ("Acquire::Check-", "Acquire::http")
 """Proxies, and what a mirror that stands still needs."""
 
 
+def why_not() -> str | None:
+    """Why images cannot be built on this machine; None if they can."""
+    if os.geteuid() != 0:
+        return "only root may change the root of a process"
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"these programs are missing: {', '.join(missing)}"
+    namespaces = ["unshare", "--mount", "--net", "--pid", "--fork", "true"]
+    if subprocess.run(namespaces, capture_output=True, check=False).returncode:
+        return "this machine lets nobody create namespaces"
+    return None
+
+
+def fetch_debootstrap(directory: Path) -> Path:
+    """Download debootstrap and unpack it in a folder, without installing it.
+
+    Returns:
+        Its program; it needs `DEBOOTSTRAP_DIR`, see `make_base`.
+
+    Raises:
+        CheckError: apt cannot be used, or its mirror cannot be reached.
+    """
+    run("apt-get", "download", "--option=APT::Sandbox::User=root", "debootstrap", cwd=directory)
+    (package,) = directory.glob("debootstrap_*.deb")
+    run("dpkg-deb", "--extract", package, directory)
+    return directory / "usr/sbin/debootstrap"
+
+
 def make_base(image: str, root: Path) -> None:
     """A clean Debian, from the mirror that apt uses on this machine.
 
     Args:
         image: such as `debian:bookworm-slim`.
+        root: created; the folder that it is in gets the program that makes it, for a while.
 
     Raises:
-        CheckError: it is another image, debootstrap is missing, or the mirror has no such release.
+        CheckError: it is another image, or the mirror has no such release.
     """
     name, _, tag = image.partition(":")
     suite = tag.removesuffix("-slim")
     if name != "debian" or not tag.endswith("-slim"):
         raise CheckError(f"{image}: only debian:SUITE-slim can be made here")
-    if shutil.which("debootstrap") is None:
-        raise CheckError("debootstrap is missing: apt-get install debootstrap")
     sources = _sources(suite)
     mirror = sources[0].split()[1]
-    run("debootstrap", "--variant=minbase", suite, root, mirror)
+    with tempfile.TemporaryDirectory(dir=root.parent) as folder:
+        program = fetch_debootstrap(Path(folder))
+        own = {"DEBOOTSTRAP_DIR": f"{folder}/usr/share/debootstrap"}
+        run(program, "--variant=minbase", suite, root, mirror, env=own)
     (root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n", encoding="utf-8")
     dump = run("apt-config", "dump", "Acquire").splitlines()
     settings = "\n".join(line for line in dump if line.startswith(_APT_SETTINGS))

@@ -169,10 +169,10 @@ class Trial:
         status, answer = ask(self._port, "POST", "/v1/completions", key=self._key, body=body)
         expect(status == 200, f"with it: {status}")
         choice = answer["choices"][0]
-        thoughts = [entry for entry in choice["thoughts"] if entry and entry["text"]]
+        thoughts = [entry for entry in choice["thoughts"] if entry["thought"]]
         print(f"    {_PROMPT!r} -> {choice['text']!r}")
         for thought in thoughts:
-            print(f"    thought: {thought['text']!r}")
+            print(f"    thought {thought['thought']!r} before {thought['token']!r}")
         expect(len(thoughts) == 6, "each of 6 tokens has a thought")
         server.run(*self._image.healthcheck)
         lines = self._said().count("GET /health 200")
