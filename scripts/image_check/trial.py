@@ -15,13 +15,14 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from scripts.image_check.commands import CheckError
 from scripts.image_check.container import Container
 from scripts.image_check.image import Image
 from scripts.image_check.requests import ask, stream
 
-DRAIN_S = 120.0
+DRAIN_S = 300.0
 """`drain_grace_s` of the server here: a machine that is busy with other work must not fail."""
 _EXIT_S = 30.0
 _LOADING_S = 600.0
@@ -92,8 +93,8 @@ class Trial:
         with self._container(QSTAR_API_KEY=self._key, QSTAR_DRAIN_GRACE_S=str(DRAIN_S)) as server:
             self.becomes_healthy(server)
             self.is_confined(server)
-            self.uses_prebuilt_libraries(server)
             self.answers(server)
+            self.uses_prebuilt_libraries(server)
             self.drains(server)
 
     def has_no_compiler(self) -> None:
@@ -163,7 +164,7 @@ class Trial:
 
     def answers(self, server: Container) -> None:
         """A completion with thoughts, for those who have the key."""
-        body = {"prompt": _PROMPT, "max_tokens": 6, "temperature": 0, "show_thoughts": True}
+        body = self._body(max_tokens=6, temperature=0, show_thoughts=True)
         status, _ = ask(self._port, "POST", "/v1/completions", body=body)
         expect(status == 401, "without the key: 401")
         status, answer = ask(self._port, "POST", "/v1/completions", key=self._key, body=body)
@@ -180,7 +181,7 @@ class Trial:
 
     def drains(self, server: Container) -> None:
         """After SIGTERM an open stream is finished, and the exit status is 0."""
-        body = {"prompt": _PROMPT, "max_tokens": 24, "ignore_eos": True, "stream": True}
+        body = self._body(max_tokens=12, ignore_eos=True, stream=True)
         events = stream(self._port, "/v1/completions", key=self._key, body=body)
         first = next(events)
         server.stop()
@@ -189,6 +190,10 @@ class Trial:
         expect(finish[-1] == "length" and rest[-1] == "[DONE]", "SIGTERM: the stream is finished")
         status = server.wait(DRAIN_S + _EXIT_S)
         expect(status == 0, f"exit status {status}")
+
+    def _body(self, **fields: Any) -> dict[str, Any]:
+        _, models = ask(self._port, "GET", "/v1/models", key=self._key)
+        return {"model": models["data"][0]["id"], "prompt": _PROMPT, **fields}
 
     def _container(self, **env: str) -> Container:
         return Container(self._image, self._volume, self._log, env=env)

@@ -44,7 +44,7 @@ def server() -> Iterator[Answers]:
 
 
 def check(port: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", PROGRAM]
+    command = [sys.executable, "-I", "-S", str(PROGRAM)]
     env = {"QSTAR_PORT": str(port), "http_proxy": "http://127.0.0.1:1"}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
