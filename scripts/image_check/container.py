@@ -70,6 +70,11 @@ class Container:
         inner = self._words(Path("/"), list(command))
         return subprocess.run([*enter, *inner], capture_output=True, text=True, check=False)
 
+    def has_started(self) -> bool:
+        """Whether process 1 is that of the image, and has started the server."""
+        name = Path(f"/proc/{self.pid}/comm").read_text().strip()
+        return name == Path(self._image.entrypoint[0]).name and bool(_children_of(self.pid))
+
     def stop(self) -> None:
         """Send SIGTERM to process 1."""
         os.kill(self.pid, signal.SIGTERM)
@@ -106,10 +111,17 @@ class Container:
 
     def _child(self) -> int:
         """The process that `unshare` has forked."""
-        children = Path("/proc", str(self._process.pid), "task", str(self._process.pid), "children")
         deadline = time.monotonic() + _START_S
-        while not (found := children.read_text().split()):
+        while not (found := _children_of(self._process.pid)):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise CheckError(f"the container did not start: {self.log.read_text()}")
             time.sleep(0.01)
-        return int(found[0])
+        return found[0]
+
+
+def _children_of(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:  # it has ended
+        return []
+    return [int(child) for child in children.split()]

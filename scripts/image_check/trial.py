@@ -24,7 +24,7 @@ from scripts.image_check.requests import ask, stream
 
 DRAIN_S = 300.0
 """`drain_grace_s` of the server here: a machine that is busy with other work must not fail."""
-_EXIT_S = 30.0
+_EXIT_S = 120.0
 _LOADING_S = 600.0
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _COMPILERS = {"as", "c++", "c89", "c99", "cc", "clang", "g++", "gcc", "ld", "make", "pip", "uv"}
@@ -116,7 +116,7 @@ class Trial:
     def stops_before_it_has_started(self) -> None:
         """A SIGTERM to process 1 counts from the first moment."""
         with self._container(QSTAR_API_KEY=self._key) as server:
-            while "tini" not in Path(f"/proc/{server.pid}/comm").read_text():
+            while not server.has_started():
                 time.sleep(0.01)
             server.stop()
             expect(server.wait(_EXIT_S) in (0, 143), "SIGTERM while Python starts ends it")
@@ -131,7 +131,7 @@ class Trial:
             time.sleep(0.5)
         while_loading = [answer for answer in answers if "model_loading" in answer]
         expect(bool(while_loading), f"unhealthy while loading, {len(while_loading)} times")
-        expect(True, f"healthy after {time.monotonic() - began:.0f} s")
+        print(f"  ok: healthy after {time.monotonic() - began:.0f} s", flush=True)
 
     def is_confined(self, server: Container) -> None:
         """Not root, no rights to gain, and only volume and /tmp can be written to."""
@@ -152,7 +152,7 @@ class Trial:
 
     def uses_prebuilt_libraries(self, server: Container) -> None:
         """The C libraries of the image are loaded, and torch computes nothing in their place."""
-        script = f"cat /proc/[0-9]*/maps | grep -o '[^ /]*{'[.]so'}$' | sort -u"
+        script = "cat /proc/[0-9]*/maps | grep -o '[^ /]*[.]so$' | sort -u"
         loaded = set(server.run("sh", "-c", script).stdout.split())
         folders = self._image.root.glob(
             "opt/qstar/lib/python3*/site-packages/qstar_infer/compiled/prebuilt"

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from qstar_server.settings.config import ServerConfig
 from qstar_server.settings.settings import unknown_variables
 
 from qstar_infer.checkpoint.packaged_base import BASE_PACKAGE
@@ -86,6 +87,13 @@ def test_settings_of_the_image_are_settings_of_the_server(target: str) -> None:
     assert own["QSTAR_HOST"] == "0.0.0.0"
     assert list(unknown_variables(own)) == []
     assert [step.value for step in steps(target, "EXPOSE")] == [own["QSTAR_PORT"]]
+
+
+def test_the_page_gives_the_server_time_to_stop() -> None:
+    page = (ROOT / "docs/containers.md").read_text(encoding="utf-8")
+    (given,) = re.findall(r"--stop-timeout (\d+)", page)
+    config = ServerConfig()
+    assert int(given) > config.drain_grace_s + config.shutdown_grace_s
 
 
 def test_both_images_are_built_alike() -> None:
