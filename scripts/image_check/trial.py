@@ -128,7 +128,7 @@ class Trial:
             answers.append(result.stderr.strip())
             if server.exit_status is not None or time.monotonic() - began > _LOADING_S:
                 raise CheckError(f"the server is not ready: {answers[-1]}\n{self._said()}")
-            time.sleep(0.5)
+            time.sleep(2)
         while_loading = [answer for answer in answers if "model_loading" in answer]
         expect(bool(while_loading), f"unhealthy while loading, {len(while_loading)} times")
         print(f"  ok: healthy after {time.monotonic() - began:.0f} s", flush=True)
