@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all clean dist default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -91,6 +91,10 @@ default-model: setup ## train the default model and its control; hours on a CPU;
 evaluate-default: setup ## measure the default model, its base, and the same training without thoughts
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	BIN=$(BIN) scripts/default_model.sh evaluate
+
+dist: setup ## build sdists and wheels of qstar and of the Python client into dist/, always with the same bytes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build setuptools-scm
+	$(BIN)/python -m scripts.build_distributions
 
 clean: ## remove .venv, build outputs and caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
