@@ -118,9 +118,7 @@ def test_the_client_streams_thoughts_without_torch(
     assert client.run("python", "-c", CLIENT, url, QUESTION) == "1633333333333333\n"
 
 
-def test_a_model_is_trained_inspected_evaluated_and_used(
-    wheels: list[Path], tmp_path: Path
-) -> None:
+def test_a_model_is_trained_inspected_and_evaluated(wheels: list[Path], tmp_path: Path) -> None:
     trainer = EmptyEnvironment(tmp_path)
     trainer.install(wheels[0])
     trainer.link_dependencies("qstar", "train")
@@ -132,9 +130,8 @@ def test_a_model_is_trained_inspected_evaluated_and_used(
     trainer.run("qstar", "train", "--config", "train.yaml")
     assert "native checkpoint" in trainer.run("qstar", "inspect", "run/model")
     trainer.run("qstar", "eval", "run/model", "--config", "eval.yaml", "--out", "out")
-    assert "</html>" in (trainer.home / "out" / "index.html").read_text()
-    generated = trainer.run("qstar", "generate", "5*3", "--model", "run/model", "--max-tokens", "2")
-    assert len(generated.strip()) >= 2
+    (page,) = trainer.home.glob("out/*/*.html")
+    assert "</html>" in page.read_text()
 
 
 def test_the_default_model_says_what_it_needs_and_is_built(qstar: EmptyEnvironment) -> None:
