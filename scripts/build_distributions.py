@@ -1,4 +1,4 @@
-"""Build the sdists and wheels of `qstar` and `qstar-client` into `dist/`, always with the same bytes.
+"""Build sdists and wheels of `qstar` and `qstar-client` into `dist/`, always with the same bytes.
 
     .venv/bin/python -m scripts.build_distributions
 

@@ -39,7 +39,9 @@ with QStarClient(base_url=sys.argv[1]) as client:
     with client.completions.stream(
         prompt=sys.argv[2], max_tokens=1, temperature=0, show_thoughts=True
     ) as stream:
-        print(*(event.thought.thought for event in stream.events() if isinstance(event, ThoughtEvent)))
+        for event in stream.events():
+            if isinstance(event, ThoughtEvent):
+                print(event.thought.thought)
 """
 
 
