@@ -19,7 +19,10 @@ from tests.server.scrape import Scrape, scrape
 from tests.server.wire import body, complete, stream
 
 ROOT = Path(__file__).parents[3]
-GAUGES = {"num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "num_lanes"}
+GAUGES = {
+    *("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"),
+    *("cache_config_info", "num_lanes"),
+}
 COUNTERS = {
     *("prefix_cache_queries", "prefix_cache_hits", "prompt_tokens", "generation_tokens"),
     *("request_success", "num_preemptions", "admission_rejections"),
@@ -68,6 +71,12 @@ async def test_the_documentation_has_every_metric(real_client: httpx.AsyncClient
     documented = re.findall(r"^\| `([\w:]+)` \| (gauge|counter|histogram) \|", page, re.M)
     assert set(documented) == exposed
     assert len(documented) == len(exposed)
+
+
+async def test_the_cache_says_how_it_is_divided(real_client: httpx.AsyncClient) -> None:
+    """A router computes from these labels which part of a prompt a server may have cached."""
+    labels = {"block_size": "16", "num_gpu_blocks": "512"}
+    assert (await scrape(real_client)).value("qstar:cache_config_info", **labels) == 1
 
 
 async def test_counts_are_those_of_a_known_workload(real_client: httpx.AsyncClient) -> None:
