@@ -61,7 +61,7 @@ type: setup ## mypy, strict: packages, tests, benchmarks, scripts and examples
 
 # Each worker has one thread (tests/conftest.py) and needs 1 to 2 GB.
 unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 fuzz: setup ## 3,000 requests made from /openapi.json (schemathesis), 500 schemas of structured output
 	QSTAR_FUZZ_CASES=3000 QSTAR_SCHEMA_BATCHES=25 $(BIN)/pytest --numprocesses auto --maxprocesses 8 -m "" \

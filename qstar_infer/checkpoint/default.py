@@ -16,7 +16,6 @@ import torch
 
 from qstar_infer.cache_directory import cache_directory
 from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, ADAPTER_TENSORS
-from qstar_infer.checkpoint.adapter.merge import merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.load_source import load_source
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, read_native
@@ -142,6 +141,9 @@ def _version_key() -> str:
 
 
 def _build() -> QuietStarModel:
+    # Not at the top: it imports PEFT, which takes seconds, and the model is built only once.
+    from qstar_infer.checkpoint.adapter.merge import merge_adapter
+
     # In float32, so that the adapter is merged before rounding, not after.
     base = load_default_base(dtype="float32", device="cpu")
     backbone = merge_adapter(base.backbone, PARTS_DIRECTORY)
