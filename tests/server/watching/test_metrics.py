@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from qstar_server.app import create_app
 from qstar_server.settings.config import ServerConfig
 
@@ -259,9 +258,22 @@ async def test_applications_do_not_share_counts(engine: FakeEngine, config: Serv
         assert (await scrape(other)).value("qstar:prompt_tokens_total") == 0
 
 
-async def test_a_scraper_may_ask_for_openmetrics(real_client: httpx.AsyncClient) -> None:
-    accept = "application/openmetrics-text; version=1.0.0"
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,*/*;q=0.2",
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+        "application/openmetrics-text; version=0.0.1",
+        "text/plain;version=1.0.0;escaping=underscores",
+        "*/*",
+    ],
+    ids=["Prometheus 3", "Prometheus 2", "old OpenMetrics", "underscores", "anything"],
+)
+async def test_all_scrapers_get_the_same_names(accept: str, real_client: httpx.AsyncClient) -> None:
+    """Prometheus 2 got samples with names such as `qstar_num_lanes`, which no query asks for."""
     response = await real_client.get("/metrics", headers={"accept": accept})
-    assert response.headers["content-type"].startswith("application/openmetrics-text; version=")
-    names = {family.name for family in text_string_to_metric_families(response.text)}
-    assert names >= {f"qstar:{name}" for name in GAUGES | COUNTERS | HISTOGRAMS}
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    names = {line.split("{")[0].split(" ")[0] for line in response.text.splitlines()}
+    assert {f"qstar:{name}" for name in GAUGES} <= names
+    assert {f"qstar:{name}_total" for name in COUNTERS} <= names
+    assert {f"qstar:{name}_bucket" for name in HISTOGRAMS} <= names
