@@ -1,0 +1,1 @@
+"""Simulates a fleet of replicas before it exists: the real scheduler on a clock that is computed."""
