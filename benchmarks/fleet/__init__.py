@@ -1,1 +1,1 @@
-"""Simulates a fleet of replicas before it exists: the real scheduler on a clock that is computed."""
+"""Simulates a fleet of replicas: the engine's own scheduler, on a clock that is computed."""

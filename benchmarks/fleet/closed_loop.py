@@ -31,9 +31,7 @@ def send_for(port: int, body: dict[str, Any], *, connections: int, seconds: floa
     return asyncio.run(_send_for(port, body, connections, seconds))
 
 
-async def _send_for(
-    port: int, body: dict[str, Any], connections: int, seconds: float
-) -> Answered:
+async def _send_for(port: int, body: dict[str, Any], connections: int, seconds: float) -> Answered:
     data = json.dumps(body).encode()
     head = (
         "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

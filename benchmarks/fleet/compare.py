@@ -95,9 +95,7 @@ def workload_of(
     )
 
 
-def predict(
-    point: Mapping[str, Any], config: ReplicaConfig, workload: Workload
-) -> dict[str, Any]:
+def predict(point: Mapping[str, Any], config: ReplicaConfig, workload: Workload) -> dict[str, Any]:
     """Measured and predicted quantities of one point."""
     found = simulate(config, workload).to_json()
     return {
@@ -112,4 +110,4 @@ def predict(
 
 def _middle(value: Any) -> float | None:
     """The median of percentiles; a plain number is itself."""
-    return value["p50"] if isinstance(value, Mapping) else value
+    return float(value["p50"]) if isinstance(value, Mapping) else value

@@ -1,7 +1,7 @@
 """How long a step takes. The simulator knows nothing else of model and machine."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 from qstar_infer.step import StepBatch
 
@@ -11,8 +11,9 @@ class StepSize:
     """What the time of a step depends on."""
 
     rows: int
+    sequences: int
     logit_rows: int
-    """Rows whose logits are computed, and sampled from. Those of a prompt have none but the last."""
+    """Rows that a token is sampled from. Of a prompt it is the last one only."""
     row_context: int
     """Sum over the rows of the slots that each attends to: what a kernel computes that attends row
     by row."""
@@ -28,6 +29,7 @@ class StepSize:
             first = last
         return cls(
             rows=batch.num_rows,
+            sequences=len(batch.sequences),
             logit_rows=len(batch.base_picks) + len(batch.thought_picks) + len(batch.target_picks),
             row_context=sum(batch.context_lens) + sum(batch.lane_lens),
             sequence_context=sequence_context,
@@ -50,6 +52,25 @@ class FrontTime:
     """For a request: connection, body, checks, tokens, end of the response."""
     delta_s: float = 0.0
     """For an event of a stream."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostTime:
+    """Time that Python needs to plan a step and to record its results."""
+
+    step_ms: float = 0.0
+    row_ms: float = 0.0
+    pair_ms: float = 0.0
+    """For each pair of sequences: the scheduler counts all drafts in flight for each of them."""
+
+    def ms(self, step: StepSize) -> float:
+        return self.step_ms + self.row_ms * step.rows + self.pair_ms * step.sequences**2
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,28 +4,31 @@ import time
 
 import numpy as np
 
-from benchmarks.fleet.cost import ConstantTime
+from benchmarks.fleet.cost import ConstantTime, HostTime
 from benchmarks.fleet.replica import Replica, ReplicaConfig
 from benchmarks.fleet.workload import Request
 from qstar_infer.config import EngineConfig
 
 _NUM_SEQS = (1, 4, 16, 64, 128)
+_THOUGHT_LENGTHS = (0, 4)
 
 
-def measure_host(*, num_thought_tokens: int, max_tokens: int) -> tuple[float, float]:
-    """Milliseconds of CPU time for a step, and for a row of it, by least squares.
+def measure_host(*, max_tokens: int) -> HostTime:
+    """CPU time of the scheduler, with full batches of several sizes, thinking and not.
 
-    It is a little too much: the times of sizes and of made-up results are in it.
+    It is a little too much: counting rows and making up results is part of it.
     """
-    points = [_measure(count, num_thought_tokens, max_tokens) for count in _NUM_SEQS]
-    rows = np.array([[1, rows_per_step] for rows_per_step, _ in points])
-    ms = np.array([ms_per_step for _, ms_per_step in points])
-    step_ms, row_ms = np.linalg.lstsq(rows / ms[:, None], np.ones(len(ms)), rcond=None)[0]
-    return float(step_ms), float(row_ms)
+    points = [
+        _measure(count, length, max_tokens) for length in _THOUGHT_LENGTHS for count in _NUM_SEQS
+    ]
+    features = np.array([[1, rows, count**2] for count, rows, _ in points])
+    ms = np.array([value for _, _, value in points])
+    found = np.linalg.lstsq(features / ms[:, None], np.ones(len(ms)), rcond=None)[0]
+    return HostTime(step_ms=float(found[0]), row_ms=float(found[1]), pair_ms=float(found[2]))
 
 
-def _measure(num_seqs: int, num_thought_tokens: int, max_tokens: int) -> tuple[float, float]:
-    """Rows and milliseconds of a step with so many sequences."""
+def _measure(num_seqs: int, num_thought_tokens: int, max_tokens: int) -> tuple[int, float, float]:
+    """Sequences, and the mean rows and milliseconds of their steps."""
     engine = EngineConfig(
         prefix_caching=False, speculation=num_thought_tokens, max_num_seqs=num_seqs, max_drafts=2048
     )
@@ -36,4 +39,5 @@ def _measure(num_seqs: int, num_thought_tokens: int, max_tokens: int) -> tuple[f
     started_s = time.process_time()
     replica.finish()
     seconds = time.process_time() - started_s
-    return replica.counts.rows / replica.counts.steps, 1000 * seconds / replica.counts.steps
+    counts = replica.counts
+    return num_seqs, counts.rows / counts.steps, 1000 * seconds / counts.steps

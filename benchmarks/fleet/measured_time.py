@@ -1,15 +1,15 @@
 """The time of a step on a machine that was measured: a table by rows, and three prices."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.fleet.cost import FrontTime, StepSize
+from benchmarks.fleet.cost import StepSize
 
+_Array = NDArray[np.float64]
 _KNOTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _ROUNDS = 20
 """Of reweighting, so that the fit minimises absolute instead of squared relative errors."""
@@ -39,6 +39,12 @@ class MeasuredTime:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "MeasuredTime":
+        """What `to_json` gave. Raises TypeError or KeyError for anything else."""
+        lists = {"rows": tuple(values["rows"]), "ms": tuple(values["ms"])}
+        return cls(**{**values, **lists})
 
 
 def fit_time(steps: Sequence[tuple[StepSize, float]]) -> MeasuredTime:
@@ -81,7 +87,7 @@ def _features(size: StepSize, knots: Sequence[int]) -> list[float]:
     return [1, *ramps, size.logit_rows, size.row_context]
 
 
-def _non_negative_fit(features: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _non_negative_fit(features: _Array, values: _Array) -> _Array:
     """Coefficients of at least 0 with small absolute errors.
 
     Negative ones are set to 0 one after the other, the one that lowers the result most first.
@@ -97,28 +103,10 @@ def _non_negative_fit(features: np.ndarray, values: np.ndarray) -> np.ndarray:
         del active[int(effects.argmin())]
 
 
-def _least_absolute(features: np.ndarray, values: np.ndarray) -> np.ndarray:
-    weights = np.ones(len(values))
-    found = np.zeros(features.shape[1])
+def _least_absolute(features: _Array, values: _Array) -> _Array:
+    weights: _Array = np.ones(len(values))
+    found: _Array = np.zeros(features.shape[1])
     for _ in range(_ROUNDS):
         found = np.linalg.lstsq(features * weights[:, None], values * weights, rcond=None)[0]
         weights = 1 / np.sqrt(np.maximum(np.abs(features @ found - values), 1e-3))
     return found
-
-
-def load_times(path: Path) -> tuple[MeasuredTime, FrontTime]:
-    """What `python -m benchmarks.fleet measure` has written.
-
-    Raises:
-        ValueError: the file has no such times.
-    """
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        table = found["step_time"]
-        step_time = MeasuredTime(**{**table, "rows": tuple(table["rows"]), "ms": tuple(table["ms"])})
-        return step_time, FrontTime(**found["front_time"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} has no step_time and front_time ({error!r}); write it with "
-            "`python -m benchmarks.fleet measure`"
-        ) from error

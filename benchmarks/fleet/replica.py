@@ -1,4 +1,4 @@
-"""One server: the engine's own scheduler, a model that tosses coins, and a clock that is computed."""
+"""One server: the engine's own scheduler, a model that tosses coins, and a computed clock."""
 
 import random
 from dataclasses import dataclass
@@ -167,9 +167,7 @@ class Replica:
             base_tokens=[SampledToken(token_id=_DRAFT) for _ in batch.base_picks],
             thought_token_ids=[0] * len(batch.thought_picks),
             target_tokens=[
-                SampledToken(
-                    token_id=_DRAFT if self._coin.random() < self._agreement else _OTHER
-                )
+                SampledToken(token_id=_DRAFT if self._coin.random() < self._agreement else _OTHER)
                 for _ in batch.target_picks
             ],
         )

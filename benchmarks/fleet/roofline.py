@@ -1,11 +1,11 @@
 """The time of a step computed from data sheets: what a GPU must read and multiply at least.
 
-Nothing here is measured but the two prices of Python. See docs/scale.md.
+What is measured of it comes from outside: the time to start kernels, and that of Python.
 """
 
 from dataclasses import dataclass
 
-from benchmarks.fleet.cost import StepSize
+from benchmarks.fleet.cost import HostTime, StepSize
 
 _BYTES = 2
 """Of a weight, and of a number of keys and values: bfloat16."""
@@ -105,9 +105,8 @@ class RooflineTime:
     shape: ModelShape
     launch_ms_per_layer: float = 0.0
     """What a CPU needs to start the kernels of a layer, one by one; 0: they are one graph."""
-    host_step_ms: float = 0.0
-    host_row_ms: float = 0.0
-    """What Python needs to plan a step and to record its results; the GPU waits for it."""
+    host: HostTime = HostTime()
+    """The GPU waits for it."""
 
     def seconds(self, step: StepSize) -> float:
         shape, gpu = self.shape, self.gpu
@@ -119,8 +118,7 @@ class RooflineTime:
         operations = 2 * (layers * step.rows + head * step.logit_rows + attention)
         compute_s = operations / (gpu.bf16_tflops * 1e12 * _COMPUTE_SHARE)
         launch_s = self.launch_ms_per_layer * shape.num_layers / 1000
-        host_s = (self.host_step_ms + self.host_row_ms * step.rows) / 1000
-        return max(memory_s, compute_s, launch_s) + host_s
+        return max(memory_s, compute_s, launch_s) + self.host.ms(step) / 1000
 
     def num_blocks(self, *, block_size: int, most_tokens: int) -> int:
         """Blocks of the pool for keys and values that fit beside the weights.

@@ -1,5 +1,6 @@
 """A fleet under load: arrivals, a router, replicas, and what their users see."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import cycle
@@ -23,9 +24,12 @@ class Outcome:
     """Requests that found a full queue."""
     tok_s: float
     """Visible tokens of the fleet per second, from the start to the end of the last request."""
+    num_tokens: int
     ttft_s: dict[str, float] | None
+    mean_ttft_s: float | None
     itl_s: dict[str, float] | None
     e2e_s: dict[str, float] | None
+    longest_e2e_s: float | None
     passes_per_token: float
     rows_per_step: float
     step_ms: float
@@ -78,11 +82,12 @@ def _load(replica: Replica) -> int:
     return replica.num_open
 
 
-def _outcome(
-    fleet: Sequence[Replica], records: Sequence[RequestRecord], seconds: float
-) -> Outcome:
+def _outcome(fleet: Sequence[Replica], records: Sequence[RequestRecord], seconds: float) -> Outcome:
     done = [record for record in records if record.error is None]
     passes = [replica.counts.passes_per_token.read() for replica in fleet]
+    num_tokens = sum(record.num_tokens for record in done)
+    first_s = [each.ttft_s for each in done if each.ttft_s is not None]
+    whole_s = [each.end_s for each in done if each.end_s is not None]
     num_steps = sum(replica.counts.steps for replica in fleet)
     num_compared = sum(replica.num_compared for replica in fleet)
     num_kept = sum(replica.num_kept for replica in fleet)
@@ -90,10 +95,13 @@ def _outcome(
     return Outcome(
         num_requests=len(records),
         refused_share=1 - len(done) / max(1, len(records)),
-        tok_s=sum(record.num_tokens for record in done) / max(seconds, 1e-9),
-        ttft_s=percentiles([each.ttft_s for each in done if each.ttft_s is not None]),
+        tok_s=num_tokens / max(seconds, 1e-9),
+        num_tokens=num_tokens,
+        ttft_s=percentiles(first_s),
+        mean_ttft_s=statistics.mean(first_s) if first_s else None,
         itl_s=percentiles([gap for each in done for gap in each.gaps]),
-        e2e_s=percentiles([each.end_s for each in done if each.end_s is not None]),
+        e2e_s=percentiles(whole_s),
+        longest_e2e_s=max(whole_s, default=None),
         passes_per_token=sum(each.total for each in passes)
         / max(1, sum(each.num_values for each in passes)),
         rows_per_step=sum(replica.counts.rows for replica in fleet) / max(1, num_steps),

@@ -75,6 +75,4 @@ def size_fleet(
         else:
             high = middle
     assert best is not None
-    return Sizing(
-        rate_per_replica=low, num_replicas=math.ceil(workload.rate / low), outcome=best
-    )
+    return Sizing(rate_per_replica=low, num_replicas=math.ceil(workload.rate / low), outcome=best)

@@ -1,4 +1,4 @@
-"""What a fleet is asked to do: when requests arrive, how long they are, how often drafts are right."""
+"""What a fleet is asked to do: when requests arrive, their lengths, and how drafts agree."""
 
 import math
 import random
