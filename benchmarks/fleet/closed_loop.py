@@ -54,13 +54,13 @@ async def _repeat(port: int, request: bytes, until_s: float) -> tuple[int, int]:
     num_requests = num_events = 0
     while time.perf_counter() < until_s:
         writer.write(request)
-        num_events += await _read_answer(reader)
+        num_events += await read_answer(reader)
         num_requests += 1
     writer.close()
     return num_requests, num_events
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> int:
+async def read_answer(reader: asyncio.StreamReader) -> int:
     """Read an answer to its end; returns how many events it had."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     status = head.split(b" ", 2)[1]

@@ -74,14 +74,27 @@ def compare(
         step_time=step_time,
         server=server,
         points=[
-            predict(point, replica, workload_of(point, server["settings"], steps))
+            predict(
+                point,
+                replica,
+                workload_of(
+                    point,
+                    server["settings"],
+                    num_thought_tokens=steps.num_thought_tokens,
+                    agreement=steps.agreement,
+                ),
+            )
             for point in server["points"]
         ],
     )
 
 
 def workload_of(
-    point: Mapping[str, Any], settings: Mapping[str, Any], steps: MeasuredSteps
+    point: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    num_thought_tokens: int,
+    agreement: float,
 ) -> Workload:
     """The load of one point of `qstar bench serve`; its prompts count as long as their mean."""
     return Workload(
@@ -89,8 +102,8 @@ def workload_of(
         duration_s=settings["duration_s"],
         prompt_tokens=Lengths(point["mean_prompt_tokens"]),
         output_tokens=Lengths(settings["max_tokens"]),
-        num_thought_tokens=steps.num_thought_tokens if point["mode"] == "thinking" else 0,
-        agreement=steps.agreement,
+        num_thought_tokens=num_thought_tokens if point["mode"] == "thinking" else 0,
+        agreement=agreement,
         seed=settings["seed"],
     )
 

@@ -108,6 +108,11 @@ class RooflineTime:
     host: HostTime = HostTime()
     """The GPU waits for it."""
 
+    @property
+    def weights_s(self) -> float:
+        """Time to read the weights once, which is the least that a step takes."""
+        return self.shape.weight_bytes / (self.gpu.bandwidth_tb_s * 1e12 * _MEMORY_SHARE)
+
     def seconds(self, step: StepSize) -> float:
         shape, gpu = self.shape, self.gpu
         moved = shape.weight_bytes + shape.kv_bytes * step.sequence_context

@@ -1,6 +1,7 @@
 """The simulator of a fleet, beside closed forms of queues, passes and batches."""
 
 import statistics
+from math import exp, factorial
 from typing import Any
 
 import pytest
@@ -249,13 +250,22 @@ def test_lengths_have_their_mean_and_variation() -> None:
 # --- sizes of fleets ------------------------------------------------------------------------------
 
 
+def wait_distribution(usage: float, jobs: int) -> float:
+    """Erlang: the share of an M/D/1 queue's jobs that wait at most as long as so many jobs take."""
+    terms = (
+        (usage * (k - jobs)) ** k / factorial(k) * exp(usage * (jobs - k)) for k in range(jobs + 1)
+    )
+    return (1 - usage) * sum(terms)
+
+
 def test_a_fleet_has_as_many_replicas_as_the_limit_needs() -> None:
-    """One server with equal jobs: 95 of 100 wait at most four jobs if it is about 0.7 of the time
-    at work (tables of M/D/1), and more above that."""
+    """Of an M/D/1 queue, 95 of 100 jobs wait at most four others if a share of 0.70 of the time is
+    work, and more jobs above that."""
+    assert wait_distribution(0.70, 4) == pytest.approx(0.95, abs=0.005)
     limit = Limit(p95_ttft_s=5 * STEP_S)
     load = workload(rate=1_000.0, duration_s=30.0)
     found = size_fleet(replica(max_num_seqs=1), load, limit)
-    assert 0.6 / STEP_S < found.rate_per_replica < 0.8 / STEP_S
+    assert found.rate_per_replica == pytest.approx(0.70 / STEP_S, rel=0.1)
     assert limit.holds(found.outcome)
     above = workload(rate=1.1 * found.rate_per_replica, duration_s=30.0)
     assert not limit.holds(simulate(replica(max_num_seqs=1), above))
