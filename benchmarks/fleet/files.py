@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.fleet.compare import QUANTITIES
 from benchmarks.fleet.cost import FrontTime, HostTime
 from benchmarks.fleet.measured_time import MeasuredTime
+from qstar_infer.bench.serve.run import MODES
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -18,7 +19,7 @@ CHECK_FILE = RESULTS / "fleet-check.json"
 PAGE = ROOT / "docs" / "scale.md"
 _BEGIN, _END = "<!-- fleet check -->\n\n", "\n<!-- end -->"
 _COLUMNS = {"tok_s": "tokens/s", "ttft_s": "TTFT", "itl_s": "per token", "e2e_s": "request"}
-assert list(_COLUMNS) == list(QUANTITIES)
+assert tuple(_COLUMNS) == QUANTITIES
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -59,14 +60,18 @@ def load_step_time(path: Path) -> MeasuredTime:
 def check_table(results: Mapping[str, Any]) -> str:
     """Measured and predicted quantities in Markdown, from what `check` has written."""
     lines = [
-        "| model, mode | requests/s | " + " | ".join(_COLUMNS.values()) + " |",
-        "|---|---|" + "---|" * len(_COLUMNS),
+        "| model, mode | requests/s | level | " + " | ".join(_COLUMNS.values()) + " |",
+        "|---|---|---|" + "---|" * len(_COLUMNS),
     ]
     for model, found in results["models"].items():
         for point in found["points"]:
-            cells = [_cell(point["measured"][key], point["predicted"][key]) for key in _COLUMNS]
-            mode = "thinking" if point["mode"] == "thinking" else "not thinking"
-            lines.append(f"| {model}, {mode} | {point['rate']:g} | " + " | ".join(cells) + " |")
+            measured, predicted = point["measured"], point["predicted_at_level"]
+            cells = [_cell(measured[key], predicted[key]) for key in _COLUMNS]
+            lines.append(
+                f"| {model}, {MODES[point['mode']]} | {point['rate']:g} | {point['level']:.2f} | "
+                + " | ".join(cells)
+                + " |"
+            )
     return "\n".join(lines) + "\n"
 
 

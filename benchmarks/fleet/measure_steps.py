@@ -1,6 +1,5 @@
 """Measures the steps of an engine: how long they take, and how often drafts are right."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,10 @@ from benchmarks.fleet.cost import StepSize
 from qstar_infer.bench.prompts import make_prompt
 from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.build_runner import AnyModel
-from qstar_infer.engine.failure import RequestFailure
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
 from qstar_infer.engine_args import EngineArgs
-from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.outputs import EngineStats
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.wavefront.rows import StepPlan
 
@@ -23,28 +21,19 @@ _PROMPT_TOKENS = (16, 64, 200, 32)
 
 
 class TimedEngine(LLMEngine):
-    """Notes size and time of each step.
+    """Notes size and time of each step, as its metrics count it.
 
     Attributes:
-        steps: sizes and seconds, deltas included.
+        steps: sizes and seconds.
     """
 
     def __init__(self, model: AnyModel, args: EngineArgs) -> None:
         super().__init__(model, args.engine)
         self.steps: list[tuple[StepSize, float]] = []
-        self._newest: StepSize | None = None
-
-    def step(self) -> list[RequestOutput | RequestFailure]:
-        started_s = time.perf_counter()
-        news = super().step()
-        if self._newest is not None:
-            self.steps.append((self._newest, time.perf_counter() - started_s))
-        self._newest = None
-        return news
 
     def _note_step(self, plan: StepPlan, seconds: float) -> None:
         super()._note_step(plan, seconds)
-        self._newest = StepSize.of(plan.batch)
+        self.steps.append((StepSize.of(plan.batch), seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fleet.cost import StepSize
 
-_Array = NDArray[np.float64]
+_Array = NDArray[np.floating[Any]]
 _KNOTS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _ROUNDS = 20
 """Of reweighting, so that the fit minimises absolute instead of squared relative errors."""
@@ -36,6 +36,15 @@ class MeasuredTime:
         table_ms = self.ms[place - 1] + slope * (step.rows - low)
         more_ms = self.logit_row_ms * step.logit_rows + self.row_context_ms * step.row_context
         return (table_ms + more_ms) / 1000
+
+    def scaled(self, level: float) -> "MeasuredTime":
+        """The times of a machine that takes so many times as long."""
+        return MeasuredTime(
+            rows=self.rows,
+            ms=tuple(level * each for each in self.ms),
+            logit_row_ms=level * self.logit_row_ms,
+            row_context_ms=level * self.row_context_ms,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,12 +1,13 @@
 """The commands that measure: steps of a model, Python, and servers beside the simulator."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks.fleet.compare import BATCHES, ENGINE, compare
+from benchmarks.fleet.compare import BATCHES, ENGINE, Load, compare
 from benchmarks.fleet.files import (
     CHECK_FILE,
     PYTHON_FILE,
@@ -23,13 +24,12 @@ from qstar_infer.bench.hardware import load_average, versions
 from qstar_infer.engine_args import EngineArgs
 
 _TOY = "tests/golden/A/checkpoint"
-_LOADS: dict[str, dict[str, Any]] = {
-    "toy": {"rates": (4.0, 16.0), "duration_s": 12.0, "max_tokens": 48},
-    "default model": {"rates": (0.5, 1.5, 3.0), "duration_s": 20.0, "max_tokens": 24},
+_LOADS = {
+    "toy": Load(rates=(4.0, 16.0), duration_s=12.0, max_tokens=48),
+    "default model": Load(rates=(0.5, 1.5, 3.0), duration_s=20.0, max_tokens=24),
 }
 _THREADS = 1
 """Of a server, so that the other core of a machine with two is left to the clients."""
-_PROMPT_WORDS = 48
 
 
 def measure_steps(
@@ -98,16 +98,17 @@ def check() -> None:
     models = {}
     for name, load in _LOADS.items():
         args = EngineArgs(model=_TOY if name == "toy" else None, threads=_THREADS, engine=ENGINE)
-        found = compare(args, front_time, prompt_words=_PROMPT_WORDS, **load)
+        found = compare(args, load, front_time)
         models[name] = {
-            "load": {"prompt_words": _PROMPT_WORDS, "threads": _THREADS, **load},
+            "load": asdict(load),
+            "threads": _THREADS,
             "num_thought_tokens": found.steps.num_thought_tokens,
             "agreement": found.steps.agreement,
             "num_blocks": found.steps.num_blocks,
             "num_steps": len(found.steps.steps),
             "step_time": found.step_time.to_json(),
             "points": found.points,
-            "server": found.server,
+            "served": found.served,
         }
     results = {
         "load_average": [before, load_average()],

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from benchmarks.fleet.__main__ import app
 from benchmarks.fleet.closed_loop import read_answer
-from benchmarks.fleet.compare import ENGINE, predict, workload_of
+from benchmarks.fleet.compare import ENGINE, Load, predict, workload_of
 from benchmarks.fleet.cost import FrontTime, HostTime, StepSize
 from benchmarks.fleet.files import (
     CHECK_FILE,
@@ -30,7 +30,6 @@ from benchmarks.fleet.files import (
 )
 from benchmarks.fleet.measure_steps import measure_steps
 from benchmarks.fleet.measured_time import MeasuredTime, fit_time
-from benchmarks.fleet.replica import ReplicaConfig
 from benchmarks.fleet.roofline import GPUS, SHAPES, RooflineTime
 from qstar_infer.engine_args import EngineArgs
 
@@ -212,22 +211,18 @@ def test_an_answer_is_read_to_its_end() -> None:
 def test_recorded_servers_did_what_the_simulator_says(model: str) -> None:
     """The servers were measured once, by `python -m benchmarks.fleet check`."""
     found = CHECK["models"][model]
-    config = ReplicaConfig(
-        engine=ENGINE,
-        num_blocks=found["num_blocks"],
-        step_time=MeasuredTime.from_json(found["step_time"]),
-        front_time=FrontTime(**CHECK["front_time"]),
-    )
-    for served in found["server"]["points"]:
+    step_time = MeasuredTime.from_json(found["step_time"])
+    front_time = FrontTime(**CHECK["front_time"])
+    for served in found["served"]:
         load = workload_of(
             served,
-            found["server"]["settings"],
+            Load(**found["load"]),
             num_thought_tokens=found["num_thought_tokens"],
             agreement=found["agreement"],
         )
-        point = predict(served, config, load)
+        point = predict(served, load, step_time, front_time, num_blocks=found["num_blocks"])
         assert point["num_failed"] == 0
-        measured, predicted = point["measured"], point["predicted"]
+        measured, predicted = point["measured"], point["predicted_at_level"]
         assert predicted["tok_s"] == pytest.approx(measured["tok_s"], rel=0.1)
         assert predicted["e2e_s"] == pytest.approx(measured["e2e_s"], rel=0.5)
 
