@@ -8,6 +8,8 @@ from benchmarks.fleet.replica import ReplicaConfig
 from benchmarks.fleet.simulate import Outcome, simulate
 from benchmarks.fleet.workload import Workload
 
+_LEAST_LIVES = 8
+"""The simulated time must be so many times that of a request, or the start counts too much."""
 _PRECISION = 1.05
 """The search ends when the largest rate that holds is known to 5 %."""
 
@@ -50,7 +52,8 @@ def size_fleet(
     stands for all. One that knows how busy the replicas are does a little better.
 
     Raises:
-        ValueError: one replica does not even hold the limit for a request in 100 seconds.
+        ValueError: one replica does not even hold the limit for a request in 100 seconds; or the
+            simulated time is too short to see a queue grow.
     """
 
     def outcome_at(rate: float) -> Outcome:
@@ -75,4 +78,14 @@ def size_fleet(
         else:
             high = middle
     assert best is not None
+    _check_long_enough(best, workload.duration_s)
     return Sizing(rate_per_replica=low, num_replicas=math.ceil(workload.rate / low), outcome=best)
+
+
+def _check_long_enough(outcome: Outcome, duration_s: float) -> None:
+    needed_s = _LEAST_LIVES * (outcome.e2e_s["p50"] if outcome.e2e_s else 0.0)
+    if duration_s < needed_s:
+        raise ValueError(
+            f"{duration_s:g} s of arrivals are too short, because a request takes "
+            f"{needed_s / _LEAST_LIVES:.3g} s; simulate at least {math.ceil(needed_s)} s"
+        )

@@ -277,6 +277,13 @@ def test_a_limit_that_cannot_hold_is_an_error() -> None:
         size_fleet(replica(), workload(duration_s=400.0), Limit(p95_ttft_s=STEP_S / 2))
 
 
+def test_a_load_that_is_too_short_is_an_error() -> None:
+    """Before the first requests have ended, no queue can be seen to grow."""
+    load = workload(duration_s=5.0, output_tokens=100)
+    with pytest.raises(ValueError, match="simulate at least 8 s"):
+        size_fleet(replica(max_num_seqs=2), load, Limit(p95_ttft_s=1.0))
+
+
 def test_the_price_of_a_million_tokens() -> None:
     outcome = one(replica(), output_tokens=100)
     price = outcome.cost_per_million(replicas=3, price_per_hour=2.0)
