@@ -1,7 +1,8 @@
 """Holds the simulator against a real server: the same arrivals, the same lengths."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from benchmarks.fleet.cost import FrontTime
 from benchmarks.fleet.measure_steps import MeasuredSteps, measure_steps
 from benchmarks.fleet.measured_time import MeasuredTime, fit_time
 from benchmarks.fleet.replica import ReplicaConfig
-from benchmarks.fleet.simulate import simulate
+from benchmarks.fleet.simulate import Outcome, simulate
 from benchmarks.fleet.workload import Lengths, Workload
 from qstar_infer.bench.hardware import load_average
 from qstar_infer.bench.serve.run import MODES, ServeConfig, run_serve
@@ -24,7 +25,8 @@ ENGINE = EngineConfig(prefix_caching=False, max_prefill_rows=64)
 BATCHES = (1, 2, 4, 8, 16, 32)
 QUANTITIES = ("tok_s", "ttft_s", "itl_s", "e2e_s")
 """Tokens per second, and the medians of three latencies."""
-_LEVEL_ROUNDS = 6
+_LEVELS = (0.2, 20.0)
+_LEVEL_ROUNDS = 8
 _STEP_TIME = re.compile(r"^qstar:step_time_seconds_(sum|count)\S* (\S+)$", re.MULTILINE)
 
 
@@ -48,7 +50,7 @@ class Comparison:
     served: list[dict[str, Any]]
     """Points of `qstar bench serve`, with the mean time of a step."""
     points: list[dict[str, Any]]
-    """From `predict`, one for each of `served`."""
+    """From `judge`, one for each of `served`."""
 
 
 def compare(args: EngineArgs, load: Load, front_time: FrontTime) -> Comparison:
@@ -74,7 +76,7 @@ def compare(args: EngineArgs, load: Load, front_time: FrontTime) -> Comparison:
         step_time=step_time,
         served=served,
         points=[
-            predict(point, workload, step_time, front_time, num_blocks=steps.num_blocks)
+            judge(point, workload, step_time, front_time, num_blocks=steps.num_blocks)
             for point, workload in zip(served, workloads, strict=True)
         ],
     )
@@ -118,7 +120,7 @@ def workload_of(
     )
 
 
-def predict(
+def judge(
     point: Mapping[str, Any],
     workload: Workload,
     step_time: MeasuredTime,
@@ -128,35 +130,49 @@ def predict(
 ) -> dict[str, Any]:
     """Measured and predicted quantities of one point.
 
-    `predicted` takes the times as they were measured before. `predicted_at_level` multiplies all of
-    them by one factor, `level`, with which steps take as long on average as the server's steps did:
-    on a machine with other work, speed changes from minute to minute.
+    `predicted` takes the steps as they were measured before. `predicted_at_level` multiplies their
+    time by one factor, `level`, with which they take as long on average as the server's own steps
+    did: on a machine with other work, speed changes from minute to minute.
     """
-    level = 1.0
-    predicted: list[dict[str, float | None]] = []
-    for _ in range(_LEVEL_ROUNDS):
+
+    def outcome_at(level: float) -> Outcome:
         config = ReplicaConfig(
             engine=ENGINE,
             num_blocks=num_blocks,
             step_time=step_time.scaled(level),
-            front_time=front_time.scaled(level),
+            front_time=front_time,
         )
-        outcome = simulate(config, workload)
-        predicted.append(_quantities(outcome.to_json()))
-        used, level = level, level * 1000 * point["mean_step_s"] / outcome.step_ms
+        return simulate(config, workload)
+
+    level = find_level(lambda level: outcome_at(level).step_ms, 1000 * point["mean_step_s"])
     return {
         "rate": point["rate"],
         "mode": point["mode"],
         "num_requests": point["num_requests"],
         "num_failed": point["num_failed"],
-        "measured": _quantities(point),
-        "predicted": predicted[0],
-        "level": used,
-        "predicted_at_level": predicted[-1],
+        "measured": quantities(point),
+        "predicted": quantities(outcome_at(1.0).to_json()),
+        "level": level,
+        "predicted_at_level": quantities(outcome_at(level).to_json()),
     }
 
 
-def _quantities(values: Mapping[str, Any]) -> dict[str, float | None]:
+def find_level(step_ms: Callable[[float], float], measured_ms: float) -> float:
+    """The factor at which the mean step takes as long as measured, by halving an interval.
+
+    Slower steps meet more requests at once, so the mean rises faster than the factor.
+    """
+    low, high = _LEVELS
+    for _ in range(_LEVEL_ROUNDS):
+        middle = math.sqrt(low * high)
+        if step_ms(middle) < measured_ms:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(low * high)
+
+
+def quantities(values: Mapping[str, Any]) -> dict[str, float | None]:
     """Medians of percentiles; a plain number is itself."""
     return {
         name: value["p50"] if isinstance(value := values[name], Mapping) else value

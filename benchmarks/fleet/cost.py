@@ -53,10 +53,6 @@ class FrontTime:
     delta_s: float = 0.0
     """For an event of a stream."""
 
-    def scaled(self, level: float) -> "FrontTime":
-        """The times of a machine that takes so many times as long."""
-        return FrontTime(request_s=level * self.request_s, delta_s=level * self.delta_s)
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
