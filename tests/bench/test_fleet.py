@@ -263,11 +263,11 @@ def test_a_fleet_has_as_many_replicas_as_the_limit_needs() -> None:
     work, and more jobs above that."""
     assert wait_distribution(0.70, 4) == pytest.approx(0.95, abs=0.005)
     limit = Limit(p95_ttft_s=5 * STEP_S)
-    load = workload(rate=1_000.0, duration_s=30.0)
+    load = workload(rate=1_000.0, duration_s=20.0)
     found = size_fleet(replica(max_num_seqs=1), load, limit)
     assert found.rate_per_replica == pytest.approx(0.70 / STEP_S, rel=0.1)
     assert limit.holds(found.outcome)
-    above = workload(rate=1.1 * found.rate_per_replica, duration_s=30.0)
+    above = workload(rate=1.1 * found.rate_per_replica, duration_s=20.0)
     assert not limit.holds(simulate(replica(max_num_seqs=1), above))
     assert 1_000 / found.rate_per_replica <= found.num_replicas < 1_000 / found.rate_per_replica + 1
 

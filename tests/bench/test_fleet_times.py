@@ -270,13 +270,14 @@ def test_a_file_without_times_is_an_error(tmp_path: Path) -> None:
 def test_the_command_simulates_and_sizes(tmp_path: Path) -> None:
     times = tmp_path / "times.json"
     times.write_text(json.dumps({"step_time": TRUTH.to_json()}))
-    options = ["--times", str(times), "--duration", "5", "--output-tokens", "8", "--price", "1"]
+    load = ["--prompt-tokens", "4", "--output-tokens", "2", "--num-thought-tokens", "0"]
+    options = ["--times", str(times), *load, "--duration", "5", "--max-num-seqs", "1"]
     runner = CliRunner()
-    simulated = runner.invoke(app, ["plan", *options, "--replicas", "2"])
+    simulated = runner.invoke(app, ["plan", *options, "--replicas", "2", "--price", "1"])
     assert simulated.exit_code == 0, simulated.output
     assert "2 replicas at 1 requests/s" in simulated.output
     assert "price of a million tokens" in simulated.output
-    sized = runner.invoke(app, ["plan", *options, "--rate", "50", "--p95-ttft", "2"])
+    sized = runner.invoke(app, ["plan", *options, "--rate", "50", "--p95-ttft", "0.05"])
     assert sized.exit_code == 0, sized.output
     assert "replicas for 50 requests/s" in sized.output
 
