@@ -17,7 +17,7 @@ PYTHON_FILE = RESULTS / "fleet-python.json"
 CHECK_FILE = RESULTS / "fleet-check.json"
 """What servers did and the simulator said, by `check`."""
 PAGE = ROOT / "docs" / "scale.md"
-_BEGIN, _END = "<!-- fleet check -->\n\n", "\n<!-- end -->"
+_BEGIN, _END = "<!-- fleet check -->\n", "<!-- end -->"
 _COLUMNS = {"tok_s": "tokens/s", "ttft_s": "TTFT", "itl_s": "per token", "e2e_s": "request"}
 assert tuple(_COLUMNS) == QUANTITIES
 
@@ -76,10 +76,16 @@ def check_table(results: Mapping[str, Any]) -> str:
 
 
 def write_check_table(results: Mapping[str, Any], page: Path = PAGE) -> None:
-    """Replace the table between the marks of the page."""
-    before, _, rest = page.read_text("utf-8").partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    page.write_text(before + _BEGIN + check_table(results) + _END + after, encoding="utf-8")
+    """Replace the table between the marks of the page.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    before, begin, rest = page.read_text("utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise ValueError(f"{page} must have the lines {_BEGIN.strip()} and {_END}")
+    page.write_text(f"{before}{_BEGIN}\n{check_table(results)}\n{_END}{after}", encoding="utf-8")
 
 
 def _cell(measured: float | None, predicted: float | None) -> str:

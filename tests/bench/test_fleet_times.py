@@ -249,13 +249,14 @@ def test_the_page_has_the_table_of_the_newest_check(tmp_path: Path) -> None:
     """`python -m benchmarks.fleet check` writes both."""
     assert check_table(CHECK) in PAGE.read_text("utf-8")
     page = tmp_path / "page.md"
-    page.write_text("above\n<!-- fleet check -->\n\nold\n\n<!-- end -->\nbelow\n")
-    write_check_table(CHECK, page)
-    text = page.read_text("utf-8")
-    assert text.startswith("above\n")
-    assert text.endswith("<!-- end -->\nbelow\n")
-    assert check_table(CHECK) in text
-    assert "old" not in text
+    for old in ("", "\nold\n"):
+        page.write_text(f"above\n<!-- fleet check -->\n{old}\n<!-- end -->\nbelow\n")
+        write_check_table(CHECK, page)
+        table = f"<!-- fleet check -->\n\n{check_table(CHECK)}\n<!-- end -->"
+        assert page.read_text("utf-8") == f"above\n{table}\nbelow\n"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="must have the lines"):
+        write_check_table(CHECK, page)
 
 
 def test_a_file_without_times_is_an_error(tmp_path: Path) -> None:
