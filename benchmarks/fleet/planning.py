@@ -144,7 +144,8 @@ def plan(
         _size(config, workload, Limit(p95_ttft_s=p95_ttft), price)
         return
     outcome = simulate(config, workload, num_replicas=replicas, router=router)
-    _show(outcome, f"{replicas} replicas at {rate:g} requests/s", replicas, price)
+    fleet = "one replica" if replicas == 1 else f"{replicas} replicas"
+    _show(outcome, f"{fleet} at {rate:g} requests/s", replicas, price)
 
 
 def _size(config: ReplicaConfig, workload: Workload, limit: Limit, price: float | None) -> None:

@@ -33,6 +33,7 @@ from benchmarks.fleet.measured_time import MeasuredTime, fit_time
 from benchmarks.fleet.replica import ReplicaConfig
 from benchmarks.fleet.roofline import GPUS, SHAPES, RooflineTime
 from benchmarks.fleet.simulate import simulate
+from benchmarks.fleet.tables import thinking_table
 from qstar_infer.engine_args import EngineArgs
 
 TOY = Path(__file__).parents[1] / "golden" / "A" / "checkpoint"
@@ -245,9 +246,10 @@ def test_the_level_of_a_busy_machine_is_found() -> None:
 # --- files and commands ---------------------------------------------------------------------------
 
 
-def test_the_page_has_the_table_of_the_newest_check(tmp_path: Path) -> None:
+def test_the_page_has_the_newest_tables(tmp_path: Path) -> None:
     """`python -m benchmarks.fleet check` writes both."""
     assert check_table(CHECK) in PAGE.read_text("utf-8")
+    assert "\n".join(thinking_table()) in PAGE.read_text("utf-8")
     page = tmp_path / "page.md"
     for old in ("", "\nold\n"):
         page.write_text(f"above\n<!-- fleet check -->\n{old}\n<!-- end -->\nbelow\n")
