@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,28 @@ def load_python_times(path: Path = PYTHON_FILE) -> tuple[FrontTime, HostTime]:
         ) from error
 
 
-def load_step_time(path: Path) -> MeasuredTime:
-    """The times that `measure-steps` has written.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredMachine:
+    """A model on a machine, as `measure-steps` has measured it."""
+
+    step_time: MeasuredTime
+    num_blocks: int
+    prefill_rows: int
+
+
+def load_machine(path: Path) -> MeasuredMachine:
+    """What `measure-steps` has written.
 
     Raises:
         ValueError: the file has none.
     """
     try:
-        return MeasuredTime.from_json(json.loads(path.read_text("utf-8"))["step_time"])
+        found = json.loads(path.read_text("utf-8"))
+        return MeasuredMachine(
+            step_time=MeasuredTime.from_json(found["step_time"]),
+            num_blocks=found["num_blocks"],
+            prefill_rows=found["prefill_rows"],
+        )
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} has no times of steps ({error!r}); write it with "

@@ -11,6 +11,7 @@ from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine.build_runner import AnyModel
 from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.protocol import EngineRequest
+from qstar_infer.engine.sizing import prefill_rows
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.outputs import EngineStats
 from qstar_infer.sampling_params import SamplingParams
@@ -42,7 +43,8 @@ class MeasuredSteps:
 
     name: str
     num_thought_tokens: int
-    prefill_rows: int | None
+    prefill_rows: int
+    """Most rows of prompts in a step while others decode."""
     num_blocks: int
     agreement: float
     """Share of right drafts of sequences that think, over all that were fed."""
@@ -72,7 +74,7 @@ def measure_steps(
     return MeasuredSteps(
         name=engine.model_info.name,
         num_thought_tokens=engine.model_info.num_thought_tokens,
-        prefill_rows=args.engine.max_prefill_rows,
+        prefill_rows=prefill_rows(model, args.engine),
         num_blocks=stats.num_blocks,
         agreement=_agreement(before, stats),
         steps=list(engine.steps),

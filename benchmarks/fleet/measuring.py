@@ -21,6 +21,7 @@ from benchmarks.fleet.measure_host import measure_host
 from benchmarks.fleet.measure_steps import measure_steps as _measure_steps
 from benchmarks.fleet.measured_time import fit_time
 from qstar_infer.bench.hardware import load_average, versions
+from qstar_infer.config import EngineConfig
 from qstar_infer.engine_args import EngineArgs
 
 _TOY = "tests/golden/A/checkpoint"
@@ -42,7 +43,8 @@ def measure_steps(
     max_tokens: Annotated[int, typer.Option(help="New tokens of each sequence.", min=2)] = 24,
 ) -> None:
     """Measure how long the steps of a model take on this machine."""
-    args = EngineArgs(model=model, threads=threads, engine=ENGINE)
+    engine = EngineConfig(prefix_caching=False)
+    args = EngineArgs(model=model, threads=threads, engine=engine)
     steps = _measure_steps(args, batches=BATCHES, max_tokens=max_tokens, seed=1)
     step_time = fit_time(steps.steps)
     write_json(
@@ -52,6 +54,7 @@ def measure_steps(
             "num_thought_tokens": steps.num_thought_tokens,
             "agreement": steps.agreement,
             "num_blocks": steps.num_blocks,
+            "prefill_rows": steps.prefill_rows,
             "step_time": step_time.to_json(),
             "load_average": load_average(),
             "versions": versions(),

@@ -1,6 +1,6 @@
 """The command that plans: a simulation, or the size of a fleet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.fleet.cost import FrontTime
-from benchmarks.fleet.files import load_python_times, load_step_time
+from benchmarks.fleet.cost import FrontTime, HostTime
+from benchmarks.fleet.files import load_machine, load_python_times
 from benchmarks.fleet.replica import ReplicaConfig
 from benchmarks.fleet.roofline import GPUS, SHAPES, RooflineTime
 from benchmarks.fleet.simulate import Outcome, Router, simulate
@@ -18,7 +18,8 @@ from benchmarks.fleet.workload import Lengths, Workload
 from qstar_infer.config import EngineConfig
 
 _BLOCK_SIZE = 16
-_CPU_PREFILL_ROWS = 64
+_MOST_TOKENS = 8192
+"""Of a sequence, for the size of the pool."""
 
 Times = Annotated[Path | None, typer.Option(help="A file of `measure-steps`: a measured machine.")]
 GpuName = Annotated[str, typer.Option(help=f"A computed machine: {', '.join(GPUS)}.")]
@@ -28,7 +29,9 @@ LaunchMs = Annotated[
     typer.Option(help="Milliseconds to start the kernels of a layer; 0: one graph.", min=0.0),
 ]
 Front = Annotated[bool, typer.Option(help="Whether HTTP takes the time that was measured.")]
-MaxNumSeqs = Annotated[int, typer.Option(help="As for `qstar serve`.", min=1)]
+MaxNumSeqs = Annotated[
+    int, typer.Option(help="As for `qstar serve`; max_drafts is four times as many.", min=1)
+]
 MaxQueue = Annotated[int, typer.Option(help="As for `qstar serve`.", min=0)]
 Rate = Annotated[float, typer.Option(help="Requests per second of the fleet.", min=0.001)]
 Duration = Annotated[float, typer.Option(help="Simulated seconds of arrivals.", min=1.0)]
@@ -66,31 +69,37 @@ class _Machine:
             max_num_seqs=max_num_seqs,
             max_queue=max_queue,
             max_drafts=4 * max_num_seqs,
-            max_prefill_rows=None if self.times is None else _CPU_PREFILL_ROWS,
         )
-        most_tokens = max_num_seqs * 8192
         try:
             front_time, host = load_python_times()
             front_time = front_time if self.front else FrontTime()
-            if self.times is not None:
-                return ReplicaConfig(
-                    engine=engine,
-                    num_blocks=most_tokens // _BLOCK_SIZE,
-                    step_time=load_step_time(self.times),
-                    front_time=front_time,
-                )
-            roofline = RooflineTime(
-                gpu=GPUS[self.gpu],
-                shape=SHAPES[self.shape],
-                launch_ms_per_layer=self.launch_ms_per_layer,
-                host=host,
-            )
-            num_blocks = roofline.num_blocks(block_size=_BLOCK_SIZE, most_tokens=most_tokens)
-        except KeyError as error:
-            names = ", ".join([*GPUS, *SHAPES])
-            raise typer.BadParameter(f"{error} is none of {names}") from error
+            if self.times is None:
+                return self._computed(engine, host, front_time)
+            machine = load_machine(self.times)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
+        return ReplicaConfig(
+            engine=replace(engine, max_prefill_rows=machine.prefill_rows),
+            num_blocks=machine.num_blocks,
+            step_time=machine.step_time,
+            front_time=front_time,
+        )
+
+    def _computed(
+        self, engine: EngineConfig, host: HostTime, front_time: FrontTime
+    ) -> ReplicaConfig:
+        for name, known in ((self.gpu, GPUS), (self.shape, SHAPES)):
+            if name not in known:
+                raise typer.BadParameter(f"{name!r} is none of {', '.join(known)}")
+        roofline = RooflineTime(
+            gpu=GPUS[self.gpu],
+            shape=SHAPES[self.shape],
+            launch_ms_per_layer=self.launch_ms_per_layer,
+            host=host,
+        )
+        num_blocks = roofline.num_blocks(
+            block_size=_BLOCK_SIZE, most_tokens=engine.max_num_seqs * _MOST_TOKENS
+        )
         return ReplicaConfig(
             engine=engine, num_blocks=num_blocks, step_time=roofline, front_time=front_time
         )

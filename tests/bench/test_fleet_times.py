@@ -24,8 +24,8 @@ from benchmarks.fleet.files import (
     CHECK_FILE,
     PAGE,
     check_table,
+    load_machine,
     load_python_times,
-    load_step_time,
     write_check_table,
 )
 from benchmarks.fleet.measure_steps import measure_steps
@@ -187,6 +187,7 @@ def test_steps_of_an_engine_are_measured() -> None:
     args = EngineArgs(model=str(TOY), threads=1, engine=ENGINE)
     found = measure_steps(args, batches=(1, 3), max_tokens=6, seed=0)
     assert found.num_thought_tokens == 5
+    assert found.prefill_rows == 64
     assert 0 < found.agreement <= 1
     assert all(0 < step.logit_rows <= step.rows for step, _ in found.steps)
     assert {step.sequences for step, _ in found.steps} >= {1, 2, 3}
@@ -265,14 +266,15 @@ def test_a_file_without_times_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "times.json"
     path.write_text("{}")
     with pytest.raises(ValueError, match="measure-steps"):
-        load_step_time(path)
+        load_machine(path)
     with pytest.raises(ValueError, match="measure-python"):
         load_python_times(path)
 
 
 def test_the_command_simulates_and_sizes(tmp_path: Path) -> None:
     times = tmp_path / "times.json"
-    times.write_text(json.dumps({"step_time": TRUTH.to_json()}))
+    machine = {"step_time": TRUTH.to_json(), "num_blocks": 100, "prefill_rows": 64}
+    times.write_text(json.dumps(machine))
     load = ["--prompt-tokens", "4", "--output-tokens", "2", "--num-thought-tokens", "0"]
     options = ["--times", str(times), *load, "--duration", "5", "--max-num-seqs", "1"]
     runner = CliRunner()
