@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.fleet.cost import FrontTime, HostTime
 from benchmarks.fleet.files import load_machine, load_python_times
 from benchmarks.fleet.replica import ReplicaConfig
-from benchmarks.fleet.roofline import GPUS, SHAPES, RooflineTime
+from benchmarks.fleet.roofline import GPUS, LAUNCH_MS_PER_LAYER, SHAPES, RooflineTime
 from benchmarks.fleet.simulate import Outcome, Router, simulate
 from benchmarks.fleet.size import Limit, size_fleet
 from benchmarks.fleet.workload import Lengths, Workload
@@ -26,7 +26,9 @@ GpuName = Annotated[str, typer.Option(help=f"A computed machine: {', '.join(GPUS
 ShapeName = Annotated[str, typer.Option(help=f"Its model: {', '.join(SHAPES)}.")]
 LaunchMs = Annotated[
     float,
-    typer.Option(help="Milliseconds to start the kernels of a layer; 0: one graph.", min=0.0),
+    typer.Option(
+        help="Milliseconds to start the kernels of a layer; 0: one graph (not built).", min=0.0
+    ),
 ]
 Front = Annotated[bool, typer.Option(help="Whether HTTP takes the time that was measured.")]
 MaxNumSeqs = Annotated[
@@ -110,12 +112,12 @@ def plan(
     times: Times = None,
     gpu: GpuName = "h200",
     shape: ShapeName = "smollm2-135m",
-    launch_ms_per_layer: LaunchMs = 0.0,
+    launch_ms_per_layer: LaunchMs = LAUNCH_MS_PER_LAYER,
     front: Front = True,
     max_num_seqs: MaxNumSeqs = 64,
     max_queue: MaxQueue = 256,
     rate: Rate = 1.0,
-    duration: Duration = 60.0,
+    duration: Duration = 120.0,
     burst: Burst = 1,
     prompt_tokens: PromptTokens = 200,
     output_tokens: OutputTokens = 100,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from benchmarks.fleet.cost import HostTime, StepSize
 
+LAUNCH_MS_PER_LAYER = 2.0
+"""Measured on an H200 with the 135M model: 57 to 61 ms for a thinking pass of 30 layers."""
 _BYTES = 2
 """Of a weight, and of a number of keys and values: bfloat16."""
 _MEMORY_SHARE = 0.7

@@ -7,14 +7,19 @@ import typer
 from benchmarks.fleet.cost import FrontTime, HostTime
 from benchmarks.fleet.files import load_python_times
 from benchmarks.fleet.replica import Replica, ReplicaConfig
-from benchmarks.fleet.roofline import GPUS, SHAPES, Gpu, ModelShape, RooflineTime
+from benchmarks.fleet.roofline import (
+    GPUS,
+    LAUNCH_MS_PER_LAYER,
+    SHAPES,
+    Gpu,
+    ModelShape,
+    RooflineTime,
+)
 from benchmarks.fleet.workload import Request
 from qstar_infer.config import EngineConfig
 from qstar_infer.wavefront.depth_yield import depth_yield
 from qstar_infer.wavefront.lane import num_lane_slots
 
-LAUNCH_MS_PER_LAYER = 2.0
-"""Measured on an H200 with the 135M model: 57 to 61 ms for a thinking pass of 30 layers."""
 _NUM_SEQS = 64
 _PROMPT_TOKENS, _OUTPUT_TOKENS = 200, 100
 _BLOCK_SIZE = 16
