@@ -31,8 +31,8 @@ def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def compiler(no_compiler: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with `cc`."""
+def compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with `cc`; runs after `no_compiler`."""
     monkeypatch.setenv("PATH", os.defpath)
 
 
@@ -40,15 +40,17 @@ def test_every_c_file_can_be_prebuilt() -> None:
     assert {source.path for source in prebuild.SOURCES} == set(PACKAGE.rglob("*.c"))
 
 
-def test_a_damaged_one_is_not_loaded(compiler: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("compiler")
+def test_a_damaged_one_is_not_loaded(tmp_path: Path) -> None:
     for built in build.prebuild([SOURCE], build.PREBUILT):
         built.write_bytes(built.read_bytes()[:-1])
     build.load_library(SOURCE)
     assert len(list((tmp_path / "cache").glob("*.so"))) == 1, "built again"
 
 
+@pytest.mark.usefixtures("compiler")
 def test_neither_compiler_nor_cache_is_needed(
-    compiler: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.prebuild([SOURCE], build.PREBUILT)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -60,7 +62,8 @@ def test_neither_compiler_nor_cache_is_needed(
 
 
 @pytest.mark.slow
-def test_every_cpu_finds_the_prebuilt_libraries(compiler: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("compiler")
+def test_every_cpu_finds_the_prebuilt_libraries(tmp_path: Path) -> None:
     """Torch takes another set of instructions where the CPU lacks the one asked for."""
     build.prebuild(prebuild.SOURCES, build.PREBUILT)
     environment = {"PATH": str(tmp_path), "QSTAR_CACHE": str(build.PREBUILT)}
