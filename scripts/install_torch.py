@@ -7,6 +7,7 @@ dependencies of torch get the versions in `constraints.txt`. Standard library on
     .venv/bin/python scripts/install_torch.py
 
 before installing anything that depends on torch, so that pip finds the requirement satisfied.
+A machine without a GPU that builds an image for one with a GPU gives the argument `cuda`.
 """
 
 import json
@@ -20,7 +21,8 @@ from pathlib import Path
 MIN_VERSION = (2, 11)
 REQUIREMENT = "torch>=2.11"
 PINNED = "torch==2.13.0"
-"""For CPUs, if it exists for this Python version; else any release that meets REQUIREMENT."""
+"""For CPUs and images. For CPUs, if it does not exist for this Python version, any release that
+meets REQUIREMENT."""
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 CUDA_PACKAGE = re.compile(r"^(nvidia|cuda)(-|$)|^(pytorch-)?triton$")
 
@@ -30,11 +32,28 @@ def main() -> None:
     version = installed_version()
     if version is not None and version >= MIN_VERSION:
         say(f"torch {metadata.version('torch')} is installed")
+    elif sys.argv[1:] == ["cuda"]:
+        install_cuda_build()
     elif has_nvidia_gpu():
         say("NVIDIA GPU found: installing the CUDA build of torch")
         pip("install", "--constraint", str(CONSTRAINTS), REQUIREMENT)
     else:
         install_cpu_build()
+
+
+def install_cuda_build() -> None:
+    """Install the CUDA build of the pinned release, whether or not this machine has a GPU.
+
+    Raises:
+        SystemExit: pip would install something else.
+    """
+    plan = planned_packages(PINNED)
+    if plan is None or is_cpu_only(plan):
+        sys.exit(
+            f"install_torch: pip finds no CUDA build of {PINNED}; give it an index that has one"
+        )
+    say("installing the CUDA build of torch")
+    pip("install", "--constraint", str(CONSTRAINTS), PINNED)
 
 
 def install_cpu_build() -> None:

@@ -4,7 +4,7 @@ import ctypes
 import functools
 from pathlib import Path
 
-from qstar_infer.compiled.build import build_library
+from qstar_infer.compiled.build import CSource, load_library
 
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _ARGUMENTS = {
@@ -13,11 +13,13 @@ _ARGUMENTS = {
     "silu_gate": [_POINTER, _POINTER, _INT, _INT, _INT],
 }
 
+SOURCE = CSource(Path(__file__).with_name("row_ops.c"), ("-ffp-contract=off",))
+
 
 @functools.cache
 def load_row_ops_library() -> ctypes.CDLL | None:
     """The library of `row_ops.c`; None if this machine cannot build it, for example has no `cc`."""
-    library = build_library(Path(__file__).with_name("row_ops.c"), "-ffp-contract=off")
+    library = load_library(SOURCE)
     if library is not None:
         for name, arguments in _ARGUMENTS.items():
             function = getattr(library, name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from qstar_infer.compiled.build import build_library
+from qstar_infer.compiled.build import CSource, load_library
 from qstar_infer.compiled.parallel import num_threads, parallel_function
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
@@ -91,8 +91,11 @@ class LogitRowsLibrary:
         function(ctypes.byref(arguments), count, threads, parallel_function())
 
 
+SOURCE = CSource(Path(__file__).with_name("logit_rows.c"), ("-ffp-contract=off",))
+
+
 @functools.cache
 def load_logit_rows() -> LogitRowsLibrary | None:
     """The library; None if this machine cannot build it, for example has no `cc`."""
-    library = build_library(Path(__file__).with_name("logit_rows.c"), "-ffp-contract=off")
+    library = load_library(SOURCE)
     return None if library is None else LogitRowsLibrary(library)

@@ -33,7 +33,7 @@ from qstar_server.http.middleware import (
 from qstar_server.http.openapi import SWAGGER_UI, describe_app
 from qstar_server.process.engine_slot import EngineSlot
 from qstar_server.settings.config import ServerConfig
-from qstar_server.watching.access_log import log_request
+from qstar_server.watching.access_log import AccessLog
 from qstar_server.watching.metrics.registry import Metrics
 from qstar_server.watching.metrics.request_counts import RequestCounts
 from qstar_server.watching.metrics.router import router as metrics_router
@@ -106,7 +106,7 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
     describe_app(app, slot, allow_thoughts=config.allow_thoughts)
     observers: list[RecordObserver] = [count_request]
     if config.access_log:
-        observers.append(log_request)
+        observers.append(AccessLog().write)
     if spans is not None:
         observers.append(spans.write)
     _add_middleware(app, config, totals=totals, observers=observers)

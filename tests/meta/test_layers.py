@@ -92,6 +92,7 @@ PARTS_BELOW = {
         *("plain data", "kv_cache", "attention", "sampling", "model"),
         *("kernels", "decoder", "hardware", "checkpoint"),
     },
+    "prebuild": {"attention", "sampling", "decoder", "compiled"},
     "engine": {
         *("plain data", "text", "constraints", "kv_cache", "wavefront"),
         *("attention", "sampling", "model", "checkpoint", "decoder", "runner"),

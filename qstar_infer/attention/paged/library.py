@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from qstar_infer.compiled.build import build_library
+from qstar_infer.compiled.build import CSource, load_library
 
 KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 """As `numbers.h` numbers them."""
@@ -54,10 +54,13 @@ class Step(ctypes.Structure):
     )
 
 
+SOURCE = CSource(Path(__file__).with_name("paged_attention.c"), ("-ffp-contract=fast",))
+
+
 @functools.cache
 def load_paged_attention() -> ctypes.CDLL | None:
     """The library; None if this machine cannot build it."""
-    library = build_library(Path(__file__).with_name("paged_attention.c"), "-ffp-contract=fast")
+    library = load_library(SOURCE)
     if library is not None:
         states = (_POINTER, _INT64, _INT64)
         library.attend.argtypes = (

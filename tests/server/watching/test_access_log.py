@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from qstar_server.app import create_app
 from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import SCRIPT, FakeEngine
-from tests.server.in_process import serving
+from tests.server.in_process import client_of, serving
 from tests.server.live_server import LiveServer, start_server, wait_until
 from tests.server.scripted_output import THOUGHT_TEXT
 from tests.server.wire import body
@@ -165,6 +166,31 @@ async def test_the_access_log_can_be_turned_off(
     async with serving(engine, ServerConfig(access_log=False)) as client:
         await client.post("/v1/completions", json=body())
     assert access_lines(log) == []
+
+
+async def test_a_probe_has_a_line_only_when_its_answer_is_news(
+    engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An orchestrator's health checks and Prometheus filled the log."""
+    caplog.set_level(logging.INFO)
+    app = create_app(lambda: engine, ServerConfig())
+    async with client_of(app) as client:
+        await client.get("/health")
+        await client.get("/health")
+        app.state.engine_slot.start_loading()
+        while app.state.engine_slot.engine is None:
+            await asyncio.sleep(0.001)
+        for path in ("/health", "/metrics", "/version") * 3:
+            await client.get(path)
+        app.state.engine_slot.start_draining()
+        await client.get("/health")
+    lines = [each.getMessage() for each in caplog.records if each.name == "qstar_server.access"]
+    assert lines == [
+        *["GET /health 503"] * 2,
+        *("GET /health 200", "GET /metrics 200"),
+        *["GET /version 200"] * 3,
+        "GET /health 503",
+    ]
 
 
 def test_a_websocket_request_leaves_its_line_and_no_advice(
