@@ -57,8 +57,8 @@ def _check_device(device: str, num_ranks: int) -> None:
         )
     if device == "cpu" and num_gpus:
         raise ConfigError(
-            f"{asked} would use the GPUs that torch sees, and device='cpu' is asked for. Hide them: "
-            "CUDA_VISIBLE_DEVICES= (empty)"
+            f"{asked} would use the GPUs that torch sees, and device='cpu' is asked for. Hide "
+            "them: CUDA_VISIBLE_DEVICES= (empty)"
         )
     uses_gpus = device == "cuda" or (device == "auto" and num_gpus > 0)
     if uses_gpus and num_gpus < num_ranks:

@@ -4,7 +4,6 @@ It computes with its shard what rank 0 computes with its own, and samples nothin
 it ends when rank 0 closes its standard input or ends.
 """
 
-import contextlib
 import ctypes
 import logging
 import os
@@ -12,7 +11,6 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import IO
 
 import torch
 from transformers.utils import logging as transformers_logging
@@ -23,13 +21,13 @@ from qstar_infer.errors import QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.runner.forward_pass import ForwardPass
 from qstar_infer.runner.pick_slices import pick_slices
+from qstar_infer.runner.tensor_parallel.log_relay import private_stdout, send_log_to
 from qstar_infer.runner.tensor_parallel.messages import (
     FOR_FOLLOWER,
     BuildPool,
     Join,
     Joining,
     Load,
-    LogLine,
     ReleaseMemory,
     Run,
     ToFollower,
@@ -80,30 +78,18 @@ class Follower:
             self._forward.logits(hidden[picks.span])
 
 
-class _ToRank0(logging.Handler):
-    """Sends the records of the log to rank 0, which writes them to its own."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send a record, with its traceback."""
-        line = LogLine(level=record.levelno, logger=record.name, text=self.format(record))
-        with contextlib.suppress(OSError):  # rank 0 has ended, and this process is about to
-            write_message(self._stream, line)
-
-
 def main() -> None:
     """Follow rank 0 until it closes standard input."""
     _end_with_rank_0()
-    inbox, outbox = sys.stdin.buffer, _private_stdout()
+    inbox, outbox = sys.stdin.buffer, private_stdout()
     first = read_message(inbox)
     if first is None:
         return
     join = FOR_FOLLOWER.decode(first)
     assert isinstance(join, Join)
-    _send_log_to(outbox, level=join.log_level)
+    send_log_to(outbox, level=join.log_level)
+    transformers_logging.disable_default_handler()
+    transformers_logging.enable_propagation()
     torch.set_num_threads(join.num_threads)
     try:
         write_message(outbox, Joining())
@@ -132,20 +118,6 @@ def _end_with_rank_0() -> None:
         os._exit(0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _private_stdout() -> IO[bytes]:
-    """Standard output for messages alone: what anyone prints goes to standard error."""
-    stream = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return stream
-
-
-def _send_log_to(stream: IO[bytes], *, level: int) -> None:
-    logging.captureWarnings(True)
-    logging.basicConfig(level=level, handlers=[_ToRank0(stream)])
-    transformers_logging.disable_default_handler()
-    transformers_logging.enable_propagation()
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ class FollowerProcess:
                 logger.log(message.level, "rank %d: %s", self.rank, message.text)
             else:
                 self._on_joining()
+        self._process.stdout.close()
         self._on_end(self, self._process.wait())
 
 

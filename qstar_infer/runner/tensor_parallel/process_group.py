@@ -9,6 +9,7 @@ import psutil
 import torch
 import torch.distributed as dist
 
+from qstar_infer.errors import ConfigError
 from qstar_infer.runner.tensor_parallel.messages import DeviceType
 
 _INTERFACE_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
@@ -45,8 +46,8 @@ def join_process_group(rank: int, *, size: int, store: Path, device_type: Device
 
 def _loopback() -> str:
     """The name of the interface that only this machine can reach: `lo`."""
-    return next(
-        name
-        for name, addresses in psutil.net_if_addrs().items()
-        if any(each.family == socket.AF_INET and each.address == "127.0.0.1" for each in addresses)
-    )
+    for name, addresses in psutil.net_if_addrs().items():
+        for each in addresses:
+            if each.family == socket.AF_INET and each.address == "127.0.0.1":
+                return str(name)
+    raise ConfigError("no network interface of this machine has the address 127.0.0.1")

@@ -111,7 +111,7 @@ class Ranks:
             if self._failure is None:
                 self._failure = EngineDeadError(
                     f"a pass failed on rank 0 ({type(error).__name__}: {error}), and the other "
-                    f"{self.size - 1} ranks wait in it"
+                    "ranks wait in it"
                 )
             return self._failure
 
@@ -198,9 +198,10 @@ class Ranks:
 
 
 def _is_of_group(error: BaseException | None) -> bool:
-    """Whether an error comes from an operation of the process group."""
+    """Whether an error comes from an operation of the process group, because a rank has ended."""
     while error is not None:
-        if isinstance(error, dist.DistError):
+        # gloo has no class of its own for a lost connection.
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
             return True
         error = error.__cause__
     return False
