@@ -110,7 +110,7 @@ class LoadOptions:
 
 
 def _distributed_config(num_ranks: int) -> Any:
-    from transformers.distributed import DistributedConfig
+    from transformers.distributed.configuration_utils import DistributedConfig
 
     return DistributedConfig(tp_size=num_ranks)
 

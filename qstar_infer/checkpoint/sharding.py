@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
-from transformers.distributed import DistributedConfig
+from transformers.distributed.configuration_utils import DistributedConfig
 
 from qstar_infer.checkpoint.architecture import embedding_table
 
@@ -29,7 +29,7 @@ def shard(backbone: PreTrainedModel, num_ranks: int) -> PreTrainedModel:
         head.weight = nn.Parameter(head.weight.detach(), requires_grad=False)
     sharded: PreTrainedModel = backbone.maybe_distribute_model(backbone, config, mesh)
     if is_tied:
-        sharded.tie_weights()  # type: ignore[no-untyped-call]
+        sharded.tie_weights()
     return sharded
 
 

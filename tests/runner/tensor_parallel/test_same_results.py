@@ -44,7 +44,7 @@ REQUESTS = [
         repetition_penalty=1.2,
         presence_penalty=0.5,
         logit_bias={15: 2.0, 7: -1.5},
-        allowed_token_ids=list(range(0, 24, 3)),
+        allowed_token_ids=tuple(range(0, 24, 3)),
     ),
     SamplingParams(seed=7, max_tokens=3, prompt_logprobs=2),
 ]
@@ -52,7 +52,7 @@ REQUESTS = [
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
+def ranks() -> Iterator[Ranks]:
     script = str(follower_without_pickle.__file__)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
@@ -205,8 +205,8 @@ def test_a_number_that_is_not_finite_ends_one_request(ranks: Ranks, tmp_path: Pa
     with torch.no_grad():
         model.thought_parts.talk_head.last_layer.weight.fill_(float("nan"))
     engine = LLMEngine(model, CONFIG, ranks=ranks)
-    for name, fields in (("thinks", {}), ("plain", {"num_thought_tokens": 0})):
-        params = SamplingParams(max_tokens=3, temperature=0.0, ignore_eos=True, **fields)
+    for name, length in (("thinks", None), ("plain", 0)):
+        params = SamplingParams(max_tokens=3, ignore_eos=True, num_thought_tokens=length)
         request = EngineRequest(request_id=name, prompt_token_ids=[1, 2, 3], params=params)
         engine.add_request(engine.admission.admit(request))
     failed, finished = set(), set()
