@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 _NOTICE_S = 2.0
 """For one rank to notice an error of another, or its own."""
 _POLL_S = 0.1
+_left_behind: list[threading.Thread] = []
+"""Threads that wait in a process group whose other ranks have ended. Its end would wait for them.
+"""
 
 
 class Ranks:
@@ -41,13 +44,13 @@ class Ranks:
             num_threads: of a step on a CPU, of each follower.
 
         Raises:
-            ConfigError: this process has ranks already.
+            ConfigError: this process is in a process group already.
             EngineDeadError: a follower ended.
         """
-        if dist.is_initialized():
+        if dist.is_initialized() or any(thread.is_alive() for thread in _left_behind):
             raise ConfigError(
-                "this process has joined a torch.distributed process group already. Close the "
-                "other LLM with tensor_parallel_size first, or use another process"
+                "this process is in a torch.distributed process group already. Close the other "
+                "LLM with tensor_parallel_size first, or use another process"
             )
         self.size = size
         self._state = threading.Condition()
@@ -173,6 +176,8 @@ class Ranks:
             return results[0]
         if errors and isinstance(errors[0], QStarError) and not _is_of_group(errors[0]):
             raise errors[0]
+        if thread.is_alive():
+            _left_behind.append(thread)
         error = errors[0] if errors else TimeoutError("it waits for another rank")
         raise self.failure_after(error) from error
 
