@@ -134,7 +134,10 @@ def _add_middleware(
     app.add_middleware(HeadMiddleware)
     if config.keys:
         app.add_middleware(
-            KeyCheckMiddleware, keys=config.keys, max_requests_per_key=config.max_requests_per_key
+            KeyCheckMiddleware,
+            keys=config.keys,
+            max_requests_per_key=config.max_requests_per_key,
+            open_paths=config.open_paths,
         )
     if config.allow_origins:
         app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
