@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from qstar_infer.runner.tensor_parallel.messages import (
     FOR_RANK_0,
-    Join,
     LogLine,
     ToFollower,
     read_message,
@@ -23,37 +23,39 @@ _END_TIMEOUT_S = 5.0
 
 
 class FollowerProcess:
-    """The process of one rank other than 0.
-
-    Attributes:
-        pid: of the process.
-    """
+    """The process of one rank other than 0."""
 
     def __init__(
         self,
-        join: Join,
+        rank: int,
         *,
         on_joining: Callable[[], object],
-        on_end: Callable[["FollowerProcess", int], object],
+        on_end: Callable[[str], object],
     ) -> None:
         """Start the process.
 
         Args:
-            join: its first message.
+            rank: its number.
             on_joining: called when it is about to join the process group.
-            on_end: called with its exit status, or the negative number of the signal that ended it.
-                Both are called from a thread of this object.
+            on_end: called with a text that says how it has ended. Both are called from a thread of
+                this object.
+
+        Raises:
+            OSError: the system has no room for a process.
         """
-        self.rank = join.rank
+        self.rank = rank
         self._on_joining = on_joining
         self._on_end = on_end
-        self._has_started = threading.Event()
+        started: Future[subprocess.Popen[bytes]] = Future()
         # The system ends the process when the thread that has started it ends, so that thread stays
         # as long as the process.
-        threading.Thread(target=self._run, name=f"rank-{self.rank}", daemon=True).start()
-        self._has_started.wait()
-        self.pid = self._process.pid
-        self.send(join)
+        threading.Thread(target=self._run, args=[started], name=f"rank-{rank}", daemon=True).start()
+        self._process = started.result()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def send(self, message: ToFollower) -> None:
         """
@@ -81,28 +83,32 @@ class FollowerProcess:
             self.kill()
             self._process.wait()
 
-    def _run(self) -> None:
-        self._process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"LOCAL_RANK": str(self.rank)},  # which GPU transformers chooses
-        )
-        self._has_started.set()
-        assert self._process.stdout is not None
-        while (encoded := read_message(self._process.stdout)) is not None:
+    def _run(self, started: "Future[subprocess.Popen[bytes]]") -> None:
+        try:
+            process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"LOCAL_RANK": str(self.rank)},  # which GPU transformers chooses
+            )
+        except OSError as error:
+            started.set_exception(error)
+            return
+        started.set_result(process)
+        assert process.stdout is not None
+        while (encoded := read_message(process.stdout)) is not None:
             message = FOR_RANK_0.decode(encoded)
             if isinstance(message, LogLine):
                 logger = logging.getLogger(message.logger)
                 logger.log(message.level, "rank %d: %s", self.rank, message.text)
             else:
                 self._on_joining()
-        self._process.stdout.close()
-        self._on_end(self, self._process.wait())
+        process.stdout.close()
+        self._on_end(f"rank {self.rank} (process {process.pid}) {_in_words(process.wait())}")
 
 
-def how_it_ended(status: int) -> str:
-    """An exit status of `subprocess`, in words."""
+def _in_words(status: int) -> str:
+    """How a process has ended, from its exit status."""
     if status >= 0:
         return f"ended with exit status {status}"
     return f"was ended by {signal.Signals(-status).name}"

@@ -14,7 +14,7 @@ from qstar_infer.checkpoint.load import load_from_args
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, EngineDeadError, QStarError
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.runner.tensor_parallel.follower_process import FollowerProcess, how_it_ended
+from qstar_infer.runner.tensor_parallel.follower_process import FollowerProcess
 from qstar_infer.runner.tensor_parallel.messages import DeviceType, Join, Load, ToFollower
 from qstar_infer.runner.tensor_parallel.process_group import join_process_group
 
@@ -25,8 +25,7 @@ _NOTICE_S = 2.0
 """For one rank to notice an error of another, or its own."""
 _POLL_S = 0.1
 _left_behind: list[threading.Thread] = []
-"""Threads that wait in a process group whose other ranks have ended. Its end would wait for them.
-"""
+"""Threads that still wait for ranks that have ended. Another group would wait for them."""
 
 
 class Ranks:
@@ -63,16 +62,21 @@ class Ranks:
         self._followers: list[FollowerProcess] = []
         try:
             for rank in range(1, size):
-                join = Join(
-                    rank=rank,
-                    size=size,
-                    store=str(store),
-                    device_type=device_type,
-                    num_threads=num_threads,
-                    log_level=logging.getLogger().getEffectiveLevel(),
+                follower = FollowerProcess(
+                    rank, on_joining=self._note_joining, on_end=self._note_end
                 )
-                self._followers.append(
-                    FollowerProcess(join, on_joining=self._note_joining, on_end=self._note_end)
+                self._followers.append(follower)
+            for follower in self._followers:
+                self._send(
+                    follower,
+                    Join(
+                        rank=follower.rank,
+                        size=size,
+                        store=str(store),
+                        device_type=device_type,
+                        num_threads=num_threads,
+                        log_level=logging.getLogger().getEffectiveLevel(),
+                    ),
                 )
             self._wait_until_joining()
             self._unless_a_rank_ends(
@@ -101,11 +105,8 @@ class Ranks:
         Raises:
             EngineDeadError: a follower has ended.
         """
-        try:
-            for follower in self._followers:
-                follower.send(message)
-        except OSError as error:
-            raise self.failure_after(error) from error
+        for follower in self._followers:
+            self._send(follower, message)
 
     def failure_after(self, error: Exception) -> EngineDeadError:
         """Why the ranks cannot go on after an error in a pass of rank 0."""
@@ -142,6 +143,12 @@ class Ranks:
         if dist.is_initialized():
             dist.destroy_process_group()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _send(self, follower: FollowerProcess, message: ToFollower) -> None:
+        try:
+            follower.send(message)
+        except OSError as error:
+            raise self.failure_after(error) from error
 
     def _wait_until_joining(self) -> None:
         with self._state:
@@ -186,15 +193,12 @@ class Ranks:
             self._num_joining += 1
             self._state.notify_all()
 
-    def _note_end(self, follower: FollowerProcess, status: int) -> None:
+    def _note_end(self, how: str) -> None:
         """Take note that a follower has ended, as it should or not."""
         with self._state:
             if self._is_closed or self._failure is not None:
                 return
-            failure = self._failure = EngineDeadError(
-                f"rank {follower.rank} of {self.size} (process {follower.pid}) "
-                f"{how_it_ended(status)}, and the other ranks cannot go on without it"
-            )
+            failure = self._failure = EngineDeadError(f"{how}; the other ranks stop without it")
             listener = self._listener
             self._state.notify_all()
         _log.critical("%s", failure)

@@ -23,13 +23,10 @@ from qstar_infer.checkpoint import save_model
 from qstar_infer.errors import ConfigError, EngineDeadError
 from qstar_infer.runner.tensor_parallel import follower_process
 from qstar_infer.runner.tensor_parallel.follower_process import FollowerProcess
-from qstar_infer.runner.tensor_parallel.messages import Join
 from qstar_infer.runner.tensor_parallel.ranks import Ranks
 
 from ...parity.toy import make_toy
 from ...server.live_server import wait_until
-
-JOIN = Join(rank=1, size=2, store="", device_type="cpu", num_threads=1, log_level=logging.INFO)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +50,9 @@ def test_a_follower_that_cannot_start_is_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     follow_with("raise SystemExit(7)", monkeypatch)
-    with pytest.raises(EngineDeadError, match=r"rank 1 of 2 \(process \d+\) ended with exit stat"):
+    with pytest.raises(EngineDeadError, match=r"rank 1 \(process \d+\) ended with exit stat"):
         start()
-    assert "ended with exit status 7, and the other ranks cannot go on" in caplog.text
+    assert "ended with exit status 7; the other ranks stop" in caplog.text
     assert not dist.is_initialized()
 
 
@@ -88,7 +85,7 @@ def test_a_follower_that_ends_before_it_joins_is_noticed() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
-    assert "ended with exit status 3, and the other ranks cannot go on" in done.stderr
+    assert "ended with exit status 3; the other ranks stop" in done.stderr
 
 
 def test_a_process_has_one_group_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,13 +97,11 @@ def test_a_process_has_one_group_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_follower_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     follow_with("import time; time.sleep(600)", monkeypatch)
     monkeypatch.setattr(follower_process, "_END_TIMEOUT_S", 0.2)
-    ended: list[int] = []
-    follower = FollowerProcess(
-        JOIN, on_joining=lambda: None, on_end=lambda _, status: ended.append(status)
-    )
+    ended: list[str] = []
+    follower = FollowerProcess(1, on_joining=lambda: None, on_end=ended.append)
     follower.close()
     follower.join()
-    wait_until(lambda: ended == [-signal.SIGKILL])
+    wait_until(lambda: ended == [f"rank 1 (process {follower.pid}) was ended by SIGKILL"])
 
 
 def test_a_log_line_carries_its_rank(
@@ -122,7 +117,7 @@ def test_a_log_line_carries_its_rank(
     )
     follow_with(code, monkeypatch)
     ended = threading.Event()
-    follower = FollowerProcess(JOIN, on_joining=lambda: None, on_end=lambda *_: ended.set())
+    follower = FollowerProcess(1, on_joining=lambda: None, on_end=lambda _: ended.set())
     assert ended.wait(60)
     follower.close()
     assert ("some.place", logging.WARNING, "rank 1: it rains in Rome") in caplog.record_tuples
@@ -156,7 +151,7 @@ def test_an_llm_ends_with_the_reason(llm: LLM) -> None:
     with pytest.raises(ConfigError, match="has a shard of it"):
         _ = llm.model
     threading.Timer(0.5, os.kill, [pid, signal.SIGKILL]).start()
-    with pytest.raises(EngineDeadError, match=rf"rank 1 of 2 \(process {pid}\) was ended by SIGK"):
+    with pytest.raises(EngineDeadError, match=rf"rank 1 \(process {pid}\) was ended by SIGK"):
         deque((llm.generate("abc", params) for _ in count()), maxlen=0)
     assert not psutil.pid_exists(pid)
 
