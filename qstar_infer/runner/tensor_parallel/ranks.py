@@ -198,10 +198,11 @@ class Ranks:
         with self._state:
             if self._is_closed or self._failure is not None:
                 return
-            failure = self._failure = EngineDeadError(f"{how}; the other ranks stop without it")
+            failure = EngineDeadError(f"{how}; the other ranks stop without it")
+            _log.critical("%s", failure)  # before anyone can act on it and end the process
+            self._failure = failure
             listener = self._listener
             self._state.notify_all()
-        _log.critical("%s", failure)
         if listener is not None:
             listener(failure)
 
