@@ -85,6 +85,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "runner": "llama.cpp",
         "dtype": "float32",
         "device": "cpu",
+        "tensor_parallel_size": 2,
         "threads": 4,
         "quantization": "int8",
         "revision": "v1",
