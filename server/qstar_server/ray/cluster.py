@@ -1,0 +1,43 @@
+"""Connects to a Ray cluster, or starts one for this process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import serve
+
+from qstar_infer.errors import ConfigError
+
+_OBJECT_STORE_BYTES = 80_000_000
+"""Nothing of ours is in the store of objects; this is about the least that Ray takes."""
+
+
+@contextmanager
+def ray_cluster(address: str | None) -> Iterator[None]:
+    """A cluster with Ray Serve; what was started here ends with the block.
+
+    Args:
+        address: of a cluster that runs; None: start one, without a dashboard.
+
+    Raises:
+        ConfigError: there is no cluster at the address.
+    """
+    own: dict[str, Any] = {
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+    }
+    try:
+        ray.init(
+            address="local" if address is None else address,
+            logging_level="warning",
+            **(own if address is None else {}),
+        )
+    except ConnectionError as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"there is no Ray cluster at {address!r}: {reason}") from None
+    try:
+        serve.start(proxy_location="Disabled")
+        yield
+    finally:
+        ray.shutdown()
