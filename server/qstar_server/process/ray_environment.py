@@ -17,9 +17,7 @@ def prepare_ray(address: str | None) -> None:
         ConfigError: Ray Serve is not installed.
     """
     if find_spec("ray") is None:
-        raise ConfigError(
-            "--ray needs Ray Serve, which is not installed: pip install 'qstar[ray]'"
-        )
+        raise ConfigError("--ray needs Ray Serve, which is not installed: pip install 'qstar[ray]'")
     variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
     if address is None:
         variables |= {

@@ -19,7 +19,11 @@ _POLL_S = 0.05
 
 
 class ReplicaServer:
-    """Serves the front on a free port."""
+    """Serves the front on a free port.
+
+    Attributes:
+        port: where it listens.
+    """
 
     def __init__(
         self,
@@ -40,16 +44,11 @@ class ReplicaServer:
         self._slot: EngineSlot = app.state.engine_slot
         self._config = config
         self._sockets = bind_sockets(host, 0)
+        self.port: int = self._sockets[0].getsockname()[1]
         self._server = DrainingServer(
             FrontCheckMiddleware(app, secret=secret), self._slot, config, announce=_say_nothing
         )
         self._thread = threading.Thread(target=self._run, name="replica-server", daemon=True)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        port: int = self._sockets[0].getsockname()[1]
-        return port
 
     def start(self) -> ModelInfo:
         """Serve, and wait until the engine is loaded.
