@@ -18,7 +18,13 @@ def prepare_ray(address: str | None) -> None:
     """
     if find_spec("ray") is None:
         raise ConfigError("--ray needs Ray Serve, which is not installed: pip install 'qstar[ray]'")
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
+    variables = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_COLOR_PREFIX": "0",
+        "RAY_DEDUP_LOGS": "0",
+        # Or a thread of Ray Serve that is late starts another cluster when this one has ended.
+        "RAY_ENABLE_AUTO_CONNECT": "0",
+    }
     if address is None:
         variables |= {
             "RAY_AUTH_MODE": "token",

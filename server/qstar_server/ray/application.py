@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -26,25 +26,13 @@ from qstar_server.settings.settings import resolve
 _HEALTH_PERIOD_S = 2.0
 _REPORT_INTERVAL = {"RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1"}
 """By default replicas say how long their queues are every 10 seconds."""
+_LOOK_BACK_S = 5.0
+"""The queues count with their mean length over this time."""
 _LAST_WORDS_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalingTimes:
-    """How long a state must last before the number of replicas changes, in seconds."""
-
-    look_back: float = 5.0
-    """Over which the length of the queues is averaged."""
-    up: float = 5.0
-    down: float = 60.0
-
-
 def replicas_application(
-    engine_args: EngineArgs,
-    config: ServerConfig,
-    *,
-    secret: str,
-    times: ScalingTimes | None = None,
+    engine_args: EngineArgs, config: ServerConfig, *, secret: str
 ) -> Application:
     """The deployment of the replicas. Ray must be running.
 
@@ -53,11 +41,9 @@ def replicas_application(
 
     Args:
         secret: between front and replicas.
-        times: None: the defaults.
     """
     least, most = config.ray_min_replicas, config.ray_most_replicas
     num_cpus, num_gpus = share_of_each(engine_args, ray.cluster_resources(), most)
-    times = times or ScalingTimes()
     policy = AutoscalingPolicy(
         policy_function=QueuePolicy, policy_kwargs={"room": engine_args.engine.max_num_seqs}
     )
@@ -71,9 +57,9 @@ def replicas_application(
         autoscaling_config=AutoscalingConfig(
             min_replicas=least,
             max_replicas=most,
-            look_back_period_s=times.look_back,
-            upscale_delay_s=times.up,
-            downscale_delay_s=times.down,
+            look_back_period_s=_LOOK_BACK_S,
+            upscale_delay_s=config.ray_upscale_delay_s,
+            downscale_delay_s=config.ray_downscale_delay_s,
             policy=policy,
         ),
         health_check_period_s=_HEALTH_PERIOD_S,

@@ -6,9 +6,12 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.serve.schema import LoggingConfig
 
 from qstar_infer.errors import ConfigError
 
+QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
+"""Of what Ray Serve says itself; our own lines are not concerned."""
 _OBJECT_STORE_BYTES = 80_000_000
 """Nothing of ours is in the store of objects; this is about the least that Ray takes."""
 
@@ -37,7 +40,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"there is no Ray cluster at {address!r}: {reason}") from None
     try:
-        serve.start(proxy_location="Disabled")
+        serve.start(proxy_location="Disabled", logging_config=QUIET)
         yield
     finally:
         ray.shutdown()

@@ -18,8 +18,8 @@ from qstar_infer.errors import ConfigError, EngineDeadError
 from qstar_server.process.lifecycle import Announce, DrainingServer, check_exposure
 from qstar_server.process.listener import bind_sockets
 from qstar_server.ray import live
-from qstar_server.ray.application import ScalingTimes, replicas_application, share_of_each
-from qstar_server.ray.cluster import ray_cluster
+from qstar_server.ray.application import replicas_application, share_of_each
+from qstar_server.ray.cluster import QUIET, ray_cluster
 from qstar_server.replicas.front import Front
 from qstar_server.settings.config import ServerConfig
 from qstar_server.watching.sparse_log import SparseFilter
@@ -34,11 +34,7 @@ _OUR_ERROR = re.compile(r"qstar_infer\.errors\.\w+: (.+)")
 
 
 def run_on_ray(
-    engine_args: EngineArgs,
-    config: ServerConfig,
-    *,
-    announce: Announce,
-    times: ScalingTimes | None = None,
+    engine_args: EngineArgs, config: ServerConfig, *, announce: Announce
 ) -> Exception | None:
     """Serve through replicas until a signal arrives, or until none can be started.
 
@@ -61,7 +57,7 @@ def run_on_ray(
     with ray_cluster(config.ray_address):
         signal.signal(signal.SIGTERM, stop)  # Ray's own would end the process at once
         _check_room(engine_args, config)
-        application = replicas_application(engine_args, config, secret=secret, times=times)
+        application = replicas_application(engine_args, config, secret=secret)
         with _deployed(application, front), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=sockets)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +83,7 @@ def _check_room(engine_args: EngineArgs, config: ServerConfig) -> None:
 def _deployed(application: Application, front: Front) -> Iterator[None]:
     """Start the replicas and watch them, inside of the block."""
     is_over = threading.Event()
-    target = RunTarget(application, name=_NAME, route_prefix=None)
+    target = RunTarget(application, name=_NAME, route_prefix=None, logging_config=QUIET)
     (handle,) = serve.run_many([target], wait_for_applications_running=False)
     handle.is_ready.remote()  # from here on, Ray Serve tells this process of the replicas
     watch = threading.Thread(target=_watch, args=[front, is_over], name="watch-ray", daemon=True)
@@ -98,6 +94,7 @@ def _deployed(application: Application, front: Front) -> Iterator[None]:
         is_over.set()
         watch.join()
         with contextlib.suppress(Exception):  # the cluster may have gone
+            handle.shutdown()
             serve.delete(_NAME)
 
 

@@ -111,6 +111,10 @@ class ServerConfig(BaseSettings):
     """Least replicas."""
     ray_max_replicas: int | None = Field(default=None, ge=1)
     """Most replicas: more are started while sequences wait. None: as many as the least."""
+    ray_upscale_delay_s: float = Field(default=5.0, ge=0)
+    """How long sequences must wait before replicas are added."""
+    ray_downscale_delay_s: float = Field(default=60.0, ge=0)
+    """How long fewer replicas must be enough before one is given up."""
 
     _keys: KeyRing = PrivateAttr(default=KeyRing())
 
