@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+import torch
+
 from qstar_infer.bench.hardware import describe_device, versions
 
 NUM_STREAMS = 32
@@ -125,7 +127,7 @@ def main() -> None:
     sys.stdout.write(f"ratio of the medians {two / one:.2f}\n")
     if arguments.json is not None:
         results = {
-            "device": describe_device("cpu"),
+            "device": describe_device(torch.device("cpu")),
             "versions": versions(),
             "load_averages_before": loads,
             "tokens_per_second": rates,

@@ -26,8 +26,8 @@ from qstar_server.settings.settings import resolve
 _HEALTH_PERIOD_S = 2.0
 _REPORT_INTERVAL = {"RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1"}
 """By default replicas say how long their queues are every 10 seconds."""
-_LOOK_BACK_S = 5.0
-"""The queues count with their mean length over this time."""
+_LOOK_BACK_S = 11.0
+"""The queues count with their mean length over this time. Ray Serve wants more than 10 seconds."""
 _LAST_WORDS_S = 10.0
 
 
@@ -47,7 +47,7 @@ def replicas_application(
     policy = AutoscalingPolicy(
         policy_function=QueuePolicy, policy_kwargs={"room": engine_args.engine.max_num_seqs}
     )
-    deployment = serve.deployment(EngineReplica).options(  # type: ignore[attr-defined]
+    deployment = serve.deployment(EngineReplica).options(
         name="replicas",
         ray_actor_options={
             "num_cpus": num_cpus,
@@ -77,6 +77,8 @@ def replicas_application(
 def app(arguments: dict[str, str]) -> Application:
     """What `serve run qstar_server.ray:app` runs. Settings come from `QSTAR_` variables.
 
+    The front is a deployment of Ray Serve, behind Ray's own proxy.
+
     Raises:
         ConfigError: a setting is wrong, or there are arguments.
     """
@@ -86,6 +88,8 @@ def app(arguments: dict[str, str]) -> Application:
             "variables QSTAR_MODEL and so on instead"
         )
     engine_args, config = resolve({}, os.environ)
+    if not ray.is_initialized():  # `serve run` connects only afterwards
+        ray.init(address=config.ray_address)
     secret = secrets.token_hex(32)
 
     def create_front() -> ASGIApp:

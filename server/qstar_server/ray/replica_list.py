@@ -6,7 +6,7 @@ from qstar_server.ray import live
 from qstar_server.replicas.replica_table import Replica
 
 
-class ReplicaListRouter(RequestRouter):
+class ReplicaListRouter(RequestRouter):  # type: ignore[misc]  # mypy does not read Ray
     """Writes the replicas to `live.table` whenever they change.
 
     The front connects to replicas itself; only the few calls of a handle go where this router says.

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.load.streams import make_requests
 from tests.server.fake_engine import MODEL
 from tests.server.ray.outcomes import Outcomes, expected_answers, send_all
-from tests.server.ray.served_on_ray import served_on_ray, wait_for
+from tests.server.ray.served_on_ray import RayServer, served_on_ray, wait_for
 from tests.server.real_engine import save_toy
 
 pytest.importorskip("ray", reason="replicas need the extra `ray`")
@@ -21,6 +22,11 @@ OPTIONS = (
     *("--ray-upscale-delay-s", "0.5", "--ray-downscale-delay-s", "3"),
     *("--served-model-name", MODEL),
 )
+
+
+def has_replicas(server: RayServer, count: int) -> bool:
+    """Whether so many are known, and so many have a process."""
+    return len(server.replica_ids()) == len(server.replica_pids()) == count
 
 
 def test_one_two_one(tmp_path: Path) -> None:
@@ -40,9 +46,7 @@ def test_one_two_one(tmp_path: Path) -> None:
             busy = threading.Thread(target=keep_busy, args=[num_open, is_over])
             busy.start()
             try:
-                wait_for(lambda wanted=num_replicas: len(server.replica_ids()) == wanted)
-                if num_replicas == 1:
-                    wait_for(lambda: len(server.replica_pids()) == 1)
+                wait_for(partial(has_replicas, server, num_replicas))
             finally:
                 is_over.set()
                 busy.join()

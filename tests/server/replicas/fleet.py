@@ -45,6 +45,12 @@ class Fleet:
         return {name: len(engine.submitted) for name, engine in self.engines.items()}
 
 
+def start_replica(engine: FakeEngine, config: ServerConfig) -> ReplicaServer:
+    server = ReplicaServer(lambda: engine, config, host="127.0.0.1", secret=SECRET)
+    server.start()
+    return server
+
+
 @contextmanager
 def fleet(*names: str, config: ServerConfig | None = None) -> Iterator[Fleet]:
     """A front with replicas of these names, at most one letter each."""
@@ -60,10 +66,7 @@ def fleet(*names: str, config: ServerConfig | None = None) -> Iterator[Fleet]:
         stack.enter_context(client)
         for name in names:
             engine = FakeEngine()
-            replica = ReplicaServer(
-                lambda engine=engine: engine, config, host="127.0.0.1", secret=SECRET
-            )
-            replica.start()
+            replica = start_replica(engine, config)
             stack.callback(replica.stop)
             made.engines[name], made.replicas[name] = engine, replica
         table.update(replica_at(made.replicas[name].port, name) for name in names)

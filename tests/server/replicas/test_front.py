@@ -15,7 +15,7 @@ from tests.server.replicas.fleet import SECRET, Fleet, fleet
 
 PROMPT = {"model": MODEL, "prompt": "Say it"}
 KEYS = ServerConfig(
-    api_keys="first,second",  # type: ignore[arg-type]
+    api_keys="first,second",
     max_requests_per_key=1,
     drain_grace_s=0.2,
     shutdown_grace_s=1,
