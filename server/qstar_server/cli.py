@@ -55,7 +55,7 @@ def serve(
 
 
 def _run_on_ray(engine_args: EngineArgs, config: ServerConfig) -> Exception | None:
-    prepare_ray(config.ray_address)
+    prepare_ray(config.ray_address, os.environ)
     # Not at the top: Ray is an optional package, and reads the environment when it is imported.
     from qstar_server.ray.command import run_on_ray
 

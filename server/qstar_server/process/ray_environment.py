@@ -1,17 +1,21 @@
 """What must be set before Ray is imported. Ray itself is imported only by `qstar_server.ray`."""
 
-import os
 import secrets
+from collections.abc import MutableMapping
 from importlib.util import find_spec
 
 from qstar_infer.errors import ConfigError
 
 
-def prepare_ray(address: str | None) -> None:
+def prepare_ray(address: str | None, environ: MutableMapping[str, str]) -> None:
     """Set what Ray reads at its import, where the operator has set nothing else.
 
     It tells nobody of its use. A cluster that is started here (`address` is None) listens on the
     loopback interface and asks for a token, because whoever may speak to Ray may run any code.
+
+    Args:
+        address: as `ServerConfig.ray_address`.
+        environ: the environment of the process.
 
     Raises:
         ConfigError: Ray Serve is not installed.
@@ -33,4 +37,4 @@ def prepare_ray(address: str | None) -> None:
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         }
     for name, value in variables.items():
-        os.environ.setdefault(name, value)
+        environ.setdefault(name, value)
