@@ -165,6 +165,8 @@ class EngineStats:
     num_cached_blocks: int = 0
     """Blocks that the prefix cache can share, free or held."""
     num_blocks: int = 0
+    block_size: int = 0
+    """Token slots of a block."""
     num_lanes: int = 0
     """Thoughts in flight."""
     step_age_s: float | None = None

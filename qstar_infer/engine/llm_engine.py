@@ -176,6 +176,7 @@ class LLMEngine:
             num_free_blocks=memory.blocks.num_free,
             num_cached_blocks=len(memory.blocks.cached),
             num_blocks=memory.blocks.num_blocks,
+            block_size=memory.blocks.block_size,
             num_lanes=memory.lane_slots.num_in_use,
             step_age_s=None if started_s is None else time.monotonic() - started_s,
             step_rows=counts.step_rows.read(),

@@ -138,8 +138,14 @@ def layers(
     if config.allow_origins:
         found.append(Middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins))
     if config.keys:
-        limit = config.max_requests_per_key
-        found.append(Middleware(KeyCheckMiddleware, keys=config.keys, max_requests_per_key=limit))
+        found.append(
+            Middleware(
+                KeyCheckMiddleware,
+                keys=config.keys,
+                max_requests_per_key=config.max_requests_per_key,
+                open_paths=config.open_paths,
+            )
+        )
     return [
         *found,
         Middleware(HeadMiddleware),

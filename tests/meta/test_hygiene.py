@@ -23,7 +23,7 @@ MACHINE_PATH = re.compile("(?<![a-z0-9.])/" + r"(?:work|root|Users|home/\w+)/")
 
 
 def text_files() -> Iterator[Path]:
-    for name in (*SOURCE_DIRS, "docs"):
+    for name in (*SOURCE_DIRS, "docs", "kubernetes"):
         yield from (path for path in (ROOT / name).rglob("*") if path.suffix in TEXT_SUFFIXES)
     yield from ROOT.glob("*.md")
     names = ("pyproject.toml", "Makefile", "constraints.txt", ".pre-commit-config.yaml", ".ci/run")

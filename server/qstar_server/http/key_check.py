@@ -1,6 +1,7 @@
 """Middleware that lets only holders of an API key in, each with so many requests at a time."""
 
 from collections import Counter
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -8,8 +9,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from qstar_server.generation.tenants import current_tenant
 from qstar_server.http.errors import NO_RETRY, ApiError
 from qstar_server.http.keys import KeyRing
-
-_OPEN_PATHS = ("/health",)
 
 
 class KeyCheckMiddleware:
@@ -19,24 +18,33 @@ class KeyCheckMiddleware:
     instead of the answer. What it sends is dropped, for a limited time (`HttpConnection`).
 
     The key stands in `Authorization: Bearer KEY` or, as Anthropic's clients send it, in
-    `x-api-key: KEY`. Only `/health` is open. `scope["state"]["key_name"]` and `current_tenant` name
-    the key for what follows.
+    `x-api-key: KEY`. The open paths need none. `scope["state"]["key_name"]` and `current_tenant`
+    name the key for what follows.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: KeyRing, max_requests_per_key: int | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: KeyRing,
+        max_requests_per_key: int | None,
+        open_paths: Collection[str],
+    ) -> None:
         """
         Args:
             max_requests_per_key: most requests of a key at the same time; a request counts until
                 the last byte of its response is written. None is no limit.
+            open_paths: whole paths that need no key.
         """
         self._app = app
         self._keys = keys
         self._max_requests = max_requests_per_key
+        self._open_paths = frozenset(open_paths)
         self._open_requests: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
+        if scope["type"] != "http" or scope["path"] in self._open_paths:
             await self._app(scope, receive, send)
             return
         given = _key_in(Headers(scope=scope))

@@ -45,6 +45,9 @@ class ServerConfig(BaseSettings):
     """File with one key in each line; lines that begin with # are comments."""
     max_requests_per_key: int | None = Field(default=None, ge=1)
     """Most requests that one key may have open; one more gets a 429. None: no limit."""
+    open_metrics: bool = False
+    """True: `/metrics` needs no key, for scrapers that cannot send one. It shows how busy the
+    server is, and no text."""
     insecure: bool = False
     """True: serve without an API key on an address that other machines can reach."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -122,6 +125,11 @@ class ServerConfig(BaseSettings):
     def keys(self) -> KeyRing:
         """The keys of all sources. Without any, everyone who reaches the server may use it."""
         return self._keys
+
+    @property
+    def open_paths(self) -> tuple[str, ...]:
+        """Paths that need no key."""
+        return ("/health", "/metrics") if self.open_metrics else ("/health",)
 
     @property
     def is_local(self) -> bool:

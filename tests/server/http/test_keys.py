@@ -64,6 +64,14 @@ async def test_health_is_open(locked: httpx.AsyncClient) -> None:
     assert (await locked.head("/health")).status_code == 200
 
 
+async def test_metrics_are_open_where_the_operator_says_so(engine: FakeEngine) -> None:
+    config = ServerConfig(api_key=KeyRing.of([KEY]), open_metrics=True)
+    async with serving(engine, config) as client:
+        assert (await client.get("/metrics")).status_code == 200
+        assert (await client.get("/metrics/")).status_code == 401
+        assert (await client.get("/v1/models")).status_code == 401
+
+
 @pytest.mark.parametrize(
     "headers",
     [

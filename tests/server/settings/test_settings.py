@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
     "port": 9,
     "api_key_file": None,
     "max_requests_per_key": 3,
+    "open_metrics": True,
     "insecure": True,
     "allowed_hosts": ("a.lan", "b.lan"),
     "allow_origins": ("http://a", "http://b"),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from qstar_server.app import create_app
 from qstar_server.settings.config import ServerConfig
 
@@ -19,7 +18,10 @@ from tests.server.scrape import Scrape, scrape
 from tests.server.wire import body, complete, stream
 
 ROOT = Path(__file__).parents[3]
-GAUGES = {"num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "num_lanes"}
+GAUGES = {
+    *("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"),
+    *("cache_config_info", "num_lanes"),
+}
 COUNTERS = {
     *("prefix_cache_queries", "prefix_cache_hits", "prompt_tokens", "generation_tokens"),
     *("request_success", "num_preemptions", "admission_rejections"),
@@ -68,6 +70,12 @@ async def test_the_documentation_has_every_metric(real_client: httpx.AsyncClient
     documented = re.findall(r"^\| `([\w:]+)` \| (gauge|counter|histogram) \|", page, re.M)
     assert set(documented) == exposed
     assert len(documented) == len(exposed)
+
+
+async def test_the_cache_says_how_it_is_divided(real_client: httpx.AsyncClient) -> None:
+    """A router computes from these labels which part of a prompt a server may have cached."""
+    labels = {"block_size": "16", "num_gpu_blocks": "512"}
+    assert (await scrape(real_client)).value("qstar:cache_config_info", **labels) == 1
 
 
 async def test_counts_are_those_of_a_known_workload(real_client: httpx.AsyncClient) -> None:
@@ -250,9 +258,22 @@ async def test_applications_do_not_share_counts(engine: FakeEngine, config: Serv
         assert (await scrape(other)).value("qstar:prompt_tokens_total") == 0
 
 
-async def test_a_scraper_may_ask_for_openmetrics(real_client: httpx.AsyncClient) -> None:
-    accept = "application/openmetrics-text; version=1.0.0"
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,*/*;q=0.2",
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+        "application/openmetrics-text; version=0.0.1",
+        "text/plain;version=1.0.0;escaping=underscores",
+        "*/*",
+    ],
+    ids=["Prometheus 3", "Prometheus 2", "old OpenMetrics", "underscores", "anything"],
+)
+async def test_all_scrapers_get_the_same_names(accept: str, real_client: httpx.AsyncClient) -> None:
+    """Prometheus 2 got samples with names such as `qstar_num_lanes`, which no query asks for."""
     response = await real_client.get("/metrics", headers={"accept": accept})
-    assert response.headers["content-type"].startswith("application/openmetrics-text; version=")
-    names = {family.name for family in text_string_to_metric_families(response.text)}
-    assert names >= {f"qstar:{name}" for name in GAUGES | COUNTERS | HISTOGRAMS}
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    names = {line.split("{")[0].split(" ")[0] for line in response.text.splitlines()}
+    assert {f"qstar:{name}" for name in GAUGES} <= names
+    assert {f"qstar:{name}_total" for name in COUNTERS} <= names
+    assert {f"qstar:{name}_bucket" for name in HISTOGRAMS} <= names

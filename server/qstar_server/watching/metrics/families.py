@@ -27,6 +27,12 @@ class ModelFamilies:
         family.add_metric([self._model_name], value)
         return family
 
+    def info(self, name: str, help_text: str, facts: Mapping[str, int]) -> Metric:
+        """Facts that do not change, as labels of a gauge that is 1."""
+        family = GaugeMetricFamily(_PREFIX + name, help_text, labels=["model_name", *facts])
+        family.add_metric([self._model_name, *map(str, facts.values())], 1)
+        return family
+
     def counter(self, name: str, help_text: str, value: float) -> Metric:
         """A number that only grows; its sample has the suffix `_total`."""
         family = CounterMetricFamily(_PREFIX + name, help_text, labels=["model_name"])
@@ -74,6 +80,11 @@ def engine_families(stats: EngineStats, model: ModelFamilies) -> Iterator[Metric
     yield model.gauge("num_requests_running", "Sequences in the batch.", stats.num_running)
     yield model.gauge("num_requests_waiting", "Sequences in the queue.", stats.num_waiting)
     yield model.gauge("kv_cache_usage_perc", "Share of the key/value blocks in use, 0 to 1.", usage)
+    yield model.info(
+        "cache_config_info",
+        "Blocks of keys and values: tokens in each, and how many there are.",
+        {"block_size": stats.block_size, "num_gpu_blocks": stats.num_blocks},
+    )
     yield model.counter(
         "prefix_cache_queries",
         "Prompt tokens looked up in the prefix cache.",

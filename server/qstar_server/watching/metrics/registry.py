@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -16,6 +16,8 @@ from qstar_server.watching.metrics.families import (
     request_families,
 )
 from qstar_server.watching.metrics.request_counts import RequestCounts
+
+_TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class AppCollector(Collector):
@@ -43,14 +45,14 @@ class Metrics:
         self._registry.register(AppCollector(slot, counts))
         ProcessCollector(registry=self._registry)
 
-    def exposition(self, accept: str) -> tuple[bytes, str]:
+    def exposition(self) -> tuple[bytes, str]:
         """The metrics as text, about a millisecond's work.
 
-        Args:
-            accept: the header of the request.
+        Always in Prometheus' text format, which every scraper reads. In OpenMetrics the client
+        library (0.26) writes `qstar_` instead of `qstar:` for scrapers that do not know UTF-8
+        names, such as Prometheus 2.
 
         Returns:
-            The text and its content type: OpenMetrics where it is asked for.
+            The text and its content type.
         """
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        return generate_latest(self._registry), _TEXT_FORMAT

@@ -18,5 +18,5 @@ router = APIRouter(responses=error_responses())
 async def metrics(request: Request) -> Response:
     """Counts for Prometheus. While the model is loading, only those of the server."""
     registered = cast(Metrics, request.app.state.metrics)
-    text, content_type = registered.exposition(request.headers.get("accept", ""))
+    text, content_type = registered.exposition()
     return Response(text, headers={"Content-Type": content_type})
