@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+import psutil
 import torch
 
 from qstar_infer.bench.hardware import describe_device, versions
@@ -39,8 +40,8 @@ _COUNT = re.compile(rb'"completion_tokens":(\d+)')
 
 
 @contextmanager
-def started(*options: str) -> Iterator[int]:
-    """`qstar serve` with the lab model; gives its port."""
+def started(*options: str) -> Iterator[tuple[int, psutil.Process]]:
+    """`qstar serve` with the lab model; gives its port and its process."""
     command = [sys.executable, "-m", "qstar_infer.cli.main", "serve", "lab", "--port", "0"]
     process = subprocess.Popen(
         [*command, "--no-access-log", *options],
@@ -53,7 +54,7 @@ def started(*options: str) -> Iterator[int]:
         found = _READY.search(process.stdout.readline())
         if found is None:
             raise RuntimeError(f"the server did not start: {' '.join(command + list(options))}")
-        yield int(found[1])
+        yield int(found[1]), psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -81,6 +82,12 @@ def request_bytes(numbers: random.Random) -> bytes:
     return head.encode() + body
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU time of a process and of all that it has started, up to now."""
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
+
+
 async def tokens_of_stream(port: int, request: bytes) -> int:
     """Visible tokens of one whole stream."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -92,8 +99,11 @@ async def tokens_of_stream(port: int, request: bytes) -> int:
     return int(_COUNT.findall(content)[-1])
 
 
-async def throughput(port: int, seed: int) -> float:
-    """Tokens a second of whole streams that end within the measured time."""
+async def measure(port: int, process: psutil.Process, seed: int) -> tuple[float, float]:
+    """Tokens a second of whole streams that end in the measured time, and CPU time of a token, ms.
+
+    The CPU time is that of the server alone. It says more than the rate on a busy machine.
+    """
     numbers = random.Random(seed)
     begin = time.monotonic() + WARM_UP_S
     total = 0
@@ -105,8 +115,15 @@ async def throughput(port: int, seed: int) -> float:
             if begin <= time.monotonic() < begin + MEASURED_S:
                 total += num_tokens
 
-    await asyncio.gather(*(keep_asking() for _ in range(NUM_STREAMS)))
-    return total / MEASURED_S
+    async def spent() -> float:
+        await asyncio.sleep(WARM_UP_S)
+        before = cpu_seconds(process)
+        await asyncio.sleep(MEASURED_S)
+        return cpu_seconds(process) - before
+
+    seconds, *_ = await asyncio.gather(spent(), *(keep_asking() for _ in range(NUM_STREAMS)))
+    assert seconds is not None
+    return total / MEASURED_S, seconds / total * 1000
 
 
 def main() -> None:
@@ -116,13 +133,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rates: dict[str, list[float]] = {name: [] for name in WAYS}
+    costs: dict[str, list[float]] = {name: [] for name in WAYS}
     loads: list[float] = []
     for seed in range(arguments.rounds):
         for name, options in WAYS.items():
-            with started(*options) as port:
+            with started(*options) as (port, process):
                 loads.append(os.getloadavg()[0])
-                rates[name].append(asyncio.run(throughput(port, seed)))
-            sys.stdout.write(f"{name:14} {rates[name][-1]:8.1f} tokens/s\n")
+                rate, cost = asyncio.run(measure(port, process, seed))
+            rates[name].append(rate)
+            costs[name].append(cost)
+            sys.stdout.write(f"{name:14} {rate:8.1f} tokens/s {cost:6.3f} ms of CPU a token\n")
+            sys.stdout.flush()
     one, two = (median(rates[name]) for name in WAYS)
     sys.stdout.write(f"ratio of the medians {two / one:.2f}\n")
     if arguments.json is not None:
@@ -131,6 +152,7 @@ def main() -> None:
             "versions": versions(),
             "load_averages_before": loads,
             "tokens_per_second": rates,
+            "cpu_ms_per_token": costs,
             "ratio": two / one,
         }
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -26,7 +27,6 @@ from qstar_server.watching.sparse_log import SparseFilter
 
 logger = logging.getLogger(__name__)
 
-_NAME = "qstar"
 _PERIOD_S = 1.0
 _MAX_MISSES = 5
 """So many failed questions in a row mean that the cluster has gone."""
@@ -58,7 +58,10 @@ def run_on_ray(
         signal.signal(signal.SIGTERM, stop)  # Ray's own would end the process at once
         _check_room(engine_args, config)
         application = replicas_application(engine_args, config, secret=secret)
-        with _deployed(application, front), contextlib.suppress(KeyboardInterrupt):
+        # Not the same for two fronts on a cluster, and the same again after a restart of one, which
+        # then takes over what a front has left that was killed.
+        name = f"qstar-{socket.gethostname()}-{sockets[0].getsockname()[1]}"
+        with _deployed(application, front, name=name), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=sockets)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -80,13 +83,15 @@ def _check_room(engine_args: EngineArgs, config: ServerConfig) -> None:
 
 
 @contextlib.contextmanager
-def _deployed(application: Application, front: Front) -> Iterator[None]:
+def _deployed(application: Application, front: Front, *, name: str) -> Iterator[None]:
     """Start the replicas and watch them, inside of the block."""
     is_over = threading.Event()
-    target = RunTarget(application, name=_NAME, route_prefix=None, logging_config=QUIET)
+    target = RunTarget(application, name=name, route_prefix=None, logging_config=QUIET)
     (handle,) = serve.run_many([target], wait_for_applications_running=False)
     handle.is_ready.remote()  # from here on, Ray Serve tells this process of the replicas
-    watch = threading.Thread(target=_watch, args=[front, is_over], name="watch-ray", daemon=True)
+    watch = threading.Thread(
+        target=_watch, args=[front, name, is_over], name="watch-ray", daemon=True
+    )
     watch.start()
     try:
         yield
@@ -95,14 +100,14 @@ def _deployed(application: Application, front: Front) -> Iterator[None]:
         watch.join()
         with contextlib.suppress(Exception):  # the cluster may have gone
             handle.shutdown()
-            serve.delete(_NAME)
+            serve.delete(name)
 
 
-def _watch(front: Front, is_over: threading.Event) -> None:
+def _watch(front: Front, name: str, is_over: threading.Event) -> None:
     num_misses = 0
     while not is_over.wait(_PERIOD_S):
         try:
-            status = serve.status().applications[_NAME]
+            status = serve.status().applications[name]
         except Exception as error:
             num_misses += 1
             logger.warning("Ray Serve did not answer: %s", error)
@@ -112,7 +117,8 @@ def _watch(front: Front, is_over: threading.Event) -> None:
             continue
         num_misses = 0
         if status.status == ApplicationStatus.DEPLOY_FAILED:
-            front.fail(_reason(status.message))
+            told = [status.message, *(each.message for each in status.deployments.values())]
+            front.fail(_reason("\n".join(told)))
             return
 
 

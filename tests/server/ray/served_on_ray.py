@@ -1,5 +1,6 @@
 """`qstar serve --ray` in a process of its own, with the toy model."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ class RayServer:
         found = set()
         for child in self.children:
             with suppress(psutil.Error):
-                if " ".join(child.cmdline()).startswith("ray::ServeReplica:qstar:replicas"):
+                if re.match("ray::ServeReplica:qstar-.*:replicas", " ".join(child.cmdline())):
                     found.add(child.pid)
         return sorted(found)
 
