@@ -1,5 +1,6 @@
 """Connects to a Ray cluster, or starts one for this process."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from ray.serve.schema import LoggingConfig
 
 from qstar_infer.errors import ConfigError
 
+_CONNECT_TIMEOUT_S = 5.0
 QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 """Of what Ray Serve says itself; our own lines are not concerned."""
 _OBJECT_STORE_BYTES = 80_000_000
@@ -26,6 +28,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     Raises:
         ConfigError: there is no cluster at the address.
     """
+    _check_reachable(address)
     own: dict[str, Any] = {
         "include_dashboard": False,
         "object_store_memory": _OBJECT_STORE_BYTES,
@@ -44,3 +47,14 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Ask before Ray does, which waits for minutes."""
+    if address is None or address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConfigError(f"there is no Ray cluster at {address!r}: {error}") from None

@@ -107,9 +107,9 @@ class ServerConfig(BaseSettings):
     """Time after that for the last bytes to reach the clients."""
     ray: bool = False
     """Serve through replicas on a Ray cluster, each with an engine of its own."""
-    ray_address: str | None = None
-    """The cluster, as `ray start` names it, or `auto` for the one of this machine; None: one is
-    started here, for this server alone."""
+    ray_address: str | None = Field(default=None, pattern=r"^(auto|[^/\s]+:\d+)$")
+    """The cluster, HOST:PORT as `ray start` names it, or `auto` for the one of this machine; None:
+    one is started here, for this server alone."""
     ray_min_replicas: int = Field(default=1, ge=1)
     """Least replicas."""
     ray_max_replicas: int | None = Field(default=None, ge=1)
