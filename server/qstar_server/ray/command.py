@@ -58,8 +58,7 @@ def run_on_ray(
         signal.signal(signal.SIGTERM, stop)  # Ray's own would end the process at once
         _check_room(engine_args, config)
         application = replicas_application(engine_args, config, secret=secret)
-        # Not the same for two fronts on a cluster, and the same again after a restart of one, which
-        # then takes over what a front has left that was killed.
+        # Not the same for two fronts on a cluster, and the same again after a restart of one.
         name = f"qstar-{socket.gethostname()}-{sockets[0].getsockname()[1]}"
         with _deployed(application, front, name=name), contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=sockets)
@@ -86,6 +85,9 @@ def _check_room(engine_args: EngineArgs, config: ServerConfig) -> None:
 def _deployed(application: Application, front: Front, *, name: str) -> Iterator[None]:
     """Start the replicas and watch them, inside of the block."""
     is_over = threading.Event()
+    if name in serve.status().applications:
+        logger.info("ending the replicas of a front that was killed")
+        serve.delete(name)
     target = RunTarget(application, name=name, route_prefix=None, logging_config=QUIET)
     (handle,) = serve.run_many([target], wait_for_applications_running=False)
     handle.is_ready.remote()  # from here on, Ray Serve tells this process of the replicas
