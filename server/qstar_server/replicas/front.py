@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from qstar_infer.engine.protocol import Engine
@@ -99,16 +98,23 @@ class Front:
             self._loop = asyncio.get_running_loop()
             yield
 
-        return Starlette(
-            routes=[
-                Route("/health", self._health),
-                Route("/metrics", self._all_metrics),
-                Mount("/", self._pass_on),
-            ],
+        app = Starlette(
             middleware=layers(self._config, totals=self._totals, observers=[self._observe]),
             exception_handlers={ApiError: _respond, ClientDisconnectedError: _client_has_left},
             lifespan=lifespan,
         )
+        app.router.redirect_slashes = False
+        app.router.default = self._serve  # there are no routes: replicas have them
+        return app
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        own = {"/health": self._health, "/metrics": self._all_metrics}.get(scope["path"])
+        if own is not None and scope["method"] == "GET":
+            response = await own(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            self._check()
+            await self._relay(scope, receive, send)
 
     async def _health(self, _: Request) -> Response:
         """200 while a replica is ready."""
@@ -125,10 +131,6 @@ class Front:
                 by_replica[replica.replica_id] = text
         content, content_type = merged_exposition(by_replica, request.headers.get("accept", ""))
         return Response(content, headers={"Content-Type": content_type})
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._check()
-        await self._relay(scope, receive, send)
 
     def _check(self) -> None:
         """

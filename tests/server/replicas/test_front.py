@@ -124,6 +124,12 @@ def test_the_log_has_a_line_for_each_answer_of_the_front(
         wait_until(lambda: len(caplog.records) >= 2)
     lines = [record.getMessage() for record in caplog.records]
     assert sorted(lines) == ["POST /v1/completions 200", "POST other 401"]
+    caplog.clear()
+    closed.table.update([])
+    with caplog.at_level("INFO", logger="qstar_server.access"):
+        post(closed)
+        wait_until(lambda: len(caplog.records) >= 1)
+    assert caplog.records[-1].getMessage() == "POST other 503"
 
 
 def test_errors_are_json(closed: Fleet) -> None:

@@ -77,6 +77,10 @@ def test_routes_errors_and_queries_pass(two: Fleet) -> None:
     assert two.client.get(f"/v1/models/{MODEL}").json()["id"] == MODEL
     assert two.client.get("/nowhere?a=b").json()["error"]["message"].endswith("GET /nowhere.")
     assert two.client.head("/v1/models").content == b""
+    assert two.client.post("/health").json()["error"]["message"] == (
+        "POST /health: the method is not allowed."
+    )
+    assert two.client.head("/health").status_code == 200
     wrong = post(two, temperature=-1)
     assert wrong.status_code == 400
     assert "temperature" in wrong.json()["error"]["message"]
