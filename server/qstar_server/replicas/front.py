@@ -125,12 +125,12 @@ class Front:
         """The metrics of the front and of all replicas that answer."""
         replicas = self._table.replicas
         texts = await asyncio.gather(*(self._relay.metrics(each, request) for each in replicas))
-        by_replica = {_FRONT: self._metrics.exposition("")[0].decode()}
+        own, content_type = self._metrics.exposition()
+        by_replica = {_FRONT: own.decode()}
         for replica, text in zip(replicas, texts, strict=True):
             if text is not None:
                 by_replica[replica.replica_id] = text
-        content, content_type = merged_exposition(by_replica, request.headers.get("accept", ""))
-        return Response(content, headers={"Content-Type": content_type})
+        return Response(merged_exposition(by_replica), headers={"Content-Type": content_type})
 
     def _check(self) -> None:
         """

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -32,17 +31,12 @@ class MergedMetrics(Collector):
         yield from families.values()
 
 
-def merged_exposition(texts: Mapping[str, str], accept: str) -> tuple[bytes, str]:
-    """One text for those of several servers.
+def merged_exposition(texts: Mapping[str, str]) -> bytes:
+    """One text for those of several servers, in the same format.
 
     Args:
         texts: see `MergedMetrics`.
-        accept: the header of the request.
-
-    Returns:
-        The text and its content type.
     """
     registry = CollectorRegistry()
     registry.register(MergedMetrics(texts))
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return generate_latest(registry)
