@@ -106,11 +106,11 @@ def test_a_replica_that_is_killed(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcomes = asyncio.run(send_all(server.url, load * 6, expected * 6, num_open=num_open))
+    outcomes = asyncio.run(send_all(server.url, load * 4, expected * 4, num_open=num_open))
     killer.join()
     assert not outcomes.wrong, outcomes.wrong[:3]
     assert 1 <= outcomes.counts["broken"] <= num_open
-    assert outcomes.counts.total() == 6 * NUM_DIFFERENT
+    assert outcomes.counts.total() == 4 * NUM_DIFFERENT
     wait_for(lambda: len(server.replica_ids() - ids) == 1 and len(server.replica_ids()) == 2)
     assert pids[0] not in server.replica_pids()
     again = asyncio.run(send_all(server.url, bodies, expected, num_open=num_open))
