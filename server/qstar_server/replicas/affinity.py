@@ -19,7 +19,7 @@ _SHARE = 1.25
 conversation leaves it."""
 
 
-def conversation_key(body: bytes, *, caller: str) -> bytes | None:
+def conversation_key(body: bytes, caller: str) -> bytes | None:
     """What the requests of one conversation have in common.
 
     Each turn of a conversation repeats what came before it, so that the key is made of the

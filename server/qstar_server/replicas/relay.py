@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from qstar_server.http.disconnect import until_disconnect
 from qstar_server.http.errors import ApiError, shutting_down, unavailable
+from qstar_server.http.intake import in_intake
 from qstar_server.http.middleware import REQUEST_ID_HEADER
 from qstar_server.http.request_body import read_body
 from qstar_server.replicas.affinity import by_preference, conversation_key
@@ -38,6 +39,8 @@ _NOT_SENT = {
 }
 _NOT_PASSED_BACK = {*_OF_ONE_CONNECTION, b"date"}
 _REFUSALS = (429, 503)
+_INLINE_BYTES = 32_768
+"""Larger bodies are parsed outside of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class WholeResponse:
     async def send(self, send: Send) -> None:
         """Pass it on."""
         await _start(send, self.status, self.headers)
-        await send({"type": "http.response.body", "body": self.body})
+        await send(_body(self.body, more=False))
 
 
 class Relay:
@@ -107,8 +110,7 @@ class Relay:
         return body.decode() if head.status_code == 200 else None
 
     async def _serve(self, request: Request, body: bytes, send: Send) -> None:
-        caller = request.scope.get("state", {}).get("key_name", "")
-        key = conversation_key(body, caller=caller) if request.method == "POST" else None
+        key = await self._key(request, body)
         refusal: WholeResponse | None = None
         for replica in self._candidates(key):
             if self._is_closed:
@@ -127,6 +129,14 @@ class Relay:
         if refusal is None:
             raise unavailable("No replica can be reached at the moment.", code="model_loading")
         await refusal.send(send)
+
+    async def _key(self, request: Request, body: bytes) -> bytes | None:
+        if request.method != "POST":
+            return None
+        caller = request.scope.get("state", {}).get("key_name", "")
+        if len(body) <= _INLINE_BYTES:
+            return conversation_key(body, caller)
+        return await in_intake(conversation_key, body, caller)
 
     def _candidates(self, key: bytes | None) -> list[Replica]:
         """The replicas to try, those that were lost at the last try after the others."""
@@ -172,11 +182,13 @@ class Relay:
                         has_begun = True
                         await _start(send, head.status_code, _passed_back(head))
                     failure.observe(frames)
-                    await send({"type": "http.response.body", "body": frames, "more_body": True})
+                    await send(_body(frames, more=True))
         except ReplicaLostError:
             if not has_begun:
                 raise
             await send(_body(failure.frames(self._failed()), more=True))
+        if not has_begun:
+            await _start(send, head.status_code, _passed_back(head))
         await send(_body(b"", more=False))
 
     def _failed(self) -> ApiError:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,16 @@ async def send_all(
     expected: list[Answer],
     *,
     num_open: int,
+    headers: Mapping[str, str] | None = None,
 ) -> Outcomes:
     """Send each request once, so many at a time."""
     outcomes = Outcomes()
     left = list(zip(bodies, expected, strict=True))
 
     async def one() -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=240, limits=LIMITS) as client:
+        async with httpx.AsyncClient(
+            base_url=url, timeout=240, limits=LIMITS, headers=headers
+        ) as client:
             while left:
                 body, answer = left.pop()
                 outcomes.add(await ask(client, body), answer)

@@ -14,7 +14,7 @@ REPLICAS = [replica_at(1, name) for name in "abcde"]
 
 
 def key_of(caller: str = "", **fields: Any) -> bytes | None:
-    return conversation_key(json.dumps(fields).encode(), caller=caller)
+    return conversation_key(json.dumps(fields).encode(), caller)
 
 
 def names(replicas: list[Replica]) -> str:
@@ -78,7 +78,7 @@ def test_what_shares_no_prefix_has_different_keys(
     ],
 )
 def test_what_is_no_prompt_has_no_key(body: bytes) -> None:
-    assert conversation_key(body, caller="") is None
+    assert conversation_key(body, "") is None
 
 
 def test_odd_values_have_a_key() -> None:

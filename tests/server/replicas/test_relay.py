@@ -117,6 +117,16 @@ def test_a_conversation_stays_at_its_replica(two: Fleet) -> None:
     assert min(two.served().values()) > 0
 
 
+def test_a_large_prompt_has_a_home_too() -> None:
+    """Its body is parsed outside of the event loop."""
+    with fleet("a", "b", config=ServerConfig(max_body_bytes=100_000)) as made:
+        texts = [f"{number}" * 40_000 for number in range(4)]
+        for text in (*texts, *texts):
+            assert post(made, prompt=text).status_code == 400  # too long for the model
+        admitted = [len(engine.encode_calls) for engine in made.engines.values()]
+        assert all(count % 2 == 0 for count in admitted)
+
+
 def test_a_full_replica_passes_its_requests_to_the_next(two: Fleet) -> None:
     two.engines["a"].is_full = True
     assert [post(two, prompt=f"{i}").status_code for i in range(8)] == [200] * 8
