@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all fleet dist clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -61,7 +61,7 @@ type: setup ## mypy, strict: packages, tests, benchmarks, scripts and examples
 
 # Each worker has one thread (tests/conftest.py) and needs 1 to 2 GB.
 unit: setup ## only pytest, without the slow tests; ARGS="..." is passed on, ARGS='-m ""' adds them
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 fuzz: setup ## 3,000 requests made from /openapi.json (schemathesis), 500 schemas of structured output
 	QSTAR_FUZZ_CASES=3000 QSTAR_SCHEMA_BATCHES=25 $(BIN)/pytest --numprocesses auto --maxprocesses 8 -m "" \
@@ -84,6 +84,10 @@ bench: setup ## decoding speed with and without thoughts; ARGS="..." is passed o
 bench-all: setup ## all that the targets for CPUs need, 15 minutes on a quiet machine; ARGS="..." is passed on
 	$(BIN)/python -m benchmarks.targets $(ARGS)
 
+fleet: setup ## hold the simulator of docs/scale.md against servers, 5 minutes on a quiet machine
+	$(BIN)/python -m benchmarks.fleet measure-python
+	$(BIN)/python -m benchmarks.fleet check
+
 default-model: setup ## train the default model and its control; hours on a CPU; ARGS="..." is passed on
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	BIN=$(BIN) scripts/default_model.sh train $(ARGS)
@@ -91,6 +95,10 @@ default-model: setup ## train the default model and its control; hours on a CPU;
 evaluate-default: setup ## measure the default model, its base, and the same training without thoughts
 	$(BIN)/python -m pip install --quiet --editable ".[train]"
 	BIN=$(BIN) scripts/default_model.sh evaluate
+
+dist: setup ## build sdists and wheels of qstar and of the Python client into dist/, always with the same bytes
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build setuptools-scm
+	$(BIN)/python -m scripts.build_distributions
 
 clean: ## remove .venv, build outputs and caches
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

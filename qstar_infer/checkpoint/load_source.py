@@ -6,7 +6,6 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qstar_infer.checkpoint.adapter.config import base_of_adapter
-from qstar_infer.checkpoint.adapter.merge import merge_adapter
 from qstar_infer.checkpoint.backbone import (
     hidden_size,
     load_backbone,
@@ -190,6 +189,9 @@ def _load_adapted(
         tokenizer = found.directory
     whole = dataclasses.replace(options, quantization="none")  # it is rounded after the merge
     backbone, text = _load_backbone_and_tokenizer(find_base(found), whole, tokenizer=tokenizer)
+    # Not at the top: it imports PEFT, which takes seconds that other sources need not wait.
+    from qstar_infer.checkpoint.adapter.merge import merge_adapter
+
     return merge_adapter(backbone, found.directory), text
 
 

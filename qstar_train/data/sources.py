@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import httpx
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 from datasets.utils import (
     are_progress_bars_disabled,
     disable_progress_bars,
     enable_progress_bars,
 )
+
+# httpx or httpx2, by the release of huggingface_hub
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError

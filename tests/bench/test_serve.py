@@ -5,6 +5,7 @@ import json
 import statistics
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from qstar_infer.bench.serve.arrivals import poisson_arrivals
 from qstar_infer.bench.serve.client import RequestRecord, send
 from qstar_infer.bench.serve.load import check_client, model_of
-from qstar_infer.bench.serve.run import summary
+from qstar_infer.bench.serve.run import ServeConfig, new_prompts, summary
 from qstar_infer.cli.main import app
 from qstar_infer.errors import ConfigError
 
@@ -39,6 +40,14 @@ def test_arrivals_are_poisson() -> None:
 def test_arrivals_follow_their_seed() -> None:
     assert poisson_arrivals(2.0, 50.0, seed=3) == poisson_arrivals(2.0, 50.0, seed=3)
     assert poisson_arrivals(2.0, 50.0, seed=3) != poisson_arrivals(2.0, 50.0, seed=4)
+
+
+def test_no_two_requests_have_the_same_prompt() -> None:
+    """Each rate and mode had the same prompts, so that all but the first found them in the prefix
+    cache; and the seed changed only the arrivals."""
+    prompts = {seed: [*islice(new_prompts(ServeConfig(seed=seed)), 200)] for seed in (0, 1)}
+    assert len({*prompts[0], *prompts[1]}) == 400
+    assert prompts[0] == [*islice(new_prompts(ServeConfig(seed=0)), 200)]
 
 
 # --- one request --------------------------------------------------------------------------------

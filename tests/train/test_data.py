@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 from pyarrow import parquet
 
 from qstar_infer.errors import ConfigError
 from qstar_train.config import SourceConfig
 from qstar_train.data.encoding import MAX_BATCH_CHARACTERS, PlainEncoder
-from qstar_train.data.sources import documents, open_source
+from qstar_train.data.sources import documents, explained, open_source
 from qstar_train.data.windows import Window, WindowStream, draw_sources
 
 from ..parity.toy import END_ID, EOS, START_ID, byte_tokenizer
@@ -430,6 +431,15 @@ def test_a_damaged_gzip_file_is_named(tmp_path: Path, name: str, streaming: bool
 def test_paths_that_lead_nowhere(path: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open_source(SourceConfig(path=path))
+
+
+def test_a_hub_that_cannot_be_reached_is_named() -> None:
+    """Its client raises errors of httpx2. Those of httpx were caught, which `train` lacks."""
+    with (
+        pytest.raises(ConfigError, match=r"cannot be read from the hub: .*refused"),
+        explained(SourceConfig(path="owner/name")),
+    ):
+        httpx.get("http://127.0.0.1:1", trust_env=False)  # nothing listens there
 
 
 def test_a_directory_of_several_kinds(make_file: MakeFile, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Latencies of a server under load: requests arrive at random, at given rates, thinking and not."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError
 
 MODES = {"plain": "not thinking", "thinking": "thinking"}
+_PROMPTS_OF_A_SEED = 1_000_000
 LATENCIES = {"ttft_s": "TTFT", "itl_s": "ITL", "e2e_s": "whole request"}
 
 
@@ -56,11 +58,12 @@ def run_serve(config: ServeConfig, *, on_call: OnCall = ignore_progress) -> Repo
         rate: poisson_arrivals(rate, config.duration_s, seed=config.seed) for rate in config.rates
     }
     counter = Counter(on_call, len(config.modes) * sum(map(len, plans.values())))
+    prompts = new_prompts(config)
     with _server(config) as url:
         model = model_of(url)
-        _warm_up(url, model, config)
+        _warm_up(url, model, config, prompts)
         points = [
-            _measure(config, url, model, mode, rate, arrivals, counter)
+            _measure(config, url, model, mode, rate, arrivals, prompts, counter)
             for rate, arrivals in plans.items()
             for mode in config.modes
         ]
@@ -93,10 +96,16 @@ def _server(config: ServeConfig) -> AbstractContextManager[str]:
     return running_server(config.engine_args, threads=config.threads)
 
 
-def _body(config: ServeConfig, model: str, mode: str, seed: int) -> dict[str, Any]:
+def new_prompts(config: ServeConfig) -> Iterator[str]:
+    """Prompts without end. Two are never alike, or the server would find one in its cache."""
+    first = config.seed * _PROMPTS_OF_A_SEED
+    return (random_text(config.prompt_words, seed=seed) for seed in count(first))
+
+
+def _body(config: ServeConfig, model: str, mode: str, prompt: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
-        "prompt": random_text(config.prompt_words, seed=seed),
+        "prompt": prompt,
         "max_tokens": config.max_tokens,
         "temperature": 0.0,
         "ignore_eos": True,
@@ -104,8 +113,8 @@ def _body(config: ServeConfig, model: str, mode: str, seed: int) -> dict[str, An
     return body if mode == "thinking" else body | {"num_thought_tokens": 0}
 
 
-def _warm_up(url: str, model: str, config: ServeConfig) -> None:
-    bodies = [_body(config, model, mode, -1) for mode in config.modes]
+def _warm_up(url: str, model: str, config: ServeConfig, prompts: Iterator[str]) -> None:
+    bodies = [_body(config, model, mode, next(prompts)) for mode in config.modes]
     records = send_all(url, [0.0] * len(bodies), bodies, on_call=lambda: None)
     errors = [record.error for record in records if record.error]
     if errors:
@@ -119,9 +128,10 @@ def _measure(
     mode: str,
     rate: float,
     arrivals: Sequence[float],
+    prompts: Iterator[str],
     on_call: Callable[[], None],
 ) -> dict[str, Any]:
-    bodies = [_body(config, model, mode, number) for number in range(len(arrivals))]
+    bodies = [_body(config, model, mode, next(prompts)) for _ in arrivals]
     records = send_all(url, arrivals, bodies, on_call=on_call)
     limits = {"ttft_s": config.ttft_limit_s, "gap_s": config.itl_limit_s}
     return {"mode": mode, "rate": rate} | summary(records, arrivals, **limits)

@@ -1,17 +1,21 @@
-"""Reads the configuration of a PEFT adapter, and refuses what would not be honoured."""
+"""Reads the configuration of a PEFT adapter, and refuses what would not be honoured.
+
+PEFT takes seconds to import, so only the functions that read an adapter do it.
+"""
 
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
-
-from peft import LoraConfig
+from typing import TYPE_CHECKING, Any
 
 from qstar_infer.checkpoint.adapter.quiet import quiet_peft
 from qstar_infer.checkpoint.inventory import Inventory, judge
 from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.errors import CheckpointError
 from qstar_infer.model.source_name import source_text
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_TENSORS = "adapter_model.safetensors"
@@ -110,13 +114,15 @@ def check_adapter_is_one(directory: Path) -> None:
         )
 
 
-def read_lora_config(directory: Path) -> LoraConfig:
+def read_lora_config(directory: Path) -> "LoraConfig":
     """The configuration of a LoRA adapter, for inference.
 
     Raises:
         CheckpointError: not a LoRA adapter, no safetensors, a key that would not be honoured, or
             an invalid value.
     """
+    from peft import LoraConfig
+
     path = directory / ADAPTER_CONFIG
     values = read_json(path)
     if values.get("peft_type") != "LORA":
@@ -143,6 +149,8 @@ def _inventory(values: dict[str, Any], path: Path) -> Inventory:
     An empty value unsets a key that peft does not know; for one that it knows, it may ask for the
     defaults of a mode.
     """
+    from peft import LoraConfig
+
     inventory = Inventory(where=str(path), kind="key")
     known = {field.name for field in dataclasses.fields(LoraConfig)}
     for key, value in values.items():

@@ -1,6 +1,7 @@
 """Adapters name a base model, which is found, checked and merged with them."""
 
 import copy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -196,3 +197,9 @@ def test_each_way_of_loading_merges_alike(
     assert model.can_think == (entry == "init")
     wanted = peft_logits(adapter, base)
     torch.testing.assert_close(our_logits(model), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_peft_is_imported_for_adapters_alone() -> None:
+    """It takes more than a second of each start, and 50 MB."""
+    code = "import sys, qstar_infer.engine.create; sys.exit('peft' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
