@@ -198,7 +198,8 @@ def test_the_announced_url_answers(engine: FakeEngine, host: str) -> None:
     """`--host ::1` printed a URL without brackets, which no client can parse."""
     config = ServerConfig(host=host, port=0, drain_grace_s=0.2, shutdown_grace_s=1)
     lines: list[str] = []
-    server = DrainingServer(create_app(lambda: engine, config), config, announce=lines.append)
+    app = create_app(lambda: engine, config)
+    server = DrainingServer(app, app.state.engine_slot, config, announce=lines.append)
     sockets = bind_sockets(host.strip("[]"), 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
     thread.start()
