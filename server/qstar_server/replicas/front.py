@@ -17,7 +17,7 @@ from qstar_server.replicas.metrics import merged_exposition
 from qstar_server.replicas.relay import Relay
 from qstar_server.replicas.replica_table import Replica, ReplicaTable
 from qstar_server.settings.config import ServerConfig
-from qstar_server.watching.access_log import log_request
+from qstar_server.watching.access_log import AccessLog
 from qstar_server.watching.metrics.registry import Metrics
 from qstar_server.watching.metrics.request_counts import RequestCounts
 from qstar_server.watching.request_record import RequestRecord
@@ -44,6 +44,7 @@ class Front:
         self._config = config
         self._relay = Relay(table, config, secret=secret)
         self._totals = RequestCounts()
+        self._access_log = AccessLog()
         self._metrics = Metrics(EngineSlot(_no_engine), self._totals)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: Exception | None = None
@@ -148,7 +149,7 @@ class Front:
             return
         count_request(record)
         if self._config.access_log:
-            log_request(record)
+            self._access_log.write(record)
 
 
 async def _respond(_: Request, error: Exception) -> Response:
