@@ -14,8 +14,8 @@ from qstar_infer.errors import ConfigError
 ENVIRONMENT_PREFIX = "QSTAR_"
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 SETTINGS_OF_LOADING = (
-    *("runner", "dtype", "device", "quantization", "revision", "num_thought_tokens"),
-    *("thought_vectors", "tokenizer", "ignore_thought_parts"),
+    *("runner", "dtype", "device", "tensor_parallel_size", "quantization", "revision"),
+    *("num_thought_tokens", "thought_vectors", "tokenizer", "ignore_thought_parts"),
 )
 """Settings that say how a model is loaded. They cannot apply to one that is loaded already."""
 ThoughtVectors = Literal["kept", "literal"]
@@ -39,6 +39,9 @@ class EngineArgs:
     )
     dtype: str = setting("auto", "auto, stored, float32, bfloat16 or float16.")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    tensor_parallel_size: int = setting(
+        1, "GPUs of this machine that share the model, each with a process of its own."
+    )
     threads: int | None = setting(
         None,
         "Threads of a step on a CPU; default: as many as the CPUs that a server may use. Fewer are "
@@ -75,8 +78,9 @@ class EngineArgs:
         _check_one_of("runner", self.runner, ("torch", "llama.cpp"))
         _check_one_of("thought_vectors", self.thought_vectors, ("kept", "literal"))
         _check_one_of("generation_config", self.generation_config, ("auto", "none"))
-        if self.threads is not None and not _is_count(self.threads):
-            raise ConfigError(f"threads must be an integer of at least 1, got {self.threads!r}")
+        if self.threads is not None:
+            _check_count("threads", self.threads)
+        _check_count("tensor_parallel_size", self.tensor_parallel_size)
         _check_name("served_model_name", self.served_model_name)
         self._check_thought_length()
         if not isinstance(self.ignore_thought_parts, bool):
@@ -175,8 +179,9 @@ def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
 def _check_name(name: str, value: object) -> None:

@@ -82,8 +82,14 @@ class LLM:
         """The model as torch modules.
 
         Raises:
-            ConfigError: the runner is llama.cpp, which has no such modules.
+            ConfigError: the runner is llama.cpp, which has no such modules; or the model is
+                sharded, so that this process has only a part of it.
         """
+        if isinstance(self._model, QuietStarModel) and self._model.is_sharded:
+            raise ConfigError(
+                "LLM.model is a whole model, and with tensor_parallel_size this process has a "
+                "shard of it; use load_model(...)"
+            )
         if not isinstance(self._model, QuietStarModel):
             raise ConfigError(
                 "LLM.model is a torch model, and the runner llama.cpp loads none; use "

@@ -30,6 +30,7 @@ from qstar_infer.checkpoint.reading import read_json, third_party
 from qstar_infer.checkpoint.safety import (
     check_quantization,
 )
+from qstar_infer.checkpoint.sharding import local_part
 from qstar_infer.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -191,9 +192,10 @@ def _check_report(report: dict[str, Any], directory: Path) -> None:
 def _check_finite_weights(backbone: PreTrainedModel) -> None:
     """Takes about 50 ms for 135 million bfloat16 weights. The extremes are NaN if any weight is."""
     for name, weight in backbone.named_parameters():
-        if not weight.is_floating_point() or not weight.numel():
+        part = local_part(weight)
+        if not part.is_floating_point() or not part.numel():
             continue  # packed by a quantizer
-        extremes = torch.stack(torch.aminmax(weight.detach()))
+        extremes = torch.stack(torch.aminmax(part.detach()))
         if not bool(torch.isfinite(extremes).all()):
             raise CheckpointError(
                 f"{name} of the {backbone.config.model_type} backbone has values that are NaN or "

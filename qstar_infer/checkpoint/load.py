@@ -60,37 +60,34 @@ def load_model(
         tokenizer=tokenizer,
         ignore_thought_parts=ignore_thought_parts,
     )
-    if source is None:
-        if revision is not None:
-            raise ConfigError(
-                f"revision={revision!r} was given without a model, but the default model is part "
-                "of this package. Leave it out, or name a hub repository."
-            )
-        return _load_default(options, overrides)
-    return load_source(source, options, overrides=overrides, revision=revision)
+    return _load(source, options, overrides, revision=revision)
 
 
 def load_from_args(args: EngineArgs) -> QuietStarModel:
     """Load the model that the settings name, for an engine.
 
     An engine has fast kernels for 16-bit weights on every CPU, so its "auto" is the stored dtype;
-    but bitsandbytes computes in the dtype that it is given.
+    but bitsandbytes computes in the dtype that it is given, and so do the ranks of tensor
+    parallelism. Each of these loads its shard; they have joined a process group.
 
     Raises:
         CheckpointError, ConfigError: as `load_model`.
     """
-    is_stored = args.dtype == "auto" and args.quantization not in BITSANDBYTES
-    return load_model(
-        args.model,
+    has_kernels = args.quantization not in BITSANDBYTES and args.tensor_parallel_size == 1
+    is_stored = args.dtype == "auto" and has_kernels
+    options = LoadOptions.resolve(
         dtype="stored" if is_stored else args.dtype,
         device=args.device,
         quantization=args.quantization,
+        num_ranks=args.tensor_parallel_size,
+    )
+    overrides = Overrides(
         num_thought_tokens=args.num_thought_tokens,
         thought_vectors=args.thought_vectors,
         tokenizer=args.tokenizer,
         ignore_thought_parts=args.ignore_thought_parts,
-        revision=args.revision,
     )
+    return _load(args.model, options, overrides, revision=args.revision)
 
 
 def load_tokenizer_of(source: str | Path | None) -> PreTrainedTokenizerBase:
@@ -100,6 +97,19 @@ def load_tokenizer_of(source: str | Path | None) -> PreTrainedTokenizerBase:
         CheckpointError: the checkpoint, an adapter's base or the tokenizer is missing or malformed.
     """
     return load_source_tokenizer(default_model_directory() if source is None else source)
+
+
+def _load(
+    source: str | Path | None, options: LoadOptions, overrides: Overrides, *, revision: str | None
+) -> QuietStarModel:
+    if source is not None:
+        return load_source(source, options, overrides=overrides, revision=revision)
+    if revision is not None:
+        raise ConfigError(
+            f"revision={revision!r} was given without a model, but the default model is part "
+            "of this package. Leave it out, or name a hub repository."
+        )
+    return _load_default(options, overrides)
 
 
 def _load_default(options: LoadOptions, overrides: Overrides) -> QuietStarModel:

@@ -25,6 +25,7 @@ from qstar_infer.checkpoint.native import (
 )
 from qstar_infer.checkpoint.options import NO_OVERRIDES, LoadOptions, Overrides, check_length_fits
 from qstar_infer.checkpoint.packaged_base import BASE_MODEL, base_source
+from qstar_infer.checkpoint.sharding import shard
 from qstar_infer.checkpoint.source import (
     Source,
     SourceKind,
@@ -145,10 +146,14 @@ def _load_backbone_and_tokenizer(
     Args:
         tokenizer: the directory of the tokenizer; None: the source's own.
     """
-    if found.gguf_file is not None:
-        return _load_gguf(found.directory / found.gguf_file, options, tokenizer=tokenizer)
-    if found.is_adapter:
-        return _load_adapted(found, options, tokenizer=tokenizer)
+    if found.gguf_file is not None or found.is_adapter:
+        whole = dataclasses.replace(options, num_ranks=1)
+        if found.gguf_file is not None:
+            path = found.directory / found.gguf_file
+            backbone, text = _load_gguf(path, whole, tokenizer=tokenizer)
+        else:
+            backbone, text = _load_adapted(found, whole, tokenizer=tokenizer)
+        return shard(backbone, options.num_ranks) if options.num_ranks > 1 else backbone, text
     own = own_names(found.directory) if found.kind is SourceKind.PUBLISHED else None
     own = own or OwnNames()
     # Its checks come before the tokenizer's loader reads the file.

@@ -27,10 +27,17 @@ class LoadOptions:
     """None: the dtype that the checkpoint stores; bfloat16 for GGUF."""
     device: torch.device
     quantization: Quantization
+    num_ranks: int = 1
+    """If more than one, this process has joined their process group, and each loads a shard."""
 
     @classmethod
     def resolve(
-        cls, *, dtype: str | torch.dtype, device: str | torch.device, quantization: str
+        cls,
+        *,
+        dtype: str | torch.dtype,
+        device: str | torch.device,
+        quantization: str,
+        num_ranks: int = 1,
     ) -> "LoadOptions":
         """Check the arguments of `load_model`, and choose the dtype of "auto".
 
@@ -47,6 +54,8 @@ class LoadOptions:
                 'pip install "qstar[quantization]"'
             )
         resolved_device = _resolve_device(device)
+        if num_ranks > 1 and resolved_device.type == "cuda":
+            resolved_device = torch.device("cuda", torch.distributed.get_rank())
         if quantization.endswith("-cpu") and resolved_device.type != "cpu":
             raise ConfigError(
                 f"quantization={quantization!r} is for CPUs, and the device is {resolved_device}; "
@@ -56,6 +65,7 @@ class LoadOptions:
             dtype=_resolve_dtype(dtype, device=resolved_device),
             device=resolved_device,
             quantization=quantization,  # type: ignore[arg-type]  # checked above
+            num_ranks=num_ranks,
         )
 
     @property
@@ -74,7 +84,9 @@ class LoadOptions:
             is_quantised: the checkpoint is. Without a device, transformers would load it on a GPU.
         """
         arguments: dict[str, Any] = {"dtype": "auto" if self.dtype is None else self.dtype}
-        if self.device.type != "cpu" or self.uses_bitsandbytes or is_quantised:
+        if self.num_ranks > 1:
+            arguments["distributed_config"] = _distributed_config(self.num_ranks)
+        elif self.device.type != "cpu" or self.uses_bitsandbytes or is_quantised:
             arguments["device_map"] = {"": self.device}
         if self.uses_bitsandbytes:
             arguments["quantization_config"] = self._quantization_config()
@@ -95,6 +107,12 @@ class LoadOptions:
             bnb_4bit_compute_dtype=torch.bfloat16 if self.dtype is None else self.dtype,
             llm_int8_skip_modules=skipped,
         )
+
+
+def _distributed_config(num_ranks: int) -> Any:
+    from transformers.distributed.configuration_utils import DistributedConfig
+
+    return DistributedConfig(tp_size=num_ranks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ _MEMORY_SHARE = 0.25
 
 def build_decoder(model: QuietStarModel) -> Decoder:
     """The fastest decoder that gives the model's results on this machine."""
-    if model.device.type != "cpu":
+    if model.device.type != "cpu" or model.is_sharded:
         return ModuleDecoder(model)
     kernel = choose_kernel(model.backbone)
     try:

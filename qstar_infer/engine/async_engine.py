@@ -199,7 +199,9 @@ class AsyncEngine:
         except BaseException as cause:
             # The engine's state is unknown; continuing could corrupt other requests.
             _log.exception("the engine loop ended with an error")
-            error = EngineDeadError(f"the engine stopped with an error: {type(cause).__name__}")
+            is_told = isinstance(cause, EngineDeadError)
+            said = str(cause) if is_told else f"an error: {type(cause).__name__}"
+            error = EngineDeadError(f"the engine stopped with {said}")
         self._end(error)
 
     def _drain_inbox(self) -> bool:

@@ -24,9 +24,10 @@ from qstar_infer.engine.protocol import AdmittedRequest
 from qstar_infer.engine.scheduler import Scheduler
 from qstar_infer.engine.sizing import check_memory, num_pool_blocks, prefill_rows
 from qstar_infer.engine.step_counts import StepCounts
-from qstar_infer.errors import NotFiniteError, NoTokenError
+from qstar_infer.errors import EngineDeadError, NotFiniteError, NoTokenError
 from qstar_infer.model.token_rows import tokens_without_row
 from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.runner.tensor_parallel.ranks import Ranks
 from qstar_infer.sampling_defaults import SamplingDefaults
 from qstar_infer.step import StepResult
 from qstar_infer.text.chat_template import ChatTemplate
@@ -55,12 +56,14 @@ class LLMEngine:
         *,
         name: str | None = None,
         sampling_defaults: SamplingDefaults | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """
         Args:
             name: the name to serve the model under; None: the model's own name.
             sampling_defaults: values for fields that requests leave out; None: those of
                 `SamplingParams`.
+            ranks: those that have loaded the model, if it is sharded; closed with the engine.
         """
         self.config = runner_config(model, EngineConfig() if config is None else config)
         info = model_info(
@@ -95,6 +98,7 @@ class LLMEngine:
             self.config,
             num_blocks=num_blocks,
             num_lanes=self._scheduler.memory.lane_slots.num_slots,
+            ranks=ranks,
         )
         self._dtype = str(model.dtype).removeprefix("torch.")
         self._requests: dict[str, OpenRequest] = {}
@@ -271,7 +275,7 @@ class LLMEngine:
         try:
             yield
         except Exception as cause:
-            if is_device_lost(cause):
+            if isinstance(cause, EngineDeadError) or is_device_lost(cause):
                 raise
             if isinstance(cause, NotFiniteError | NoTokenError):
                 self.num_failed_steps = 0  # the pass did its work; model or request are at fault

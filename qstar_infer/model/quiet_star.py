@@ -116,6 +116,11 @@ class QuietStarModel(nn.Module):
         return num_positions(self.backbone)
 
     @property
+    def is_sharded(self) -> bool:
+        """Whether this is one rank's shard of a model, whose passes all ranks compute together."""
+        return (self.backbone.tp_size or 1) > 1
+
+    @property
     def backbone_config(self) -> PreTrainedConfig:
         return self.backbone.config
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware import Middleware
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.endpoints.chat.router import router as chat_router
@@ -109,45 +110,51 @@ def create_app(load_engine: Callable[[], Engine], config: ServerConfig) -> FastA
         observers.append(AccessLog().write)
     if spans is not None:
         observers.append(spans.write)
-    _add_middleware(app, config, totals=totals, observers=observers)
+    for layer in reversed(layers(config, totals=totals, observers=observers)):
+        app.add_middleware(layer.cls, *layer.args, **layer.kwargs)  # the last is the outermost
     for router in _ROUTERS:
         app.include_router(router)
     return app
 
 
-def _add_middleware(
-    app: FastAPI,
-    config: ServerConfig,
-    *,
-    totals: RequestCounts,
-    observers: Sequence[RecordObserver],
-) -> None:
-    """Add what lies around the routes. The last one added is the outermost."""
-    app.add_middleware(RouteMiddleware)
-    app.add_middleware(ErrorBoundaryMiddleware)
-    app.add_middleware(
-        BodyBudgetMiddleware,
-        max_body_bytes=config.max_body_bytes,
-        max_bodies_bytes=config.max_bodies_bytes,
-    )
-    app.add_middleware(FramingMiddleware)
-    app.add_middleware(HeadMiddleware)
-    if config.keys:
-        app.add_middleware(
-            KeyCheckMiddleware,
-            keys=config.keys,
-            max_requests_per_key=config.max_requests_per_key,
-            open_paths=config.open_paths,
-        )
-    if config.allow_origins:
-        app.add_middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins)
+def layers(
+    config: ServerConfig, *, totals: RequestCounts, observers: Sequence[RecordObserver]
+) -> list[Middleware]:
+    """The middleware that lies around the routes, outermost first.
+
+    Args:
+        totals: where requests are counted.
+        observers: called with the record of each request at its end.
+    """
+    found = [
+        Middleware(RequestIdMiddleware),
+        Middleware(
+            RecordMiddleware, totals=totals, observers=observers, logs_texts=config.log_requests
+        ),
+        Middleware(MessagesErrorMiddleware),
+    ]
     if config.checked_hosts:
-        app.add_middleware(HostCheckMiddleware, allowed=config.checked_hosts)
-    app.add_middleware(MessagesErrorMiddleware)
-    app.add_middleware(
-        RecordMiddleware,
-        totals=totals,
-        observers=observers,
-        logs_texts=config.log_requests,
-    )
-    app.add_middleware(RequestIdMiddleware)
+        found.append(Middleware(HostCheckMiddleware, allowed=config.checked_hosts))
+    if config.allow_origins:
+        found.append(Middleware(AllowedPagesMiddleware, allow_origins=config.allow_origins))
+    if config.keys:
+        found.append(
+            Middleware(
+                KeyCheckMiddleware,
+                keys=config.keys,
+                max_requests_per_key=config.max_requests_per_key,
+                open_paths=config.open_paths,
+            )
+        )
+    return [
+        *found,
+        Middleware(HeadMiddleware),
+        Middleware(FramingMiddleware),
+        Middleware(
+            BodyBudgetMiddleware,
+            max_body_bytes=config.max_body_bytes,
+            max_bodies_bytes=config.max_bodies_bytes,
+        ),
+        Middleware(ErrorBoundaryMiddleware),
+        Middleware(RouteMiddleware),
+    ]

@@ -13,6 +13,7 @@ from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import EngineDeadError, QStarError
 from qstar_server.process.lifecycle import run_server
+from qstar_server.process.ray_environment import prepare_ray
 from qstar_server.settings.config import ServerConfig
 from qstar_server.settings.settings import changed_settings, unknown_variables, with_settings
 from qstar_server.watching.logging_setup import set_up_logging
@@ -45,9 +46,20 @@ def serve(
 
         return create_async_engine(engine_args)
 
-    failure = run_server(load, config, announce=_announce)
+    if config.ray:
+        failure = _run_on_ray(engine_args, config)
+    else:
+        failure = run_server(load, config, announce=_announce)
     log.flush()
     _exit_on_failure(failure)
+
+
+def _run_on_ray(engine_args: EngineArgs, config: ServerConfig) -> Exception | None:
+    prepare_ray(config.ray_address, os.environ)
+    # Not at the top: Ray is an optional package, and reads the environment when it is imported.
+    from qstar_server.ray.command import run_on_ray
+
+    return run_on_ray(engine_args, config, announce=_announce)
 
 
 def _announce(line: str) -> None:

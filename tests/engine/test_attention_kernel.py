@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qstar_infer import LLM, SamplingParams
 from qstar_infer.attention.padded_sdpa import PaddedSdpaBackend, PaddedSdpaState
-from qstar_infer.runner import torch_runner
+from qstar_infer.runner import forward_pass
 
 from ..parity.toy import make_toy
 
@@ -26,7 +26,7 @@ def test_steps_do_without_cudnn_and_leave_the_setting_as_it_was(
         return attend(*arguments, **named)
 
     at_first = torch._C._get_cudnn_sdp_enabled()
-    monkeypatch.setattr(torch_runner, "choose_attention", PaddedSdpaBackend)
+    monkeypatch.setattr(forward_pass, "choose_attention", PaddedSdpaBackend)
     monkeypatch.setattr(PaddedSdpaState, "attend", watched)
     with closing(LLM(model=make_toy().model, max_model_len=64)) as llm:
         seen.clear()  # the model's own checks

@@ -36,6 +36,8 @@ SERVER_COMMAND_MAY_IMPORT = {
     "qstar_infer.engine.create.create_async_engine",
 }
 """Only the server's command, `cli.py`, creates an engine."""
+SERVER_REPLICA_MAY_IMPORT = {"qstar_infer.engine.create.create_async_engine"}
+"""And a replica does, in a process that Ray has started."""
 SERVER_SETTINGS_MAY_IMPORT = {"qstar_infer.cli.engine_options"}
 """The options of that command are in `settings.py`."""
 SERVER_LOG_MAY_IMPORT = {"qstar_infer.cli.terminal"}
@@ -265,6 +267,7 @@ def test_tasks_of_the_lab_are_plain_data(path: Path) -> None:
 def test_server_sees_only_the_engine_protocol_and_plain_data(path: Path) -> None:
     exceptions = {
         "cli.py": SERVER_COMMAND_MAY_IMPORT,
+        "engine_replica.py": SERVER_REPLICA_MAY_IMPORT,
         "settings.py": SERVER_SETTINGS_MAY_IMPORT,
         "logging_setup.py": SERVER_LOG_MAY_IMPORT,
     }
@@ -277,11 +280,35 @@ def test_server_sees_only_the_engine_protocol_and_plain_data(path: Path) -> None
 
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
 def test_an_endpoint_is_known_to_itself_and_the_application_alone(path: Path) -> None:
-    """So the next endpoint is a folder and one line of `app.py`."""
+    """So the next endpoint is a folder and one line of `app.py`.
+
+    One more place knows a form of errors: where streams end whose replica has gone.
+    """
     endpoints = {f"qstar_server.endpoints.{name}" for name in SERVER_ENDPOINTS - {path.parent.name}}
     assert len(endpoints) > 6
     known = [name for name in imports_of(path) if is_within(name, endpoints)]
-    assert not known or path.name == "app.py"
+    if path.name == "stream_failure.py":
+        assert known == ["qstar_server.endpoints.messages.error_envelope.error_envelope"]
+    else:
+        assert not known or path.name == "app.py"
+
+
+@pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)
+def test_only_one_package_knows_ray(path: Path) -> None:
+    """Ray is optional: everything else of the server works without it."""
+    names = list(imports_of(path))
+    if path.parent.name != "ray":
+        assert not [name for name in names if is_within(name, {"ray"})]
+        package = [name for name in names if is_within(name, {"qstar_server.ray"})]
+        assert not package or (relative(path), package) == (
+            "server/qstar_server/cli.py",
+            ["qstar_server.ray.command.run_on_ray"],
+        )
+
+
+@pytest.mark.parametrize("path", sources("server/qstar_server/replicas"), ids=relative)
+def test_the_front_does_not_know_what_starts_replicas(path: Path) -> None:
+    assert not [name for name in imports_of(path) if is_within(name, {"qstar_server.ray"})]
 
 
 @pytest.mark.parametrize("path", sources("server/qstar_server"), ids=relative)

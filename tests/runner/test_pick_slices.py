@@ -11,7 +11,7 @@ from qstar_infer.decoder.build import build_decoder
 from qstar_infer.decoder.decoder import Decoder
 from qstar_infer.model.quiet_star import QuietStarModel
 from qstar_infer.runner import pick_slices as module
-from qstar_infer.runner import torch_runner
+from qstar_infer.runner import forward_pass
 from qstar_infer.runner.pick_slices import pick_slices
 from qstar_infer.step import StepBatch, ThoughtPick, VisiblePick
 
@@ -71,7 +71,7 @@ def num_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         monkeypatch.setattr(decoder, "logits", logits)
         return decoder
 
-    monkeypatch.setattr(torch_runner, "build_decoder", build_and_watch)
+    monkeypatch.setattr(forward_pass, "build_decoder", build_and_watch)
     return counts
 
 

@@ -68,6 +68,7 @@ class FakeEngine:
         admitted: every request that was checked, in order.
         submitted: every request that was queued, in order.
         aborted: request ids in the order of their aborts.
+        num_deltas: how many outputs listeners got.
     """
 
     def __init__(self, *, max_model_len: int = 512) -> None:
@@ -99,6 +100,7 @@ class FakeEngine:
         self.admitted: list[EngineRequest] = []
         self.submitted: list[EngineRequest] = []
         self.aborted: list[str] = []
+        self.num_deltas = 0
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._jobs: list[FakeJob] = []
@@ -278,3 +280,4 @@ class FakeEngine:
             if delta.finished:
                 self._jobs.remove(job)
         job.listener(delta)
+        self.num_deltas += 1

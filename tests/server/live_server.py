@@ -39,7 +39,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> Non
 
 def start_server(engine: Engine, config: ServerConfig) -> LiveServer:
     app = create_app(lambda: engine, config)
-    server = DrainingServer(app, config, announce=lambda _: None)
+    server = DrainingServer(app, app.state.engine_slot, config, announce=lambda _: None)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -30,16 +30,25 @@ async def read_json_object(
     """
     _check_content_type(request)
     _check_content_encoding(request)
-    _check_declared_length(request, max_bytes)
-    try:
-        with anyio.fail_after(timeout_s):
-            raw = await _read(request, max_bytes)
-    except TimeoutError:
-        message = f"The body did not arrive within {timeout_s:g} seconds."
-        raise ApiError(408, message, code="request_timeout", headers=_CLOSE) from None
+    raw = await read_body(request, max_bytes=max_bytes, timeout_s=timeout_s)
     if len(raw) <= _INLINE_BYTES:
         return _parse(raw)
     return await in_intake(_parse, raw)
+
+
+async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The body as it came.
+
+    Raises:
+        ApiError: 413 for a body that is too large, 408 for one that does not arrive in time.
+    """
+    _check_declared_length(request, max_bytes)
+    try:
+        with anyio.fail_after(timeout_s):
+            return await _read(request, max_bytes)
+    except TimeoutError:
+        message = f"The body did not arrive within {timeout_s:g} seconds."
+        raise ApiError(408, message, code="request_timeout", headers=_CLOSE) from None
 
 
 def _check_content_type(request: Request) -> None:

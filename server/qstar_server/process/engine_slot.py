@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from qstar_infer.engine.protocol import Engine
+from qstar_infer.engine.protocol import Engine, ModelInfo
 from qstar_infer.errors import EngineDeadError, QStarError
 from qstar_server.http.errors import shutting_down, unavailable
 
@@ -40,6 +40,12 @@ class EngineSlot:
         """The engine, once it is loaded."""
         with self._lock:
             return self._engine
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The engine's model, once it is loaded."""
+        engine = self.engine
+        return None if engine is None else engine.model
 
     @property
     def has_died(self) -> bool:

@@ -13,13 +13,14 @@ from types import FrameType
 
 import anyio.to_thread
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 
-from qstar_infer.engine.protocol import Engine, ModelInfo
+from qstar_infer.engine.protocol import Engine
 from qstar_infer.errors import ConfigError, EngineDeadError
 from qstar_server.app import create_app
 from qstar_server.http.hosts import url_host
+from qstar_server.process.backend import Backend, DescribedModel
 from qstar_server.process.connection_table import ConnectionTable, TimedConnection
 from qstar_server.process.engine_slot import EngineSlot
 from qstar_server.process.http_connection import HttpConnection
@@ -55,7 +56,9 @@ def run_server(
     check_exposure(config)
     sockets = bind_sockets(config.host, config.port)
     logging.getLogger("qstar_server.connections").addFilter(SparseFilter())
-    server = DrainingServer(create_app(load_engine, config), config, announce=announce)
+    app = create_app(load_engine, config)
+    slot: EngineSlot = app.state.engine_slot
+    server = DrainingServer(app, slot, config, announce=announce)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -63,21 +66,25 @@ def run_server(
     # For a signal before uvicorn has its own handler. Afterwards uvicorn raises the signal that
     # stopped it again, with the handler that it found; a requested stop is a success.
     signal.signal(signal.SIGTERM, stop)
-    watchdog = Watchdog(
-        server.slot,
-        timeout_s=config.watchdog_timeout_s,
-        exit_grace_s=config.drain_grace_s + config.shutdown_grace_s + _EXIT_GRACE_S,
-    )
-    with watchdog, contextlib.suppress(KeyboardInterrupt):
+    with watchdog_of(slot, config), contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
     # The process is about to end; from here a second signal would only change its exit status.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    if server.slot.computes_still:
+    if slot.computes_still:
         # A thread in C++ code would abort the process when the interpreter ends beside it.
         logging.shutdown()
         os._exit(0 if server.failure is None else 1)
     return server.failure
+
+
+def watchdog_of(slot: EngineSlot, config: ServerConfig) -> Watchdog:
+    """The watchdog of a server with these settings."""
+    return Watchdog(
+        slot,
+        timeout_s=config.watchdog_timeout_s,
+        exit_grace_s=config.drain_grace_s + config.shutdown_grace_s + _EXIT_GRACE_S,
+    )
 
 
 def check_exposure(config: ServerConfig) -> None:
@@ -98,7 +105,7 @@ def check_exposure(config: ServerConfig) -> None:
     logger.warning("everyone who can reach %s may use this server: it has no API key", host)
 
 
-def ready_line(model: ModelInfo, *, url: str) -> str:
+def ready_line(model: DescribedModel, *, url: str) -> str:
     """The line that says that the server is ready.
 
     Args:
@@ -108,18 +115,20 @@ def ready_line(model: ModelInfo, *, url: str) -> str:
 
 
 class DrainingServer(uvicorn.Server):
-    """A web server that stops when its engine cannot be loaded or dies, and drains on shutdown.
+    """A web server that stops when its backend cannot be loaded or dies, and drains on shutdown.
 
-    Shutdown has three steps. New requests are answered with a 503. Open requests have
-    `drain_grace_s` to finish; then the engine is closed, which ends them with an error. After
-    another `shutdown_grace_s` the connections that are left are dropped. A second signal skips the
-    waiting. An engine that hangs does not keep the process from ending.
+    The backend is an engine, or replicas. Shutdown has three steps. New requests are answered with
+    a 503. Open requests have `drain_grace_s` to finish; then the backend is closed, which ends them
+    with an error. After another `shutdown_grace_s` the connections that are left are dropped. A
+    second signal skips the waiting. An engine that hangs does not keep the process from ending.
     """
 
-    def __init__(self, app: FastAPI, config: ServerConfig, *, announce: Announce) -> None:
+    def __init__(
+        self, app: ASGIApp, backend: Backend, config: ServerConfig, *, announce: Announce
+    ) -> None:
         """
         Args:
-            app: from `create_app`.
+            backend: what computes the responses of the application.
         """
         super().__init__(
             uvicorn.Config(
@@ -135,7 +144,7 @@ class DrainingServer(uvicorn.Server):
                 timeout_keep_alive=config.keep_alive_timeout_s,  # type: ignore[arg-type]
             )
         )
-        self.slot: EngineSlot = app.state.engine_slot
+        self._backend = backend
         self._limits = config
         self._announce = announce
         self._is_ready = False
@@ -146,7 +155,7 @@ class DrainingServer(uvicorn.Server):
         """Why the server stopped by itself; None if it did not."""
         if self._has_lost_engine:
             return EngineDeadError("the engine crashed, so the server exited; see the log above")
-        return self.slot.failure
+        return self._backend.failure
 
     @property
     def _url(self) -> str:
@@ -183,23 +192,23 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn calls this ten times a second once the sockets are open; True stops it."""
-        engine = self.slot.engine
-        if engine is not None and not self._is_ready:
+        model = self._backend.model
+        if model is not None and not self._is_ready:
             self._is_ready = True
-            self._announce(ready_line(engine.model, url=self._url))
+            self._announce(ready_line(model, url=self._url))
         if await super().on_tick(counter):
             return True
-        self._has_lost_engine = self.slot.has_died
-        return self._has_lost_engine or self.slot.failure is not None
+        self._has_lost_engine = self._backend.has_died
+        return self._has_lost_engine or self._backend.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, close the engine, stop."""
         del sockets  # closed by the listener
-        self.slot.start_draining()
+        self._backend.start_draining()
         busy = self._table.drain()
         await self._until_done(busy, self._limits.drain_grace_s)
         closing = asyncio.create_task(
-            anyio.to_thread.run_sync(self.slot.close, abandon_on_cancel=True)
+            anyio.to_thread.run_sync(self._backend.close, abandon_on_cancel=True)
         )
         if self._table.num_busy(busy) and not self.force_exit:
             logger.warning("closing the engine: requests are still open after the drain time")
@@ -219,7 +228,7 @@ class DrainingServer(uvicorn.Server):
         if not closing.done():
             logger.warning("the engine has not ended in time; the process ends without it")
             closing.cancel()
-            self.slot.abandon()
+            self._backend.abandon()
 
     async def _until_done(self, connections: set[TimedConnection], seconds: float) -> None:
         """Wait until none of the connections is busy, at most for so long."""

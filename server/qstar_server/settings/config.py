@@ -105,6 +105,19 @@ class ServerConfig(BaseSettings):
     """Time for open requests to finish after SIGTERM; then the engine is closed."""
     shutdown_grace_s: float = Field(default=5.0, ge=0)
     """Time after that for the last bytes to reach the clients."""
+    ray: bool = False
+    """Serve through replicas on a Ray cluster, each with an engine of its own."""
+    ray_address: str | None = Field(default=None, pattern=r"^(auto|[^/\s]+:\d+)$")
+    """The cluster, HOST:PORT as `ray start` names it, or `auto` for the one of this machine; None:
+    one is started here, for this server alone."""
+    ray_min_replicas: int = Field(default=1, ge=1)
+    """Least replicas."""
+    ray_max_replicas: int | None = Field(default=None, ge=1)
+    """Most replicas: more are started while sequences wait. None: as many as the least."""
+    ray_upscale_delay_s: float = Field(default=5.0, ge=0)
+    """How long sequences must wait before replicas are added."""
+    ray_downscale_delay_s: float = Field(default=60.0, ge=0)
+    """How long fewer replicas must be enough before one is given up."""
 
     _keys: KeyRing = PrivateAttr(default=KeyRing())
 
@@ -124,12 +137,25 @@ class ServerConfig(BaseSettings):
         return is_loopback(self.host)
 
     @property
+    def ray_most_replicas(self) -> int:
+        """Most replicas that there may be."""
+        return self.ray_max_replicas or self.ray_min_replicas
+
+    @property
     def checked_hosts(self) -> tuple[str, ...]:
         """What requests may name as their host; empty: anything."""
         is_checked = self.allowed_hosts or (self.is_local and not self.keys)
         if not is_checked or ANY in self.allowed_hosts:
             return ()
         return (*LOOPBACK_NAMES, url_host(self.host), *self.allowed_hosts)
+
+    @field_validator("ray_max_replicas")
+    @classmethod
+    def _at_least_the_least(cls, most: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get("ray_min_replicas", 1)
+        if most is not None and most < least:
+            raise ValueError(f"{most} is less than ray_min_replicas, which is {least}")
+        return most
 
     def model_post_init(self, _: Any, /) -> None:
         """Read the key file, so that a wrong one stops the start."""

@@ -85,6 +85,7 @@ def test_every_engine_setting_is_an_option(runs: Runs, created: list[EngineArgs]
         "runner": "llama.cpp",
         "dtype": "float32",
         "device": "cpu",
+        "tensor_parallel_size": 2,
         "threads": 4,
         "quantization": "int8",
         "revision": "v1",
@@ -197,7 +198,8 @@ def test_the_announced_url_answers(engine: FakeEngine, host: str) -> None:
     """`--host ::1` printed a URL without brackets, which no client can parse."""
     config = ServerConfig(host=host, port=0, drain_grace_s=0.2, shutdown_grace_s=1)
     lines: list[str] = []
-    server = DrainingServer(create_app(lambda: engine, config), config, announce=lines.append)
+    app = create_app(lambda: engine, config)
+    server = DrainingServer(app, app.state.engine_slot, config, announce=lines.append)
     sockets = bind_sockets(host.strip("[]"), 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
     thread.start()

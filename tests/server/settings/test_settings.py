@@ -29,6 +29,8 @@ VALUES: dict[str, Any] = {
     "access_log": False,
     "log_requests": True,
     "allow_thoughts": False,
+    "ray": True,
+    "ray_address": "auto",
 }
 """Values that are not the defaults; numbers that are left out become one more."""
 
@@ -190,6 +192,10 @@ def test_what_is_wrong_in_the_environment_names_the_variable(
         (["--port", "70000"], "^--port: Input should be less than"),
         (["--allow-origin", "x"], "^--allow-origin: 'x' is not an origin"),
         (["--reasoning-efforts", "{"], "^--reasoning-efforts must be JSON"),
+        (
+            ["--ray-min-replicas", "3", "--ray-max-replicas", "2"],
+            "^--ray-max-replicas: 2 is less than ray_min_replicas, which is 3",
+        ),
     ],
 )
 def test_what_is_wrong_in_an_option_names_the_option(arguments: list[str], message: str) -> None:

@@ -73,7 +73,10 @@ def _is_ours(path: str) -> bool:
 def _rewritten(body: bytes, status: int, request_id: str | None) -> bytes:
     if not body:  # the answer to HEAD
         return body
-    detail = json.loads(body)["error"]
+    content = json.loads(body)
+    if "type" in content:  # passed on from a replica, which has rewritten it
+        return body
+    detail = content["error"]
     envelope = _envelope(status, detail["message"], param=detail["param"])
     return json.dumps(envelope | {"request_id": request_id}).encode()
 
