@@ -192,6 +192,10 @@ def test_images_of_others_are_pinned(gpu_file: Path) -> None:
         assert re.fullmatch(r"\S+:v?\d+\.\d+\.\d+", by_name[name]["image"])
 
 
+def test_no_registry_is_asked_for_the_image_that_is_built(file: Path) -> None:
+    assert services(file)["qstar"]["pull_policy"] == "never"
+
+
 def test_what_is_mounted_exists(gpu_file: Path) -> None:
     mounts = [each for service in services(gpu_file).values() for each in service["volumes"]]
     binds = [each for each in mounts if each["type"] == "bind"]
