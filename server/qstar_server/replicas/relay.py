@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 import h11
 from starlette.requests import Request
@@ -73,8 +73,8 @@ class WholeResponse:
 class Relay:
     """An ASGI application that has its answers from replicas.
 
-    A request is tried on one replica after the other, until one does not refuse it or two have died
-    with it. That is safe, because a response has no effect but itself. After the first byte has been
+    A request is tried on one replica after the other, until one does not refuse it, or two have
+    died with it. That is safe, because a response has no effect but itself. After the first byte is
     passed on, a replica that goes ends the response with an error, as an engine that dies does.
     """
 
@@ -163,7 +163,7 @@ class Relay:
         await refusal.send(send)
 
     def _put_last(self, replica: Replica, reason: str) -> None:
-        self._lost[replica.replica_id] = time.monotonic() + _LOST_S
+        self._lost[replica.replica_id] = monotonic() + _LOST_S
         logger.warning("replica %s did not answer: %s", replica.replica_id, reason)
 
     async def _key(self, request: Request, body: bytes) -> bytes | None:
@@ -177,7 +177,7 @@ class Relay:
     def _candidates(self, key: bytes | None) -> list[Replica]:
         """The replicas to try, those that did not answer a moment ago after the others."""
         replicas = self._table.replicas
-        now = time.monotonic()
+        now = monotonic()
         self._lost = {each: until for each, until in self._lost.items() if until > now}
         ordered = by_preference(key, replicas, self._num_open)
         return sorted(ordered, key=lambda each: each.replica_id in self._lost)
