@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -91,7 +92,7 @@ def test_a_replica_that_was_lost_gets_requests_again(
     two.table.update([a, b])
     assert [post(two, prompt=f"{i}").status_code for i in range(8)] == [200] * 8
     assert two.served() == {"a": 0, "b": 16}
-    now = relay.monotonic()
+    now = time.monotonic()
     monkeypatch.setattr(relay, "monotonic", lambda: now + relay._LOST_S + 1)
     assert [post(two, prompt=f"{i}").status_code for i in range(8)] == [200] * 8
     assert two.served()["a"] > 0
