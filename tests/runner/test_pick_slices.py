@@ -10,8 +10,8 @@ from qstar_infer import LLM, RequestOutput, SamplingParams
 from qstar_infer.decoder.build import build_decoder
 from qstar_infer.decoder.decoder import Decoder
 from qstar_infer.model.quiet_star import QuietStarModel
-from qstar_infer.runner import pick_slices as module
 from qstar_infer.runner import forward_pass
+from qstar_infer.runner import pick_slices as module
 from qstar_infer.runner.pick_slices import pick_slices
 from qstar_infer.step import StepBatch, ThoughtPick, VisiblePick
 
