@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from qstar_server.app import create_app
+from qstar_server.replicas.metrics import merged_exposition
 from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
@@ -43,6 +44,8 @@ def stored_samples(directory: Path) -> list[StoredSample]:
         texts = asyncio.run(_scrapes(engine))
     finally:
         engine.close()
+    merged = merged_exposition({f"{number}": text for number, text in enumerate(texts)})
+    texts.append(merged.decode())  # those of a server with replicas
     return [StoredSample("up", "gauge", TARGET_LABELS)] + [
         StoredSample(sample.name, family.type, sample.labels | TARGET_LABELS)
         for text in texts

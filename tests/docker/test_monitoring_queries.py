@@ -131,5 +131,6 @@ def test_labels_of_groups_and_legends_exist(samples: list[StoredSample]) -> None
         in_legend = set(re.findall(r"{{(\w+)}}", query.legend))
         kept = set(groups[0].modifier.labels) if groups and groups[0].modifier else set()
         for selector in selectors(query.expr):
-            have = kept if groups else set(named(samples, selector.name)[0].labels)
+            known = [set(sample.labels) for sample in named(samples, selector.name)]
+            have = kept if groups else set().union(*known)
             assert in_legend <= have, query

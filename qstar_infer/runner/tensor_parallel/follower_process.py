@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import IO
 
 from qstar_infer.runner.tensor_parallel.messages import (
     FOR_RANK_0,
@@ -96,19 +97,34 @@ class FollowerProcess:
             return
         started.set_result(process)
         assert process.stdout is not None
-        while (encoded := read_message(process.stdout)) is not None:
+        name = f"rank {self.rank} (process {process.pid})"
+        try:
+            self._read(process.stdout)
+        except Exception as error:  # whatever it is, rank 0 must not wait for this rank
+            process.kill()
+            process.wait()
+            self._on_end(
+                f"{name} wrote to standard output what is no message "
+                f"({type(error).__name__}: {error})"
+            )
+        else:
+            self._on_end(f"{name} {_in_words(process.wait())}")
+        process.stdout.close()
+
+    def _read(self, stdout: IO[bytes]) -> None:
+        """Take messages until the process closes its standard output."""
+        while (encoded := read_message(stdout)) is not None:
             message = FOR_RANK_0.decode(encoded)
             if isinstance(message, LogLine):
                 logger = logging.getLogger(message.logger)
                 logger.log(message.level, "rank %d: %s", self.rank, message.text)
             else:
                 self._on_joining()
-        process.stdout.close()
-        self._on_end(f"rank {self.rank} (process {process.pid}) {_in_words(process.wait())}")
 
 
 def _in_words(status: int) -> str:
     """How a process has ended, from its exit status."""
     if status >= 0:
         return f"ended with exit status {status}"
-    return f"was ended by {signal.Signals(-status).name}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"was ended by {names.get(-status, f'signal {-status}')}"  # most real-time ones: no name

@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from qstar_infer.engine.protocol import Engine
 from qstar_server.app import layers
@@ -109,6 +110,9 @@ class Front:
         return app
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # Ray's proxy passes them on
+            await WebSocketClose()(scope, receive, send)
+            return
         own = {"/health": self._health, "/metrics": self._all_metrics}.get(scope["path"])
         if own is not None and scope["method"] == "GET":
             response = await own(Request(scope, receive))

@@ -1,11 +1,14 @@
 """The metrics of all replicas as one text, each sample with the label `replica`."""
 
+import logging
 from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
+
+logger = logging.getLogger(__name__)
 
 
 class MergedMetrics(Collector):
@@ -19,16 +22,24 @@ class MergedMetrics(Collector):
         self._texts = texts
 
     def collect(self) -> Iterator[Metric]:
-        """Each family once, with the samples of all servers."""
+        """Each family once, with the samples of all servers whose texts can be read."""
         families: dict[str, Metric] = {}
         for replica_id, text in self._texts.items():
-            for family in text_string_to_metric_families(text):
+            for family in _parsed(text, replica_id):
                 empty = Metric(family.name, family.documentation, family.type)
                 whole = families.setdefault(family.name, empty)
                 for sample in family.samples:
                     labels = {**sample.labels, "replica": replica_id}
                     whole.add_sample(sample.name, labels, sample.value)
         yield from families.values()
+
+
+def _parsed(text: str, replica_id: str) -> list[Metric]:
+    try:
+        return list(text_string_to_metric_families(text))
+    except (ValueError, LookupError) as error:
+        logger.warning("the metrics of replica %s cannot be read: %s", replica_id, error)
+        return []
 
 
 def merged_exposition(texts: Mapping[str, str]) -> bytes:

@@ -1,10 +1,12 @@
 """Passes each request to a replica, and its response back."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 import h11
 from starlette.requests import Request
@@ -41,6 +43,12 @@ _NOT_PASSED_BACK = {*_OF_ONE_CONNECTION, b"date"}
 _REFUSALS = (429, 503)
 _INLINE_BYTES = 32_768
 """Larger bodies are parsed outside of the event loop."""
+_LOST_S = 10.0
+"""For so long a replica that has not answered is tried after the others."""
+_MAX_VICTIMS = 2
+"""After so many replicas have died with a request it is not tried again: it may be the reason."""
+_METRICS_TIMEOUT_S = 5.0
+"""Less than Prometheus waits, so that a replica that hangs does not hide the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,11 @@ class WholeResponse:
     headers: Headers
     body: bytes
 
+    @property
+    def tells_of_dead_engine(self) -> bool:
+        """Whether its replica cannot recover; see `unavailable`."""
+        return (b"x-should-retry", b"false") in self.headers
+
     async def send(self, send: Send) -> None:
         """Pass it on."""
         await _start(send, self.status, self.headers)
@@ -60,9 +73,9 @@ class WholeResponse:
 class Relay:
     """An ASGI application that has its answers from replicas.
 
-    A request is tried on one replica after the other, until one does not refuse it. That is safe,
-    because a response has no effect but itself. After the first byte has been passed on, a replica
-    that goes ends the response with an error, as an engine that dies does.
+    A request is tried on one replica after the other, until one does not refuse it, or two have
+    died with it. That is safe, because a response has no effect but itself. After the first byte is
+    passed on, a replica that goes ends the response with an error, as an engine that dies does.
     """
 
     def __init__(self, table: ReplicaTable, config: ServerConfig, *, secret: str) -> None:
@@ -74,8 +87,8 @@ class Relay:
         self._config = config
         self._secret = secret.encode()
         self._num_open: Counter[str] = Counter()
-        self._lost: set[str] = set()
-        """Ids of replicas that could not be reached and are in the table still."""
+        self._lost: dict[str, float] = {}
+        """Until when replicas that did not answer come last, by their ids."""
         self._connections: set[ReplicaConnection] = set()
         self._is_closed = False
 
@@ -99,36 +112,59 @@ class Relay:
         Args:
             request: on whose behalf they are read. Its key must be valid.
         """
+        headers = [pair for pair in self._headers(request) if pair[0] != b"accept"]
         try:
-            connection = await ReplicaConnection.open(replica)
-            with self._open(connection):
-                headers = [pair for pair in self._headers(request) if pair[0] != b"accept"]
-                head = await connection.request("GET", b"/metrics", headers, b"")
-                body = await connection.whole_body()
-        except ReplicaLostError:
+            async with asyncio.timeout(_METRICS_TIMEOUT_S):
+                connection = await ReplicaConnection.open(replica)
+                with self._open(connection):
+                    head = await connection.request("GET", b"/metrics", headers, b"")
+                    body = await connection.whole_body()
+        except (ReplicaLostError, TimeoutError):
             return None
-        return body.decode() if head.status_code == 200 else None
+        return body.decode(errors="replace") if head.status_code == 200 else None
 
     async def _serve(self, request: Request, body: bytes, send: Send) -> None:
         key = await self._key(request, body)
         refusal: WholeResponse | None = None
+        num_victims = 0
         for replica in self._candidates(key):
             if self._is_closed:
                 raise shutting_down()
             try:
-                refusal = await self._try(replica, request, body, send)
+                answer = await self._try(replica, request, body, send)
             except ReplicaLostError as error:
-                self._lost.add(replica.replica_id)
-                logger.warning("replica %s did not answer: %s", replica.replica_id, error)
+                self._put_last(replica, str(error))
+                num_victims += error.had_request
             else:
-                self._lost.discard(replica.replica_id)
-                if refusal is None:
+                if answer is None:
                     return
+                if answer.tells_of_dead_engine:
+                    self._put_last(replica, "its engine is dead")
+                    num_victims += 1
+                    refusal = refusal or answer
+                else:
+                    refusal = answer
+            if num_victims == _MAX_VICTIMS:
+                break
+        await self._refuse(refusal, num_victims, send)
+
+    async def _refuse(self, refusal: WholeResponse | None, num_victims: int, send: Send) -> None:
+        """Answer a request that no replica has taken."""
         if self._is_closed:
             raise shutting_down()
+        if num_victims == _MAX_VICTIMS:
+            raise unavailable(
+                f"{num_victims} replicas ended with this request, which may be the reason.",
+                code="engine_dead",
+                retry=False,
+            )
         if refusal is None:
             raise unavailable("No replica can be reached at the moment.", code="model_loading")
         await refusal.send(send)
+
+    def _put_last(self, replica: Replica, reason: str) -> None:
+        self._lost[replica.replica_id] = monotonic() + _LOST_S
+        logger.warning("replica %s did not answer: %s", replica.replica_id, reason)
 
     async def _key(self, request: Request, body: bytes) -> bytes | None:
         if request.method != "POST":
@@ -139,9 +175,10 @@ class Relay:
         return await in_intake(conversation_key, body, caller)
 
     def _candidates(self, key: bytes | None) -> list[Replica]:
-        """The replicas to try, those that were lost at the last try after the others."""
+        """The replicas to try, those that did not answer a moment ago after the others."""
         replicas = self._table.replicas
-        self._lost &= {each.replica_id for each in replicas}
+        now = monotonic()
+        self._lost = {each: until for each, until in self._lost.items() if until > now}
         ordered = by_preference(key, replicas, self._num_open)
         return sorted(ordered, key=lambda each: each.replica_id in self._lost)
 

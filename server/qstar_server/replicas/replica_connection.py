@@ -6,23 +6,34 @@ from collections.abc import Sequence
 
 import h11
 
+from qstar_server.http.errors import ApiError
 from qstar_server.replicas.replica_table import Replica
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 _CONNECT_TIMEOUT_S = 5.0
 _READ_BYTES = 65_536
-# Finds a machine that has gone without a word, within half a minute.
+# Finds a machine that has gone without a word, within half a minute. The last one is for bytes that
+# it has not acknowledged: while there are any, the others do nothing.
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000),
 )
 
 
 class ReplicaLostError(Exception):
-    """The replica cannot be reached, or has gone before the end of its response."""
+    """The replica cannot be reached, or has gone before the end of its response.
+
+    Attributes:
+        had_request: whether the request may be why it has gone.
+    """
+
+    def __init__(self, message: str, *, had_request: bool = True) -> None:
+        super().__init__(message)
+        self.had_request = had_request
 
 
 class ReplicaConnection:
@@ -45,7 +56,7 @@ class ReplicaConnection:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 reader, writer = await asyncio.open_connection(replica.host, replica.port)
         except OSError as error:  # a TimeoutError is one
-            raise ReplicaLostError(str(error)) from None
+            raise ReplicaLostError(str(error), had_request=False) from None
         connection = writer.get_extra_info("socket")
         for level, option, value in _KEEP_ALIVE:
             connection.setsockopt(level, option, value)
@@ -61,15 +72,19 @@ class ReplicaConnection:
             headers: without those that frame the body.
 
         Raises:
+            ApiError: 400. Target or headers cannot be sent.
             ReplicaLostError: the connection ended before the head.
         """
         framed = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-        events = [
-            h11.Request(method=method, target=target, headers=framed),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ]
-        self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
+        if all(name != b"host" for name, _ in headers):  # of a client with HTTP/1.0
+            framed.append((b"host", b"replica"))
+        try:
+            head = h11.Request(method=method, target=target, headers=framed)
+            events = [head, h11.Data(data=body), h11.EndOfMessage()]
+            encoded = b"".join(self._http.send(event) or b"" for event in events)
+        except h11.LocalProtocolError as error:  # Ray's proxy lets more pass than h11
+            raise ApiError(400, f"The request is no HTTP: {error}.", code="invalid_http") from None
+        self._writer.write(encoded)
         while True:
             event = await self._next_event()
             if isinstance(event, h11.Response):

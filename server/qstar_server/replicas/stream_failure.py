@@ -93,11 +93,13 @@ class ResponsesFailure:
 
     def frames(self, error: ApiError) -> bytes:
         """The error, and the response that failed."""
+        detail = error.envelope()["error"]
+        told = {name: detail[name] for name in ("code", "message", "param")}
+        if not self._first:  # the client has had pings only
+            return _event("error", {"type": "error", "sequence_number": 0} | told)
         number = _data_of(self._last)["sequence_number"]
         response = _data_of(self._first)["response"]
-        detail = error.envelope()["error"]
         failure = {"code": "server_error", "message": detail["message"]}
-        told = {name: detail[name] for name in ("code", "message", "param")}
         failed = response | {"status": "failed", "error": failure}
         return _event("error", {"type": "error", "sequence_number": number + 1} | told) + _event(
             "response.failed",

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from queue import Queue
 
 import psutil
 import pytest
@@ -176,3 +177,23 @@ def test_a_wrong_model_is_told_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="num_thought_tokens=0 must be an integer"):
         LLM(str(tmp_path / "toy"), device="cpu", tensor_parallel_size=2, num_thought_tokens=0)
     assert not dist.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("print('A library says hello.', flush=True); input()", "what is no message"),
+        ("import os; os.write(1, bytes([3] + [0] * 7) + b'abc'); input()", "what is no message"),
+        ("import os; os.kill(os.getpid(), 35)", "was ended by signal 35"),
+    ],
+)
+def test_a_follower_that_behaves_oddly_does_not_keep_rank_0_waiting(
+    code: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these ended the thread that watches the follower, and nobody took note."""
+    ends: Queue[str] = Queue()
+    follow_with(code, monkeypatch)
+    follower = FollowerProcess(1, on_joining=lambda: None, on_end=ends.put)
+    assert how in ends.get(timeout=60)
+    follower.close()
+    follower.join()
