@@ -13,9 +13,12 @@ from qstar_server.process.ray_environment import prepare_ray
 def main() -> None:
     prepare_ray(None, os.environ)
     # Ray reads the environment when it is imported.
+    import ray
     from qstar_server.ray import app
     from ray import serve
 
+    # Not a cluster that someone else has started on this machine, as `serve run` would take.
+    ray.init(address="local")
     application = app({})
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
     serve.run(application)

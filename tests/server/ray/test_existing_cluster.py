@@ -4,6 +4,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -70,6 +71,14 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
                 process.kill()
         head.kill()
         head.wait()
+        forget(f"127.0.0.1:{port}")
+
+
+def forget(address: str) -> None:
+    """Remove Ray's note of the cluster of this machine: later programs would wait for it."""
+    note = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")
+    if note.is_file() and note.read_text() == address:
+        note.unlink()
 
 
 def complete(server: RayServer) -> int:
