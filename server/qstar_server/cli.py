@@ -46,11 +46,13 @@ def serve(
 
         return create_async_engine(engine_args)
 
-    if config.ray:
-        failure = _run_on_ray(engine_args, config)
-    else:
-        failure = run_server(load, config, announce=_announce)
-    log.flush()
+    try:
+        if config.ray:
+            failure = _run_on_ray(engine_args, config)
+        else:
+            failure = run_server(load, config, announce=_announce)
+    finally:
+        log.flush()  # an error is the last line
     _exit_on_failure(failure)
 
 

@@ -211,6 +211,15 @@ def test_a_server_that_others_can_reach_needs_a_key(monkeypatch: pytest.MonkeyPa
     assert process.returncode == 0, log
 
 
+def test_an_error_is_the_last_line() -> None:
+    """The log, which has a thread of its own, came after it and hid it."""
+    process = serve("--host", "0.0.0.0", "--port", "0")
+    _, log = process.communicate(timeout=20)
+    *before, last = log.splitlines()
+    assert before
+    assert last.startswith("error: other machines can reach 0.0.0.0")
+
+
 def test_with_insecure_it_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QSTAR_INSECURE", "1")
     process = serve("--host", "0.0.0.0", "--port", "0", *QUIET)
