@@ -24,7 +24,8 @@ _MEMORY_SHARE = 0.25
 """Largest share of free memory for packed copies; a larger model keeps its plain layers."""
 _PROBE_ROWS = (1, 8)
 _PROBE_SIZE = 512
-_NUM_TIMINGS = 4
+_ROUNDS = 8
+"""Each round times every kernel once, so that what else runs on the machine slows all of them."""
 _CLEARLY = 1.5
 """A kernel lower in the order wins only if it is so many times as fast, so that noise in the probe
 does not change a model's numbers from one start to the next."""
@@ -33,8 +34,16 @@ does not change a model's numbers from one start to the next."""
 @dataclass(frozen=True)
 class _Probe:
     kernel: LinearKernel
-    ms: tuple[float, ...]
-    """One product, for each of `_PROBE_ROWS`."""
+    multiply: PackedLinear
+    inputs: tuple[Tensor, ...]
+    """One for each of `_PROBE_ROWS`."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    kernel: LinearKernel
+    ms: tuple[float, ...] = ()
+    """One product, for each of `_PROBE_ROWS`; empty if it was not measured."""
 
     def __str__(self) -> str:
         times = " and ".join(f"{each:.2f}" for each in self.ms)
@@ -55,10 +64,10 @@ def choose_kernel(backbone: nn.Module) -> LinearKernel:
     room = psutil.virtual_memory().available * _MEMORY_SHARE
     affordable = [each for each in wanted if each.bytes_per_weight * num_weights <= room]
     with _one_thread():
-        probes = [probe for each in affordable if (probe := _probe(each)) is not None]
+        measured = _measure([probe for each in affordable if (probe := _probe(each)) is not None])
     # Its product is the definition, so it is there even if the probe finds it inexact.
-    chosen = _best(probes) if probes else _Probe(wanted[-1], ())
-    others = ", ".join(str(probe) for probe in probes if probe is not chosen) or "none"
+    chosen = _best(measured) if measured else _Candidate(wanted[-1])
+    others = ", ".join(str(each) for each in measured if each is not chosen) or "none"
     _log.info(
         "Linear layers use %s; also possible: %s; times are of a small product of 1 and 8 rows%s.",
         chosen,
@@ -97,36 +106,42 @@ def _one_thread() -> Iterator[None]:
 
 @torch.inference_mode()
 def _probe(kernel: LinearKernel) -> _Probe | None:
-    """Times of a small product; None if the kernel fails or its result is wrong."""
+    """A small product of a kernel; None if the kernel fails or its result is wrong."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(_PROBE_SIZE, _PROBE_SIZE, generator=generator).bfloat16()
     states = torch.randn(max(_PROBE_ROWS), _PROBE_SIZE, generator=generator).bfloat16()
     exact = states.double() @ weight.double().T
-    times = []
     try:
         multiply = kernel.pack(weight.to(kernel.dtype), None)
-        for num_rows in _PROBE_ROWS:
-            rows = states[:num_rows].to(kernel.dtype)
-            taken, product = _time(multiply, rows)
-            _check(product, exact[:num_rows], kernel.dtype)
-            times.append(1000 * taken)
+        inputs = tuple(states[:num_rows].to(kernel.dtype) for num_rows in _PROBE_ROWS)
+        for rows in inputs:
+            _check(multiply(rows), exact[: len(rows)], kernel.dtype)
     except (RuntimeError, ArithmeticError) as error:
         if isinstance(kernel, PlainKernel):
             raise
         _log.info("The kernel %s does not work here: %s", kernel.name, error)
         return None
-    return _Probe(kernel, tuple(times))
+    return _Probe(kernel, multiply, inputs)
 
 
-def _time(multiply: PackedLinear, rows: Tensor) -> tuple[float, Tensor]:
-    """The shortest of a few products, in seconds, after one to warm up; and its result."""
-    product = multiply(rows)
-    shortest = math.inf
-    for _ in range(_NUM_TIMINGS):
-        started = time.perf_counter()
-        multiply(rows)
-        shortest = min(shortest, time.perf_counter() - started)
-    return shortest, product
+@torch.inference_mode()
+def _measure(probes: list[_Probe]) -> list[_Candidate]:
+    """The shortest time of each product, in the order of the probes."""
+    shortest = [[math.inf] * len(_PROBE_ROWS) for _ in probes]
+    for _ in range(_ROUNDS):
+        for probe, times in zip(probes, shortest, strict=True):
+            for index, rows in enumerate(probe.inputs):
+                times[index] = min(times[index], _time_ms(probe.multiply, rows))
+    return [
+        _Candidate(probe.kernel, tuple(times))
+        for probe, times in zip(probes, shortest, strict=True)
+    ]
+
+
+def _time_ms(multiply: PackedLinear, rows: Tensor) -> float:
+    started = time.perf_counter()
+    multiply(rows)
+    return 1000 * (time.perf_counter() - started)
 
 
 def _check(product: Tensor, exact: Tensor, dtype: torch.dtype) -> None:
@@ -138,9 +153,9 @@ def _check(product: Tensor, exact: Tensor, dtype: torch.dtype) -> None:
         raise ArithmeticError(f"its product is off by {error:.1e}, more than {allowed:.1e}")
 
 
-def _best(probes: list[_Probe]) -> _Probe:
-    best = probes[0]
-    for probe in probes[1:]:
-        if fmean(best.ms) > _CLEARLY * fmean(probe.ms):
-            best = probe
+def _best(measured: list[_Candidate]) -> _Candidate:
+    best = measured[0]
+    for candidate in measured[1:]:
+        if fmean(best.ms) > _CLEARLY * fmean(candidate.ms):
+            best = candidate
     return best

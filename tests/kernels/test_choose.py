@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from itertools import chain, cycle, repeat
 
 import pytest
 import torch
@@ -108,11 +109,18 @@ def test_a_later_kernel_must_be_clearly_faster(
     factor: float, wins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_cpu(monkeypatch)
-    times = iter([factor, factor, 1.0, 1.0, 9.0, 9.0])  # float16 weights, float32, plain
-    real = choose._time
-    monkeypatch.setattr(choose, "_time", lambda *given: (next(times), real(*given)[1]))
+    times = cycle([factor, factor, 1.0, 1.0, 9.0, 9.0])  # float16 weights, float32, plain
+    monkeypatch.setattr(choose, "_time_ms", lambda *_: next(times))
     expected = "packed float32" if wins else "float16 weights"
     assert choose_kernel(layers(BFLOAT16)).name == expected
+
+
+def test_a_pause_of_the_machine_does_not_change_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cpu(monkeypatch)
+    pauses = chain([100.0] * 7, repeat(0.0))  # the first round, and more
+    times = cycle([1.0, 1.0, 1.2, 1.2, 9.0, 9.0])
+    monkeypatch.setattr(choose, "_time_ms", lambda *_: next(times) + next(pauses))
+    assert choose_kernel(layers(BFLOAT16)).name == "float16 weights"
 
 
 def test_the_choice_is_logged_in_one_line_and_leaves_the_threads(
