@@ -74,12 +74,25 @@ def test_a_model_that_loads_is_waited_for(open_page: OpenPage) -> None:
         server.stop()
 
 
-def test_a_crashed_engine_is_said(playground: Playground, stage: Stage) -> None:
-    playground.watch.expected.append("status of 503")
-    stage.engine.die(EngineDeadError("planted"))
-    playground.ask()
-    expect(playground.alert).to_contain_text("crashed")
+def test_a_server_that_has_gone_is_said(playground: Playground, stage: Stage) -> None:
+    playground.watch.expected.append("ERR_CONNECTION_REFUSED")
     expect(playground.generate).to_be_enabled()
+    stage.server.stop()
+    playground.ask()
+    expect(playground.alert).to_contain_text("does not answer")
+    expect(playground.alert.get_by_role("button", name="Try again")).to_be_enabled()
+
+
+def test_an_overloaded_server_is_said(open_page: OpenPage) -> None:
+    """A 503 that is not about loading: the bodies of all requests take too much memory."""
+    with staging(max_body_bytes=1_000, max_bodies_bytes=1_000) as stage:
+        playground = open_page(stage.url)
+        playground.watch.expected.append("status of 503")
+        playground.ask("long " * 300)
+        expect(playground.alert).to_contain_text("overloaded")
+        playground.ask()
+        playground.wait_for_end(len(SHORT))
+        expect(playground.alert).to_have_count(0)
 
 
 def test_an_engine_that_crashes_in_a_stream_leaves_what_came(

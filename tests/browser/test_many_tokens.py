@@ -18,7 +18,7 @@ def test_two_thousand_tokens_stream_without_jank(open_page: OpenPage) -> None:
     with staging(long_story(NUM_TOKENS)) as stage:
         stage.engine.step_s = STEP_S
         playground = open_page(stage.url)
-        playground.page.get_by_role("spinbutton", name="Tokens").fill(str(NUM_TOKENS))
+        playground.set(Max_tokens=str(NUM_TOKENS))
         with measured_tasks(playground.page) as tasks:
             playground.ask()
             playground.token(100).click()

@@ -84,6 +84,8 @@ def test_the_focus_can_be_seen(playground: Playground) -> None:
                         has || style.boxShadow !== 'none']
             }"""
         )
+        if name.startswith("<body"):
+            break  # the end of the page
         assert ring, f"no visible focus: {name}"
         seen.add(name)
     assert len(seen) > 5
