@@ -53,7 +53,7 @@ class Playground:
     def set(self, **fields: str) -> None:
         """Fill in settings by their labels, with `_` for a space; they are opened if need be."""
         if not self.settings.is_visible():
-            self.page.get_by_role("button", name="Settings", exact=True).click()
+            self.page.get_by_role("button", name="Settings").click()
         for name, value in fields.items():
             self.settings.get_by_role("spinbutton", name=name.replace("_", " ")).fill(value)
 
