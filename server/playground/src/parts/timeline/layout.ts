@@ -56,6 +56,9 @@ function kindOf(passes: Passes): BarKind {
   return isRejected(passes) ? "rejected" : "waited";
 }
 
+/** Far more than an engine has in flight; further thoughts, of a made-up file, share the last. */
+const MOST_LANES = 512;
+
 /** Gives each thought the first lane that is free in all its passes. */
 class Lanes {
   /** The pass from which each lane is free. */
@@ -67,7 +70,7 @@ class Lanes {
 
   take(first: number, last: number): number {
     const free = this.#freeFrom.findIndex((pass) => pass <= first);
-    const lane = free === -1 ? this.#freeFrom.length : free;
+    const lane = free === -1 ? Math.min(this.#freeFrom.length, MOST_LANES - 1) : free;
     this.#freeFrom[lane] = last + 1;
     return lane;
   }
