@@ -1,0 +1,18 @@
+/** Builds the page into the server's package, where it is committed: `npm run build`. */
+
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+
+export default defineConfig({
+  resolve: { alias: { "qstar-client": path("../../clients/typescript/src/index.ts") } },
+  build: {
+    outDir: path("../qstar_server/playground/bundle"),
+    emptyOutDir: true,
+    assetsInlineLimit: 0, // the page's policy allows no data: fonts or scripts
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  test: { include: ["src/**/*.test.{ts,tsx}"] },
+});
