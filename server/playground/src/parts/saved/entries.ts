@@ -51,12 +51,14 @@ const entry: Reader<Thought> = object<Always, Sometimes>(
   { top_logprobs: topLogprobs, base_top_logprobs: topLogprobs, passes },
 );
 
-/** One answer of a saved run. */
+const entries = list(entry, MOST_ENTRIES);
+
+/** One answer of a saved run. A request that shows no thoughts has none, or null. */
 export const choice: Reader<Choice> = object<Choice>({
   index: integer(0, MOST_TOKENS),
   text,
   finish_reason: orNull(text),
-  thoughts: list(entry, MOST_ENTRIES),
+  thoughts: (value, at) => entries(value ?? [], at),
 });
 
 /** A stretch of passes that does not end before it begins. */

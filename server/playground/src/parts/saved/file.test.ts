@@ -63,6 +63,11 @@ test("fields of a request that the page does not use are kept, null and stream a
   expect(run?.request).toEqual({ prompt: "x", min_p: 0.1, stop: ["\n"] });
 });
 
+test("an answer without thoughts has an empty list of them", () => {
+  const [run] = fromFile(changed("runs.0.choices.0.thoughts", null));
+  expect(run?.choices[0]?.thoughts).toEqual([]);
+});
+
 describe("a file that is not right is refused, with the place and the value", () => {
   test.each([
     ["not JSON", "PK\u0003\u0004", /^The file is not JSON: /],
@@ -86,7 +91,7 @@ describe("a file that is not right is refused, with the place and the value", ()
     [
       "infinity",
       changed("runs.0.choices.0.thoughts.0.logprob", "∞").replace('"∞"', "1e999"),
-      /thoughts\[0\].logprob is null, but should be a number/,
+      /thoughts\[0\].logprob is Infinity, but should be a number/,
     ],
     [
       "a draft",
