@@ -1,15 +1,10 @@
 /** What several parts read from a run. */
 
-import type { Choice, Passes, Run, SavedRun, Thought } from "../types";
+import type { Choice, Passes, SavedRun, Thought } from "../types";
 
 /** The first answer; an empty one if there is none yet. */
 export function firstChoice(run: SavedRun): Choice {
   return run.choices[0] ?? { index: 0, text: "", finish_reason: null, thoughts: [] };
-}
-
-/** By how many nats the thought made its token more likely; below 0: less likely. */
-export function change(thought: Thought): number {
-  return thought.logprob - thought.base_logprob;
 }
 
 /** Passes so far; null where the server did not tell them. */
@@ -30,8 +25,4 @@ export function isAccepted({ draft }: Passes): boolean {
 /** A guess that was fed and that the thought overruled. */
 export function isRejected({ draft }: Passes): boolean {
   return draft.is_fed && !draft.is_kept;
-}
-
-export function isStreaming(run: Run): boolean {
-  return run.state === "streaming";
 }

@@ -1,6 +1,7 @@
 /** Two answers, token by token. */
 
-import { change, firstChoice, passCount } from "../choices";
+import { changeOf } from "../../text/shade";
+import { firstChoice, passCount } from "../choices";
 import type { SavedRun, Thought } from "../../types";
 
 /** The tokens of both answers at one index; undefined where an answer has ended. */
@@ -47,7 +48,7 @@ export function totals(run: SavedRun): Totals {
   const { thoughts } = firstChoice(run);
   const tokens = thoughts.length;
   const passes = passCount(thoughts);
-  const sum = thoughts.reduce((total, thought) => total + change(thought), 0);
+  const sum = thoughts.reduce((total, thought) => total + changeOf(thought), 0);
   return {
     tokens,
     meanChange: tokens === 0 ? null : sum / tokens,

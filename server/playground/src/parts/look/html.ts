@@ -4,9 +4,8 @@
  * attribute.
  */
 
-import { change } from "../choices";
-import { oneLine, printable } from "../signs";
-import { barLength, changeColour, percent, rounded, signed, weightColour } from "./numbers";
+import { oneLine, printable } from "./signs";
+import { barLength, change, changeColour, percent, rounded, signed, weightColour } from "./numbers";
 import type { Passes, Thought, TopLogprob } from "../../types";
 
 /** Stands for a token without text, which nobody could point at. */

@@ -3,7 +3,6 @@
  * has the rules.
  */
 
-import { change } from "../choices";
 import type { Thought } from "../../types";
 
 const UNKNOWN = "?";
@@ -26,6 +25,11 @@ export function rounded(number: number): string {
 export function signed(number: number): string {
   const digits = rounded(number);
   return digits.startsWith("-") || digits === UNKNOWN ? digits : `+${digits}`;
+}
+
+/** By how many nats the thought made its token more likely; below 0: less likely. */
+export function change(thought: Thought): number {
+  return thought.logprob - thought.base_logprob;
 }
 
 /** The probability with one digit behind the point. */

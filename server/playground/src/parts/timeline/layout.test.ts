@@ -71,12 +71,12 @@ test("a moment counts what runs, what is decided and what is decided now", () =>
     "ended",
   ]);
   expect(sentence(momentAt(layout, 3), layout.numPasses)).toBe(
-    "Pass 4 of 8: 3 thoughts in flight, decides “ b” (draft kept); 2 tokens so far.",
+    "Pass 3 (the last is 7): 3 thoughts in flight, decides “ b” (guess right); 2 tokens so far.",
   );
   expect(sentence(momentAt(layout, 5), layout.numPasses)).toBe(
-    "Pass 6 of 8: 1 thought in flight, decides no token; 3 tokens so far.",
+    "Pass 5 (the last is 7): 1 thought in flight, decides no token; 3 tokens so far.",
   );
-  expect(b && barName(b)).toBe("Token 2 “ b”, passes 2 to 4, draft kept");
+  expect(b && barName(b)).toBe("Token 2 “ b”, passes 1 to 3, guess right");
 });
 
 test("counts the passes and the guesses that were fed", () => {

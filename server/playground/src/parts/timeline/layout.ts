@@ -51,7 +51,8 @@ export function barsBetween(layout: Layout, first: number, last: number): readon
   return layout.bars.filter((bar) => bar.first <= last && bar.last >= first);
 }
 
-function kindOf(passes: Passes): BarKind {
+/** What became of the guess of a token. */
+export function kindOf(passes: Passes): Exclude<BarKind, "dropped"> {
   if (isAccepted(passes)) return "kept";
   return isRejected(passes) ? "rejected" : "waited";
 }

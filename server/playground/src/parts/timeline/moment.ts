@@ -1,7 +1,8 @@
 /** The wavefront at one pass: which thoughts run, which have ended, and what that says in words. */
 
 import type { Bar, Layout } from "./layout";
-import { quote } from "../signs";
+import { count } from "../../text/numbers";
+import { tokenName } from "../../text/signs";
 
 /** A bar at a moment. While it runs, nobody knows yet whether its guess is right. */
 export type BarState = "future" | "running" | "ended";
@@ -36,35 +37,29 @@ export function momentAt(layout: Layout, pass: number): Moment {
   return { pass, inFlight, numDecided, decides };
 }
 
-const OUTCOME = {
-  kept: "draft kept",
-  rejected: "draft rejected",
-  waited: "no draft fed",
+/** What became of a guess, in few words. */
+export const OUTCOME = {
+  kept: "guess right",
+  rejected: "guess wrong",
+  waited: "no guess fed",
   dropped: "dropped",
 } as const;
 
-/** What became of a thought, in two or three words. */
-export function outcome(bar: Bar): string {
-  return OUTCOME[bar.kind];
-}
-
-/** One sentence about a moment. */
+/** One sentence about a moment. Passes are named by their numbers, which count from 0. */
 export function describe(moment: Moment, numPasses: number): string {
-  const decided = moment.decides.map((bar) => `${quote(bar.token)} (${outcome(bar)})`);
+  const decided = moment.decides.map((bar) => `“${tokenName(bar.token)}” (${OUTCOME[bar.kind]})`);
   const now = decided.length === 0 ? "decides no token" : `decides ${decided.join(", ")}`;
-  const flight = counted(moment.inFlight, "thought");
-  const tokens = counted(moment.numDecided, "token");
-  return `Pass ${moment.pass + 1} of ${numPasses}: ${flight} in flight, ${now}; ${tokens} so far.`;
+  const flight = count(moment.inFlight, "thought");
+  const tokens = count(moment.numDecided, "token");
+  return (
+    `Pass ${moment.pass} (the last is ${numPasses - 1}): ${flight} in flight, ${now}; ` +
+    `${tokens} so far.`
+  );
 }
 
 /** The name of a bar for those who hear the page. */
 export function barName(bar: Bar): string {
   const passes =
-    bar.first === bar.last ? `pass ${bar.first + 1}` : `passes ${bar.first + 1} to ${bar.last + 1}`;
-  return `Token ${bar.index + 1} ${quote(bar.token)}, ${passes}, ${outcome(bar)}`;
-}
-
-/** "1 token", "2 tokens". */
-export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+    bar.first === bar.last ? `pass ${bar.first}` : `passes ${bar.first} to ${bar.last}`;
+  return `Token ${bar.index + 1} “${tokenName(bar.token)}”, ${passes}, ${OUTCOME[bar.kind]}`;
 }

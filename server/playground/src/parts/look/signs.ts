@@ -1,6 +1,7 @@
 /**
  * A model's text, safe to show: control characters and those that turn the direction of text
- * become signs. The rules are those of the Python client.
+ * become signs. The rules are those of clients/look/README.md, so that exported pages have the same
+ * bytes as those of Python.
  */
 
 const UNSAFE =
@@ -15,11 +16,6 @@ export function printable(text: string): string {
 /** As `printable`, with signs for line breaks and tabs as well. */
 export function oneLine(text: string): string {
   return printable(text.replace(/[\n\r]/g, "↵").replace(/\t/g, "⇥"));
-}
-
-/** In quotation marks, on one line, for a sentence. */
-export function quote(text: string): string {
-  return `“${oneLine(text)}”`;
 }
 
 function sign(code: number): string {
