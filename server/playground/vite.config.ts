@@ -10,7 +10,9 @@ export default defineConfig({
   build: {
     outDir: path("../qstar_server/playground/bundle"),
     emptyOutDir: true,
+    target: ["chrome123", "firefox125", "safari17.5"], // they know light-dark()
     assetsInlineLimit: 0, // the page's policy allows no data: fonts or scripts
+    license: { fileName: "licenses.md" }, // of what is in the bundle
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },

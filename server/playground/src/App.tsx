@@ -1,0 +1,125 @@
+/** The page: puts its parts together, and holds what they share. */
+
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { Answer } from "./components/Answer";
+import { Compare } from "./components/Compare";
+import { ErrorNotice } from "./components/ErrorNotice";
+import { Header } from "./components/Header";
+import { Inspector } from "./components/Inspector";
+import { KeyField } from "./components/KeyField";
+import { LiveRegion } from "./components/LiveRegion";
+import { Notice } from "./components/Notice";
+import { PromptForm } from "./components/PromptForm";
+import { SettingsPanel } from "./components/SettingsPanel";
+import { pinsOf, useSelection } from "./components/selection";
+import { useApiKey } from "./model/apiKey";
+import { createClient } from "./model/client";
+import { useConnection } from "./model/connection";
+import { welcome } from "./model/examples";
+import { useTheme } from "./model/theme";
+import { buildRequest, endpointOf } from "./run/request";
+import { useRun } from "./run/useRun";
+import { afterAnswer, useSetup } from "./run/useSetup";
+import type { Run, Shading } from "./types";
+
+export function App() {
+  const [theme, setTheme] = useTheme();
+  const [apiKey, setApiKey] = useApiKey();
+  const client = useMemo(() => createClient(apiKey), [apiKey]);
+  const [connection, reconnect] = useConnection(client);
+  const { card } = connection;
+  const { setup, change, changeSettings } = useSetup(card);
+  const [shading, setShading] = useState<Shading>("weight");
+
+  const onEnd = useCallback((ended: Run) => change((old) => afterAnswer(old, ended)), [change]);
+  const control = useRun(client, onEnd);
+  const { run, failure, isRunning } = control;
+  const { selected, pins, select, togglePin, unpin } = useSelection(run);
+  const opened = selected === null ? undefined : run?.choices[0]?.thoughts[selected];
+
+  useEffect(() => {
+    if (failure?.kind === "locked" || failure?.kind === "loading") reconnect();
+  }, [failure, reconnect]);
+  useEscape(isRunning ? control.stop : selected === null ? null : () => select(null));
+
+  const start = (): void => {
+    if (card !== null) control.start(endpointOf(setup), buildRequest(setup, card));
+  };
+  const hello = card === null ? null : welcome(card, setup.mode === "chat");
+
+  return (
+    <div class={opened === undefined ? "page" : "page opened"}>
+      <Header connection={connection} theme={theme} onTheme={setTheme} />
+      <main>
+        <h1>Watch it think before it speaks</h1>
+        {hello !== null && <p class="promise">{hello.promise}</p>}
+        <Notice connection={connection} />
+        {connection.state === "locked" && (
+          <KeyField apiKey={apiKey} isAsked reason={connection.failure?.message ?? ""} onChange={setApiKey} />
+        )}
+        <PromptForm
+          mode={setup.mode}
+          hasChat={card?.has_chat_template ?? false}
+          prompt={setup.prompt}
+          welcome={hello}
+          isRunning={isRunning}
+          canRun={connection.state === "ready"}
+          onMode={(mode) => change((old) => ({ ...old, mode }))}
+          onPrompt={(prompt) => change((old) => ({ ...old, prompt }))}
+          onExample={({ prompt, maxTokens }) =>
+            change((old) => ({ ...old, prompt, settings: { ...old.settings, max_tokens: maxTokens } }))
+          }
+          onRun={start}
+          onStop={control.stop}
+        >
+          {card !== null && (
+            <SettingsPanel card={card} settings={setup.settings} onChange={changeSettings} />
+          )}
+        </PromptForm>
+        {failure !== null && run !== null && (
+          <ErrorNotice
+            failure={failure}
+            isPartial={(run.choices[0]?.text ?? "") !== ""}
+            onRetry={() => control.start(run.endpoint, run.request)}
+          />
+        )}
+        {run !== null && (
+          <Answer
+            run={run}
+            shading={shading}
+            selected={selected}
+            pinned={pinsOf(pins, run)}
+            onShading={setShading}
+            onSelect={select}
+            onPin={togglePin}
+          >
+            {null}
+          </Answer>
+        )}
+        <Compare pins={pins} onUnpin={unpin} />
+      </main>
+      {run !== null && selected !== null && opened !== undefined && (
+        <Inspector
+          entry={opened}
+          index={selected}
+          isPinned={pinsOf(pins, run).includes(selected)}
+          onPin={() => togglePin(selected)}
+          onClose={() => select(null)}
+        />
+      )}
+      <LiveRegion run={run} selected={selected} />
+    </div>
+  );
+}
+
+/** Calls the action at Escape, wherever the focus is; null does nothing. */
+function useEscape(action: (() => void) | null): void {
+  useEffect(() => {
+    if (action === null) return undefined;
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key === "Escape") action();
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, [action]);
+}

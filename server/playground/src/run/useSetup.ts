@@ -1,0 +1,40 @@
+/** What the person has written and chosen; at first an example that fits the model. */
+
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { type Card, NO_SETTINGS } from "../model/card";
+import { welcome } from "../model/examples";
+import type { Run, Settings, Setup } from "../types";
+
+const EMPTY: Setup = { mode: "completion", prompt: "", messages: [], settings: NO_SETTINGS };
+
+export interface SetupControl {
+  readonly setup: Setup;
+  readonly change: (update: (old: Setup) => Setup) => void;
+  readonly changeSettings: (settings: Settings) => void;
+}
+
+export function useSetup(card: Card | null): SetupControl {
+  const [setup, setSetup] = useState(EMPTY);
+  useEffect(() => {
+    if (card !== null) setSetup((old) => (old === EMPTY ? firstSetup(card) : old));
+  }, [card?.id]);
+  const change = useCallback((update: (old: Setup) => Setup) => setSetup(update), []);
+  const changeSettings = useCallback(
+    (settings: Settings) => setSetup((old) => ({ ...old, settings })),
+    [],
+  );
+  return { setup, change, changeSettings };
+}
+
+function firstSetup(card: Card): Setup {
+  const { prompt, maxTokens } = welcome(card, false).examples[0];
+  return { ...EMPTY, prompt, settings: { ...NO_SETTINGS, max_tokens: maxTokens } };
+}
+
+/** A turn of a conversation becomes part of what is sent next. */
+export function afterAnswer(setup: Setup, run: Run): Setup {
+  const text = run.choices[0]?.text ?? "";
+  if (run.endpoint !== "chat" || run.state === "error" || text === "") return setup;
+  const messages = [...(run.request.messages ?? []), { role: "assistant", content: text } as const];
+  return { ...setup, prompt: "", messages };
+}
