@@ -4,13 +4,16 @@ import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { Answer } from "./components/Answer";
 import { Compare } from "./components/Compare";
 import { ErrorNotice } from "./components/ErrorNotice";
+import { Guide } from "./components/Guide";
 import { Header } from "./components/Header";
 import { Inspector } from "./components/Inspector";
 import { KeyField } from "./components/KeyField";
+import { KeyRequest } from "./components/KeyRequest";
 import { LiveRegion } from "./components/LiveRegion";
 import { Notice } from "./components/Notice";
 import { PromptForm } from "./components/PromptForm";
 import { SettingsPanel } from "./components/SettingsPanel";
+import { focusToken } from "./components/Tokens";
 import { pinsOf, useSelection } from "./components/selection";
 import { useApiKey } from "./model/apiKey";
 import { createClient } from "./model/client";
@@ -19,8 +22,8 @@ import { welcome } from "./model/examples";
 import { useTheme } from "./model/theme";
 import { buildRequest, endpointOf } from "./run/request";
 import { useRun } from "./run/useRun";
-import { afterAnswer, useSetup } from "./run/useSetup";
-import type { Run, Shading } from "./types";
+import { afterAnswer, inMode, useSetup } from "./run/useSetup";
+import type { Mode, Run, Shading } from "./types";
 
 export function App() {
   const [theme, setTheme] = useTheme();
@@ -40,10 +43,18 @@ export function App() {
   useEffect(() => {
     if (failure?.kind === "locked" || failure?.kind === "loading") reconnect();
   }, [failure, reconnect]);
-  useEscape(isRunning ? control.stop : selected === null ? null : () => select(null));
+
+  const close = useCallback(() => {
+    focusToken(selected);
+    select(null);
+  }, [selected, select]);
+  useEscape(isRunning ? control.stop : selected === null ? null : close);
 
   const start = (): void => {
     if (card !== null) control.start(endpointOf(setup), buildRequest(setup, card));
+  };
+  const changeMode = (mode: Mode): void => {
+    if (card !== null) change((old) => inMode(old, mode, card));
   };
   const hello = card === null ? null : welcome(card, setup.mode === "chat");
 
@@ -55,7 +66,12 @@ export function App() {
         {hello !== null && <p class="promise">{hello.promise}</p>}
         <Notice connection={connection} />
         {connection.state === "locked" && (
-          <KeyField apiKey={apiKey} isAsked reason={connection.failure?.message ?? ""} onChange={setApiKey} />
+          <KeyRequest
+            key={apiKey}
+            apiKey={apiKey}
+            reason={connection.failure?.message ?? ""}
+            onChange={setApiKey}
+          />
         )}
         <PromptForm
           mode={setup.mode}
@@ -64,7 +80,7 @@ export function App() {
           welcome={hello}
           isRunning={isRunning}
           canRun={connection.state === "ready"}
-          onMode={(mode) => change((old) => ({ ...old, mode }))}
+          onMode={changeMode}
           onPrompt={(prompt) => change((old) => ({ ...old, prompt }))}
           onExample={({ prompt, maxTokens }) =>
             change((old) => ({ ...old, prompt, settings: { ...old.settings, max_tokens: maxTokens } }))
@@ -74,6 +90,9 @@ export function App() {
         >
           {card !== null && (
             <SettingsPanel card={card} settings={setup.settings} onChange={changeSettings} />
+          )}
+          {connection.state !== "locked" && (
+            <KeyField apiKey={apiKey} isAsked={false} onChange={setApiKey} />
           )}
         </PromptForm>
         {failure !== null && run !== null && (
@@ -98,14 +117,16 @@ export function App() {
         )}
         <Compare pins={pins} onUnpin={unpin} />
       </main>
-      {run !== null && selected !== null && opened !== undefined && (
+      {run !== null && selected !== null && opened !== undefined ? (
         <Inspector
           entry={opened}
           index={selected}
           isPinned={pinsOf(pins, run).includes(selected)}
           onPin={() => togglePin(selected)}
-          onClose={() => select(null)}
+          onClose={close}
         />
+      ) : (
+        <Guide />
       )}
       <LiveRegion run={run} selected={selected} />
     </div>

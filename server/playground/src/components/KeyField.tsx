@@ -4,25 +4,18 @@ import { useId, useState } from "preact/hooks";
 
 interface Props {
   readonly apiKey: string;
-  /** Whether the server has asked for a key: then this is the first thing to do. */
+  /** Whether a key is needed now. */
   readonly isAsked: boolean;
-  /** Why the server asks, in its words. */
-  readonly reason: string;
   readonly onChange: (key: string) => void;
 }
 
-export function KeyField({ apiKey, isAsked, reason, onChange }: Props) {
+/** Not a form of its own, because it can stand in the form of the prompt. */
+export function KeyField({ apiKey, isAsked, onChange }: Props) {
   const id = useId();
   const [text, setText] = useState(apiKey);
+  const use = (): void => onChange(text.trim());
   return (
-    <form
-      class={isAsked ? "key card" : "key"}
-      onSubmit={(event) => {
-        event.preventDefault();
-        onChange(text.trim());
-      }}
-    >
-      {isAsked && <p role="alert">{reason}</p>}
+    <div class="field key">
       <label for={id}>API key</label>
       <div class="row">
         <input
@@ -32,16 +25,21 @@ export function KeyField({ apiKey, isAsked, reason, onChange }: Props) {
           autocomplete="off"
           autocapitalize="off"
           spellcheck={false}
-          pattern="[!-~ ]*"
-          title="printable ASCII"
           placeholder={isAsked ? "" : "none needed"}
           aria-describedby={`${id}-help`}
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter") return;
+            event.preventDefault();
+            use();
+          }}
         />
-        <button type="submit">{text.trim() === "" && apiKey !== "" ? "Forget key" : "Use key"}</button>
+        <button type="button" onClick={use}>
+          {text.trim() === "" && apiKey !== "" ? "Forget key" : "Use key"}
+        </button>
       </div>
       <small id={`${id}-help`}>kept until this tab is closed, and sent to this server alone</small>
-    </form>
+    </div>
   );
 }

@@ -1,6 +1,6 @@
 /** The tokens of an answer as one widget of the keyboard: arrows move, Enter opens, P pins. */
 
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { blocksOf } from "../text/blocks";
 import type { Shading, Thought } from "../types";
 import { TokenBlock } from "./TokenBlock";
@@ -19,6 +19,12 @@ export function Tokens({ entries, shading, selected, pinned, onSelect, onPin }: 
   const box = useRef<HTMLSpanElement>(null);
   const [current, setCurrent] = useState(0);
   const blocks = useMemo(() => blocksOf(entries), [entries]);
+  useEffect(() => {
+    // On a phone the open card would cover its token.
+    if (box.current !== null && selected !== null) {
+      tokenAt(box.current, selected)?.scrollIntoView({ block: "nearest" });
+    }
+  }, [selected]);
   const at = Math.min(selected ?? current, entries.length - 1);
 
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -71,6 +77,12 @@ function indexOf(target: EventTarget | null): number | null {
   if (!(target instanceof HTMLElement)) return null;
   const index = target.closest<HTMLElement>("[data-index]")?.dataset["index"];
   return index === undefined ? null : Number(index);
+}
+
+/** Put the focus on a token of the answer, if there is one. */
+export function focusToken(index: number | null): void {
+  const box = document.querySelector<HTMLElement>(".tokens");
+  if (box !== null && index !== null) tokenAt(box, index)?.focus();
 }
 
 function tokenAt(box: HTMLElement, index: number): HTMLElement | null {

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { type Card, NO_SETTINGS } from "../model/card";
 import { welcome } from "../model/examples";
-import type { Run, Settings, Setup } from "../types";
+import type { Mode, Run, Settings, Setup } from "../types";
 
 const EMPTY: Setup = { mode: "completion", prompt: "", messages: [], settings: NO_SETTINGS };
 
@@ -37,4 +37,13 @@ export function afterAnswer(setup: Setup, run: Run): Setup {
   if (run.endpoint !== "chat" || run.state === "error" || text === "") return setup;
   const messages = [...(run.request.messages ?? []), { role: "assistant", content: text } as const];
   return { ...setup, prompt: "", messages };
+}
+
+/** The same in the other mode. An example that nobody has changed gives way to one of that mode. */
+export function inMode(setup: Setup, mode: Mode, card: Card): Setup {
+  const { examples } = welcome(card, setup.mode === "chat");
+  const isExample = setup.prompt === "" || examples.some(({ prompt }) => prompt === setup.prompt);
+  if (!isExample || mode === setup.mode) return { ...setup, mode };
+  const { prompt, maxTokens } = welcome(card, mode === "chat").examples[0];
+  return { ...setup, mode, prompt, settings: { ...setup.settings, max_tokens: maxTokens } };
 }

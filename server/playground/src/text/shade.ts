@@ -8,8 +8,16 @@ const FULL_CHANGE = 3;
 
 /** A CSS colour, or undefined where there is nothing to show. */
 export function shade(entry: Thought, by: Shading): string | undefined {
-  if (by === "weight") return colour("240,140,0", entry.mixing_weight);
-  const change = changeOf(entry);
+  return by === "weight" ? weightColour(entry.mixing_weight) : changeColour(changeOf(entry));
+}
+
+/** The colour of a mixing weight. */
+export function weightColour(weight: number): string | undefined {
+  return colour("240,140,0", weight);
+}
+
+/** The colour of a change in nats. */
+export function changeColour(change: number): string | undefined {
   return colour(change > 0 ? "0,114,178" : "213,94,0", Math.abs(change) / FULL_CHANGE);
 }
 
