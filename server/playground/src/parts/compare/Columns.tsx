@@ -6,6 +6,7 @@ import { changeOf, shade } from "../../text/shade";
 import { tokenName } from "../../text/signs";
 import type { Run, Shading, Thought } from "../../types";
 import { firstChoice } from "../choices";
+import { rounded } from "../look/numbers";
 import { firstDifference, isSame, pairs, type Pair } from "./difference";
 
 interface Props {
@@ -61,7 +62,7 @@ function Group({ start, left, right, first, shading }: GroupProps) {
   const ends = [a[0], b[0], a.length, b.length];
   return useMemo(
     () => (
-      <div role="rowgroup" class="versus-group">
+      <div role="rowgroup" class={a.length === GROUP || b.length === GROUP ? "versus-whole" : ""}>
         {pairs(a, b).map((pair) => (
           <Row
             key={pair.index}
@@ -101,7 +102,7 @@ function Cell({ thought, shading }: { thought: Thought | undefined; shading: Sha
   const hasThought = thought.thought_token_ids.length > 0;
   const background = shade(thought, shading);
   const measure =
-    shading === "weight" ? `w ${thought.mixing_weight.toFixed(2)}` : nats(changeOf(thought));
+    shading === "weight" ? `w ${rounded(thought.mixing_weight)}` : nats(changeOf(thought));
   return (
     <span role="cell" title={hasThought ? tokenName(thought.thought) : "no thought"}>
       <span class="text" style={background === undefined ? undefined : { backgroundColor: background }}>

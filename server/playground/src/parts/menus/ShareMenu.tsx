@@ -73,5 +73,9 @@ async function openFile(
 
 /** The page shows one answer at a time. */
 function oneAnswerEach(runs: readonly SavedRun[]): readonly SavedRun[] {
-  return runs.flatMap((run) => run.choices.map((choice) => ({ ...run, choices: [choice] })));
+  const answers = runs.flatMap((run) =>
+    run.choices.map((choice) => ({ ...run, choices: [choice] })),
+  );
+  if (answers.length === 0) throw new InvalidDataError("No run of the file has an answer.");
+  return answers;
 }

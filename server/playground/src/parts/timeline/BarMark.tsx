@@ -1,7 +1,7 @@
 /** One thought in the chart. Its kind is told by pattern, border and sign, not by colour alone. */
 
 import { tokenName } from "../../text/signs";
-import { CELL } from "./geometry";
+import { CELL, px } from "./geometry";
 import type { Bar } from "./layout";
 import { barName, OUTCOME } from "./moment";
 
@@ -18,6 +18,9 @@ interface Props {
   readonly onPoint: (index: number | null) => void;
 }
 
+/** Between a bar and the next one, in pixels. */
+const GAP = 3;
+
 const SIGNS = { kept: "✓", rejected: "✕", waited: "", dropped: "–" } as const;
 
 export function BarMark(props: Props) {
@@ -25,7 +28,11 @@ export function BarMark(props: Props) {
   const kind = isRunning ? "running" : bar.kind;
   const common = {
     class: `timeline-bar ${kind}${isSelected ? " selected" : ""}`,
-    style: { left: bar.first * CELL, top, width: (last - bar.first + 1) * CELL - 3 },
+    style: {
+      left: px(bar.first * CELL),
+      top: px(top),
+      width: px((last - bar.first + 1) * CELL - GAP),
+    },
     title: isRunning ? `${tokenName(bar.token)}: running` : title(bar),
     onMouseEnter: () => props.onPoint(bar.index),
     onMouseLeave: () => props.onPoint(null),

@@ -6,7 +6,7 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { BarMark } from "./BarMark";
-import { CELL, LANE } from "./geometry";
+import { CELL, LANE, px } from "./geometry";
 import { barsBetween, type Bar, type Layout } from "./layout";
 import { stateAt } from "./moment";
 import { useVisiblePasses } from "./useVisiblePasses";
@@ -61,10 +61,13 @@ export function Chart({ layout, pass, selected, onSelect, onPoint }: Props) {
     <div class="timeline-chart" ref={box} onKeyDown={onKeyDown} role="group" aria-label="Thoughts">
       <div
         class="timeline-canvas"
-        style={{ width: layout.numPasses * CELL, height: layout.numLanes * LANE + AXIS }}
+        style={{
+          width: px(layout.numPasses * CELL),
+          height: px(layout.numLanes * LANE + AXIS),
+        }}
       >
         <Axis first={visible.first} last={Math.min(visible.last, layout.numPasses - 1)} />
-        <div class="timeline-now" style={{ left: pass * CELL, width: CELL }} />
+        <div class="timeline-now" style={{ left: px(pass * CELL), width: px(CELL) }} />
         {shown.map((bar) => (
           <BarMark
             key={`${bar.index} ${bar.lane} ${bar.first}`}
@@ -92,7 +95,7 @@ function Axis({ first, last }: { readonly first: number; readonly last: number }
   return (
     <>
       {ticks.map((pass) => (
-        <span key={pass} class="timeline-tick" style={{ left: pass * CELL }} aria-hidden="true">
+        <span key={pass} class="timeline-tick" style={{ left: px(pass * CELL) }} aria-hidden="true">
           {pass}
         </span>
       ))}
