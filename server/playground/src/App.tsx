@@ -15,6 +15,13 @@ import { PromptForm } from "./components/PromptForm";
 import { SettingsPanel } from "./components/SettingsPanel";
 import { focusToken } from "./components/Tokens";
 import { pinsOf, useSelection } from "./components/selection";
+import { SideBySide } from "./parts/compare/SideBySide";
+import { ExportMenu } from "./parts/menus/ExportMenu";
+import { RunPicker } from "./parts/menus/RunPicker";
+import { ShareMenu } from "./parts/menus/ShareMenu";
+import { useOpened } from "./parts/menus/useOpened";
+import { useSharedSetup } from "./parts/share/useSharedSetup";
+import { Timeline } from "./parts/timeline/Timeline";
 import { useApiKey } from "./model/apiKey";
 import { createClient } from "./model/client";
 import { useConnection } from "./model/connection";
@@ -32,11 +39,13 @@ export function App() {
   const [connection, reconnect] = useConnection(client);
   const { card } = connection;
   const { setup, change, changeSettings } = useSetup(card);
+  const badLink = useSharedSetup(change);
   const [shading, setShading] = useState<Shading>("weight");
 
   const onEnd = useCallback((ended: Run) => change((old) => afterAnswer(old, ended)), [change]);
   const control = useRun(client, onEnd);
   const { run, failure, isRunning } = control;
+  const file = useOpened(control.show, change);
   const { selected, pins, select, togglePin, unpin } = useSelection(run);
   const opened = selected === null ? undefined : run?.choices[0]?.thoughts[selected];
 
@@ -93,6 +102,13 @@ export function App() {
             <KeyField apiKey={apiKey} isAsked={false} onChange={setApiKey} />
           )}
         </PromptForm>
+        {badLink !== "" && (
+          <p class="outcome-failed" role="alert">
+            {badLink}
+          </p>
+        )}
+        <ShareMenu setup={setup} onOpen={file.open} />
+        <RunPicker runs={file.runs} chosen={file.chosen} onChoose={file.choose} />
         {failure !== null && run !== null && (
           <ErrorNotice
             failure={failure}
@@ -110,10 +126,21 @@ export function App() {
             onSelect={select}
             onPin={togglePin}
           >
-            {null}
+            <ExportMenu run={run} />
           </Answer>
         )}
         <Compare pins={pins} onUnpin={unpin} />
+        {run !== null && (
+          <>
+            <Timeline run={run} selected={selected} onSelect={select} />
+            <SideBySide
+              run={run}
+              maxThoughtTokens={card?.max_thought_tokens ?? 0}
+              shading={shading}
+              runRequest={control.runRequest}
+            />
+          </>
+        )}
       </main>
       {run !== null && selected !== null && opened !== undefined ? (
         <Inspector
