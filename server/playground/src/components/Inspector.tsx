@@ -58,6 +58,16 @@ function ThoughtText({ entry }: { readonly entry: Thought }) {
 }
 
 function Numbers({ entry }: { readonly entry: Thought }) {
+  if (entry.thought_token_ids.length === 0) {
+    return (
+      <dl class="numbers">
+        <dt>Probability</dt>
+        <dd>
+          <Meter share={Math.exp(entry.logprob)} kind="without" /> {percentOf(entry.logprob)}
+        </dd>
+      </dl>
+    );
+  }
   return (
     <dl class="numbers">
       <dt>With the thought</dt>
