@@ -29,7 +29,7 @@ import { welcome } from "./model/examples";
 import { useTheme } from "./model/theme";
 import { buildRequest, endpointOf } from "./run/request";
 import { useRun } from "./run/useRun";
-import { afterAnswer, inMode, useSetup } from "./run/useSetup";
+import { afterAnswer, inMode, useSetup, withExample } from "./run/useSetup";
 import type { Mode, Run, Shading } from "./types";
 
 export function App() {
@@ -91,9 +91,7 @@ export function App() {
           canRun={connection.state === "ready"}
           onMode={changeMode}
           onPrompt={(prompt) => change((old) => ({ ...old, prompt }))}
-          onExample={({ prompt, maxTokens }) =>
-            change((old) => ({ ...old, prompt, settings: { ...old.settings, max_tokens: maxTokens } }))
-          }
+          onExample={(example) => change((old) => withExample(old, example))}
           onRun={start}
           onStop={control.stop}
         >
@@ -153,7 +151,7 @@ export function App() {
           onClose={close}
         />
       ) : (
-        <Guide />
+        <Guide isLate={run !== null} />
       )}
       <LiveRegion run={run} selected={selected} />
     </div>

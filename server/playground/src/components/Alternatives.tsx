@@ -1,9 +1,9 @@
 /** The most likely tokens, with and without the thought, as two lists. */
 
 import { percentOf } from "../text/numbers";
-import { tokenName } from "../text/signs";
 import type { Thought, TopLogprob } from "../types";
 import { Meter } from "./Meter";
+import { TokenText } from "./TokenText";
 
 export function Alternatives({ entry }: { readonly entry: Thought }) {
   const { top_logprobs: mixed, base_top_logprobs: base } = entry;
@@ -30,7 +30,9 @@ export function List({ title, kind, tokens, chosen }: ListProps) {
       <ol>
         {tokens.map((each) => (
           <li key={each.token_id} class={each.token_id === chosen ? "chosen" : undefined}>
-            <span class="text name">{tokenName(each.token)}</span>
+            <span class="text name">
+              <TokenText text={each.token} />
+            </span>
             <span class="share">{percentOf(each.logprob)}</span>
             <Meter share={Math.exp(each.logprob)} kind={kind} />
             {each.token_id === chosen && <span class="unseen">, chosen</span>}

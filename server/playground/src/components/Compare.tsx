@@ -3,9 +3,9 @@
 import type { ComponentChildren } from "preact";
 import { nats, percentOf } from "../text/numbers";
 import { changeOf } from "../text/shade";
-import { tokenName } from "../text/signs";
 import type { Thought, TopLogprob } from "../types";
 import { List } from "./Alternatives";
+import { TokenText } from "./TokenText";
 import { baseChoice } from "./effect";
 
 /** A pinned token. It stays when the next answer comes. */
@@ -33,7 +33,9 @@ export function Compare({ pins, onUnpin }: Props) {
               <td />
               {pins.map((pin) => (
                 <th scope="col" key={keyOf(pin)}>
-                  <span class="text big">{tokenName(pin.entry.token)}</span>
+                  <span class="text big">
+                    <TokenText text={pin.entry.token} />
+                  </span>
                   <span class="quiet"> token {pin.index + 1} </span>
                   <button type="button" class="small" onClick={() => onUnpin(pin)}>
                     Unpin
@@ -84,12 +86,21 @@ function keyOf(pin: Pin): string {
 
 function thought(entry: Thought): ComponentChildren {
   if (entry.thought_token_ids.length === 0) return "none";
-  return <em class="text">{tokenName(entry.thought)}</em>;
+  return (
+    <em class="text">
+      <TokenText text={entry.thought} />
+    </em>
+  );
 }
 
 function choice(entry: Thought): ComponentChildren {
   const token = baseChoice(entry);
-  return token === null ? null : <span class="text">{tokenName(token)}</span>;
+  if (token === null) return null;
+  return (
+    <span class="text">
+      <TokenText text={token} />
+    </span>
+  );
 }
 
 function alternatives(kind: "with" | "without"): (entry: Thought) => ComponentChildren {

@@ -10,9 +10,10 @@ const EXAMPLE = [
   [" Seine", "called the Seine", 0.9],
 ] as const;
 
-export function Guide() {
+/** @param isLate - whether there is an answer already; a phone has no room for both. */
+export function Guide({ isLate }: { readonly isLate: boolean }) {
   return (
-    <section class="guide" aria-label="How to read it">
+    <section class={isLate ? "guide late" : "guide"} aria-label="How to read it">
       <h2>How to read it</h2>
       <p class="text drawn" aria-hidden="true">
         {EXAMPLE.map(([words, thought, weight]) => (

@@ -2,11 +2,11 @@
 
 import { count, nats, percentOf } from "../text/numbers";
 import { changeOf } from "../text/shade";
-import { tokenName } from "../text/signs";
 import type { Thought } from "../types";
 import { Alternatives } from "./Alternatives";
 import { Meter } from "./Meter";
 import { PassesText } from "./PassesText";
+import { TokenText } from "./TokenText";
 import { effectOf } from "./effect";
 
 interface Props {
@@ -31,7 +31,9 @@ export function Inspector({ entry, index, isPinned, onPin, onClose }: Props) {
           </button>
         </span>
       </div>
-      <h2 class="big text">{tokenName(entry.token)}</h2>
+      <h2 class="big text">
+        <TokenText text={entry.token} />
+      </h2>
       <ThoughtText entry={entry} />
       <p class="effect">{effectOf(entry)}</p>
       <Numbers entry={entry} />
@@ -48,7 +50,9 @@ function ThoughtText({ entry }: { readonly entry: Thought }) {
   return (
     <figure class="thought">
       <figcaption>Its thought, {count(length, "token")}</figcaption>
-      <blockquote class="text">{tokenName(entry.thought)}</blockquote>
+      <blockquote class="text">
+        <TokenText text={entry.thought} />
+      </blockquote>
     </figure>
   );
 }

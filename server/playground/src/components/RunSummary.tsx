@@ -1,7 +1,7 @@
 /** One line under the answer: how it ended, how long it is, how fast it was. */
 
 import { count } from "../text/numbers";
-import type { Run } from "../types";
+import type { Run, Thought } from "../types";
 
 export function RunSummary({ run }: { readonly run: Run }) {
   const parts = [endOf(run), ...countsOf(run)].filter((part) => part !== "");
@@ -25,5 +25,14 @@ function countsOf(run: Run): string[] {
     entries.reduce((sum, entry) => sum + entry.thought_token_ids.length, 0);
   const parts = [count(tokens, "token"), `${count(thoughtTokens, "token")} of thought`];
   if (run.state === "streaming") return parts;
+  if (entries.length > 0) parts.push(`mean weight ${meanWeight(entries).toFixed(2)}`);
   return [...parts, `${run.seconds.toFixed(1)} s`, `${(tokens / run.seconds).toFixed(1)} tokens/s`];
+}
+
+/** Over the tokens that had a thought; 0 if none had. */
+function meanWeight(entries: readonly Thought[]): number {
+  const weights = entries
+    .filter((entry) => entry.thought_token_ids.length > 0)
+    .map((entry) => entry.mixing_weight);
+  return weights.reduce((sum, weight) => sum + weight, 0) / Math.max(1, weights.length);
 }

@@ -22,7 +22,7 @@ export function TokenBlock({ block, entries, shading, current, selected, pinned 
   const { start, end, isLines } = block;
   const first = entries[start];
   return useMemo(() => {
-    const pins = pinned.split(",").map(Number);
+    const pins = pinned.split(",");
     return (
       <span class={isLines ? "block lines" : "block"}>
         {entries.slice(start, end).map((entry, offset) => (
@@ -33,7 +33,7 @@ export function TokenBlock({ block, entries, shading, current, selected, pinned 
             background={shade(entry, shading)}
             isCurrent={start + offset === current}
             isSelected={start + offset === selected}
-            isPinned={pins.includes(start + offset)}
+            isPinned={pins.includes(String(start + offset))}
           />
         ))}
       </span>

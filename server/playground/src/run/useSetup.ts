@@ -2,7 +2,7 @@
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { type Card, NO_SETTINGS } from "../model/card";
-import { welcome } from "../model/examples";
+import { type Example, welcome } from "../model/examples";
 import type { Mode, Run, Settings, Setup } from "../types";
 
 const EMPTY: Setup = { mode: "completion", prompt: "", messages: [], settings: NO_SETTINGS };
@@ -27,8 +27,16 @@ export function useSetup(card: Card | null): SetupControl {
 }
 
 function firstSetup(card: Card): Setup {
-  const { prompt, maxTokens } = welcome(card, false).examples[0];
-  return { ...EMPTY, prompt, settings: { ...NO_SETTINGS, max_tokens: maxTokens } };
+  return withExample(EMPTY, welcome(card, false).examples[0]);
+}
+
+/** The example instead of the prompt; at temperature 0, so that everybody sees the same. */
+export function withExample(setup: Setup, { prompt, maxTokens }: Example): Setup {
+  return {
+    ...setup,
+    prompt,
+    settings: { ...setup.settings, max_tokens: maxTokens, temperature: 0 },
+  };
 }
 
 /** A turn of a conversation becomes part of what is sent next. */
@@ -44,6 +52,5 @@ export function inMode(setup: Setup, mode: Mode, card: Card): Setup {
   const { examples } = welcome(card, setup.mode === "chat");
   const isExample = setup.prompt === "" || examples.some(({ prompt }) => prompt === setup.prompt);
   if (!isExample || mode === setup.mode) return { ...setup, mode };
-  const { prompt, maxTokens } = welcome(card, mode === "chat").examples[0];
-  return { ...setup, mode, prompt, settings: { ...setup.settings, max_tokens: maxTokens } };
+  return withExample({ ...setup, mode }, welcome(card, mode === "chat").examples[0]);
 }
