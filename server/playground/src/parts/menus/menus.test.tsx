@@ -102,9 +102,9 @@ describe("ShareMenu", () => {
     const file = new File([content], "runs.json");
     Object.defineProperty(input, "files", { value: [file], configurable: true });
     input.dispatchEvent(new Event("change", { bubbles: true }));
-    const outcome = (): Element | null =>
-      root.querySelector(".outcome-failed, .outcome:not(:empty)");
-    await vi.waitFor(() => expect(outcome()).not.toBeNull());
+    const said = (): string =>
+      [...root.querySelectorAll("[role=status], [role=alert]")].map((e) => e.textContent).join("");
+    await vi.waitFor(() => expect(said()).not.toBe(""));
   };
 
   test("copies a link that gives the setup back", async () => {
