@@ -15,6 +15,10 @@ import { PromptForm } from "./components/PromptForm";
 import { SettingsPanel } from "./components/SettingsPanel";
 import { focusToken } from "./components/Tokens";
 import { pinsOf, useSelection } from "./components/selection";
+import { SideBySide } from "./parts/compare/SideBySide";
+import { ExportMenu } from "./parts/menus/ExportMenu";
+import { Sharing } from "./parts/Sharing";
+import { Timeline } from "./parts/timeline/Timeline";
 import { useApiKey } from "./model/apiKey";
 import { createClient } from "./model/client";
 import { useConnection } from "./model/connection";
@@ -98,6 +102,7 @@ export function App() {
             <KeyField apiKey={apiKey} isAsked={false} onChange={setApiKey} />
           )}
         </PromptForm>
+        <Sharing setup={setup} onSetup={change} onShow={control.show} />
         {failure !== null && run !== null && (
           <ErrorNotice
             failure={failure}
@@ -115,10 +120,21 @@ export function App() {
             onSelect={select}
             onPin={togglePin}
           >
-            {null}
+            <ExportMenu run={run} />
           </Answer>
         )}
         <Compare pins={pins} onUnpin={unpin} />
+        {run !== null && (
+          <>
+            <Timeline run={run} selected={selected} onSelect={select} />
+            <SideBySide
+              run={run}
+              maxThoughtTokens={card?.max_thought_tokens ?? 0}
+              shading={shading}
+              runRequest={control.runRequest}
+            />
+          </>
+        )}
       </main>
       {run !== null && selected !== null && opened !== undefined ? (
         <Inspector

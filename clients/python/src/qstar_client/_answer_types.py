@@ -9,6 +9,40 @@ class AnswerModel(BaseModel):
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
+class ThoughtTopLogprob(AnswerModel):
+    """One of the most likely tokens at a place, with or without the thought."""
+
+    token: str
+    token_id: int
+    logprob: float
+
+
+class Draft(AnswerModel):
+    """The token that the prediction without the thought gave."""
+
+    token: str
+    token_id: int
+    is_fed: bool
+    is_kept: bool
+
+
+class DroppedThought(AnswerModel):
+    """A thought behind a wrong draft, named by the token that it stood behind."""
+
+    token: str
+    first: int
+    last: int
+
+
+class Passes(AnswerModel):
+    """How the wavefront found a token; pass 0 computed the last token of the prompt."""
+
+    first: int
+    last: int
+    draft: Draft
+    dropped: list[DroppedThought]
+
+
 class Thought(AnswerModel):
     """One visible token and the thought before it.
 
@@ -27,6 +61,9 @@ class Thought(AnswerModel):
     """ln p(token) under the mixed distribution."""
     base_logprob: float
     """ln p(token) without the thought."""
+    top_logprobs: list[ThoughtTopLogprob] | None = None
+    base_top_logprobs: list[ThoughtTopLogprob] | None = None
+    passes: Passes | None = None
 
 
 class TopLogprob(AnswerModel):

@@ -44,7 +44,6 @@ export function Answer(props: Props) {
             <Legend shading={shading} />
           </div>
         )}
-        {props.children}
       </div>
       <div class={`text sheet ${run.state}`}>
         <Question run={run} />
@@ -56,6 +55,7 @@ export function Answer(props: Props) {
         {run.state === "streaming" && <span class="caret" aria-hidden="true" />}
       </div>
       <RunSummary run={run} />
+      {props.children}
     </section>
   );
 }
