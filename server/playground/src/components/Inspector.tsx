@@ -80,7 +80,7 @@ function Numbers({ entry }: { readonly entry: Thought }) {
       </dd>
       <dt>Mixing weight</dt>
       <dd>
-        <Meter share={entry.mixing_weight} kind="weight" /> {entry.mixing_weight.toFixed(2)}
+        <Meter share={entry.mixing_weight} kind="weight" /> {entry.mixing_weight.toFixed(3)}
       </dd>
       <dt>Change</dt>
       <dd class="bare">{nats(changeOf(entry))}</dd>

@@ -87,16 +87,17 @@ export function PromptForm(props: Props) {
   );
 }
 
+/** Two elements, told apart by keys: one that became "submit" during a click would send the form. */
 function RunButton({ isRunning, canRun, onStop }: Props) {
   if (isRunning) {
     return (
-      <button type="button" class="main" onClick={onStop}>
+      <button key="stop" type="button" class="main" onClick={onStop}>
         Stop
       </button>
     );
   }
   return (
-    <button type="submit" class="main" disabled={!canRun}>
+    <button key="generate" type="submit" class="main" disabled={!canRun}>
       Generate
     </button>
   );
