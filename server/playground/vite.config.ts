@@ -7,6 +7,7 @@ const path = (relative: string): string => fileURLToPath(new URL(relative, impor
 
 export default defineConfig({
   resolve: { alias: { "qstar-client": path("../../clients/typescript/src/index.ts") } },
+  server: { fs: { allow: [path("."), path("../../clients")] } },
   build: {
     outDir: path("../qstar_server/playground/bundle"),
     emptyOutDir: true,

@@ -17,10 +17,7 @@ import { focusToken } from "./components/Tokens";
 import { pinsOf, useSelection } from "./components/selection";
 import { SideBySide } from "./parts/compare/SideBySide";
 import { ExportMenu } from "./parts/menus/ExportMenu";
-import { RunPicker } from "./parts/menus/RunPicker";
-import { ShareMenu } from "./parts/menus/ShareMenu";
-import { useOpened } from "./parts/menus/useOpened";
-import { useSharedSetup } from "./parts/share/useSharedSetup";
+import { Sharing } from "./parts/Sharing";
 import { Timeline } from "./parts/timeline/Timeline";
 import { useApiKey } from "./model/apiKey";
 import { createClient } from "./model/client";
@@ -39,13 +36,11 @@ export function App() {
   const [connection, reconnect] = useConnection(client);
   const { card } = connection;
   const { setup, change, changeSettings } = useSetup(card);
-  const badLink = useSharedSetup(change);
   const [shading, setShading] = useState<Shading>("weight");
 
   const onEnd = useCallback((ended: Run) => change((old) => afterAnswer(old, ended)), [change]);
   const control = useRun(client, onEnd);
   const { run, failure, isRunning } = control;
-  const file = useOpened(control.show, change);
   const { selected, pins, select, togglePin, unpin } = useSelection(run);
   const opened = selected === null ? undefined : run?.choices[0]?.thoughts[selected];
 
@@ -64,6 +59,10 @@ export function App() {
   };
   const changeMode = (mode: Mode): void => {
     if (card !== null) change((old) => inMode(old, mode, card));
+  };
+  const startAnew = (): void => {
+    control.show(null);
+    change((old) => ({ ...old, messages: [] }));
   };
   const hello = card === null ? null : welcome(card, setup.mode === "chat");
 
@@ -94,6 +93,7 @@ export function App() {
           onExample={(example) => change((old) => withExample(old, example))}
           onRun={start}
           onStop={control.stop}
+          onNew={setup.mode === "chat" && setup.messages.length > 0 ? startAnew : null}
         >
           {card !== null && (
             <SettingsPanel card={card} settings={setup.settings} onChange={changeSettings} />
@@ -102,13 +102,7 @@ export function App() {
             <KeyField apiKey={apiKey} isAsked={false} onChange={setApiKey} />
           )}
         </PromptForm>
-        {badLink !== "" && (
-          <p class="outcome-failed" role="alert">
-            {badLink}
-          </p>
-        )}
-        <ShareMenu setup={setup} onOpen={file.open} />
-        <RunPicker runs={file.runs} chosen={file.chosen} onChoose={file.choose} />
+        <Sharing setup={setup} onSetup={change} onShow={control.show} />
         {failure !== null && run !== null && (
           <ErrorNotice
             failure={failure}

@@ -12,9 +12,9 @@ export function download(name: string, type: string, content: string): void {
   setTimeout(() => URL.revokeObjectURL(address), KEEP_MS);
 }
 
-/** Such as `qstar-lab-2026-11-30-17-20-05.json`: the model and the time of the run, in UTC. */
+/** Such as `lab-2026-11-30-17-20-05.json`: the model and the time of the run, in UTC. */
 export function fileName(model: string, created: number, ending: string): string {
   const time = new Date(created * 1000).toISOString().slice(0, 19).replace(/[T:]/g, "-");
   const name = model.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[-.]+|[-.]+$/g, "");
-  return `qstar-${name.slice(0, 60) || "run"}-${time}.${ending}`;
+  return `${name.slice(0, 60) || "run"}-${time}.${ending}`;
 }

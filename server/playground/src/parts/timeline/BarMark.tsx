@@ -15,7 +15,7 @@ interface Props {
   readonly isSelected: boolean;
   readonly isTabStop: boolean;
   readonly onSelect: (index: number) => void;
-  readonly onPoint: (index: number | null) => void;
+  readonly onFocus: (index: number) => void;
 }
 
 /** Between a bar and the next one, in pixels. */
@@ -34,8 +34,7 @@ export function BarMark(props: Props) {
       width: px((last - bar.first + 1) * CELL - GAP),
     },
     title: isRunning ? `${tokenName(bar.token)}: running` : title(bar),
-    onMouseEnter: () => props.onPoint(bar.index),
-    onMouseLeave: () => props.onPoint(null),
+    "data-bar": bar.index,
   };
   const content = (
     <>
@@ -55,12 +54,10 @@ export function BarMark(props: Props) {
     <button
       {...common}
       type="button"
-      data-bar={bar.index}
       tabIndex={props.isTabStop ? 0 : -1}
       aria-label={isRunning ? `Token ${bar.index + 1}, running` : barName(bar)}
       aria-current={isSelected ? "true" : undefined}
-      onFocus={() => props.onPoint(bar.index)}
-      onBlur={() => props.onPoint(null)}
+      onFocus={() => props.onFocus(bar.index)}
       onClick={() => props.onSelect(bar.index)}
     >
       {content}

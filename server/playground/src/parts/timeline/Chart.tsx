@@ -17,14 +17,13 @@ interface Props {
   readonly pass: number;
   readonly selected: number | null;
   readonly onSelect: (index: number) => void;
-  readonly onPoint: (index: number | null) => void;
 }
 
 /** Every so many passes one has its number. */
 const TICK = 5;
 const AXIS = 22;
 
-export function Chart({ layout, pass, selected, onSelect, onPoint }: Props) {
+export function Chart({ layout, pass, selected, onSelect }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const visible = useVisiblePasses(box);
   const [current, setCurrent] = useState(0);
@@ -38,7 +37,7 @@ export function Chart({ layout, pass, selected, onSelect, onPoint }: Props) {
   }, [selected]);
   useEffect(() => {
     if (!wantsFocus.current) return;
-    const bar = box.current?.querySelector<HTMLElement>(`[data-bar="${current}"]`);
+    const bar = box.current?.querySelector<HTMLElement>(`button[data-bar="${current}"]`);
     if (bar === null || bar === undefined) return; // not drawn yet: the chart is scrolling to it
     wantsFocus.current = false;
     bar.focus({ preventScroll: true });
@@ -78,10 +77,7 @@ export function Chart({ layout, pass, selected, onSelect, onPoint }: Props) {
             isSelected={bar.index === selected}
             isTabStop={bar === tabStop}
             onSelect={onSelect}
-            onPoint={(index) => {
-              if (index !== null) setCurrent(index);
-              onPoint(index);
-            }}
+            onFocus={setCurrent}
           />
         ))}
       </div>
@@ -127,11 +123,11 @@ function tabbable(bars: readonly Bar[], wanted: number): Bar | undefined {
   return own.find((bar) => bar.index === wanted) ?? own[0];
 }
 
-/** Scrolls as far as needed to show a pass. */
+/** Scrolls if a pass is out of sight, so that most of what came before it can be seen. */
 function reveal(box: HTMLElement | null, pass: number): void {
   if (box === null) return;
   const { scrollLeft, clientWidth } = box;
   const left = pass * CELL;
-  if (left < scrollLeft) box.scrollLeft = left - clientWidth / 4;
-  else if (left + CELL > scrollLeft + clientWidth) box.scrollLeft = left - (clientWidth * 3) / 4;
+  const isSeen = left >= scrollLeft && left + CELL <= scrollLeft + clientWidth;
+  if (!isSeen) box.scrollLeft = left - (clientWidth * 3) / 4;
 }

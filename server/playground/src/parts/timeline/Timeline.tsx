@@ -10,21 +10,21 @@ import { layOut } from "./layout";
 import { describe, momentAt } from "./moment";
 import { PassControls } from "./PassControls";
 import { PassTable } from "./PassTable";
+import { usePointing } from "./usePointing";
 
 interface Props {
   readonly run: Run;
   /** The open token, or null. */
   readonly selected: number | null;
   readonly onSelect: (index: number) => void;
-  /** Called with the token whose thought the pointer or the focus is at; null for none. */
-  readonly onPoint?: (index: number | null) => void;
 }
 
-export function Timeline({ run, selected, onSelect, onPoint }: Props) {
+export function Timeline({ run, selected, onSelect }: Props) {
   const { thoughts } = firstChoice(run);
   const counts = useMemo(() => countPasses(thoughts), [thoughts]);
   const layout = useMemo(() => layOut(thoughts), [thoughts]);
   const [chosen, setChosen] = useState<number | null>(null);
+  usePointing();
 
   if (counts === null) return <Untold run={run} />;
   const newest = layout.numPasses - 1;
@@ -44,13 +44,7 @@ export function Timeline({ run, selected, onSelect, onPoint }: Props) {
         sentence={sentence}
         onPass={(next) => setChosen(next >= newest ? null : next)}
       />
-      <Chart
-        layout={layout}
-        pass={pass}
-        selected={selected}
-        onSelect={onSelect}
-        onPoint={onPoint ?? ignore}
-      />
+      <Chart layout={layout} pass={pass} selected={selected} onSelect={onSelect} />
       <Legend />
       <PassTable thoughts={thoughts} />
     </section>
@@ -108,5 +102,3 @@ function Legend() {
     </ul>
   );
 }
-
-function ignore(): void {}
