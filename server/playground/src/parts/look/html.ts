@@ -4,7 +4,8 @@
  * attribute.
  */
 
-import { oneLine, printable } from "./signs";
+import { printable } from "qstar-client";
+import { oneLine } from "./signs";
 import { barLength, change, changeColour, percent, rounded, signed, weightColour } from "./numbers";
 import type { Passes, Thought, TopLogprob } from "../../types";
 
