@@ -60,6 +60,10 @@ export function App() {
   const changeMode = (mode: Mode): void => {
     if (card !== null) change((old) => inMode(old, mode, card));
   };
+  const startAnew = (): void => {
+    control.show(null);
+    change((old) => ({ ...old, messages: [] }));
+  };
   const hello = card === null ? null : welcome(card, setup.mode === "chat");
 
   return (
@@ -89,6 +93,7 @@ export function App() {
           onExample={(example) => change((old) => withExample(old, example))}
           onRun={start}
           onStop={control.stop}
+          onNew={setup.mode === "chat" && setup.messages.length > 0 ? startAnew : null}
         >
           {card !== null && (
             <SettingsPanel card={card} settings={setup.settings} onChange={changeSettings} />

@@ -8,6 +8,9 @@ import { TokenText } from "./TokenText";
 export function Alternatives({ entry }: { readonly entry: Thought }) {
   const { top_logprobs: mixed, base_top_logprobs: base } = entry;
   if (mixed === undefined || base === undefined || mixed.length === 0) return null;
+  if (entry.thought_token_ids.length === 0) {
+    return <List title="Most likely here" kind="without" tokens={base} chosen={entry.token_id} />;
+  }
   return (
     <div class="alternatives">
       <List title="With the thought" kind="with" tokens={mixed} chosen={entry.token_id} />

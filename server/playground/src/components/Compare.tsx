@@ -46,7 +46,7 @@ export function Compare({ pins, onUnpin }: Props) {
           </thead>
           <tbody>
             <Row name="Thought" pins={pins} cell={thought} />
-            <Row name="Mixing weight" pins={pins} cell={(entry) => entry.mixing_weight.toFixed(2)} />
+            <Row name="Mixing weight" pins={pins} cell={(entry) => entry.mixing_weight.toFixed(3)} />
             <Row name="With it" pins={pins} cell={(entry) => percentOf(entry.logprob)} />
             <Row name="Without it" pins={pins} cell={(entry) => percentOf(entry.base_logprob)} />
             <Row name="Change" pins={pins} cell={(entry) => nats(changeOf(entry))} />

@@ -25,6 +25,7 @@ export function Guide({ isLate }: { readonly isLate: boolean }) {
           </span>
         ))}
       </p>
+      <p class="quiet">An invented example.</p>
       <ol>
         <li>Before a word, the model writes a short thought that is not part of the answer.</li>
         <li>

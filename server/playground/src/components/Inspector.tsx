@@ -58,6 +58,16 @@ function ThoughtText({ entry }: { readonly entry: Thought }) {
 }
 
 function Numbers({ entry }: { readonly entry: Thought }) {
+  if (entry.thought_token_ids.length === 0) {
+    return (
+      <dl class="numbers">
+        <dt>Probability</dt>
+        <dd>
+          <Meter share={Math.exp(entry.logprob)} kind="without" /> {percentOf(entry.logprob)}
+        </dd>
+      </dl>
+    );
+  }
   return (
     <dl class="numbers">
       <dt>With the thought</dt>
@@ -70,7 +80,7 @@ function Numbers({ entry }: { readonly entry: Thought }) {
       </dd>
       <dt>Mixing weight</dt>
       <dd>
-        <Meter share={entry.mixing_weight} kind="weight" /> {entry.mixing_weight.toFixed(2)}
+        <Meter share={entry.mixing_weight} kind="weight" /> {entry.mixing_weight.toFixed(3)}
       </dd>
       <dt>Change</dt>
       <dd class="bare">{nats(changeOf(entry))}</dd>

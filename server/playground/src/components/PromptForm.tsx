@@ -20,6 +20,8 @@ interface Props {
   readonly onExample: (example: Example) => void;
   readonly onRun: () => void;
   readonly onStop: () => void;
+  /** Forgets the turns so far; null if there are none. */
+  readonly onNew: (() => void) | null;
 }
 
 const MODES = [
@@ -71,6 +73,11 @@ export function PromptForm(props: Props) {
         >
           Settings
         </button>
+        {props.onNew !== null && (
+          <button type="button" class="plain" onClick={props.onNew}>
+            New conversation
+          </button>
+        )}
         <span class="quiet keys">{props.isRunning ? "Esc stops" : "Ctrl+Enter generates"}</span>
       </div>
       <div id="settings-fold" hidden={!isOpen}>
@@ -80,16 +87,17 @@ export function PromptForm(props: Props) {
   );
 }
 
+/** Two elements, told apart by keys: one that became "submit" during a click would send the form. */
 function RunButton({ isRunning, canRun, onStop }: Props) {
   if (isRunning) {
     return (
-      <button type="button" class="main" onClick={onStop}>
+      <button key="stop" type="button" class="main" onClick={onStop}>
         Stop
       </button>
     );
   }
   return (
-    <button type="submit" class="main" disabled={!canRun}>
+    <button key="generate" type="submit" class="main" disabled={!canRun}>
       Generate
     </button>
   );

@@ -24,7 +24,7 @@ export function RuleField({ card, rule, onChange }: Props) {
           value={rule?.where ?? "default"}
           onChange={(event) => onChange(ruleOf(event.currentTarget.value as Choice, card))}
         >
-          <option value="default">as the model says ({ruleName(card.thinking)})</option>
+          <option value="default">default ({ruleName(card.thinking)})</option>
           <option value="everywhere">everywhere</option>
           <option value="behind">behind some tokens</option>
           {card.has_gate && <option value="gate">where its gate says</option>}

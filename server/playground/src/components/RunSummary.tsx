@@ -25,7 +25,7 @@ function countsOf(run: Run): string[] {
     entries.reduce((sum, entry) => sum + entry.thought_token_ids.length, 0);
   const parts = [count(tokens, "token"), `${count(thoughtTokens, "token")} of thought`];
   if (run.state === "streaming") return parts;
-  if (entries.length > 0) parts.push(`mean weight ${meanWeight(entries).toFixed(2)}`);
+  if (entries.length > 0) parts.push(`mean weight ${meanWeight(entries).toFixed(3)}`);
   return [...parts, `${run.seconds.toFixed(1)} s`, `${(tokens / run.seconds).toFixed(1)} tokens/s`];
 }
 

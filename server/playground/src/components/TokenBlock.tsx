@@ -51,22 +51,27 @@ interface TokenProps {
   readonly isPinned: boolean;
 }
 
+/** Spaces before a word are drawn before its box: at the end of a line they would be a stain. */
 function Token({ index, entry, background, isCurrent, isSelected, isPinned }: TokenProps) {
   const { token } = entry;
-  const isThought = entry.thought_token_ids.length > 0;
   const isBlank = token.trim() === "";
+  const before = isBlank ? "" : (/^ */.exec(token)?.[0] ?? "");
   return (
-    <span
-      role="button"
-      class={`token${isThought ? "" : " unthought"}${isPinned ? " pinned" : ""}`}
-      tabIndex={isCurrent ? 0 : -1}
-      data-index={index}
-      aria-current={isSelected ? "true" : undefined}
-      aria-label={isBlank ? tokenName(token) : undefined}
-      style={background === undefined ? undefined : { backgroundColor: background }}
-    >
-      {visible(token)}
-    </span>
+    <>
+      {before}
+      <span
+        role="button"
+        class={isPinned ? "token pinned" : "token"}
+        tabIndex={isCurrent ? 0 : -1}
+        data-index={index}
+        aria-current={isSelected ? "true" : undefined}
+        aria-label={isBlank ? tokenName(token) : undefined}
+        aria-description={isPinned ? "pinned" : undefined}
+        style={background === undefined ? undefined : { backgroundColor: background }}
+      >
+        {visible(token.slice(before.length))}
+      </span>
+    </>
   );
 }
 

@@ -20,7 +20,7 @@ function Spaces({ count }: { readonly count: number }) {
   if (count === 0) return null;
   return (
     <span class="sign" aria-hidden="true">
-      {"␣".repeat(count)}
+      {"·".repeat(count)}
     </span>
   );
 }
