@@ -102,7 +102,7 @@ PARTS_BELOW = {
         *("attention", "sampling", "model", "checkpoint", "decoder", "runner"),
     },
     "llm": {"plain data", "model", "engine"},
-    "public names": {"plain data", "model", "checkpoint", "llm"},
+    "public names": {"plain data", "view", "model", "checkpoint", "llm"},
     "bench": {"plain data", "model", "hardware", "checkpoint", "llm"},
     "cli": {"plain data", "model", "checkpoint", "llm", "public names", "bench"},
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
 from qstar_client._signs import one_line, printable
 from qstar_client._view.entries import Alternative, Entry, Passes
@@ -59,7 +59,7 @@ def answer_html(choices: Sequence[Sequence[Entry] | None]) -> str | None:
 @cache
 def style_sheet() -> str:
     """The rules of every view, all below the class `qstar-thoughts`."""
-    return files("qstar_client._view").joinpath("thoughts.css").read_text(encoding="utf-8")
+    return Path(__file__).with_name("thoughts.css").read_text(encoding="utf-8")
 
 
 def thoughts_html(thoughts: Sequence[Entry], *, group: str, label: str) -> str:
