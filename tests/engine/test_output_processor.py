@@ -12,6 +12,7 @@ from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.step import SampledToken
 from qstar_infer.text.token_text import TokenText
 from qstar_infer.wavefront.lane import Lane
+from qstar_infer.wavefront.wavefront import Verified
 
 from ..parity.toy import EOS, byte_tokenizer
 from .step_driver import make_sequence
@@ -37,7 +38,15 @@ def push(output: OutputProcessor, token_ids: Sequence[int]) -> CompletionOutput:
     for count, token_id in enumerate(token_ids, 1):
         output.seq.wavefront.token_ids.append(token_id)
         lane = Lane(anchor=0, num_thought_tokens=2, thought=[token_id, token_id])
-        has_ended = output.add(lane, SampledToken(token_id=token_id, logprob=-0.5))
+        has_ended = output.add(
+            Verified(
+                lane=lane,
+                decision=SampledToken(token_id=token_id, logprob=-0.5),
+                draft_id=token_id,
+                is_draft_kept=True,
+                dropped=[],
+            )
+        )
         assert has_ended == (count == len(token_ids) and output._delta.finish_reason is not None)
     delta = output.take_delta()
     assert delta is not None

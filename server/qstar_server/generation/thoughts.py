@@ -2,14 +2,62 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
-from qstar_infer.outputs import Thought
+from qstar_infer.outputs import DroppedThought, Passes, Thought, TopLogprob
 from qstar_server.generation.logprobs import finite_logprob
+
+
+class LikelyToken(BaseModel):
+    """One of the most likely tokens at a place."""
+
+    token: str
+    token_id: int
+    logprob: float
+
+
+class DraftEntry(BaseModel):
+    """The token that the prediction without the thought gave."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    token: str
+    token_id: int
+    is_fed: bool
+    """Whether it was fed before the thought ended, so that the next thought began early."""
+    is_kept: bool
+    """Whether the thought decided the same token. True where there is no thought."""
+
+
+class DroppedEntry(BaseModel):
+    """A thought behind a wrong draft."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    token: str
+    """The token that it stood behind, which is not part of the text."""
+    first: int
+    last: int
+
+
+class PassesEntry(BaseModel):
+    """The passes that found a token, counted from 0, which computed the last prompt token."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    first: int
+    """The pass of the token before this one, where its thought begins."""
+    last: int
+    """The pass that decided the token."""
+    draft: DraftEntry
+    dropped: list[DroppedEntry]
+    """The thoughts dropped since the token before this one was decided."""
 
 
 class ThoughtEntry(BaseModel):
     """One visible token and the thought that came before it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     thought: str
     thought_token_ids: list[int]
@@ -18,6 +66,15 @@ class ThoughtEntry(BaseModel):
     token_id: int
     logprob: float
     base_logprob: float
+    top_logprobs: list[LikelyToken] | None = Field(default=None, exclude_if=lambda it: it is None)
+    """The most likely tokens with the thought, best first; left out unless `thought_top_logprobs`
+    asks for them."""
+    base_top_logprobs: list[LikelyToken] | None = Field(
+        default=None, exclude_if=lambda it: it is None
+    )
+    """The same without the thought."""
+    passes: PassesEntry | None = Field(default=None, exclude_if=lambda it: it is None)
+    """Left out unless `show_passes` asks for it."""
 
 
 def thought_entries(thoughts: Sequence[Thought]) -> list[ThoughtEntry]:
@@ -31,6 +88,37 @@ def thought_entries(thoughts: Sequence[Thought]) -> list[ThoughtEntry]:
             token_id=thought.token_id,
             logprob=finite_logprob(thought.logprob),
             base_logprob=finite_logprob(thought.base_logprob),
+            top_logprobs=_likely(thought.top_logprobs),
+            base_top_logprobs=_likely(thought.base_top_logprobs),
+            passes=None if thought.passes is None else _passes(thought.passes),
         )
         for thought in thoughts
     ]
+
+
+def _likely(tokens: Sequence[TopLogprob] | None) -> list[LikelyToken] | None:
+    if tokens is None:
+        return None
+    return [
+        LikelyToken(token=each.token, token_id=each.token_id, logprob=finite_logprob(each.logprob))
+        for each in tokens
+    ]
+
+
+def _passes(passes: Passes) -> PassesEntry:
+    draft = passes.draft
+    return PassesEntry(
+        first=passes.first,
+        last=passes.last,
+        draft=DraftEntry(
+            token=draft.token,
+            token_id=draft.token_id,
+            is_fed=draft.is_fed,
+            is_kept=draft.is_kept,
+        ),
+        dropped=[_dropped(each) for each in passes.dropped],
+    )
+
+
+def _dropped(thought: DroppedThought) -> DroppedEntry:
+    return DroppedEntry(token=thought.token, first=thought.first, last=thought.last)
