@@ -73,7 +73,7 @@ PLAIN_DATA = {
     "thinking_rule",
     "token_rules",
 }
-"""Modules of `qstar_infer` that import the standard library, each other, and the view of thoughts."""
+"""Modules of `qstar_infer` that import the standard library, each other, and `view/`."""
 PARTS_BELOW = {
     "signs": set(),
     "view": {"signs"},
