@@ -78,7 +78,7 @@ def check_does_thinking_help(notebook: NotebookNode) -> None:
     for name in ("random", "shuffled"):
         assert len(shares[name]) == len(own)
         assert max(shares[name]) < 2 * CHANCE
-    assert re.search(r"^ 9 to 12 .* 100%$", text, re.MULTILINE), "as long as the chain is enough"
+    assert re.search(r"^ +9 to 12 .* 100%$", text, re.MULTILINE), "as long as the chain is enough"
     gains = re.findall(r"^(.+?) +([-+][\d.]+) nats per token \[(.*), (.*)\]$", text, re.MULTILINE)
     assert [name for name, *_ in gains] == ["its own thoughts", "random words"]
     for _, _, low, high in gains:
