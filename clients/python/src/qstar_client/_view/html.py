@@ -24,6 +24,8 @@ from qstar_client._view.numbers import (
 
 _EMPTY = "∅"
 """Stands for a token without text, which nobody could point at."""
+_SPACE = "␣"
+"""Stands for a space, in a card, in a text of nothing else."""
 _SPACES = re.compile(" +")
 
 
@@ -183,6 +185,8 @@ def _passes(passes: Passes, *, has_thought: bool) -> str:
 
 
 def _code(text: str) -> str:
+    if _SPACES.fullmatch(text):
+        text = text.replace(" ", _SPACE)
     return f"<code>{escape(one_line(text) or _EMPTY)}</code>"
 
 
