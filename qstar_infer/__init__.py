@@ -26,6 +26,7 @@ from qstar_infer.errors import (
 from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput, Thought
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingRule
+from qstar_infer.view.html import ThoughtsView
 
 if TYPE_CHECKING:
     from qstar_infer.checkpoint import load_model
@@ -54,6 +55,7 @@ __all__ = [
     "SamplingParams",
     "ThinkingRule",
     "Thought",
+    "ThoughtsView",
     "load_model",
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 
 from qstar_infer.signs import one_line, printable
 from qstar_infer.view.entries import Alternative, Entry, Passes
@@ -24,6 +24,8 @@ from qstar_infer.view.numbers import (
 
 _EMPTY = "∅"
 """Stands for a token without text, which nobody could point at."""
+_SPACE = "␣"
+"""Stands for a space, in a card, in a text of nothing else."""
 _SPACES = re.compile(" +")
 
 
@@ -59,7 +61,7 @@ def answer_html(choices: Sequence[Sequence[Entry] | None]) -> str | None:
 @cache
 def style_sheet() -> str:
     """The rules of every view, all below the class `qstar-thoughts`."""
-    return files("qstar_infer.view").joinpath("thoughts.css").read_text(encoding="utf-8")
+    return Path(__file__).with_name("thoughts.css").read_text(encoding="utf-8")
 
 
 def thoughts_html(thoughts: Sequence[Entry], *, group: str, label: str) -> str:
@@ -183,6 +185,8 @@ def _passes(passes: Passes, *, has_thought: bool) -> str:
 
 
 def _code(text: str) -> str:
+    if _SPACES.fullmatch(text):
+        text = text.replace(" ", _SPACE)
     return f"<code>{escape(one_line(text) or _EMPTY)}</code>"
 
 

@@ -73,7 +73,7 @@ PLAIN_DATA = {
     "thinking_rule",
     "token_rules",
 }
-"""Modules of `qstar_infer` that import the standard library, each other, and the view of thoughts."""
+"""Modules of `qstar_infer` that import the standard library, each other, and `view/`."""
 PARTS_BELOW = {
     "signs": set(),
     "view": {"signs"},
@@ -102,7 +102,7 @@ PARTS_BELOW = {
         *("attention", "sampling", "model", "checkpoint", "decoder", "runner"),
     },
     "llm": {"plain data", "model", "engine"},
-    "public names": {"plain data", "model", "checkpoint", "llm"},
+    "public names": {"plain data", "view", "model", "checkpoint", "llm"},
     "bench": {"plain data", "model", "hardware", "checkpoint", "llm"},
     "cli": {"plain data", "model", "checkpoint", "llm", "public names", "bench"},
 }

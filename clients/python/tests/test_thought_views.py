@@ -186,7 +186,7 @@ def test_html_escapes_every_text(text: str) -> None:
 def test_html_shows_what_could_not_be_seen_or_pointed_at() -> None:
     shown = page(completion(thought("\n", "a\r\n\tb"), thought("", ""), thought("  ", " ")))
     assert shown.tokens == ["↵\n", "∅", "  "]
-    assert [card[1] for card in shown.cards] == ["a↵↵⇥b", "∅", " "]
+    assert [card[1] for card in shown.cards] == ["a↵↵⇥b", "∅", "␣"]
     assert shown.values("aria-label") == ["space"]
 
 

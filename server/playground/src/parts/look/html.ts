@@ -4,12 +4,15 @@
  * attribute.
  */
 
-import { oneLine, printable } from "./signs";
+import { printable } from "qstar-client";
+import { oneLine } from "./signs";
 import { barLength, change, changeColour, percent, rounded, signed, weightColour } from "./numbers";
 import type { Passes, Thought, TopLogprob } from "../../types";
 
 /** Stands for a token without text, which nobody could point at. */
 const EMPTY = "∅";
+/** Stands for a space, in a card, in a text of nothing else. */
+const SPACE = "␣";
 
 /**
  * The thoughts of one choice, without the style sheet.
@@ -51,7 +54,7 @@ function token(thought: Thought, group: string): string {
     ...(nats === null ? [] : [`--change:${nats}`]),
   ];
   const style = styles.length === 0 ? "" : ` style="${styles.join(";")}"`;
-  const name = /^ +$/.test(thought.token) ? ' aria-label="space"' : "";
+  const name = isSpaces(thought.token) ? ' aria-label="space"' : "";
   return (
     `<details name="${group}"${style}><summary${name}>${inLine(thought.token)}</summary>` +
     `<div class="card">${card(thought)}</div></details>`
@@ -137,7 +140,12 @@ function passesLine({ first, last, draft, dropped }: Passes, hasThought: boolean
 }
 
 function code(text: string): string {
-  return `<code>${escape(oneLine(text) || EMPTY)}</code>`;
+  const seen = isSpaces(text) ? text.replaceAll(" ", SPACE) : oneLine(text);
+  return `<code>${escape(seen || EMPTY)}</code>`;
+}
+
+function isSpaces(text: string): boolean {
+  return /^ +$/.test(text);
 }
 
 function count(size: number, name: string): string {

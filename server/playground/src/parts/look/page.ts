@@ -1,6 +1,7 @@
 /** Runs as one HTML file that needs nothing else: no script, no other host, its own style sheet. */
 
-import { oneLine, printable } from "./signs";
+import { printable } from "qstar-client";
+import { oneLine } from "./signs";
 import { escape, thoughtsHtml } from "./html";
 import type { Choice, SavedRun } from "../../types";
 import pageSheet from "./page.css?raw";
