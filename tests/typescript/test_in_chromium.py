@@ -1,6 +1,7 @@
 """The TypeScript client in a page of a browser, from another origin than the server's."""
 
 import functools
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from qstar_server.settings.config import ServerConfig
 
 from tests.server.fake_engine import SCRIPT, FakeEngine
@@ -76,18 +77,25 @@ def origin(package: Path, posted: list[str]) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def page(origin: str) -> Iterator[Page]:
-    """A page of that server."""
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser_path is None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
         pytest.skip("Chromium is missing")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"{origin}/package.json")
-        yield page
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, origin: str) -> Iterator[Page]:
+    """A page of that server."""
+    page = browser.new_page()
+    page.goto(f"{origin}/package.json")
+    yield page
+    page.close()
 
 
 @pytest.fixture
@@ -110,6 +118,19 @@ def test_a_stream_with_thoughts(page: Page, allowed: LiveServer) -> None:
     (choice,) = outcome["answer"]["choices"]
     assert choice["message"]["content"] == SCRIPT
     assert len(choice["thoughts"]) == outcome["answer"]["usage"]["completion_tokens"] > 3
+
+
+def test_the_page_of_the_readme(page: Page, package: Path, engine: FakeEngine, origin: str) -> None:
+    readme = (package / "README.md").read_text(encoding="utf-8")
+    (html,) = re.findall(r"```html\n(.*?)```", readme, re.DOTALL)
+    server = start_server(engine, ServerConfig(allow_origins=(origin,), drain_grace_s=0.2))
+    html = html.replace("http://127.0.0.1:8000", server.url).replace("./qstar-client/", "/")
+    assert server.url in html
+    (package / "page.html").write_text(html, encoding="utf-8")
+    page.goto(f"{origin}/page.html")
+    answer = page.locator("#answer")
+    wait_until(lambda: answer.text_content() == SCRIPT.encode()[:16].decode())
+    server.stop()
 
 
 def test_leaving_a_stream_frees_the_server(

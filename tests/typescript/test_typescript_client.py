@@ -64,36 +64,43 @@ def outcomes_of(package: Path, url: str, *calls: dict[str, Any], **options: Any)
     return outcomes
 
 
+def whole_and_streamed(requests: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Each request as a call for the whole answer, and as a stream."""
+    return [
+        {"call": call, "method": method, "params": params}
+        for call, params in requests
+        for method in ("create", "stream")
+    ]
+
+
 def outcome_of(package: Path, url: str, call: str, params: Any, **options: Any) -> Any:
     """What a streamed call gives in the TypeScript client."""
     one = {"call": call, "method": "stream", "params": params}
     return outcomes_of(package, url, one, **options)[0]
 
 
-@pytest.mark.parametrize(("call", "params"), EQUAL)
-def test_answers_are_those_of_the_python_client(
-    package: Path, live: LiveServer, call: str, params: dict[str, Any]
-) -> None:
-    params = params | {"show_thoughts": True, "seed": 1}
+def test_answers_are_those_of_the_python_client(package: Path, live: LiveServer) -> None:
+    requests = [(call, params | {"show_thoughts": True, "seed": 1}) for call, params in EQUAL]
+    outcomes = outcomes_of(package, f"{live.url}/v1", *whole_and_streamed(requests))
     with QStarClient(base_url=live.url) as client:
-        expected = without_volatile(python_answer(client, call, params).model_dump(mode="json"))
-    whole, streamed = outcomes_of(
-        package,
-        f"{live.url}/v1",
-        {"call": call, "method": "create", "params": params},
-        {"call": call, "method": "stream", "params": params},
-    )
-    assert without_volatile(whole["answer"]) == expected
-    assert without_volatile(streamed["answer"]) == expected
+        for number, (call, params) in enumerate(requests):
+            answer = python_answer(client, call, params)
+            expected = without_volatile(answer.model_dump(mode="json"))
+            whole, streamed = outcomes[2 * number : 2 * number + 2]
+            assert without_volatile(whole["answer"]) == expected, (call, params)
+            assert without_volatile(streamed["answer"]) == expected, (call, params)
 
 
 @pytest.mark.parametrize("call", REQUESTS)
-def test_events_add_up_to_the_answer(package: Path, live: LiveServer, call: str) -> None:
+def test_events_add_up_to_the_answer(
+    package: Path, live: LiveServer, engine: FakeEngine, call: str
+) -> None:
     outcome = outcome_of(package, live.url, call, REQUESTS[call] | {"show_thoughts": True})
     events, answer = outcome["events"], outcome["answer"]
     assert "".join(each["text"] for each in events if each["type"] == "text") == SCRIPT
     thoughts = [each["thought"] for each in events if each["type"] == "thought"]
     assert thoughts == (answer if call == "responses" else answer["choices"][0])["thoughts"]
+    assert engine.aborted == [], "the end of the stream is no abort"
     assert [each["finish_reason"] for each in events if each["type"] == "finish"] == ["stop"]
     (usage,) = [each["usage"] for each in events if each["type"] == "usage"]
     assert usage["completion_tokens"] == len(thoughts) > 3
@@ -140,25 +147,20 @@ def test_models_and_tokens(package: Path, live: LiveServer, engine: FakeEngine) 
     assert is_ready["answer"] is True
 
 
-@pytest.mark.parametrize(("call", "params"), REFUSED)
-def test_refusals_are_those_of_the_python_client(
-    package: Path, live: LiveServer, call: str, params: dict[str, Any]
-) -> None:
-    with QStarClient(base_url=live.url) as client, pytest.raises(APIStatusError) as caught:
-        python_answer(client, call, params)
-    expected = caught.value
-    whole, streamed = outcomes_of(
-        package,
-        live.url,
-        {"call": call, "method": "create", "params": params},
-        {"call": call, "method": "stream", "params": params},
-    )
-    for error in (whole["error"], streamed["error"]):
-        assert error["name"] == type(expected).__name__
-        assert error["message"] == expected.message
-        assert error["status"] == expected.status_code
-        assert (error["param"], error["code"]) == (expected.param, expected.code)
-        assert error["requestId"]
+def test_refusals_are_those_of_the_python_client(package: Path, live: LiveServer) -> None:
+    outcomes = outcomes_of(package, live.url, *whole_and_streamed(REFUSED))
+    with QStarClient(base_url=live.url) as client:
+        for number, (call, params) in enumerate(REFUSED):
+            with pytest.raises(APIStatusError) as caught:
+                python_answer(client, call, params)
+            expected = caught.value
+            for outcome in outcomes[2 * number : 2 * number + 2]:
+                error = outcome["error"]
+                assert error["name"] == type(expected).__name__, (call, params)
+                assert error["message"] == expected.message
+                assert error["status"] == expected.status_code
+                assert (error["param"], error["code"]) == (expected.param, expected.code)
+                assert error["requestId"]
 
 
 @pytest.mark.parametrize(

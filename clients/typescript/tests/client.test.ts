@@ -152,7 +152,9 @@ test("wrong options are refused, and no message has the key", () => {
       (error: Error) => error instanceof TypeError && !error.message.includes(apiKey),
     );
   }
-  for (const timeoutMs of [0, -1, NaN, Infinity, 2 ** 31]) assert.throws(() => new QStarClient({ timeoutMs }), RangeError);
+  for (const timeoutMs of [0, -1, NaN, Infinity, 2 ** 31]) {
+    assert.throws(() => new QStarClient({ timeoutMs }), RangeError);
+  }
   for (const maxRetries of [-1, 0.5, NaN]) assert.throws(() => new QStarClient({ maxRetries }), RangeError);
 });
 

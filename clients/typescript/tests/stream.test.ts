@@ -226,8 +226,8 @@ test("an error within a stream keeps the events before it", async () => {
     assert.deepEqual(error.body, expected);
     await assert.rejects(stream.final(), (again) => again === error);
   }
-  const failed = named("response.failed", { response: { output: [], error: { message: "dead", code: "engine_dead" } } });
-  const { error } = await collect(responseOf([failed]));
+  const response = { output: [], error: { message: "dead", code: "engine_dead" } };
+  const { error } = await collect(responseOf([named("response.failed", { response })]));
   assert.ok(error instanceof StreamError);
   assert.equal(error.message, "dead");
   assert.equal(error.code, "engine_dead");
@@ -342,12 +342,13 @@ test("silence within a stream times out", async () => {
 });
 
 test("a connection that breaks", async () => {
+  const closed = new TypeError("terminated", { cause: new Error("other side closed") });
   const broken = (): Response => {
     const pieces = [new TextEncoder().encode(event(chunk("a")))];
     const body = new ReadableStream<Uint8Array>({
       pull: (controller) => {
         const piece = pieces.shift();
-        if (piece === undefined) controller.error(new TypeError("terminated", { cause: new Error("other side closed") }));
+        if (piece === undefined) controller.error(closed);
         else controller.enqueue(piece);
       },
     });
