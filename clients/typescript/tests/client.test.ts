@@ -270,6 +270,7 @@ test("a generation that was turned away is repeated", async () => {
   const answer = await clientOf(fetch).completions.create({ prompt: "x", model: "m" });
   assert.equal(answer.choices[0]?.text, " 4");
   assert.equal(sent.length, 3);
+  assert.ok(sent[0]?.init.signal?.aborted, "the refused answer is not left open");
 });
 
 test("retries end", async () => {
