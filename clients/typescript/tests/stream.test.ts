@@ -97,6 +97,7 @@ test("raw chunks, and fields that this client does not know", async () => {
   assert.deepEqual(chunks.map((each) => each.choices[0]?.text), ["a", "b", "c"]);
   const whole: object = await stream.final();
   assert.equal(Object.getPrototypeOf(whole), Object.prototype);
+  assert.ok(Object.hasOwn(whole, "__proto__"), "a field like any other");
   assert.equal((whole as { new?: number }).new, 2);
   assert.equal(chunks[0]?.choices[0]?.text, "a", "a chunk stays as it is");
 });
