@@ -21,7 +21,7 @@ interface Props {
 /** Between a bar and the next one, in pixels. */
 const GAP = 3;
 
-const SIGNS = { kept: "✓", rejected: "✕", waited: "", dropped: "–" } as const;
+const SIGNS = { kept: "✓", rejected: "✕", waited: "", bare: "", dropped: "–" } as const;
 
 export function BarMark(props: Props) {
   const { bar, top, last, isRunning, isSelected } = props;
