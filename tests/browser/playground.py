@@ -50,6 +50,13 @@ class Playground:
     def settings(self) -> Locator:
         return self.page.get_by_role("group", name="Settings")
 
+    def set(self, **fields: str) -> None:
+        """Fill in settings by their labels, with `_` for a space; they are opened if need be."""
+        if not self.settings.is_visible():
+            self.page.get_by_role("button", name="Settings").click()
+        for name, value in fields.items():
+            self.settings.get_by_role("spinbutton", name=name.replace("_", " ")).fill(value)
+
     def token(self, index: int) -> Locator:
         """The token at an index of the answer, counted from 0."""
         return self.answer.locator(f'[data-index="{index}"]')

@@ -17,7 +17,9 @@ SHORT = [
         mixing_weight=0.875,
         logprob=-0.25,
         base_logprob=-3.25,
-        base_choice=" is",
+        others=((" is", -1.75), (" glows", -4.0)),
+        base_others=((" is", -0.25), (" was", -2.0)),
+        is_overruled=True,
     ),
     Word(
         text=" red",
@@ -53,7 +55,8 @@ HOSTILE = [
         mixing_weight=0.5,
         logprob=-1.0,
         base_logprob=-2.0,
-        base_choice=text,
+        others=((text, -3.0),),
+        base_others=((text, -4.0),),
     )
     for text in HOSTILE_TEXTS
 ]
@@ -73,6 +76,9 @@ def long_story(length: int) -> list[Word]:
                 mixing_weight=number % 11 / 10,
                 logprob=-(number % 7) / 2,
                 base_logprob=-(number % 9) / 2,
+                others=((" or", -1.5), (" not", -2.5), (" to", -3.5)),
+                base_others=((" be", -0.25), (" or", -2.5)),
+                is_overruled=thinks and number % 9 > 0 and number % 4 == 0,
             )
         )
     return words

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qstar_infer.engine.protocol import AdmittedRequest
-from qstar_infer.outputs import CompletionOutput, FinishReason, Thought
+from qstar_infer.outputs import (
+    CompletionOutput,
+    Draft,
+    DroppedThought,
+    FinishReason,
+    Passes,
+    Thought,
+    TopLogprob,
+)
 from tests.server.fake_engine import FakeEngine
 
 
@@ -18,8 +26,18 @@ class Word:
     mixing_weight: float = 0.0
     logprob: float = -0.5
     base_logprob: float = -0.5
-    base_choice: str = ""
-    """The likeliest token without the thought; empty: the token itself."""
+    others: tuple[tuple[str, float], ...] = ()
+    """Other likely tokens with the thought, and their log-probabilities."""
+    base_others: tuple[tuple[str, float], ...] = ()
+    """The same without the thought."""
+    is_overruled: bool = False
+    """Whether the draft, the likeliest token without the thought, was wrong, and so a thought
+    behind it was dropped."""
+
+    @property
+    def base_likeliest(self) -> list[TopLogprob]:
+        """The most likely tokens without the thought, the best first."""
+        return likeliest(self.text, self.base_logprob, self.base_others)
 
 
 def token_id_of(text: str) -> int:
@@ -61,6 +79,7 @@ class Telling:
         self._is_whole = len(self._words) == len(engine.story)
         self._num_told = 0
         self._num_characters = 0
+        self._next_pass = 0
         self.is_finished = False
 
     def step(self) -> CompletionOutput:
@@ -91,12 +110,47 @@ class Telling:
     def _thought(self, word: Word) -> Thought:
         length = self._length_of(word)
         thinks = length > 0
+        params = self._admitted.request.params
+        k = params.thought_top_logprobs
+        logprob = word.logprob if thinks else word.base_logprob
         return Thought(
             token_id=token_id_of(word.text),
             token=word.text,
             thought=word.thought if thinks else "",
             thought_token_ids=[token_id_of(word.thought) + number for number in range(length)],
             mixing_weight=word.mixing_weight if thinks else 0.0,
-            logprob=word.logprob if thinks else word.base_logprob,
+            logprob=logprob,
             base_logprob=word.base_logprob,
+            top_logprobs=None if k is None else likeliest(word.text, logprob, word.others)[:k],
+            base_top_logprobs=None if k is None else word.base_likeliest[:k],
+            passes=self._passes(word, length) if params.show_passes else None,
         )
+
+    def _passes(self, word: Word, length: int) -> Passes:
+        """A thought of n tokens takes n + 1 passes; the next one begins a pass later, or after it
+        where the draft was wrong."""
+        first = self._next_pass
+        last = first + length
+        self._next_pass = last + 1 if word.is_overruled else first + 1
+        draft = word.base_likeliest[0].token if word.is_overruled else word.text
+        return Passes(
+            first=first,
+            last=last,
+            draft=Draft(
+                token=draft,
+                token_id=token_id_of(draft),
+                is_fed=length > 0,
+                is_kept=not word.is_overruled,
+            ),
+            dropped=[DroppedThought(token=draft, first=first + 1, last=last)]
+            if word.is_overruled
+            else [],
+        )
+
+
+def likeliest(text: str, logprob: float, others: Sequence[tuple[str, float]]) -> list[TopLogprob]:
+    """A token among others, the most likely first."""
+    ordered = sorted([(text, logprob), *others], key=lambda each: -each[1])
+    return [
+        TopLogprob(token=each, token_id=token_id_of(each), logprob=value) for each, value in ordered
+    ]

@@ -74,10 +74,18 @@ def test_a_token_opens_on_its_thought(playground: Playground) -> None:
     playground.token(2).click()
     inspector = playground.inspector
     expect(inspector).to_be_visible()
-    for text in ("turns", "dusk comes", "0.875", "-0.25", "-3.25"):
+    for text in ("turns", "dusk comes", "78 %", "3.9 %", "0.88", "+3.00 nats"):
         expect(inspector).to_contain_text(text)
     playground.token(0).click()
     expect(inspector).not_to_contain_text("dusk comes")
+
+
+def test_nothing_is_pinned_at_first(playground: Playground) -> None:
+    """All tokens without a thought look alike; once the first looked as if it were pinned."""
+    playground.ask()
+    playground.wait_for_end(len(SHORT))
+    line = "element => getComputedStyle(element).textDecorationLine"
+    assert [playground.token(index).evaluate(line) for index in (0, 1, 4)] == ["none"] * 3
 
 
 def test_two_pinned_tokens_stand_side_by_side(playground: Playground) -> None:

@@ -5,6 +5,7 @@ import threading
 from contextlib import closing
 
 from playwright.sync_api import expect
+from qstar_server.http.errors import overloaded
 from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.errors import EngineDeadError
@@ -74,12 +75,31 @@ def test_a_model_that_loads_is_waited_for(open_page: OpenPage) -> None:
         server.stop()
 
 
-def test_a_crashed_engine_is_said(playground: Playground, stage: Stage) -> None:
-    playground.watch.expected.append("status of 503")
-    stage.engine.die(EngineDeadError("planted"))
-    playground.ask()
-    expect(playground.alert).to_contain_text("crashed")
+def test_a_server_that_has_gone_is_said(playground: Playground, stage: Stage) -> None:
+    playground.watch.expected.append("ERR_CONNECTION_REFUSED")
     expect(playground.generate).to_be_enabled()
+    stage.server.stop()
+    playground.ask()
+    expect(playground.alert).to_contain_text("does not answer")
+    expect(playground.alert.get_by_role("button", name="Try again")).to_be_enabled()
+
+
+def test_an_overloaded_server_is_said(playground: Playground) -> None:
+    """A 503 that is not about loading, as the server answers when bodies fill its memory."""
+    playground.watch.expected.append("status of 503")
+    error = overloaded("Other requests fill the memory.")
+    response = error.response()
+    playground.page.route(
+        "**/v1/completions",
+        lambda route: route.fulfill(
+            status=response.status_code, headers=dict(response.headers), body=bytes(response.body)
+        ),
+    )
+    playground.ask()
+    expect(playground.alert).to_contain_text("Other requests fill the memory.")
+    playground.page.unroute_all()
+    playground.alert.get_by_role("button", name="Try again").click()
+    playground.wait_for_end(len(SHORT))
 
 
 def test_an_engine_that_crashes_in_a_stream_leaves_what_came(

@@ -17,6 +17,8 @@ POLICY = {
     "frame-ancestors": "'none'",
 }
 
+ELSEWHERE = "http://elsewhere.example/"
+
 INJECTED = {
     "inline script": """
         const script = document.createElement('script')
@@ -30,7 +32,7 @@ INJECTED = {
     """,
     "script of another host": """
         const script = document.createElement('script')
-        script.src = 'http://elsewhere.example/script.js'
+        script.src = 'ELSEWHERE'
         document.body.append(script)
     """,
     "inline style": """
@@ -53,6 +55,7 @@ def test_what_is_injected_is_stopped(playground: Playground) -> None:
     """Each kind is reported as a violation, and none of them has an effect."""
     page = playground.page
     playground.watch.expected.append("Content Security Policy")
+    playground.watch.expected_hosts.append(ELSEWHERE)
     page.evaluate(
         """() => {
             window.stopped = []
@@ -61,7 +64,7 @@ def test_what_is_injected_is_stopped(playground: Playground) -> None:
         }"""
     )
     for number, code in enumerate(INJECTED.values(), start=1):
-        page.evaluate(f"() => {{ {code} }}")
+        page.evaluate(f"() => {{ {code} }}".replace("ELSEWHERE", ELSEWHERE))
         page.wait_for_function(f"window.stopped.length === {number}")
     assert page.evaluate("window.ran") is None
     assert page.evaluate("getComputedStyle(document.body).color") != "rgb(1, 2, 3)"

@@ -72,7 +72,7 @@ def test_the_focus_can_be_seen(playground: Playground) -> None:
     """Each stop of the Tab key changes how its element looks."""
     playground.ask()
     playground.wait_for_end(len(SHORT))
-    playground.page.locator("body").evaluate("body => { document.activeElement.blur() }")
+    playground.page.get_by_role("combobox", name="Theme").focus()
     seen: set[str] = set()
     for _ in range(30):
         playground.page.keyboard.press("Tab")
@@ -84,6 +84,8 @@ def test_the_focus_can_be_seen(playground: Playground) -> None:
                         has || style.boxShadow !== 'none']
             }"""
         )
+        if name.startswith("<body"):
+            break  # the end of the page
         assert ring, f"no visible focus: {name}"
         seen.add(name)
     assert len(seen) > 5

@@ -15,6 +15,7 @@ class Watch:
 
     Attributes:
         expected: patterns of console errors that a test provokes, such as that of a 401.
+        expected_hosts: begins of other addresses that a test itself asks for.
     """
 
     def __init__(self, context: BrowserContext, url: str) -> None:
@@ -24,6 +25,7 @@ class Watch:
             url: base URL of the only server that they may ask.
         """
         self.expected: list[str] = []
+        self.expected_hosts: list[str] = []
         self._url = url
         self._errors: list[str] = []
         self._foreign: list[str] = []
@@ -46,7 +48,8 @@ class Watch:
             self._errors.append(f"{message.type}: {message.text}")
 
     def _on_request(self, request: Request) -> None:
-        if not request.url.startswith((f"{self._url}/", *ALLOWED_SCHEMES)):
+        allowed = (f"{self._url}/", *ALLOWED_SCHEMES, *self.expected_hosts)
+        if not request.url.startswith(allowed):
             self._foreign.append(request.url)
 
     def _is_expected(self, text: str) -> bool:
