@@ -26,6 +26,7 @@ function countsOf(run: Run): string[] {
   const parts = [count(tokens, "token"), `${count(thoughtTokens, "token")} of thought`];
   if (run.state === "streaming") return parts;
   if (entries.length > 0) parts.push(`mean weight ${share(meanWeight(entries))}`);
+  if (run.seconds === 0) return parts; // a file that does not tell it
   return [...parts, `${run.seconds.toFixed(1)} s`, `${(tokens / run.seconds).toFixed(1)} tokens/s`];
 }
 

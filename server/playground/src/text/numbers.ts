@@ -32,8 +32,9 @@ export function timesAsLikely(change: number): string {
 
 /** A number of nats with its sign. */
 export function nats(change: number): string {
-  const sign = change > 0 ? "+" : change < 0 ? "−" : "±";
-  return `${sign}${Math.abs(change).toFixed(2)} nats`;
+  const digits = Math.abs(change).toFixed(2);
+  const sign = Number(digits) === 0 ? "±" : change < 0 ? "−" : "+";
+  return `${sign}${digits} nats`;
 }
 
 /** Counts with the right form of the noun. */
