@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,16 @@ def run_program(folder: Path, name: str, job: object, **environment: str) -> Any
     """What a program of `programs/` prints as JSON for a job."""
     done = run("node", f"programs/{name}", json.dumps(job), folder=folder, **environment)
     return json.loads(check(done))
+
+
+@contextmanager
+def running_program(folder: Path, name: str, job: object) -> Iterator["subprocess.Popen[str]"]:
+    """A program of `programs/`, whose input ends with the block."""
+    command = ["node", f"programs/{name}", json.dumps(job)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True) as program:
+        yield program
+        program.communicate(timeout=30)
 
 
 def run(*command: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

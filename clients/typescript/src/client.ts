@@ -60,7 +60,7 @@ export class QStarClient {
   async health(options: CallOptions = {}): Promise<boolean> {
     try {
       const request = { timeoutMs: HEALTH_TIMEOUT_MS, ...options, path: "/health", maxRetries: 0 };
-      (await this.#session.open(request)).close();
+      await (await this.#session.open(request)).text();
       return true;
     } catch (error) {
       if (error instanceof ServiceUnavailableError) return false;

@@ -64,8 +64,14 @@ export function checkedTimeout(timeoutMs: number): number {
   return timeoutMs;
 }
 
+/** The origin of the page that this code runs in; null outside of pages. */
+export function pageOrigin(): string | null {
+  const { location } = globalThis as { location?: { origin?: string } };
+  return location?.origin === undefined || location.origin === "null" ? null : location.origin;
+}
+
 function checkedBaseURL(baseURL: string): string {
-  const url = parsedURL(baseURL === "" ? pageOrigin() : baseURL);
+  const url = parsedURL(baseURL || (pageOrigin() ?? ""));
   if (url.username !== "" || url.password !== "") {
     throw new TypeError("baseURL must not contain a user name or password; use apiKey");
   }
@@ -80,17 +86,10 @@ function parsedURL(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !["http:", "https:"].includes(url.protocol)) {
     // Not quoted: it could contain a password.
-    throw new TypeError(`baseURL must look like ${DEFAULT_BASE_URL}`);
+    const hint = text === "" ? '; "" is the origin of a page, and there is none here' : "";
+    throw new TypeError(`baseURL must look like ${DEFAULT_BASE_URL}${hint}`);
   }
   return url;
-}
-
-function pageOrigin(): string {
-  const page = (globalThis as { location?: { origin?: string } }).location;
-  if (page?.origin === undefined || page.origin === "null") {
-    throw new TypeError(`baseURL is "", which is the origin of the page, but there is none; pass ${DEFAULT_BASE_URL}`);
-  }
-  return page.origin;
 }
 
 function checkedKey(apiKey: string): string | null {

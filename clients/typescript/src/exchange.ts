@@ -1,7 +1,7 @@
 /** One request and its answer, with a limit of each wait. */
 
 import { APIConnectionError, APITimeoutError } from "./errors.js";
-import type { Config } from "./config.js";
+import { type Config, pageOrigin } from "./config.js";
 
 /** A connection that carries one answer. Close it, unless it was read to its end. */
 export class Exchange {
@@ -121,9 +121,15 @@ export function connectionError(url: string, error: unknown): APIConnectionError
       { cause: error },
     );
   }
-  return new APIConnectionError(`no complete answer from ${url}: ${message}; is the server running?`, {
-    cause: error,
-  });
+  return new APIConnectionError(`no complete answer from ${url}: ${message}; ${connectionHint(url)}`, { cause: error });
+}
+
+/** A browser does not tell a page whether a server is absent or does not allow the page. */
+function connectionHint(url: string): string {
+  const page = pageOrigin();
+  return page === null || url.startsWith(`${page}/`)
+    ? "is the server running?"
+    : `is the server running, and with --allow-origin ${page}?`;
 }
 
 /** Code and message of what failed in the first place; Node hides it in `cause`. */

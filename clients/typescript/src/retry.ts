@@ -1,10 +1,10 @@
 /**
  * Decides whether to repeat a failed attempt, and after which delay. Pure functions.
  *
- * A generation is expensive, and repeating it gives another one. Therefore it is repeated only after failures that cannot
- * have started one: no connection was made, or the server turned the request away (408, 409, 429, 503). Other requests
- * are repeated after any failure of the connection or the server. The header x-should-retry is the server's own word,
- * and decides.
+ * A generation is expensive, and repeating it gives another one. Therefore it is repeated only after failures that
+ * cannot have started one: no connection was made, or the server turned the request away (408, 409, 429, 503). Other
+ * requests are repeated after any failure of the connection or the server. The header x-should-retry is the server's
+ * own word, and decides.
  */
 
 import { APIConnectionError } from "./errors.js";

@@ -1,7 +1,7 @@
 /** Two pinned tokens side by side. */
 
 import type { ComponentChildren } from "preact";
-import { nats, percentOf } from "../text/numbers";
+import { nats, percentOf, share } from "../text/numbers";
 import { changeOf } from "../text/shade";
 import type { Thought, TopLogprob } from "../types";
 import { List } from "./Alternatives";
@@ -46,7 +46,7 @@ export function Compare({ pins, onUnpin }: Props) {
           </thead>
           <tbody>
             <Row name="Thought" pins={pins} cell={thought} />
-            <Row name="Mixing weight" pins={pins} cell={(entry) => entry.mixing_weight.toFixed(3)} />
+            <Row name="Mixing weight" pins={pins} cell={(entry) => share(entry.mixing_weight)} />
             <Row name="With it" pins={pins} cell={(entry) => percentOf(entry.logprob)} />
             <Row name="Without it" pins={pins} cell={(entry) => percentOf(entry.base_logprob)} />
             <Row name="Change" pins={pins} cell={(entry) => nats(changeOf(entry))} />

@@ -1,6 +1,6 @@
 /** Everything about one token: a panel at the side, on a phone at the bottom. */
 
-import { count, nats, percentOf } from "../text/numbers";
+import { count, nats, percentOf, share } from "../text/numbers";
 import { changeOf } from "../text/shade";
 import type { Thought } from "../types";
 import { Alternatives } from "./Alternatives";
@@ -80,7 +80,7 @@ function Numbers({ entry }: { readonly entry: Thought }) {
       </dd>
       <dt>Mixing weight</dt>
       <dd>
-        <Meter share={entry.mixing_weight} kind="weight" /> {entry.mixing_weight.toFixed(3)}
+        <Meter share={entry.mixing_weight} kind="weight" /> {share(entry.mixing_weight)}
       </dd>
       <dt>Change</dt>
       <dd class="bare">{nats(changeOf(entry))}</dd>

@@ -1,6 +1,6 @@
 /** One line under the answer: how it ended, how long it is, how fast it was. */
 
-import { count } from "../text/numbers";
+import { count, share } from "../text/numbers";
 import type { Run, Thought } from "../types";
 
 export function RunSummary({ run }: { readonly run: Run }) {
@@ -25,7 +25,8 @@ function countsOf(run: Run): string[] {
     entries.reduce((sum, entry) => sum + entry.thought_token_ids.length, 0);
   const parts = [count(tokens, "token"), `${count(thoughtTokens, "token")} of thought`];
   if (run.state === "streaming") return parts;
-  if (entries.length > 0) parts.push(`mean weight ${meanWeight(entries).toFixed(3)}`);
+  if (entries.length > 0) parts.push(`mean weight ${share(meanWeight(entries))}`);
+  if (run.seconds === 0) return parts; // a file that does not tell it
   return [...parts, `${run.seconds.toFixed(1)} s`, `${(tokens / run.seconds).toFixed(1)} tokens/s`];
 }
 

@@ -7,6 +7,8 @@ export interface Example {
   readonly name: string;
   readonly prompt: string;
   readonly maxTokens: number;
+  /** Absent: 0 and no seed. Either way everybody sees the same. */
+  readonly sampling?: { readonly temperature: number; readonly seed: number };
 }
 
 /** What a stranger reads and can try first. */
@@ -19,11 +21,18 @@ export interface Welcome {
 const DIGIT_CHAINS: Welcome = {
   promise:
     "This tiny model does sums modulo 7, and it gets them right only because it thinks first. " +
-    "Press Generate, then open the digit: its thought is the working, one step at a time.",
+    "Press Generate, then open the digit behind the question mark: its thought is the working, " +
+    "one step at a time.",
   examples: [
-    { name: "Three steps", prompt: "5*3-2+4.............?", maxTokens: 1 },
-    { name: "Eight steps", prompt: "2+6*5-1*3+4-6*2+5........?", maxTokens: 1 },
-    { name: "Sixteen steps", prompt: "3*4+5-2*6+1-3*5+2-4*3+6-1*2+5*4-6?", maxTokens: 1 },
+    {
+      name: "It asks itself",
+      prompt: "6*5+1-3",
+      maxTokens: 48,
+      sampling: { temperature: 1, seed: 1 },
+    },
+    { name: "Three steps", prompt: "5*3-2+4.............?", maxTokens: 16 },
+    { name: "Eight steps", prompt: "2+6*5-1*3+4-6*2+5........?", maxTokens: 16 },
+    { name: "Sixteen steps", prompt: "3*4+5-2*6+1-3*5+2-4*3+6-1*2+5*4-6?", maxTokens: 16 },
   ],
 };
 
@@ -48,11 +57,11 @@ const CHAT: Welcome = {
 };
 
 const CHAT_DIGIT_CHAINS: Welcome = {
-  ...DIGIT_CHAINS,
+  promise: DIGIT_CHAINS.promise.replace(" behind the question mark", ""),
   examples: [
-    { name: "Three steps", prompt: "5*3-2+4", maxTokens: 1 },
-    { name: "Eight steps", prompt: "2+6*5-1*3+4-6*2+5", maxTokens: 1 },
-    { name: "Sixteen steps", prompt: "3*4+5-2*6+1-3*5+2-4*3+6-1*2+5*4-6", maxTokens: 1 },
+    { name: "Three steps", prompt: "5*3-2+4", maxTokens: 16 },
+    { name: "Eight steps", prompt: "2+6*5-1*3+4-6*2+5", maxTokens: 16 },
+    { name: "Sixteen steps", prompt: "3*4+5-2*6+1-3*5+2-4*3+6-1*2+5*4-6", maxTokens: 16 },
   ],
 };
 

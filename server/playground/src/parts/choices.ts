@@ -17,12 +17,14 @@ export function passCount(thoughts: readonly Thought[]): number | null {
   return last === null ? null : last + 1;
 }
 
-/** A guess that was fed and that the thought confirmed. */
-export function isAccepted({ draft }: Passes): boolean {
-  return draft.is_fed && draft.is_kept;
-}
+/**
+ * What became of the guess of a token: `kept` or `rejected` by the thought, or `waited` if it was
+ * not fed, so that nothing ran ahead. `bare`: there was no thought, and so nothing to guess.
+ */
+export type GuessKind = "kept" | "rejected" | "waited" | "bare";
 
-/** A guess that was fed and that the thought overruled. */
-export function isRejected({ draft }: Passes): boolean {
-  return draft.is_fed && !draft.is_kept;
+export function guessKind(thought: Thought, { draft }: Passes): GuessKind {
+  if (thought.thought_token_ids.length === 0) return "bare";
+  if (!draft.is_fed) return "waited";
+  return draft.is_kept ? "kept" : "rejected";
 }

@@ -30,13 +30,11 @@ function firstSetup(card: Card): Setup {
   return withExample(EMPTY, welcome(card, false).examples[0]);
 }
 
-/** The example instead of the prompt; at temperature 0, so that everybody sees the same. */
-export function withExample(setup: Setup, { prompt, maxTokens }: Example): Setup {
-  return {
-    ...setup,
-    prompt,
-    settings: { ...setup.settings, max_tokens: maxTokens, temperature: 0 },
-  };
+/** The example instead of the prompt, with settings that let everybody see the same. */
+export function withExample(setup: Setup, { prompt, maxTokens, sampling }: Example): Setup {
+  const { temperature, seed } = sampling ?? { temperature: 0, seed: null };
+  const settings = { ...setup.settings, max_tokens: maxTokens, temperature, seed };
+  return { ...setup, prompt, settings };
 }
 
 /** A turn of a conversation becomes part of what is sent next. */

@@ -17,7 +17,12 @@ export function percentOf(logprob: number): string {
   return percent(Math.exp(logprob));
 }
 
-/** How much more or less likely: `3.2 times as likely`, `a third as likely`. */
+/** A share from 0 to 1, with two digits that say something. */
+export function share(value: number): string {
+  return value > 0 && value < 0.1 ? value.toFixed(3) : value.toFixed(2);
+}
+
+/** How much more or less likely: `3.2 times more likely`. */
 export function timesAsLikely(change: number): string {
   const factor = Math.exp(Math.abs(change));
   if (factor < 1.05) return "about as likely";
@@ -27,8 +32,9 @@ export function timesAsLikely(change: number): string {
 
 /** A number of nats with its sign. */
 export function nats(change: number): string {
-  const sign = change > 0 ? "+" : change < 0 ? "−" : "±";
-  return `${sign}${Math.abs(change).toFixed(2)} nats`;
+  const digits = Math.abs(change).toFixed(2);
+  const sign = Number(digits) === 0 ? "±" : change < 0 ? "−" : "+";
+  return `${sign}${digits} nats`;
 }
 
 /** Counts with the right form of the noun. */

@@ -25,24 +25,26 @@ export function Columns({ left, right, name, shading }: Props) {
   const length = Math.max(a.length, b.length);
   const starts = Array.from({ length: Math.ceil(length / GROUP) }, (_, index) => index * GROUP);
   return (
-    <div class="versus-columns" role="table" aria-label="Token by token" aria-rowcount={length + 1}>
-      <div role="rowgroup" class="versus-head">
-        <div role="row">
-          <span role="columnheader">#</span>
-          <span role="columnheader">This answer</span>
-          <span role="columnheader">{name}</span>
+    <div class="versus-columns" tabIndex={0} role="group" aria-label="Both answers">
+      <div role="table" aria-label="Token by token" aria-rowcount={length + 1}>
+        <div role="rowgroup" class="versus-head">
+          <div role="row">
+            <span role="columnheader">#</span>
+            <span role="columnheader">This answer</span>
+            <span role="columnheader">{name}</span>
+          </div>
         </div>
+        {starts.map((start) => (
+          <Group
+            key={start}
+            start={start}
+            left={a}
+            right={b}
+            first={first !== null && first >= start && first < start + GROUP ? first : null}
+            shading={shading}
+          />
+        ))}
       </div>
-      {starts.map((start) => (
-        <Group
-          key={start}
-          start={start}
-          left={a}
-          right={b}
-          first={first !== null && first >= start && first < start + GROUP ? first : null}
-          shading={shading}
-        />
-      ))}
     </div>
   );
 }

@@ -63,6 +63,10 @@ test("fields of a request that the page does not use are kept, null and stream a
   expect(run?.request).toEqual({ prompt: "x", min_p: 0.1, stop: ["\n"] });
 });
 
+test("a run whose time nobody knew took 0 seconds", () => {
+  expect(fromFile(changed("runs.0.seconds", null))[0]?.seconds).toBe(0);
+});
+
 test("an answer without thoughts has an empty list of them", () => {
   const [run] = fromFile(changed("runs.0.choices.0.thoughts", null));
   expect(run?.choices[0]?.thoughts).toEqual([]);

@@ -29,14 +29,16 @@ const usage: Reader<Usage> = object<
   { completion_tokens_details: details },
 );
 
+const time = between(0, LAST_SECOND);
+
 const run: Reader<SavedRun> = object<SavedRun>({
-  created: between(0, LAST_SECOND),
+  created: time,
   model: text,
   endpoint: oneOf("completions", "chat"),
   request,
   choices: list(choice, MOST_CHOICES),
   usage: orNull(usage),
-  seconds: between(0, LAST_SECOND),
+  seconds: (value, at) => time(value ?? 0, at), // null: whoever wrote the file did not know
 });
 
 const runs = list(run, MOST_RUNS);

@@ -21,7 +21,7 @@ interface Props {
 /** Between a bar and the next one, in pixels. */
 const GAP = 3;
 
-const SIGNS = { kept: "✓", rejected: "✕", waited: "", dropped: "–" } as const;
+const SIGNS = { kept: "✓", rejected: "✕", waited: "", bare: "", dropped: "–" } as const;
 
 export function BarMark(props: Props) {
   const { bar, top, last, isRunning, isSelected } = props;
@@ -36,10 +36,12 @@ export function BarMark(props: Props) {
     title: isRunning ? `${tokenName(bar.token)}: running` : title(bar),
     "data-bar": bar.index,
   };
+  // In the width of one pass there is no room for it; border and pattern say the same.
+  const hasSign = !isRunning && last > bar.first;
   const content = (
     <>
       <span class="timeline-name">{tokenName(bar.token)}</span>
-      {!isRunning && <span class="timeline-sign">{SIGNS[bar.kind]}</span>}
+      {hasSign && <span class="timeline-sign">{SIGNS[bar.kind]}</span>}
     </>
   );
   // A dropped thought has no entry that one could open; the token that it waited for has.

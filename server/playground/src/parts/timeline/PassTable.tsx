@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { tokenName } from "../../text/signs";
 import type { Thought } from "../../types";
-import { kindOf } from "./layout";
+import { guessKind } from "../choices";
 import { OUTCOME } from "./moment";
 
 const ROWS = 50;
@@ -81,6 +81,7 @@ function Rows({ thoughts, start, end }: RowsProps) {
 function Row({ index, thought }: { readonly index: number; readonly thought: Thought }) {
   const { token, passes } = thought;
   if (passes === undefined) return null;
+  const kind = guessKind(thought, passes);
   return (
     <tr>
       <th scope="row">
@@ -88,8 +89,8 @@ function Row({ index, thought }: { readonly index: number; readonly thought: Tho
       </th>
       <td>{passes.first}</td>
       <td>{passes.last}</td>
-      <td class="text">{tokenName(passes.draft.token)}</td>
-      <td>{OUTCOME[kindOf(passes)]}</td>
+      <td class="text">{kind === "bare" ? "–" : tokenName(passes.draft.token)}</td>
+      <td>{OUTCOME[kind]}</td>
       <td>{passes.dropped.length}</td>
     </tr>
   );

@@ -87,6 +87,7 @@ const KINDS = [
   ["kept", "guess was right"],
   ["rejected", "guess was wrong"],
   ["waited", "no guess fed"],
+  ["bare", "no thought"],
   ["dropped", "thought dropped behind a wrong guess"],
   ["running", "still running at this pass"],
 ] as const;

@@ -1,12 +1,12 @@
 /** The numbers above a timeline. */
 
-import { isAccepted, isRejected, passCount } from "../choices";
+import { guessKind, type GuessKind, passCount } from "../choices";
 import type { Thought } from "../../types";
 
 export interface Counts {
   readonly tokens: number;
   readonly passes: number;
-  /** 1 is the speed of a model that does not think; 0 without tokens. */
+  /** 1 is the speed of a model that does not think. */
   readonly passesPerToken: number;
   /** Guesses that were fed, and that the thought confirmed. */
   readonly accepted: number;
@@ -20,13 +20,14 @@ export interface Counts {
 export function countPasses(thoughts: readonly Thought[]): Counts | null {
   const passes = passCount(thoughts);
   if (passes === null) return null;
-  const all = thoughts.flatMap((thought) => thought.passes ?? []);
+  const kinds = thoughts.map((thought) => thought.passes && guessKind(thought, thought.passes));
+  const countOf = (kind: GuessKind): number => kinds.filter((each) => each === kind).length;
   return {
     tokens: thoughts.length,
     passes,
     passesPerToken: passes / thoughts.length,
-    accepted: all.filter(isAccepted).length,
-    rejected: all.filter(isRejected).length,
-    dropped: all.reduce((sum, each) => sum + each.dropped.length, 0),
+    accepted: countOf("kept"),
+    rejected: countOf("rejected"),
+    dropped: thoughts.reduce((sum, { passes: each }) => sum + (each?.dropped.length ?? 0), 0),
   };
 }

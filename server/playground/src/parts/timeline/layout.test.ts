@@ -88,6 +88,9 @@ test("counts the passes and the guesses that were fed", () => {
     rejected: 1,
     dropped: 2,
   });
+  const bare = { ...passed(" e", 8, 8), thought_token_ids: [] };
+  expect(countPasses([...WAVEFRONT, bare])).toMatchObject({ tokens: 5, accepted: 2, rejected: 1 });
+  expect(layOut([bare]).bars[0]?.kind).toBe("bare");
   expect(countPasses([])).toBeNull();
   expect(countPasses([...WAVEFRONT, thought("x")])).toBeNull();
 });

@@ -1,13 +1,10 @@
 /** Where each thought of an answer lies in the timeline: passes are columns, lanes are rows. */
 
-import { isAccepted, isRejected } from "../choices";
-import type { Passes, Thought } from "../../types";
+import { guessKind, type GuessKind } from "../choices";
+import type { Thought } from "../../types";
 
-/**
- * What became of the guess of a token while its thought ran. `waited`: the guess was not fed, so
- * nothing ran ahead. `dropped`: not a token's own thought, but one behind a wrong guess.
- */
-export type BarKind = "kept" | "rejected" | "waited" | "dropped";
+/** `dropped`: not a token's own thought, but one behind a wrong guess. */
+export type BarKind = GuessKind | "dropped";
 
 /** One thought, from its first to its last pass, both included. */
 export interface Bar {
@@ -34,13 +31,14 @@ export function layOut(thoughts: readonly Thought[]): Layout {
   const bars: Bar[] = [];
   const lanes = new Lanes();
   let numPasses = 0;
-  for (const [index, { token, passes }] of thoughts.entries()) {
+  for (const [index, thought] of thoughts.entries()) {
+    const { token, passes } = thought;
     if (passes === undefined) continue;
     const place = (kind: BarKind, name: string, first: number, last: number): void => {
       bars.push({ index, kind, token: name, first, last, lane: lanes.take(first, last) });
       numPasses = Math.max(numPasses, last + 1);
     };
-    place(kindOf(passes), token, passes.first, passes.last);
+    place(guessKind(thought, passes), token, passes.first, passes.last);
     for (const each of passes.dropped) place("dropped", each.token, each.first, each.last);
   }
   return { bars, numLanes: lanes.count, numPasses };
@@ -49,12 +47,6 @@ export function layOut(thoughts: readonly Thought[]): Layout {
 /** The bars that lie in the passes from `first` to `last`, both included. */
 export function barsBetween(layout: Layout, first: number, last: number): readonly Bar[] {
   return layout.bars.filter((bar) => bar.first <= last && bar.last >= first);
-}
-
-/** What became of the guess of a token. */
-export function kindOf(passes: Passes): Exclude<BarKind, "dropped"> {
-  if (isAccepted(passes)) return "kept";
-  return isRejected(passes) ? "rejected" : "waited";
 }
 
 /** Far more than an engine has in flight; further thoughts, of a made-up file, share the last. */

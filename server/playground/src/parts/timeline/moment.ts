@@ -42,6 +42,7 @@ export const OUTCOME = {
   kept: "guess right",
   rejected: "guess wrong",
   waited: "no guess fed",
+  bare: "no thought",
   dropped: "dropped",
 } as const;
 
