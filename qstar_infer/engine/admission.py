@@ -327,8 +327,12 @@ def _check_scheduling(request: EngineRequest) -> None:
 
 
 def _check_details(request: EngineRequest) -> None:
-    for name in ("thought_top_logprobs", "show_passes"):
-        if getattr(request.params, name) not in (None, False) and not request.show_thoughts:
+    params = request.params
+    for name, is_asked in (
+        ("thought_top_logprobs", params.thought_top_logprobs is not None),
+        ("show_passes", params.show_passes),
+    ):
+        if is_asked and not request.show_thoughts:
             raise RequestError(
                 f"{name} adds to thoughts, but the request does not show them; leave it out, or "
                 "set show_thoughts",
