@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all fleet dist image-check clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat playground bench bench-all fleet dist image-check clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -73,6 +73,9 @@ soak: setup ## 200 streams at once for five minutes, and two tenants with preemp
 compat: setup ## install other people's clients (gigabytes) and run them against the server
 	$(BIN)/python -m tests.compat.install
 	$(BIN)/pytest tests/compat $(ARGS)
+
+playground: ## build the page at / from server/playground into the server's package; needs Node 20 or newer
+	cd server/playground && npm ci && npm run build
 
 fmt: setup ## apply the fixes of ruff, then format
 	$(BIN)/ruff check --fix
