@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-import nbformat
 from nbformat import NotebookNode
+
+from scripts.run_notebooks import read_notebook
 
 _BACKTICKS = re.compile("`+")
 
 
 def page_of(path: Path) -> str:
     """The cells in their order, each code cell followed by what it printed and showed."""
-    notebook = nbformat.read(path, as_version=4)
-    return "\n\n".join(part for cell in notebook.cells for part in _parts(cell)) + "\n"
+    cells = read_notebook(path).cells
+    return "\n\n".join(part for cell in cells for part in _parts(cell)) + "\n"
 
 
 def _parts(cell: NotebookNode) -> Iterator[str]:

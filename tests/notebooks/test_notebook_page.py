@@ -8,7 +8,7 @@ from markdown import Markdown
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from scripts.notebook_page import page_of
-from scripts.run_notebooks import FOLDER
+from scripts.run_notebooks import FOLDER, read_notebook
 
 
 def test_cells_and_outputs_keep_their_order(tmp_path: Path) -> None:
@@ -32,10 +32,9 @@ def test_cells_and_outputs_keep_their_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_views_pass_through_markdown_unchanged(path: Path) -> None:
-    notebook = nbformat.read(path, as_version=4)
     views = [
         output.data["text/html"]
-        for cell in notebook.cells
+        for cell in read_notebook(path).cells
         for output in cell.get("outputs", [])
         if "text/html" in output.get("data", {})
     ]
