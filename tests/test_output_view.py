@@ -78,3 +78,9 @@ def test_outputs_without_thoughts_show_themselves_in_the_usual_way() -> None:
     assert output._repr_html_() is None
     assert output.outputs[0]._repr_html_() is None
     assert ThoughtsView([])._repr_html_() is None
+
+
+def test_half_a_character_can_be_written_to_a_file() -> None:
+    html = ThoughtsView([thought("\ud83d", is_detailed=False)])._repr_html_()
+    assert html is not None
+    assert "<summary>\\ud83d</summary>" in html.encode().decode()
