@@ -11,7 +11,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-CELL_TIMEOUT_S = 300
+CELL_TIMEOUT_S = 900
+"""For a busy machine: both notebooks together compute for 40 s."""
 
 
 def main() -> None:
