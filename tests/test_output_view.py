@@ -5,9 +5,9 @@ from qstar_client import Completion
 from qstar_client import ThoughtsView as ClientView
 
 from qstar_infer import CompletionOutput, RequestOutput, Thought, ThoughtsView
-from qstar_infer.outputs import Draft, DroppedThought, Passes, TopLogprob
+from qstar_infer.outputs import Draft, DroppedThought, LikelyToken, Passes
 
-TOP = TopLogprob(token=" 4", token_id=4, logprob=-0.125)
+TOP = LikelyToken(token=" 4", token_id=4, logprob=-0.125)
 PASSES = Passes(
     first=2,
     last=7,
