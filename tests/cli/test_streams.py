@@ -40,7 +40,13 @@ LINES = [["line\n", "thought"]] * 3000
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     ours = ("LC_", "PYTHON")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    return {**kept, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **extra}
+    return {
+        **kept,
+        "TERM": "xterm-256color",
+        "QSTAR_HISTORY": "0",
+        "PYTHONPATH": str(ROOT),
+        **extra,
+    }
 
 
 def start(
