@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from prompt_toolkit.utils import get_cwidth
 
@@ -16,6 +17,7 @@ _BAR_COLUMNS = 10
 _LIST_COLUMNS = 36
 """Two lists stand side by side where there is room for both."""
 _TOKEN_COLUMNS = 14
+_PERCENT_COLUMNS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,8 @@ def card_lines(thought: Thought, width: int) -> list[CardLine]:
     lines = []
     if thought.thought_token_ids:
         lines += [CardLine(line, True) for line in wrapped(f"⟨{one_line(thought.thought)}⟩", width)]
-    for sentence in _sentences(thought):
-        lines += [CardLine(line) for line in wrapped(sentence, width)]
-    return lines + [CardLine(line) for line in _alternatives(thought, width)]
+    facts = [*_flowing(_facts(thought), width), *_alternatives(thought, width)]
+    return lines + [CardLine(line) for line in facts]
 
 
 def percent(logprob: float) -> str:
@@ -42,20 +43,32 @@ def percent(logprob: float) -> str:
     return "<0.1 %" if share < 0.1 else f"{share:.1f} %"
 
 
-def _sentences(thought: Thought) -> list[str]:
+def _facts(thought: Thought) -> list[str]:
     name = quoted(thought.token)
     if not thought.thought_token_ids:
-        return [f"{name}: no thought here, probability {percent(thought.base_logprob)}"]
-    change = change_of(thought)
-    lines = [
-        f"{name}: weight {thought.mixing_weight:.2f}",
-        f"with the thought {percent(thought.logprob)}, without {percent(thought.base_logprob)}: "
-        f"{change:+.2f} nats",
+        return [name, "no thought here", f"probability {percent(thought.base_logprob)}"]
+    facts = [
+        name,
+        f"weight {thought.mixing_weight:.2f}",
+        f"with the thought {percent(thought.logprob)}",
+        f"without it {percent(thought.base_logprob)}",
+        f"change {change_of(thought):+.2f} nats",
     ]
-    choice = thought.base_top_logprobs[0].token if thought.base_top_logprobs else None
-    if choice is not None:
-        lines.append(f"the base model's choice: {quoted(choice)}")
-    return lines
+    if thought.base_top_logprobs:
+        facts.append(f"choice without it {quoted(thought.base_top_logprobs[0].token)}")
+    return facts
+
+
+def _flowing(facts: Sequence[str], width: int) -> list[str]:
+    """Facts one behind the other, on a new line where the next does not fit."""
+    lines: list[str] = []
+    for fact in facts:
+        longer = f"{lines[-1]} · {fact}" if lines else fact
+        if lines and get_cwidth(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(fact)
+    return [part for line in lines for part in wrapped(line, width)]
 
 
 def quoted(token: str) -> str:
@@ -65,29 +78,34 @@ def quoted(token: str) -> str:
 
 def _alternatives(thought: Thought, width: int) -> list[str]:
     """The most likely tokens with the thought, and without it."""
-    lists = [
-        ["with the thought", *_bars(thought.top_logprobs or [])],
-        ["without", *_bars(thought.base_top_logprobs or [])],
-    ]
-    lists = [each for each in lists if len(each) > 1]
-    if not lists or not thought.thought_token_ids:
-        return [cut(line, width) for line in lists[0][1:]] if lists else []
+    with_it, without = thought.top_logprobs or [], thought.base_top_logprobs or []
+    if not thought.thought_token_ids:  # both are the same
+        return _bars(without, width)
     if width < 2 * _LIST_COLUMNS:
-        return [cut(line, width) for each in lists for line in each]
-    rows = max(map(len, lists))
-    padded = [each + [""] * (rows - len(each)) for each in lists]
+        return [
+            *([cut("with the thought", width), *_bars(with_it, width)] if with_it else []),
+            *([cut("without", width), *_bars(without, width)] if without else []),
+        ]
+    left = ["with the thought", *_bars(with_it, _LIST_COLUMNS - 1)]
+    right = ["without", *_bars(without, _LIST_COLUMNS - 1)]
+    if len(left) == len(right) == 1:
+        return []
     return [
-        "".join(_pad(cell, _LIST_COLUMNS) for cell in row).rstrip()
-        for row in zip(*padded, strict=True)
+        f"{_pad(one, _LIST_COLUMNS)}{other}".rstrip()
+        for one, other in zip_longest(left, right, fillvalue="")
     ]
 
 
-def _bars(tokens: Sequence[TopLogprob]) -> list[str]:
-    return [
-        f"{_pad(quoted(each.token), _TOKEN_COLUMNS)} {percent(each.logprob):>7} "
-        f"{_BAR * round(_BAR_COLUMNS * math.exp(each.logprob))}".rstrip()
-        for each in tokens
-    ]
+def _bars(tokens: Sequence[TopLogprob], width: int) -> list[str]:
+    """A line for each token, with its probability and, if there is room, a bar."""
+    name_columns = max(min(_TOKEN_COLUMNS, width - _PERCENT_COLUMNS - 1), 1)
+    lines = []
+    for each in tokens:
+        bar = _BAR * round(_BAR_COLUMNS * math.exp(each.logprob))
+        name = _pad(quoted(each.token), name_columns)
+        line = f"{name} {percent(each.logprob):>{_PERCENT_COLUMNS}} {bar}"
+        lines.append(cut(line.rstrip(), width))
+    return lines
 
 
 def cut(text: str, columns: int) -> str:

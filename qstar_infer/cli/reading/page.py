@@ -7,7 +7,7 @@ from functools import lru_cache
 from qstar_infer.cli.reading.layout import Line, lay_out
 from qstar_infer.cli.reading.pieces import pieces_of, visible
 from qstar_infer.cli.shade import change_of
-from qstar_infer.cli.terminal import printable
+from qstar_infer.cli.terminal import one_line, printable
 from qstar_infer.outputs import Thought
 from qstar_infer.saved_run import SavedChoice, SavedRun
 
@@ -47,8 +47,8 @@ def _page(run: SavedRun, choice: SavedChoice) -> Page:
     tokens = [thought.token for thought in choice.thoughts]
     pieces = pieces_of(choice.text, tokens) if tokens else [choice.text]
     return Page(
-        model=printable(run.model),
-        prompt=printable(prompt_of(run)),
+        model=one_line(run.model),
+        prompt=printable(prompt_of(run)).replace("\t", "⇥"),
         pieces=tuple(map(visible, pieces)),
         thoughts=tuple(choice.thoughts),
     )
