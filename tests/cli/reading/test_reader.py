@@ -84,5 +84,5 @@ def test_the_prompt_of_a_chat_is_its_newest_message() -> None:
         return prompt_of(SavedRun(**fields | {"endpoint": "chat"}))
 
     assert prompt([{"content": "a"}, {"content": "b"}]) == "b"
-    for messages in (None, [], "x", [1], [{}], [{"content": [{"type": "text"}]}]):
-        assert prompt(messages) == ""
+    others: list[object] = [None, [], "x", [1], [{}], [{"content": [{"type": "text"}]}]]
+    assert [prompt(messages) for messages in others] == [""] * len(others)
