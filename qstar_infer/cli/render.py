@@ -8,7 +8,6 @@ thoughts are asked for, the thought that the model had before the token follows 
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
@@ -61,17 +60,17 @@ def shade_style(thoughts: Sequence[Thought], palette: Palette = DARK) -> Style:
 
 def style_of(shade: Shade | None, palette: Palette) -> Style:
     """A shade in rich's form; none for no shade and for an invisible one."""
-    if shade is None or shade.strength == 0:
+    paint = palette.paint(shade)
+    if paint is None:
         return Style.null()
-    if not palette.has_colours:
-        return Style(underline=True) if shade.strength >= 0.5 else Style.null()
-    background = Color.from_rgb(*palette.background(shade))
-    return Style(color=Color.from_rgb(*palette.ink), bgcolor=background)
+    if paint.is_underlined:
+        return Style(underline=True)
+    return Style(color=paint.ink, bgcolor=paint.background)
 
 
 def legend(palette: Palette = DARK, *, has_thoughts: bool = True) -> Text:
     """One line that explains the shades and, if thoughts are shown, the brackets."""
-    if palette.has_colours:
+    if palette.colours != "none":
         line = Text("mixing weight ")
         for weight in LEGEND_WEIGHTS:
             line.append(f" {weight:g} ", style=style_of(weight_shade(weight), palette))

@@ -36,27 +36,58 @@ class Shade:
     """From 0, invisible, to 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """What a terminal shows for a shade.
+
+    Attributes:
+        ink: of the text, `#rrggbb` or the name of one of the 8 basic colours; "" without colours.
+        background: the same.
+        is_underlined: stands for a colour where there are none.
+    """
+
+    ink: str = ""
+    background: str = ""
+    is_underlined: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Palette:
     """How a terminal shows shades."""
 
+    colours: Literal["many", "basic", "none"] = "many"
+    """basic: a shade of at least a quarter of its strength is one of the 8 basic colours. none: a
+    shade of at least half its strength is an underline."""
     ground: Rgb = (24, 24, 24)
-    """What colours are mixed with."""
+    """What colours are mixed with, if there are many."""
     ink: Rgb = (240, 240, 240)
-    """Of text on a shade."""
-    has_colours: bool = True
-    """If not, a shade of at least half strength is an underline."""
 
-    def background(self, shade: Shade) -> Rgb:
-        """The opaque colour of a shade."""
+    def paint(self, shade: Shade | None) -> Paint | None:
+        """How a shade looks; None: like text without a shade."""
+        if shade is None or shade.strength < _WEAKEST[self.colours]:
+            return None
+        if self.colours == "none":
+            return Paint(is_underlined=True)
+        if self.colours == "basic":
+            return _BASIC[shade.colour]
         opacity = MOST_OPAQUE * shade.strength
         red, green, blue = (
             round(low + opacity * (high - low))
             for low, high in zip(self.ground, shade.colour, strict=True)
         )
-        return red, green, blue
+        return Paint(_hex(self.ink), _hex((red, green, blue)))
 
 
+def _hex(colour: Rgb) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+_BASIC = {
+    ORANGE: Paint("black", "yellow"),
+    BLUE: Paint("white", "blue"),
+    RED_BROWN: Paint("white", "red"),
+}
+_WEAKEST = {"many": 1e-3, "basic": 0.25, "none": 0.5}
 DARK = Palette()
 LIGHT = Palette(ground=(255, 255, 255), ink=(20, 20, 20))
 
@@ -64,7 +95,9 @@ LIGHT = Palette(ground=(255, 255, 255), ink=(20, 20, 20))
 def palette_of(console: Console, environ: Mapping[str, str] = os.environ) -> Palette:
     """The palette for a console."""
     if console.no_color or console.color_system is None:
-        return Palette(has_colours=False)
+        return Palette(colours="none")
+    if console.color_system == "standard":
+        return Palette(colours="basic")
     ground = environ.get("COLORFGBG", "").rpartition(";")[2]
     return LIGHT if ground in _LIGHT_GROUNDS else DARK
 

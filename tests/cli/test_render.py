@@ -1,9 +1,11 @@
 """Rendering in a terminal: text, dimmed thoughts, and mixing weights as shades."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.color import Color
+from rich.console import Console
 from rich.text import Text
 
 from qstar_infer.cli.render import (
@@ -15,7 +17,17 @@ from qstar_infer.cli.render import (
     style_of,
 )
 from qstar_infer.cli.segments import Segment
-from qstar_infer.cli.shade import DARK, Palette, weight_shade
+from qstar_infer.cli.shade import (
+    BLUE,
+    DARK,
+    LIGHT,
+    ORANGE,
+    RED_BROWN,
+    Palette,
+    Shade,
+    palette_of,
+    weight_shade,
+)
 from qstar_infer.outputs import Thought
 
 MakeThought = Callable[..., Thought]
@@ -100,6 +112,37 @@ def test_weight_is_orange_mixed_with_the_ground(weight: float, rgb: tuple[int, i
     assert style_of(weight_shade(weight), DARK).bgcolor == Color.from_rgb(*rgb)
 
 
+@pytest.mark.parametrize(
+    ("shade", "style"),
+    [
+        (Shade(ORANGE, 0.24), ""),
+        (Shade(ORANGE, 0.25), "black on yellow"),
+        (Shade(BLUE, 1.0), "white on blue"),
+        (Shade(RED_BROWN, 1.0), "white on red"),
+    ],
+)
+def test_with_few_colours_none_is_mixed(shade: Shade, style: str) -> None:
+    """A terminal's nearest of 16 colours to a dark orange is red or grey."""
+    assert str(style_of(shade, Palette(colours="basic"))) == (style or "none")
+
+
+@pytest.mark.parametrize(
+    ("environ", "settings", "palette"),
+    [
+        ({}, {"color_system": "truecolor"}, DARK),
+        ({"COLORFGBG": "0;15"}, {"color_system": "256"}, LIGHT),
+        ({"COLORFGBG": "15;default;0"}, {"color_system": "256"}, DARK),
+        ({"COLORFGBG": "0;15"}, {"color_system": "standard"}, Palette(colours="basic")),
+        ({}, {"color_system": "truecolor", "no_color": True}, Palette(colours="none")),
+        ({}, {"color_system": None}, Palette(colours="none")),
+    ],
+)
+def test_the_palette_follows_the_terminal(
+    environ: dict[str, str], settings: dict[str, Any], palette: Palette
+) -> None:
+    assert palette_of(Console(force_terminal=True, **settings), environ) == palette
+
+
 @pytest.mark.parametrize("weight", [0.0, -0.5])
 def test_no_weight_is_no_colour(weight: float) -> None:
     assert not style_of(weight_shade(weight), DARK)
@@ -107,7 +150,7 @@ def test_no_weight_is_no_colour(weight: float) -> None:
 
 @pytest.mark.parametrize(("weight", "is_underlined"), [(0.49, False), (0.5, True)])
 def test_without_colours_half_a_weight_is_an_underline(weight: float, is_underlined: bool) -> None:
-    style = style_of(weight_shade(weight), Palette(has_colours=False))
+    style = style_of(weight_shade(weight), Palette(colours="none"))
     assert (style.bgcolor, style.underline or False) == (None, is_underlined)
 
 
@@ -120,4 +163,4 @@ def test_legend_is_one_line_with_both_ends_of_the_scale() -> None:
 
 
 def test_legend_without_colours_says_what_is_underlined() -> None:
-    assert "underlined" in legend(Palette(has_colours=False)).plain
+    assert "underlined" in legend(Palette(colours="none")).plain

@@ -79,19 +79,23 @@ def _styled(line: Line, styles: Sequence[str]) -> StyledLine:
 
 
 def _style(shade: Shade | None, palette: Palette) -> str:
-    if shade is None or shade.strength == 0:
+    paint = palette.paint(shade)
+    if paint is None:
         return ""
-    if not palette.has_colours:
-        return "underline" if shade.strength >= 0.5 else ""
-    return f"bg:{_hex(palette.background(shade))} fg:{_hex(palette.ink)}"
+    if paint.is_underlined:
+        return "underline"
+    return f"bg:{_colour(paint.background)} fg:{_colour(paint.ink)}"
 
 
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _colour(name: str) -> str:
+    """A colour in prompt_toolkit's words."""
+    if name.startswith("#"):
+        return name
+    return "ansigray" if name == "white" else f"ansi{name}"
 
 
 def _dim(palette: Palette) -> str:
-    return DIM if palette.has_colours else ""
+    return "" if palette.colours == "none" else DIM
 
 
 def _prompt_lines(prompt: str, width: int) -> list[str]:

@@ -85,10 +85,15 @@ def test_shades_follow_the_choice_of_the_reader(story: SavedRun) -> None:
     assert "fg:#141414" in style_of(draw(reader, LIGHT, 40, 20), " is")
 
 
+def test_with_few_colours_they_are_plain_ones(story: SavedRun) -> None:
+    lines = draw(Reader(pages_of([story])), Palette(colours="basic"), 40, 20)
+    assert style_of(lines, " is") == "bg:ansiyellow fg:ansiblack"
+
+
 def test_without_colours_half_a_shade_is_an_underline(story: SavedRun) -> None:
     reader = Reader(pages_of([story]))
     reader.go_to_end()
-    lines = draw(reader, Palette(has_colours=False), 40, 20)
+    lines = draw(reader, Palette(colours="none"), 40, 20)
     assert style_of(lines, " is") == "underline"
     assert style_of(lines, " big.↵") == ""
     assert "reverse" in style_of(lines, "日本")
