@@ -22,6 +22,8 @@ from qstar_infer.saved_run import SavedRun, check_new_file, write_saved_runs
 if TYPE_CHECKING:
     from qstar_infer.llm import LLM
 
+HINT = "--look reads the thoughts"
+
 
 @with_engine_options
 def generate(
@@ -72,7 +74,7 @@ def generate(
         if as_json:
             run = _print_json(llm, text, params, with_thoughts=show_thoughts is not False)
         else:
-            run = _stream(llm, text, params, show_thoughts)
+            run = _stream(llm, text, params, show_thoughts, hint="" if look else HINT)
     if save is not None:
         write_saved_runs(save, [run])
     if look:
@@ -92,7 +94,7 @@ def _check_views(*, as_json: bool, look: bool, save: Path | None) -> None:
 
 
 def _stream(
-    llm: "LLM", prompt: str, params: SamplingParams, show_thoughts: bool | None
+    llm: "LLM", prompt: str, params: SamplingParams, show_thoughts: bool | None, *, hint: str
 ) -> SavedRun:
     console = Console(highlight=False)
     printer = AnswerPrinter(console, view=view_of(console, show_thoughts))
@@ -110,8 +112,7 @@ def _stream(
     seconds = time.perf_counter() - started
     if console.is_terminal:
         printer.print_legend()
-        hint = "--look reads the thoughts" if can_read(console) else ""
-        printer.print_counts(seconds, hint=hint)
+        printer.print_counts(seconds, hint=hint if can_read(console) else "")
     return run_of(
         printer.answer,
         params,

@@ -18,24 +18,27 @@ def pieces_of(text: str, tokens: Sequence[str]) -> list[str]:
     """
     pieces: list[str] = []
     begin = 0
-    for number, token in enumerate(tokens):
-        if text.startswith(token, begin):
-            pieces.append(token)
-            begin += len(token)
-        elif BROKEN in token:
-            end = _end_of_broken(text, begin, tokens[number + 1 :])
-            pieces.append(text[begin:end])
-            begin = end
+    for token, whole in zip(tokens, _next_whole(tokens), strict=True):
+        if BROKEN in token and not text.startswith(token, begin):
+            found = -1 if whole is None else text.find(whole, begin)
+            piece = text[begin:] if found < 0 else text[begin:found]
         else:
-            pieces.append(token)
+            piece = token
+        pieces.append(piece)
+        if text.startswith(piece, begin):
+            begin += len(piece)
     return pieces
 
 
-def _end_of_broken(text: str, begin: int, rest: Sequence[str]) -> int:
-    """Where the text of a broken token ends: before the next whole token, or at the end."""
-    whole = next((token for token in rest if token and BROKEN not in token), None)
-    found = -1 if whole is None else text.find(whole, begin)
-    return len(text) if found < 0 else found
+def _next_whole(tokens: Sequence[str]) -> list[str | None]:
+    """For each token the next one whose text is known; None behind the last of them."""
+    found: list[str | None] = []
+    whole = None
+    for token in reversed(tokens):
+        found.append(whole)
+        if token and BROKEN not in token:
+            whole = token
+    return found[::-1]
 
 
 def visible(piece: str) -> str:

@@ -27,6 +27,13 @@ def test_pieces(text: str, tokens: list[str], pieces: list[str]) -> None:
     assert pieces_of(text, tokens) == pieces
 
 
+def test_a_file_of_broken_tokens_takes_no_longer_than_others() -> None:
+    """A saved run may come from anyone. Each token once looked at all others."""
+    tokens = ["\ufffd"] * 300_000
+    assert pieces_of("é", tokens) == ["é", *[""] * 299_999]
+    assert pieces_of("é" * 300_000, [*tokens, "x"])[:2] == ["é" * 300_000, ""]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_pieces_are_those_of_the_engines_offsets(seed: int) -> None:
     """Random bytes give whole and broken characters. The engine knows where each token begins."""
