@@ -1,0 +1,46 @@
+"""What mkdocs calls while it builds the site: pages from outside docs/, and pages made from the code."""
+
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from scripts.docs_site import command_pages, http_pages, repository_files
+from scripts.docs_site.repository_files import DOCS, ROOT, site_path
+
+OUTSIDE_PAGES = (
+    *("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "clients/python/README.md"),
+    *("docker/README.md", "examples/README.md", "kubernetes/chart/README.md"),
+)
+"""Pages of the site that are kept beside the code they are about; pages that they link to come too."""
+_made: dict[str, str] = {}
+"""Path in the repository of each page that was added, by its path in the site."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are not in docs/."""
+    _made.clear()
+    inside = [DOCS + file.src_uri for file in files.documentation_pages()]
+    for path in repository_files.linked_files([*inside, *OUTSIDE_PAGES]):
+        if not path.startswith(DOCS):
+            files.append(_outside_file(path, config))
+    for name, text in {**http_pages.pages(), **command_pages.pages()}.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Rewrite the links of a page from the repository's tree to the site's."""
+    path = _made.get(page.file.src_uri, DOCS + page.file.src_uri)
+    return repository_files.rewritten(path, markdown) if (ROOT / path).is_file() else markdown
+
+
+def _outside_file(path: str, config: MkDocsConfig) -> File:
+    place = site_path(path)
+    if repository_files.language_of(path):
+        return File.generated(config, place, content=repository_files.source_page(path))
+    _made[place] = path
+    if path.endswith(".md"):
+        return File.generated(config, place, content=(ROOT / path).read_text(encoding="utf-8"))
+    return File.generated(config, place, abs_src_path=str(Path(ROOT / path)))
