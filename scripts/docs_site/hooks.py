@@ -6,7 +6,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from scripts.docs_site import command_pages, http_pages, repository_files
+from scripts.docs_site import command_pages, drawings, http_pages, repository_files
 from scripts.docs_site.repository_files import DOCS, ROOT, site_path
 
 OUTSIDE_PAGES = (
@@ -34,6 +34,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Rewrite the links of a page from the repository's tree to the site's."""
     path = _made.get(page.file.src_uri, DOCS + page.file.src_uri)
     return repository_files.rewritten(path, markdown) if (ROOT / path).is_file() else markdown
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Put the drawings into the page."""
+    return drawings.inlined(html)
 
 
 def _outside_file(path: str, config: MkDocsConfig) -> File:
