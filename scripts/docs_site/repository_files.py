@@ -12,7 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = "docs/"
-LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "sh", "Dockerfile": "dockerfile"}
+LANGUAGES = {
+    ".py": "python",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".sh": "sh",
+    "Dockerfile": "dockerfile",
+}
 """Source files that become pages, by suffix or name; other files are copied as they are."""
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)(?P<path>[^\s)#]+)(?P<rest>#[^\s)]*)?(?=\))")
 _FENCE = re.compile(r"^( *)(```+|~~~+).*?^\1\2 *$", re.DOTALL | re.MULTILINE)

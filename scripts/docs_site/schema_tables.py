@@ -73,16 +73,24 @@ class SchemaTables:
             kind = f"list of {self.kind(items, nulls=nulls)}"
         elif kind == "object":
             kind = self._object(schema, nulls=nulls)
-        bounds = [text.format(_number(schema[key])) for key, text in _BOUNDS.items() if key in schema]
+        bounds = [
+            text.format(_number(schema[key])) for key, text in _BOUNDS.items() if key in schema
+        ]
         return f"{kind} ({', '.join(bounds)})" if bounds else str(kind)
 
     def _object(self, schema: Json, *, nulls: bool) -> str:
         if properties := schema.get("properties"):
             if title := schema.get("title"):
                 return self._section(title, schema, key=json.dumps(schema, sort_keys=True))
-            return "{" + ", ".join(f"`{name}`: {self.kind(each)}" for name, each in properties.items()) + "}"
+            return (
+                "{"
+                + ", ".join(f"`{name}`: {self.kind(each)}" for name, each in properties.items())
+                + "}"
+            )
         values = schema.get("additionalProperties")
-        return f"object of {self.kind(values, nulls=nulls)}" if isinstance(values, dict) else "object"
+        return (
+            f"object of {self.kind(values, nulls=nulls)}" if isinstance(values, dict) else "object"
+        )
 
     def _link(self, pointer: str) -> str:
         schema: Any = self._document
