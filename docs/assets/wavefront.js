@@ -21,7 +21,7 @@ function addSteps(drawing) {
   let timer = 0;
   function show(pass) {
     slider.value = pass;
-    name.textContent = `pass ${pass} of ${last}`;
+    name.textContent = `pass ${pass + 1} of ${last + 1}`;
     slider.setAttribute("aria-valuetext", name.textContent);
     for (const part of parts) part.classList.toggle("later", Number(part.dataset.pass) > pass);
     notes.forEach((note, index) => note.classList.toggle("now", index === pass));

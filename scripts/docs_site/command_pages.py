@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ def pages() -> dict[str, str]:
     """The page by its path in the site."""
     # At its import it advises a package that would fetch kernels from a hub.
     logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", DeprecationWarning)  # mkdocs shows torch's about itself
     targets = {**COMMANDS, **dict(extension_targets())}
     parts = [
         "# Command line\n",

@@ -1,7 +1,7 @@
-"""Puts drawings into the HTML of a page, so that they follow its colours and can be stepped through.
+"""Puts drawings into the HTML of a page, so that they follow its colours.
 
-A page names a drawing as an ordinary image. On a code host the image shows itself, in the colours of the
-system. In the site its SVG takes the place of the image.
+A page names a drawing as an ordinary image. On a code host the image shows itself, in the colours
+of the system. In the site its SVG takes the place of the image.
 """
 
 import re
@@ -14,7 +14,7 @@ _PAGE_TITLE = re.compile(r"<title>.*?</title>\n")
 
 
 def inlined(html: str) -> str:
-    """The HTML with each image of `docs/pictures/` replaced by its SVG, named by the image's alt text."""
+    """The HTML with the SVG of each image of `docs/pictures/` in its place."""
     return _IMAGE.sub(lambda found: _drawing(unescape(found[1]), found[2]), html)
 
 

@@ -1,4 +1,4 @@
-"""What mkdocs calls while it builds the site: pages from outside docs/, and pages made from the code."""
+"""What mkdocs calls while it builds the site: adds pages from outside docs/ and from the code."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ OUTSIDE_PAGES = (
     *("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "clients/python/README.md"),
     *("docker/README.md", "examples/README.md", "kubernetes/chart/README.md"),
 )
-"""Pages of the site that are kept beside the code they are about; pages that they link to come too."""
+"""Pages that are kept beside the code they are about; pages that they link to come too."""
 _made: dict[str, str] = {}
 """Path in the repository of each page that was added, by its path in the site."""
 
@@ -30,7 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Rewrite the links of a page from the repository's tree to the site's."""
     path = _made.get(page.file.src_uri, DOCS + page.file.src_uri)
     return repository_files.rewritten(path, markdown) if (ROOT / path).is_file() else markdown

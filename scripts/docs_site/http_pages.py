@@ -8,6 +8,7 @@ from qstar_server.app import create_app
 from qstar_server.settings.config import ServerConfig
 
 from qstar_infer.engine.protocol import Engine
+from scripts.docs_site.field_meanings import field_meanings
 from scripts.docs_site.schema_tables import SchemaTables
 
 Json = dict[str, Any]
@@ -24,9 +25,14 @@ FOLDER = "reference/http"
 
 
 def pages() -> dict[str, str]:
-    """Markdown by path in the site. Nothing is loaded and nothing is sent: the app only describes itself."""
-    document = create_app(_no_engine, ServerConfig()).openapi()
+    """Markdown by path in the site. The app only describes itself: no model is loaded."""
+    document = described()
     return {f"{FOLDER}/{name}.md": _page(document, *group) for name, group in GROUPS.items()}
+
+
+def described() -> Json:
+    """The OpenAPI document of today's code."""
+    return create_app(_no_engine, ServerConfig()).openapi()
 
 
 def _no_engine() -> Engine:
@@ -34,11 +40,12 @@ def _no_engine() -> Engine:
 
 
 def _page(document: Json, title: str, prefixes: tuple[str, ...]) -> str:
-    tables = SchemaTables(document)
+    tables = SchemaTables(document, field_meanings())
     parts = [
         f"# {title}\n",
-        "Made from the server's own description, `/openapi.json`. What the fields mean together is in "
-        "[HTTP API](../../api.md). Fields in **bold** are required.\n",
+        "Every field with its range, made from the server's own description (`/openapi.json`). "
+        "How fields work together is in [HTTP API](../../api.md). Fields in **bold** are required; "
+        "in a request, a null counts as absent.\n",
     ]
     for path, operations in document["paths"].items():
         if path.startswith(prefixes):
@@ -56,7 +63,7 @@ def _operation(name: str, operation: Json, tables: SchemaTables) -> Iterator[str
     if body := operation.get("requestBody"):
         content = body["content"]["application/json"]
         yield "### Request\n"
-        yield tables.table(content["schema"], nulls=False)
+        yield tables.request_table(content["schema"])
         yield from _examples(content.get("examples", {}))
     yield "### Response\n"
     for media_type, content in operation["responses"].get("200", {}).get("content", {}).items():

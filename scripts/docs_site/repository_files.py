@@ -1,8 +1,8 @@
 """Shows files of the repository that are not in docs/ in the site, where pages link to them.
 
-The rule: the site looks like the repository with docs/ laid over its root. `benchmarks/README.md` is the
-page `benchmarks/`, `docs/api.md` the page `api/`. So a relative link in a file leads to the same place on
-a code host and in the site, once it is rewritten from one tree to the other, which `rewritten` does.
+The rule: the site looks like the repository with docs/ laid over its root. `benchmarks/README.md`
+is the page `benchmarks/`, `docs/api.md` the page `api/`. So a relative link in a file leads to the
+same place on a code host and in the site, once `rewritten` has turned it to the other tree.
 """
 
 import posixpath
@@ -27,7 +27,7 @@ _FENCE = re.compile(r"^( *)(```+|~~~+).*?^\1\2 *$", re.DOTALL | re.MULTILINE)
 def linked_files(pages: Iterable[str]) -> list[str]:
     """Every file that these pages of the repository, or pages that they link to, link to.
 
-    All paths are relative to the root. Links to files that do not exist are left out; mkdocs reports them.
+    All paths are relative to the root. A link to no file is left out; mkdocs reports it.
     """
     seen: dict[str, None] = {}
     waiting = list(pages)
@@ -43,7 +43,7 @@ def linked_files(pages: Iterable[str]) -> list[str]:
 
 
 def target_of(page: str, link: str) -> str:
-    """The file, relative to the root, that a relative link of a page leads to; a folder's README."""
+    """Where a relative link of a page leads, relative to the root; for a folder to its README."""
     path = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
     return f"{path}/README.md" if (ROOT / path / "README.md").is_file() else path
 

@@ -49,7 +49,7 @@ class Block:
 
 
 def pages() -> list[str]:
-    """All pages for readers, relative to the root: of the top, docs/, and beside the code they are about."""
+    """All pages for readers, relative to the root: at the top, in docs/, and beside code."""
     found = [path.relative_to(ROOT).as_posix() for path in _markdown_files()]
     return sorted(page for page in found if not page.startswith(RECORDS))
 

@@ -1,7 +1,11 @@
-"""Servers for the requests in the pages, and a folder in which their commands run."""
+"""The built site, servers for the requests in the pages, and a folder for their commands."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from qstar_server.settings.config import ServerConfig
@@ -15,6 +19,14 @@ from tests.server.live_server import start_server
 from tests.server.real_engine import save_toy
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
+BUILD = """
+import socket, sys
+def refuse(*_): raise OSError("the documentation is built without the network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from mkdocs.__main__ import cli
+cli(["build", "--strict", "--site-dir", sys.argv[1]])
+"""
+"""`make docs` in a process that cannot reach anything."""
 CONFIG = ServerConfig(drain_grace_s=0.2, shutdown_grace_s=1)
 
 
@@ -62,3 +74,31 @@ def folder(tmp_path: Path) -> Path:
         if path.name not in ("runs", "site", ".git"):
             (tmp_path / path.name).symlink_to(path)
     return tmp_path
+
+
+class Built(NamedTuple):
+    """The folder of a built site, and what mkdocs said."""
+
+    site: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Built once; it takes a quarter of a minute."""
+    site = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(site)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return Built(site, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def site(built: Built) -> Path:
+    return built.site
