@@ -18,6 +18,15 @@ _made: dict[str, str] = {}
 """Path in the repository of each page that was added, by its path in the site."""
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List every decision in the navigation, behind their index."""
+    names = sorted(path.name for path in (ROOT / DOCS / "decisions").glob("[0-9]*.md"))
+    (project,) = (section["Project"] for section in config.nav or [] if "Project" in section)
+    (decisions,) = (part["Decisions"] for part in project if "Decisions" in part)
+    decisions += [f"decisions/{name}" for name in names]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     _made.clear()
