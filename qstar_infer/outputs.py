@@ -1,7 +1,7 @@
 """Outputs of the engine, as in vLLM, plus one thought for each visible token."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from qstar_infer.histogram import HistogramCounts
 
@@ -18,6 +18,59 @@ class Logprob:
     rank: int | None = None
     """1 for the most likely token of the vocabulary. None: not computed, for a generated token that
     is not one of the most likely that were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikelyToken:
+    """One of the most likely tokens at a place, before temperature, penalties and filters."""
+
+    token: str
+    """The text of this token alone; an incomplete character is U+FFFD."""
+    token_id: int
+    logprob: float
+    """In nats; minus infinity for a delimiter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The token that the prediction without the thought gave."""
+
+    token: str
+    token_id: int
+    is_fed: bool
+    """Whether it was fed before the thought ended, so that the next thought began early."""
+    is_kept: bool
+    """Whether the thought decided the same token. True where there is no thought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedThought:
+    """A thought behind a wrong draft or a wrong guess; nothing of it is in the output."""
+
+    token: str
+    """The token that it stood behind, which is not part of the text."""
+    first: int
+    last: int
+    """The newest pass that worked on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """How the wavefront found a token.
+
+    Passes count those that worked on this completion, from 0, which computed the last token of the
+    prompt. After a preemption, passes that compute the prompt again do not count.
+    """
+
+    first: int
+    """The pass that fed the token before this one, where its thought begins. After a preemption,
+    the newest one that did."""
+    last: int
+    """The pass that decided the token."""
+    draft: Draft
+    dropped: list[DroppedThought]
+    """The thoughts dropped since the token before this one was verified. Those that a preemption
+    or a lack of memory dropped are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +94,16 @@ class Thought:
     delimiters have probability 0, because they are never sampled."""
     base_logprob: float
     """The same without the thought. Equal to `logprob` if the mixing weight is 0."""
+    top_logprobs: list[LikelyToken] | None = None
+    """The most likely tokens with the thought, best first. None: not requested."""
+    base_top_logprobs: list[LikelyToken] | None = None
+    """The most likely tokens without the thought. None: not requested."""
+    passes: Passes | None = None
+    """None: not requested."""
+
+    def as_entry(self) -> dict[str, Any]:
+        """The fields as plain data; those that were not requested are left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(slots=True, kw_only=True)

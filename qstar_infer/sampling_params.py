@@ -89,6 +89,11 @@ class SamplingParams:
     """Report the chosen token and this many most likely ones, 0..100. None: report nothing."""
     prompt_logprobs: int | None = None
     """The same for each prompt token, with a thought before each. None: report nothing."""
+    thought_top_logprobs: int | None = None
+    """Report in each `Thought` this many most likely tokens, with the thought and without; 0..100.
+    None: report nothing."""
+    show_passes: bool = False
+    """Report in each `Thought` the passes that found its token."""
     num_thought_tokens: int | None = None
     """Sampled tokens per thought, without the delimiters. None: as trained. 0: do not think."""
     thought_temperature: float | None = None
@@ -122,7 +127,7 @@ class SamplingParams:
         self._check_what_may_come()
         if self.seed is not None:
             self._check_int("seed", -MAX_SEED - 1, MAX_SEED)
-        for name in ("logprobs", "prompt_logprobs"):
+        for name in ("logprobs", "prompt_logprobs", "thought_top_logprobs"):
             if getattr(self, name) is not None:
                 self._check_int(name, 0, MAX_LOGPROBS)
 

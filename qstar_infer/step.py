@@ -56,6 +56,8 @@ class VisiblePick:
     asks_gate: bool = False
     """Whether the gate decides if the model thinks here; the result is `SampledToken.thinks`."""
     num_top_logprobs: int = 0
+    num_base_top_logprobs: int = 0
+    """How many of the most likely tokens without the thought to report; only of a decision."""
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -86,6 +88,8 @@ class SampledToken:
     mixing_weight: float = 0.0
     top_logprobs: list[tuple[int, float]] = field(default_factory=list)
     """The most likely tokens of the mixed distribution, best first, as many as requested."""
+    base_top_logprobs: list[tuple[int, float]] = field(default_factory=list)
+    """Likewise of the base distribution; the first of `top_logprobs` where there is no thought."""
     top_logprob: float = math.nan
     """Log-probability of the most likely token."""
     rank: int | None = None

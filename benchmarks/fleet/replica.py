@@ -135,7 +135,7 @@ class Replica:
     def _record(self, plan: StepPlan) -> None:
         self.counts.steps += 1
         for step, share in split_result(plan, self._run(plan.batch)):
-            self.counts.note_sequence_step(step.seq, step.num_rows)
+            self.counts.note_sequence_step(step.num_rows)
             self.scheduler.record(step, share)
             self._take_tokens(step.seq)
 

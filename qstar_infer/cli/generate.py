@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -88,7 +87,7 @@ def _print_json(output: RequestOutput, *, with_thoughts: bool) -> None:
         "stop_reason": completion.stop_reason,
     }
     if with_thoughts:
-        answer["thoughts"] = [asdict(thought) for thought in completion.thoughts]
+        answer["thoughts"] = [thought.as_entry() for thought in completion.thoughts]
     sys.stdout.write(json_text(answer, encoding=sys.stdout.encoding) + "\n")
 
 

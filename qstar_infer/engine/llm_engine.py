@@ -212,7 +212,7 @@ class LLMEngine:
         for step, share in split_result(plan, result):
             if step.seq.status is SequenceStatus.FINISHED:
                 continue  # another completion of its request failed
-            self._counts.note_sequence_step(step.seq, step.num_rows)
+            self._counts.note_sequence_step(step.num_rows)
             with self._ending_on_error([step.seq.request_id]):
                 self._record_sequence(step, share)
                 self.num_failed_steps = 0
@@ -234,7 +234,7 @@ class LLMEngine:
             check_finite(verified.decision, dtype=self._dtype)
             check_token_came(seq, verified.decision)
             self._counts.note_token(verified.lane, verified.decision)
-            if output.add(verified.lane, verified.decision):
+            if output.add(verified):
                 self._counts.note_end(seq)
                 self._scheduler.finish(seq)
                 return

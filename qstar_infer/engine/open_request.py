@@ -92,7 +92,10 @@ class OpenRequest:
     def _add_prompt_scores(self, output: RequestOutput) -> None:
         scoring = self.outputs[0].seq.scoring
         if scoring is not None:
-            entries = [logprob_entry(score, self._token_text) for score in scoring.scores]
+            num_top = self._request.params.prompt_logprobs
+            entries = [
+                logprob_entry(score, self._token_text, num_top=num_top) for score in scoring.scores
+            ]
             output.prompt_logprobs = [None, *entries]
             output.num_prompt_thought_tokens = scoring.num_thought_tokens
 

@@ -1,11 +1,12 @@
 """Turns verified tokens into output: text, offsets, thoughts, log-probabilities."""
 
-from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
+from qstar_infer.engine.read_thought import read_thought
+from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob
 from qstar_infer.step import SampledToken
 from qstar_infer.text.stop_strings import StopStrings
 from qstar_infer.text.token_text import TokenText
-from qstar_infer.wavefront.lane import Lane
 from qstar_infer.wavefront.sequence import Sequence
+from qstar_infer.wavefront.wavefront import Verified
 
 
 class OutputProcessor:
@@ -27,13 +28,13 @@ class OutputProcessor:
         self._stop_strings = StopStrings(params.stop, is_kept=params.include_stop_str_in_output)
         self._delta = self._new_delta()
 
-    def add(self, lane: Lane, token: SampledToken) -> bool:
-        """Add a verified token and the lane that decided it.
+    def add(self, verified: Verified) -> bool:
+        """Add a verified token.
 
         Returns:
             True if the output ends with it, or before it by `max_completion_tokens`.
         """
-        delta = self._delta
+        delta, lane, token = self._delta, verified.lane, verified.decision
         self._num_counted += 1 + len(lane.thought)
         most = self.seq.params.max_completion_tokens
         if most is not None and self._num_counted > most:
@@ -43,9 +44,10 @@ class OutputProcessor:
         delta.num_thought_tokens += len(lane.thought)
         delta.cumulative_logprob += token.logprob
         if self._show_thoughts:
-            delta.thoughts.append(self._thought(lane, token))
+            delta.thoughts.append(read_thought(verified, self.seq.params, self._token_text))
         if delta.logprobs is not None:
-            delta.logprobs.append(logprob_entry(token, self._token_text))
+            num_top = self.seq.params.logprobs
+            delta.logprobs.append(logprob_entry(token, self._token_text, num_top=num_top))
 
         if token.token_id in self.seq.end_token_ids:
             self._end_by_token(token.token_id)
@@ -127,23 +129,18 @@ class OutputProcessor:
         wants_logprobs = self.seq.params.logprobs is not None
         return CompletionOutput(index=self.seq.index, logprobs=[] if wants_logprobs else None)
 
-    def _thought(self, lane: Lane, token: SampledToken) -> Thought:
-        return Thought(
-            token_id=token.token_id,
-            token=self._token_text.of_token(token.token_id),
-            thought=self._token_text.of_piece(lane.thought),
-            thought_token_ids=list(lane.thought),
-            mixing_weight=token.mixing_weight,
-            logprob=token.logprob,
-            base_logprob=token.base_logprob,
-        )
 
+def logprob_entry(
+    token: SampledToken, token_text: TokenText, *, num_top: int | None
+) -> dict[int, Logprob]:
+    """Log-probabilities of the chosen token, then of the most likely tokens.
 
-def logprob_entry(token: SampledToken, token_text: TokenText) -> dict[int, Logprob]:
-    """Log-probabilities of the chosen token, then of the most likely tokens."""
+    Args:
+        num_top: how many of the most likely tokens; the engine may have computed more.
+    """
     ranks: dict[int, int | None] = {token.token_id: token.rank}
     logprobs = {token.token_id: token.logprob}
-    for rank, (token_id, logprob) in enumerate(token.top_logprobs, start=1):
+    for rank, (token_id, logprob) in enumerate(token.top_logprobs[:num_top], start=1):
         ranks[token_id] = rank
         logprobs.setdefault(token_id, logprob)
     return {

@@ -56,11 +56,9 @@ class StepCounts:
         self.step_rows.add(num_rows)
         self.step_seconds.add(seconds)
 
-    def note_sequence_step(self, seq: Sequence, num_rows: int) -> None:
+    def note_sequence_step(self, num_rows: int) -> None:
         """Count a sequence's part in a step, before its results are recorded."""
         self.rows += num_rows
-        if seq.wavefront.num_computed >= seq.num_prompt_tokens:
-            seq.num_passes += 1
 
     def note_token(self, lane: Lane, decision: SampledToken) -> None:
         """Count a verified token and its thought."""

@@ -31,6 +31,18 @@ class _Score(NamedTuple):
     """Of a known token: 1 + the number of more likely ones."""
 
 
+class _BaseScore(NamedTuple):
+    """Log-probabilities of one row without the thought."""
+
+    logprob: float
+    top_logprobs: list[tuple[int, float]]
+
+    @classmethod
+    def of(cls, score: _Score, pick: VisiblePick) -> "_BaseScore":
+        """Of a row without a thought, where both distributions are the same."""
+        return cls(score.logprob, score.top_logprobs[: pick.num_base_top_logprobs])
+
+
 _Scores = dict[int, _Score]
 """By row."""
 
@@ -105,9 +117,9 @@ def _scored(
     """The tokens, with log-probabilities where the pick may be final."""
     scores = _score(logits, token_ids, picks)
     num_base = len(picks) - len(mixing_weights)
-    base_logprobs: list[float] = []
+    base_scores: list[_BaseScore] = []
     if mixing_weights:
-        base_logprobs, _ = score_tokens(base.logits, base.rows, token_ids[num_base:])
+        base_scores = _score_base(base, token_ids[num_base:], picks[num_base:])
     tokens = []
     for row in range(len(picks)):
         if row not in scores:
@@ -115,13 +127,15 @@ def _scored(
             continue
         score = scores[row]
         is_mixed = row >= num_base
+        without = base_scores[row - num_base] if is_mixed else _BaseScore.of(score, picks[row])
         tokens.append(
             SampledToken(
                 token_id=token_ids[row],
                 logprob=score.logprob,
-                base_logprob=base_logprobs[row - num_base] if is_mixed else score.logprob,
+                base_logprob=without.logprob,
                 mixing_weight=mixing_weights[row - num_base] if is_mixed else 0.0,
                 top_logprobs=score.top_logprobs,
+                base_top_logprobs=without.top_logprobs,
                 top_logprob=score.top_logprob,
                 rank=score.rank,
             )
@@ -165,8 +179,25 @@ def _score(logits: Tensor, token_ids: Sequence[int], picks: Sequence[VisiblePick
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         _rank_chosen_(scores, rows[first : first + _ROWS_AT_ONCE], logits, token_ids, picks)
     asking = [row for row in rows if picks[row].num_top_logprobs]
-    for first in range(0, len(asking), _ROWS_AT_ONCE):
-        _rank_(scores, asking[first : first + _ROWS_AT_ONCE], logits, picks)
+    counts = [picks[row].num_top_logprobs for row in asking]
+    ranked = _ranked(BaseRows(logits, asking), counts, [scores[row].top_logprob for row in asking])
+    for row, ranking in zip(asking, ranked, strict=True):
+        scores[row] = scores[row]._replace(top_logprobs=ranking)
+    return scores
+
+
+def _score_base(
+    base: BaseRows, token_ids: Sequence[int], picks: Sequence[VisiblePick]
+) -> list[_BaseScore]:
+    """Log-probabilities of tokens without their thoughts, and of as many others as are wanted."""
+    logprobs, tops = score_tokens(base.logits, base.rows, token_ids)
+    scores = [_BaseScore(logprob, []) for logprob in logprobs]
+    asking = [place for place, pick in enumerate(picks) if pick.num_base_top_logprobs]
+    rows = BaseRows(base.logits, [base.rows[place] for place in asking])
+    counts = [picks[place].num_base_top_logprobs for place in asking]
+    ranked = _ranked(rows, counts, [tops[place] for place in asking])
+    for place, ranking in zip(asking, ranked, strict=True):
+        scores[place] = scores[place]._replace(top_logprobs=ranking)
     return scores
 
 
@@ -188,18 +219,28 @@ def _rank_chosen_(
         scores[row] = scores[row]._replace(rank=count + 1)
 
 
-def _rank_(
-    scores: _Scores, rows: Sequence[int], logits: Tensor, picks: Sequence[VisiblePick]
-) -> None:
-    """Add the most likely tokens to the scores of these rows.
+def _ranked(
+    wanted: BaseRows, counts: Sequence[int], tops: Sequence[float]
+) -> list[list[tuple[int, float]]]:
+    """The most likely tokens of some rows and their log-probabilities, best first.
 
     They are ranked by logit: log-probabilities are rounded once more, and may tie where logits do
     not.
+
+    Args:
+        wanted: rows of any logits, base or mixed.
+        counts: how many tokens of each row.
+        tops: log-probability of the most likely token of each row.
     """
-    num_top = max(picks[row].num_top_logprobs for row in rows)
-    best = logits[list(rows)].topk(min(num_top, logits.shape[-1]), dim=-1)
-    tops = torch.tensor([scores[row].top_logprob for row in rows], device=logits.device)
-    logprobs = (best.values - best.values[:, :1]) + tops.unsqueeze(1)
-    for row, *ranked in zip(rows, best.indices.tolist(), logprobs.tolist(), strict=True):
-        ranking = list(zip(*ranked, strict=True))[: picks[row].num_top_logprobs]
-        scores[row] = scores[row]._replace(top_logprobs=ranking)
+    rankings: list[list[tuple[int, float]]] = []
+    for first in range(0, len(counts), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        logits = BaseRows(wanted.logits, wanted.rows[some]).gathered()
+        best = logits.topk(min(max(counts[some]), logits.shape[-1]), dim=-1)
+        top = torch.tensor(tops[some], device=logits.device)
+        logprobs = (best.values - best.values[:, :1]) + top.unsqueeze(1)
+        for count, *ranked in zip(
+            counts[some], best.indices.tolist(), logprobs.tolist(), strict=True
+        ):
+            rankings.append(list(zip(*ranked, strict=True))[:count])
+    return rankings

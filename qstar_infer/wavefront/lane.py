@@ -46,6 +46,11 @@ class Lane:
     a pass later."""
     is_draft_fed: bool = False
     """Whether the draft after the anchor was fed before this lane decided."""
+    draft_id: int | None = None
+    """The draft or guess at the anchor, if it was fed as one."""
+    first_pass: int = 0
+    """The pass of its sequence in which it began, and the newest one that worked on it."""
+    last_pass: int = 0
     fault: Fault | None = None
     """Set if a number that the thought depends on is not finite."""
 

@@ -37,6 +37,7 @@ def _visible_pick(
 ) -> VisiblePick:
     params = seq.params
     known_id = seq.known_next(lane.anchor)
+    num_base_top = (params.thought_top_logprobs or 0) if known_id is None else 0
     num_top = params.logprobs if known_id is None else params.prompt_logprobs
     return VisiblePick(
         row=row,
@@ -46,7 +47,8 @@ def _visible_pick(
         known_id=known_id,
         may_decide=may_decide,
         asks_gate=asks_gate,
-        num_top_logprobs=0 if num_top is None else num_top,
+        num_top_logprobs=max(num_top or 0, num_base_top),
+        num_base_top_logprobs=num_base_top,
         **(_rules(seq, lane.anchor) if known_id is None else {}),
     )
 

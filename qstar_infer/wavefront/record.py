@@ -22,6 +22,7 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
         can be released.
     """
     seq = step.seq
+    _note_pass(step)
     if result.broken_rows:
         _mark_broken(step, result.broken_rows)
     for lane, token_id in zip(step.thinking, result.thought_token_ids, strict=True):
@@ -43,6 +44,17 @@ def record_result(step: SequenceStep, result: StepResult) -> list[Lane]:
     for lane, token in zip(step.ending, result.target_tokens, strict=True):
         decided.append(_decide(step, lane, token))
     return decided + dropped
+
+
+def _note_pass(step: SequenceStep) -> None:
+    """Count the pass, and note it in the lanes that it worked on."""
+    seq = step.seq
+    if seq.wavefront.num_computed >= seq.num_prompt_tokens:
+        seq.num_passes += 1
+    for lane in step.opening.values():
+        lane.first_pass = lane.last_pass = seq.newest_pass
+    for lane in step.advancing:
+        lane.last_pass = seq.newest_pass
 
 
 def _decide(step: SequenceStep, lane: Lane, token: SampledToken) -> Lane:

@@ -58,7 +58,8 @@ class Sequence:
     num_given_up: int = 0
     """Number of computed tokens that the newest preemption has given up."""
     num_passes: int = 0
-    """Number of passes that it took part in since its prompt was computed."""
+    """Number of passes that it took part in since its prompt was computed. Those that compute the
+    prompt again, after a preemption, do not count."""
     slot: int | None = None
     """Its number among the running sequences; None unless it is running."""
     end_token_ids: frozenset[int] = field(init=False)
@@ -74,6 +75,11 @@ class Sequence:
     def rank(self) -> tuple[int, int]:
         """The order in which sequences are served, lowest first."""
         return self.priority, self.arrival
+
+    @property
+    def newest_pass(self) -> int:
+        """Number of the newest counted pass; 0 computed the last token of the prompt."""
+        return self.num_passes - 1
 
     @property
     def num_reusable(self) -> int:

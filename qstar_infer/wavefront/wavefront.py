@@ -30,10 +30,12 @@ class Verified:
     lane: Lane
     """The lane that decided the token; its blocks and slot have been released."""
     decision: SampledToken
+    draft_id: int
     is_draft_kept: bool
     """True if the draft equalled the decision. False: later drafts and lanes were dropped."""
     dropped: list[Lane]
-    """Lanes that depended on a wrong draft; the caller releases their blocks and slots."""
+    """Lanes that depended on this draft, if it was wrong, or on a wrong guess since the token
+    before; the caller releases their blocks and slots."""
 
 
 class Wavefront:
@@ -46,6 +48,8 @@ class Wavefront:
         self.guesses: deque[int] = deque()
         self.lanes: deque[Lane] = deque()
         self.num_computed = 0
+        self._behind_wrong_guesses: list[Lane] = []
+        """Lanes that were dropped since a token was verified."""
         self._was_guess_right = False
         """Whether the newest step has confirmed a guess."""
         self._first_broken: int | None = None
@@ -98,6 +102,7 @@ class Wavefront:
         self._was_guess_right = False
         for index in range(num_fed_before, self.num_drafts_fed):
             self.lanes[index].is_draft_fed = True
+            self.lanes[index + 1].draft_id = self.token_at(self.num_verified + index)
         return self.num_drafts_fed - num_fed_before
 
     def mark_broken(self, index: int) -> None:
@@ -124,7 +129,9 @@ class Wavefront:
             return []
         if not self._was_guess_right:
             self.guesses.clear()  # the text has become another one
-        return self._drop_after(anchor)
+        dropped = self._drop_after(anchor)
+        self._behind_wrong_guesses += reversed(dropped)
+        return dropped
 
     def verify(self) -> Verified | None:
         """Verify the next token if the oldest lane has decided it; None otherwise.
@@ -138,14 +145,21 @@ class Wavefront:
         decision = lane.decision
         assert decision is not None
         assert lane.anchor == self.num_verified - 1, "a lane was lost"
-        is_draft_kept = self.drafts.popleft() == decision.token_id
-        dropped: list[Lane] = []
+        draft_id = self.drafts.popleft()
+        is_draft_kept = draft_id == decision.token_id
+        dropped, self._behind_wrong_guesses = self._behind_wrong_guesses, []
         if not is_draft_kept:
             guesses = [*self.drafts, *self.guesses]
-            dropped = self._roll_back()
+            dropped += self._roll_back()
             self.guesses.extend(guesses)
         self.token_ids.append(decision.token_id)
-        return Verified(lane=lane, decision=decision, is_draft_kept=is_draft_kept, dropped=dropped)
+        return Verified(
+            lane=lane,
+            decision=decision,
+            draft_id=draft_id,
+            is_draft_kept=is_draft_kept,
+            dropped=dropped,
+        )
 
     def drop_drafts(self) -> list[Lane]:
         """Keep only the oldest lane and its draft, to make room for others.
@@ -164,6 +178,7 @@ class Wavefront:
         Returns:
             The lanes that were dropped.
         """
+        self._behind_wrong_guesses.clear()
         dropped = self._roll_back()
         self._forget_from(0)
         return dropped

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 
 from qstar_infer.engine.protocol import AdmittedRequest
-from qstar_infer.outputs import CompletionOutput, FinishReason, Logprob, Thought
+from qstar_infer.outputs import (
+    CompletionOutput,
+    Draft,
+    DroppedThought,
+    FinishReason,
+    LikelyToken,
+    Logprob,
+    Passes,
+    Thought,
+)
 from qstar_infer.text.utf8 import Utf8Stream
 from tests.server.byte_tokens import bytes_of, token_text
 
@@ -26,6 +35,30 @@ def logprob_entry(token_id: int, index: int, k: int) -> dict[int, Logprob]:
         each: Logprob(logprob=logprob, decoded_token=token_text(each))
         for each, logprob in logprobs.items()
     }
+
+
+def top_logprobs(token_id: int, index: int, k: int) -> list[LikelyToken]:
+    """The `k` most likely of the token and at least three others."""
+    entry = logprob_entry(token_id, index, max(3, k - 1))
+    ranked = sorted(entry.items(), key=lambda item: -item[1].logprob)[:k]
+    return [
+        LikelyToken(token=each.decoded_token, token_id=other, logprob=each.logprob)
+        for other, each in ranked
+    ]
+
+
+def passes_of(token_id: int, number: int, length: int) -> Passes:
+    """Token after token, without overlap; of each second one the draft was wrong."""
+    first = number * (length + 1)
+    is_kept = number % 2 == 0
+    draft_id = token_id if is_kept else ord("x")
+    behind = DroppedThought(token="x", first=first + 1, last=first + length)
+    return Passes(
+        first=first,
+        last=first + length,
+        draft=Draft(token=token_text(draft_id), token_id=draft_id, is_fed=True, is_kept=is_kept),
+        dropped=[] if is_kept else [behind],
+    )
 
 
 class ScriptedOutput:
@@ -81,6 +114,8 @@ class ScriptedOutput:
     def _thought(self, token_id: int) -> Thought:
         length = self._thought_length()
         thought = (THOUGHT_TEXT * length)[:length]
+        params = self._admitted.request.params
+        k = params.thought_top_logprobs
         return Thought(
             token_id=token_id,
             token=token_text(token_id),
@@ -89,4 +124,9 @@ class ScriptedOutput:
             mixing_weight=0.5 if length else 0.0,
             logprob=logprob_of(token_id, self._index),
             base_logprob=logprob_of(token_id, self._index) - 0.5,
+            top_logprobs=None if k is None else top_logprobs(token_id, self._index, k),
+            base_top_logprobs=None if k is None else top_logprobs(token_id + 1, self._index, k),
+            passes=(
+                passes_of(token_id, self._num_tokens - 1, length) if params.show_passes else None
+            ),
         )

@@ -20,9 +20,9 @@ def wave(*drafts: int) -> Wavefront:
     wavefront.feed(3)
     for index, token_id in enumerate(drafts):
         anchor = 2 + index
+        wavefront.lanes.append(Lane(anchor=anchor, num_thought_tokens=2))
         if index > 0:
             wavefront.feed(anchor + 1)
-        wavefront.lanes.append(Lane(anchor=anchor, num_thought_tokens=2))
         wavefront.add_draft(anchor, token_id)
     return wavefront
 
@@ -43,8 +43,10 @@ def test_feeding_counts_drafts_and_marks_their_lanes() -> None:
     wavefront.lanes.append(Lane(anchor=2, num_thought_tokens=2))
     wavefront.add_draft(2, 20)
     assert not wavefront.lanes[0].is_draft_fed
+    wavefront.lanes.append(Lane(anchor=3, num_thought_tokens=2))
     assert wavefront.feed(4) == 1
     assert wavefront.lanes[0].is_draft_fed
+    assert [lane.draft_id for lane in wavefront.lanes] == [None, 20]
 
 
 def test_a_draft_must_follow_the_newest_token() -> None:
@@ -68,7 +70,7 @@ def test_a_right_draft_keeps_later_drafts_and_lanes() -> None:
     verified = wavefront.verify()
     assert verified is not None
     assert (verified.lane, verified.decision) == (first, first.decision)
-    assert verified.is_draft_kept
+    assert (verified.draft_id, verified.is_draft_kept) == (20, True)
     assert verified.dropped == []
     assert wavefront.token_ids == [*PROMPT, 20]
     assert list(wavefront.drafts) == [21, 22]
@@ -82,8 +84,9 @@ def test_a_wrong_draft_drops_later_drafts_and_lanes() -> None:
     decided(first, 99)
     verified = wavefront.verify()
     assert verified is not None
-    assert not verified.is_draft_kept
+    assert (verified.draft_id, verified.is_draft_kept) == (20, False)
     assert verified.dropped == others
+    assert [lane.draft_id for lane in others] == [20, 21]
     assert wavefront.token_ids == [*PROMPT, 99]
     assert not wavefront.drafts
     assert not wavefront.lanes
@@ -138,6 +141,29 @@ def test_a_wrong_guess_drops_what_follows_and_guesses_the_rest_again() -> None:
     assert list(wavefront.guesses) == [23, 24]
     assert wavefront.num_computed == 5  # 22 was fed in place of 77
     assert [lane.is_draft_fed for lane in lanes[:2]] == [True, False]
+
+
+def test_lanes_behind_a_wrong_guess_are_told_with_the_next_token() -> None:
+    wavefront, lanes = guessing()
+    wavefront.add_draft(3, 21)
+    wavefront.add_draft(4, 77)
+    decided(lanes[0], 21)
+    decided(lanes[1], 98)
+    tokens = list(iter(wavefront.verify, None))
+    assert [each.dropped for each in tokens] == [lanes[2:], []]
+    assert [lane.draft_id for lane in lanes[2:]] == [22, 23, 24]
+
+
+def test_a_preemption_forgets_the_lanes_behind_wrong_guesses() -> None:
+    wavefront, lanes = guessing()
+    wavefront.add_draft(3, 77)
+    wavefront.forget_computed()
+    wavefront.lanes.append(Lane(anchor=3, num_thought_tokens=0))
+    wavefront.add_draft(3, 21)
+    decided(wavefront.lanes[0], 21)
+    verified = wavefront.verify()
+    assert verified is not None
+    assert verified.dropped == []
 
 
 def test_if_the_first_guess_is_wrong_no_guess_is_kept() -> None:

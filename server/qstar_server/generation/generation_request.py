@@ -27,7 +27,6 @@ from qstar_server.generation.field_types import (
     TopK,
 )
 from qstar_server.generation.response_format import ResponseFormat, StructuredOutputsField
-from qstar_server.http.errors import ApiError
 from qstar_server.settings.config import ServerConfig
 
 MAX_ITEMS = 4096
@@ -102,6 +101,8 @@ class SharedSamplingFields(TypedDict):
     min_tokens: int | None
     ignore_eos: bool | None
     seed: int | None
+    thought_top_logprobs: int | None
+    show_passes: bool | None
     num_thought_tokens: int | None
     thought_temperature: float | None
     thinking: ThinkingRule | Mapping[str, Any] | None
@@ -160,6 +161,12 @@ class GenerationRequest(BaseModel):
     """Prefixes are shared only among requests with the same salt."""
 
     show_thoughts: bool | None = None
+    thought_top_logprobs: Annotated[int | None, Field(ge=0, le=MAX_LOGPROBS)] = None
+    """Adds this many most likely tokens, with the thought and without, to each entry of `thoughts`;
+    only with `show_thoughts`. Up to 20 unless the operator says otherwise."""
+    show_passes: bool | None = None
+    """Adds the passes that found the token to each entry of `thoughts`; only with
+    `show_thoughts`."""
     num_thought_tokens: Count | None = None
     thought_temperature: Temperature | None = None
     thinking: Annotated[Thinking | None, _IsBounded] = None
@@ -271,6 +278,8 @@ class GenerationRequest(BaseModel):
             min_tokens=self.min_tokens,
             ignore_eos=self.ignore_eos,
             seed=self.seed,
+            thought_top_logprobs=self.thought_top_logprobs,
+            show_passes=self.show_passes,
             num_thought_tokens=_thought_length(self),
             thought_temperature=self.thought_temperature,
             thinking=None if self.thinking is None else self.thinking.model_dump(exclude_none=True),
@@ -299,27 +308,16 @@ def check_logprobs(count: int | None, config: ServerConfig, *, default: int, par
         RequestError: it is not in the range from 0 to the most; `param` names the field.
     """
     if count is not None:
-        most = default if config.max_logprobs is None else config.max_logprobs
-        checked_int(param, count, 0, min(most, MAX_LOGPROBS))
+        checked_int(param, count, 0, most_logprobs(config, default=default))
 
 
-def check_thoughts_allowed(config: ServerConfig, **asked: bool | None) -> None:
-    """
+def most_logprobs(config: ServerConfig, *, default: int) -> int:
+    """How many likely tokens a request may see.
+
     Args:
-        asked: the fields of a request that ask to see thoughts, in any form.
-
-    Raises:
-        ApiError: 403. One of them is true, and the operator forbids it.
+        default: the most if the operator sets no `max_logprobs`.
     """
-    name = next((name for name, value in asked.items() if value), None)
-    if name is not None and not config.allow_thoughts:
-        raise ApiError(
-            403,
-            f"This server does not show thoughts; leave out {name}.",
-            type="permission_error",
-            param=name,
-            code="thoughts_forbidden",
-        )
+    return min(default if config.max_logprobs is None else config.max_logprobs, MAX_LOGPROBS)
 
 
 def _thought_length(request: GenerationRequest) -> int | None:

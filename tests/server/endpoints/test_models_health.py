@@ -16,6 +16,10 @@ CARD = {
     "num_thought_tokens": 3,
     "max_thought_tokens": 8,
     "thinking": {"where": "everywhere", "tokens": []},
+    "has_gate": False,
+    "has_chat_template": True,
+    "thoughts_allowed": True,
+    "max_top_logprobs": 20,
 }
 
 

@@ -1,12 +1,60 @@
 """What several answers have in common, as pydantic models. Unknown fields are kept."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_LeftOut = Field(exclude_if=lambda value: value is None)
+"""Absent from `model_dump`, as from the server's answer, unless it was requested."""
 
 
 class AnswerModel(BaseModel):
     """Base of all answers. A newer server may send more fields, with any name."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class LikelyToken(AnswerModel):
+    """One of the most likely tokens at a place."""
+
+    token: str
+    token_id: int
+    logprob: float
+
+
+class Draft(AnswerModel):
+    """The token that the prediction without the thought gave."""
+
+    token: str
+    token_id: int
+    is_fed: bool
+    """Whether it was fed before the thought ended, so that the next thought began early."""
+    is_kept: bool
+    """Whether the thought decided the same token."""
+
+
+class DroppedThought(AnswerModel):
+    """A thought behind a wrong draft; nothing of it is in the text."""
+
+    token: str
+    """The token that it stood behind."""
+    first: int
+    last: int
+
+
+class Passes(AnswerModel):
+    """The passes through the model that found a token.
+
+    They count from 0, which computed the last token of the prompt.
+    """
+
+    first: int
+    """The pass of the token before this one, where its thought begins."""
+    last: int
+    """The pass that decided the token."""
+    draft: Draft
+    dropped: list[DroppedThought]
+    """The thoughts dropped since the token before this one was decided."""
 
 
 class Thought(AnswerModel):
@@ -27,6 +75,13 @@ class Thought(AnswerModel):
     """ln p(token) under the mixed distribution."""
     base_logprob: float
     """ln p(token) without the thought."""
+    top_logprobs: Annotated[list[LikelyToken] | None, _LeftOut] = None
+    """The most likely tokens with the thought, best first; None unless requested with
+    `thought_top_logprobs`."""
+    base_top_logprobs: Annotated[list[LikelyToken] | None, _LeftOut] = None
+    """The same without the thought."""
+    passes: Annotated[Passes | None, _LeftOut] = None
+    """None unless requested with `show_passes`."""
 
 
 class TopLogprob(AnswerModel):

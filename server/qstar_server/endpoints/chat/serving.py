@@ -10,12 +10,9 @@ from qstar_server.endpoints.chat.protocol import DEFAULT_MAX_LOGPROBS, ChatCompl
 from qstar_server.endpoints.chat.renderer import ChatRenderer
 from qstar_server.endpoints.chat.unsupported_fields import check_chat_fields
 from qstar_server.generation.generation_job import GenerationJob
-from qstar_server.generation.generation_request import (
-    check_logprobs,
-    check_stream_options,
-    check_thoughts_allowed,
-)
+from qstar_server.generation.generation_request import check_logprobs, check_stream_options
 from qstar_server.generation.reasoning import with_effort
+from qstar_server.generation.thought_fields import check_thought_fields
 from qstar_server.generation.unsupported_fields import check_supported
 from qstar_server.http.errors import model_not_found
 from qstar_server.http.intake import in_intake
@@ -34,9 +31,7 @@ async def start_chat(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(
-        config, show_thoughts=request.show_thoughts, include_reasoning=request.include_reasoning
-    )
+    check_thought_fields(request, config, include_reasoning=request.include_reasoning)
     _check_fields(request, config)
     engine_id = f"chatcmpl-{uuid.uuid4().hex}"
     plan, admitted = await in_intake(_admit, engine, request, config, engine_id)

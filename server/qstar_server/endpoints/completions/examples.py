@@ -11,6 +11,14 @@ COMPLETION_EXAMPLES: Examples = {
         "show_thoughts": True,
         "seed": 1,
     },
+    "With all about its thoughts": {
+        "model": MODEL,
+        "prompt": "Two plus two is",
+        "max_tokens": 4,
+        "show_thoughts": True,
+        "thought_top_logprobs": 3,
+        "show_passes": True,
+    },
     "As a stream": {
         "model": MODEL,
         "prompt": "Two plus two is",

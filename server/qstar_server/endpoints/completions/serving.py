@@ -18,12 +18,9 @@ from qstar_server.endpoints.completions.prompts import (
 from qstar_server.endpoints.completions.protocol import DEFAULT_MAX_LOGPROBS, CompletionRequest
 from qstar_server.endpoints.completions.renderer import CompletionRenderer
 from qstar_server.generation.generation_job import GenerationJob
-from qstar_server.generation.generation_request import (
-    check_logprobs,
-    check_stream_options,
-    check_thoughts_allowed,
-)
+from qstar_server.generation.generation_request import check_logprobs, check_stream_options
 from qstar_server.generation.reasoning import with_effort
+from qstar_server.generation.thought_fields import check_thought_fields
 from qstar_server.generation.unsupported_fields import check_supported
 from qstar_server.http.errors import model_not_found
 from qstar_server.http.intake import in_intake
@@ -42,7 +39,7 @@ async def start_completion(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(config, show_thoughts=request.show_thoughts)
+    check_thought_fields(request, config)
     check_prompt_count(len(request.prompt), limit=config.max_prompts)
     _check_supported_fields(request)
     for name in ("logprobs", "prompt_logprobs"):

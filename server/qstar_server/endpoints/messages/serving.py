@@ -24,8 +24,8 @@ from qstar_server.endpoints.messages.refused_fields import check_refused_fields
 from qstar_server.endpoints.messages.renderer import MessagesRenderer
 from qstar_server.endpoints.messages.thinking import thought_length
 from qstar_server.generation.generation_job import GenerationJob
-from qstar_server.generation.generation_request import check_thoughts_allowed
 from qstar_server.generation.reasoning import with_effort
+from qstar_server.generation.thought_fields import check_thoughts_allowed
 from qstar_server.generation.unsupported_fields import check_supported
 from qstar_server.http.errors import model_not_found
 from qstar_server.http.frames import StreamForm

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 from qstar_infer.engine.protocol import ModelInfo
 from qstar_infer.thinking_rule import ThinkingRule, TokenName, Where
+from qstar_server.generation.generation_request import most_logprobs
+from qstar_server.generation.thought_fields import DEFAULT_MAX_TOP_LOGPROBS
+from qstar_server.settings.config import ServerConfig
 
 
 class Rule(BaseModel):
@@ -42,9 +45,17 @@ class ModelCard(BaseModel):
     """Longest thought that a request may ask for."""
     thinking: Rule
     """At which tokens the model thinks unless a request says otherwise."""
+    has_gate: bool
+    """Whether a request may let the model's gate say where to think."""
+    has_chat_template: bool
+    """Whether the endpoints for conversations can be used."""
+    thoughts_allowed: bool
+    """Whether a request may ask to see thoughts."""
+    max_top_logprobs: int
+    """Most `thought_top_logprobs`, and most `top_logprobs` of a conversation."""
 
     @classmethod
-    def of(cls, model: ModelInfo) -> "ModelCard":
+    def of(cls, model: ModelInfo, config: ServerConfig) -> "ModelCard":
         """The card of the model that an engine serves."""
         return cls(
             id=model.name,
@@ -55,6 +66,10 @@ class ModelCard(BaseModel):
             num_thought_tokens=model.num_thought_tokens,
             max_thought_tokens=model.max_thought_tokens,
             thinking=Rule.of(model.thinking),
+            has_gate=model.has_gate,
+            has_chat_template=model.chat_template is not None,
+            thoughts_allowed=config.allow_thoughts,
+            max_top_logprobs=most_logprobs(config, default=DEFAULT_MAX_TOP_LOGPROBS),
         )
 
 

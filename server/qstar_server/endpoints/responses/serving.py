@@ -24,12 +24,9 @@ from qstar_server.endpoints.responses.refused_fields import check_refused_fields
 from qstar_server.endpoints.responses.renderer import ResponsesRenderer
 from qstar_server.endpoints.responses.resource import Response
 from qstar_server.generation.generation_job import GenerationJob
-from qstar_server.generation.generation_request import (
-    check_logprobs,
-    check_stream_options,
-    check_thoughts_allowed,
-)
+from qstar_server.generation.generation_request import check_logprobs, check_stream_options
 from qstar_server.generation.reasoning import with_effort
+from qstar_server.generation.thought_fields import check_thought_fields
 from qstar_server.generation.unsupported_fields import check_supported
 from qstar_server.http.errors import model_not_found
 from qstar_server.http.frames import StreamForm
@@ -52,9 +49,7 @@ async def start_response(
     """
     if request.model != engine.model.name:
         raise model_not_found(request.model)
-    check_thoughts_allowed(
-        config, show_thoughts=request.show_thoughts, include_reasoning=request.include_reasoning
-    )
+    check_thought_fields(request, config, include_reasoning=request.include_reasoning)
     _check_supported_fields(request)
     check_logprobs(
         request.top_logprobs, config, default=DEFAULT_MAX_TOP_LOGPROBS, param="top_logprobs"

@@ -52,6 +52,8 @@ def test_every_sampling_field_is_reached() -> None:
         "ignore_eos": True,
         "skip_special_tokens": False,
         "include_stop_str_in_output": True,
+        "thought_top_logprobs": 6,
+        "show_passes": True,
         "num_thought_tokens": 4,
         "thought_temperature": 0.75,
         "thinking": {"where": "behind", "tokens": ["?", 7]},
