@@ -11,7 +11,7 @@ from scripts.docs_site.repository_files import DOCS, ROOT, site_path
 
 OUTSIDE_PAGES = (
     *("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "clients/python/README.md"),
-    *("docker/README.md", "examples/README.md", "kubernetes/chart/README.md"),
+    *("clients/typescript/README.md", "docker/README.md", "examples/README.md", "kubernetes/chart/README.md"),
 )
 """Pages that are kept beside the code they are about; pages that they link to come too."""
 _made: dict[str, str] = {}
