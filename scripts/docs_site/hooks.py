@@ -1,6 +1,8 @@
 """What mkdocs calls while it builds the site: adds pages from outside docs/ and from the code."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -9,11 +11,6 @@ from mkdocs.structure.pages import Page
 from scripts.docs_site import command_pages, drawings, http_pages, repository_files
 from scripts.docs_site.repository_files import DOCS, ROOT, site_path
 
-OUTSIDE_PAGES = (
-    *("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md", "clients/python/README.md"),
-    *("clients/typescript/README.md", "docker/README.md", "examples/README.md", "kubernetes/chart/README.md"),
-)
-"""Pages that are kept beside the code they are about; pages that they link to come too."""
 _made: dict[str, str] = {}
 """Path in the repository of each page that was added, by its path in the site."""
 
@@ -31,7 +28,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     _made.clear()
     inside = [DOCS + file.src_uri for file in files.documentation_pages()]
-    for path in repository_files.linked_files([*inside, *OUTSIDE_PAGES]):
+    named = [path for path in _paths_in(config.nav) if not (ROOT / DOCS / path).exists()]
+    for path in repository_files.linked_files([*inside, *named]):
         if not path.startswith(DOCS):
             files.append(_outside_file(path, config))
     for name, text in {**http_pages.pages(), **command_pages.pages()}.items():
@@ -48,6 +46,15 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 def on_page_content(html: str, **_: object) -> str:
     """Put the drawings into the page."""
     return drawings.inlined(html)
+
+
+def _paths_in(nav: Any) -> Iterator[str]:
+    """The pages that a part of the navigation names."""
+    if isinstance(nav, str):
+        yield nav
+    elif nav:
+        for part in nav.values() if isinstance(nav, dict) else nav:
+            yield from _paths_in(part)
 
 
 def _outside_file(path: str, config: MkDocsConfig) -> File:
