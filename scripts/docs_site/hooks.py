@@ -8,7 +8,13 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from scripts.docs_site import command_pages, drawings, http_pages, repository_files
+from scripts.docs_site import (
+    command_pages,
+    config_pages,
+    drawings,
+    http_pages,
+    repository_files,
+)
 from scripts.docs_site.repository_files import DOCS, ROOT, site_path
 
 _made: dict[str, str] = {}
@@ -32,8 +38,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in repository_files.linked_files([*inside, *named]):
         if not path.startswith(DOCS):
             files.append(_outside_file(path, config))
-    for name, text in {**http_pages.pages(), **command_pages.pages()}.items():
-        files.append(File.generated(config, name, content=text))
+    for made in (http_pages.pages(), command_pages.pages(), config_pages.pages()):
+        for name, text in made.items():
+            files.append(File.generated(config, name, content=text))
     return files
 
 

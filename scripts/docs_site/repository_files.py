@@ -20,6 +20,11 @@ LANGUAGES = {
     "Dockerfile": "dockerfile",
 }
 """Source files that become pages, by suffix or name; other files are copied as they are."""
+IN_THE_REFERENCE = {
+    "qstar_train/config.py": "reference/recipes.md",
+    "qstar_eval/config.py": "reference/recipes.md",
+}
+"""Source files that the site shows as a page of the reference."""
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)(?P<path>[^\s)#]+)(?P<rest>#[^\s)]*)?(?=\))")
 _FENCE = re.compile(r"^( *)(```+|~~~+).*?^\1\2 *$", re.DOTALL | re.MULTILINE)
 
@@ -33,13 +38,18 @@ def linked_files(pages: Iterable[str]) -> list[str]:
     waiting = list(pages)
     while waiting:
         path = waiting.pop()
-        if path in seen or not (ROOT / path).is_file():
+        if path in seen or path in IN_THE_REFERENCE or not (ROOT / path).is_file():
             continue
         seen[path] = None
         if path.endswith(".md"):
             text = (ROOT / path).read_text(encoding="utf-8")
-            waiting += [target_of(path, found["path"]) for found in _links(text)]
+            waiting += links_in(path, text)
     return list(seen)
+
+
+def links_in(page: str, text: str) -> list[str]:
+    """Where the relative links of a page lead, relative to the root, whether or not that exists."""
+    return [target_of(page, found["path"]) for found in _LINK.finditer(_FENCE.sub("", text))]
 
 
 def target_of(page: str, link: str) -> str:
@@ -50,6 +60,8 @@ def target_of(page: str, link: str) -> str:
 
 def site_path(path: str) -> str:
     """Where a file of the repository is in the site's sources."""
+    if path in IN_THE_REFERENCE:
+        return IN_THE_REFERENCE[path]
     inside = path.removeprefix(DOCS)
     return f"{inside}.md" if language_of(path) else inside
 
@@ -84,7 +96,3 @@ def outside_fences(text: str, change: Callable[[str], str]) -> str:
         parts += [change(text[end : fence.start()]), fence[0]]
         end = fence.end()
     return "".join([*parts, change(text[end:])])
-
-
-def _links(text: str) -> Iterable[re.Match[str]]:
-    return _LINK.finditer(_FENCE.sub("", text))

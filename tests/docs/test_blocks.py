@@ -21,9 +21,11 @@ from qstar_server.app import create_app
 from qstar_server.settings.config import ServerConfig
 from typer.testing import CliRunner
 
+from qstar_eval.config import EvalConfig
 from qstar_infer.cli.main import app
 from qstar_infer.engine.protocol import Engine
-from tests.docs.blocks import NOT_RUN, Block, blocks_of, pages
+from qstar_train.config import TrainConfig
+from tests.docs.blocks import NOT_RUN, ROOT, Block, blocks_of, pages
 from tests.docs.shell_commands import bodies_in, check_command, commands_in
 from tests.server.documented import Documented
 
@@ -56,8 +58,15 @@ def test_json_is_json(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [each for each in ALL if each.language == "yaml"], ids=str)
-def test_yaml_is_yaml(block: Block) -> None:
-    assert yaml.safe_load(block.text)
+def test_yaml_is_yaml_and_has_settings_that_exist(block: Block) -> None:
+    """Settings of recipes are tried in a recipe."""
+    values = yaml.safe_load(block.text)
+    if block.page == "docs/training.md":
+        is_training = set(values) <= set(TrainConfig.model_fields)
+        name, kind = ("small", TrainConfig) if is_training else ("evaluate", EvalConfig)
+        recipe = yaml.safe_load((ROOT / f"recipes/{name}.yaml").read_text(encoding="utf-8"))
+        kind.model_validate({**recipe, **values})
+    assert values
 
 
 @pytest.mark.parametrize("block", [each for each in ALL if each.language == "python"], ids=str)

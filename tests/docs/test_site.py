@@ -11,8 +11,8 @@ from qstar_infer.cli.lazy import extension_targets
 from qstar_infer.cli.main import COMMANDS
 from scripts.docs_site import field_meanings, http_pages
 from scripts.docs_site.links import broken_links, foreign_loads
-from scripts.docs_site.repository_files import linked_files, rewritten, site_path
-from tests.docs.blocks import ROOT
+from scripts.docs_site.repository_files import linked_files, links_in, rewritten, site_path
+from tests.docs.blocks import ROOT, pages
 from tests.docs.conftest import Built
 
 Write = Callable[[str, str], Path]
@@ -38,22 +38,22 @@ def test_search_finds_pages_from_all_trees(site: Path) -> None:
 
 
 def test_all_drawings_are_in_the_pages_and_say_what_they_show(site: Path) -> None:
-    pages = "".join(path.read_text(encoding="utf-8") for path in site.rglob("index.html"))
+    html = "".join(path.read_text(encoding="utf-8") for path in site.rglob("index.html"))
     drawings = list((ROOT / "docs/pictures").glob("*.svg"))
     assert len(drawings) >= 5
-    assert len(set(re.findall(r'<svg aria-label="([^"]{20,})"', pages))) == len(drawings)
-    assert "pictures/" not in pages
+    assert len(set(re.findall(r'<svg aria-label="([^"]{20,})"', html))) == len(drawings)
+    assert "pictures/" not in html
 
 
 def test_every_operation_and_command_is_in_the_reference(site: Path) -> None:
     folder = site / "reference"
-    pages = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("index.html"))
+    html = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("index.html"))
     document = http_pages.described()
     for path, operations in document["paths"].items():
         for method in operations:
-            assert f"{method.upper()} {path}" in pages
+            assert f"{method.upper()} {path}" in html
     for name in (*COMMANDS, *dict(extension_targets())):
-        assert f"<code>qstar {name}</code>" in pages
+        assert f"<code>qstar {name}</code>" in html
 
 
 def test_fields_that_are_explained_exist() -> None:
@@ -84,6 +84,12 @@ def test_links_are_turned_from_the_repository_to_the_site(
     page: str, text: str, wanted: str
 ) -> None:
     assert rewritten(page, text) == wanted
+
+
+@pytest.mark.parametrize("page", pages())
+def test_links_lead_somewhere_on_a_code_host_too(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert [path for path in links_in(page, text) if not (ROOT / path).exists()] == []
 
 
 def test_files_that_pages_link_to_come_too() -> None:
