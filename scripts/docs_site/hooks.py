@@ -17,6 +17,8 @@ from scripts.docs_site import (
 )
 from scripts.docs_site.repository_files import DOCS, ROOT, site_path
 
+_OUTPUT = "<!-- output -->\n```text\n"
+_TITLED_OUTPUT = '```text title="prints"\n'
 _made: dict[str, str] = {}
 """Path in the repository of each page that was added, by its path in the site."""
 
@@ -45,9 +47,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Rewrite the links of a page from the repository's tree to the site's."""
+    """Turn the links of a page from the repository's tree to the site's, and name outputs."""
     path = _made.get(page.file.src_uri, DOCS + page.file.src_uri)
-    return repository_files.rewritten(path, markdown) if (ROOT / path).is_file() else markdown
+    if not (ROOT / path).is_file():
+        return markdown
+    return repository_files.rewritten(path, markdown.replace(_OUTPUT, _TITLED_OUTPUT))
 
 
 def on_page_content(html: str, **_: object) -> str:
