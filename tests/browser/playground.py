@@ -53,9 +53,19 @@ class Playground:
     def set(self, **fields: str) -> None:
         """Fill in settings by their labels, with `_` for a space; they are opened if need be."""
         if not self.settings.is_visible():
-            self.page.get_by_role("button", name="Settings").click()
+            self._fold.click()
         for name, value in fields.items():
-            self.settings.get_by_role("spinbutton", name=name.replace("_", " ")).fill(value)
+            label = name.replace("_", " ")
+            self.settings.get_by_role("spinbutton", name=label, exact=True).fill(value)
+
+    def fold_settings(self) -> None:
+        """Close the settings."""
+        self._fold.click()
+        expect(self.settings).to_be_hidden()
+
+    @property
+    def _fold(self) -> Locator:
+        return self.page.get_by_role("button", name="Settings")
 
     def token(self, index: int) -> Locator:
         """The token at an index of the answer, counted from 0."""

@@ -65,7 +65,7 @@ def test_what_is_injected_is_stopped(playground: Playground) -> None:
     )
     for number, code in enumerate(INJECTED.values(), start=1):
         page.evaluate(f"() => {{ {code} }}".replace("ELSEWHERE", ELSEWHERE))
-        page.wait_for_function(f"window.stopped.length === {number}")
+        page.wait_for_function(f"() => window.stopped.length === {number}")
     assert page.evaluate("window.ran") is None
     assert page.evaluate("getComputedStyle(document.body).color") != "rgb(1, 2, 3)"
 
