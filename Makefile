@@ -117,4 +117,4 @@ docs-serve: setup ## show the documentation on 127.0.0.1:8001 and build it anew 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8001
 
 clean: ## remove .venv, build outputs and caches
-	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site clients/typescript/{node_modules,dist,build} server/playground/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
