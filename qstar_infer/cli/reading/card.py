@@ -101,10 +101,11 @@ def _bars(tokens: Sequence[TopLogprob], width: int) -> list[str]:
     name_columns = max(min(_TOKEN_COLUMNS, width - _PERCENT_COLUMNS - 1), 1)
     lines = []
     for each in tokens:
-        bar = _BAR * round(_BAR_COLUMNS * math.exp(each.logprob))
         name = _pad(quoted(each.token), name_columns)
-        line = f"{name} {percent(each.logprob):>{_PERCENT_COLUMNS}} {bar}"
-        lines.append(cut(line.rstrip(), width))
+        line = cut(f"{name} {percent(each.logprob):>{_PERCENT_COLUMNS}}", width)
+        room = max(width - get_cwidth(line) - 1, 0)
+        bar = _BAR * min(round(_BAR_COLUMNS * math.exp(each.logprob)), room)
+        lines.append(f"{line} {bar}".rstrip())
     return lines
 
 

@@ -45,6 +45,7 @@ def test_a_narrow_screen_has_the_same_words(story: SavedRun) -> None:
     shown = text_of(draw(Reader(pages_of([story])), DARK, 20, 30))
     assert all(get_cwidth(line) <= 20 for line in shown)
     words = " ".join(line.removeprefix("│ ") for line in shown).split()
+    assert '│ " the"      60.7 %' in shown
     for word in ("⟨a", "city⟩", "weight", "0.50", "90.5", "36.8", "+0.90", '"', 'the"', "60.7"):
         assert word in words, word
 
