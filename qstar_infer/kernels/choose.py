@@ -54,6 +54,8 @@ def choose_kernel(backbone: nn.Module) -> LinearKernel:
     """The best kernel for the weights of a model on a CPU; logs which and why.
 
     Float32 weights are multiplied in float32. 16-bit weights prefer a kernel that keeps 16 bits.
+    The plain kernel, whose bits may change with the number of rows, is used only if no other works,
+    however fast it is.
 
     Args:
         backbone: the kernel is for its `nn.Linear` layers.
@@ -62,17 +64,17 @@ def choose_kernel(backbone: nn.Module) -> LinearKernel:
     wanted = candidates(_widest_dtype(layers))
     num_weights = sum(layer.weight.numel() for layer in layers)
     room = psutil.virtual_memory().available * _MEMORY_SHARE
-    affordable = [each for each in wanted if each.bytes_per_weight * num_weights <= room]
+    *packing, plain = wanted
+    affordable = [each for each in packing if each.bytes_per_weight * num_weights <= room]
     with _one_thread():
         measured = _measure([probe for each in affordable if (probe := _probe(each)) is not None])
-    # Its product is the definition, so it is there even if the probe finds it inexact.
-    chosen = _best(measured) if measured else _Candidate(wanted[-1])
+    chosen = _best(measured) if measured else _Candidate(plain)
     others = ", ".join(str(each) for each in measured if each is not chosen) or "none"
     _log.info(
         "Linear layers use %s; also possible: %s; times are of a small product of 1 and 8 rows%s.",
         chosen,
         others,
-        "" if len(affordable) == len(wanted) else "; copies for others would not fit in memory",
+        "" if len(affordable) == len(packing) else "; copies for others would not fit in memory",
     )
     return chosen.kernel
 
@@ -117,8 +119,6 @@ def _probe(kernel: LinearKernel) -> _Probe | None:
         for rows in inputs:
             _check(multiply(rows), exact[: len(rows)], kernel.dtype)
     except (RuntimeError, ArithmeticError) as error:
-        if isinstance(kernel, PlainKernel):
-            raise
         _log.info("The kernel %s does not work here: %s", kernel.name, error)
         return None
     return _Probe(kernel, multiply, inputs)

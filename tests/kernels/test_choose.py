@@ -109,16 +109,25 @@ def test_a_later_kernel_must_be_clearly_faster(
     factor: float, wins: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_cpu(monkeypatch)
-    times = cycle([factor, factor, 1.0, 1.0, 9.0, 9.0])  # float16 weights, float32, plain
+    times = cycle([factor, factor, 1.0, 1.0])  # float16 weights, float32
     monkeypatch.setattr(choose, "_time_ms", lambda *_: next(times))
     expected = "packed float32" if wins else "float16 weights"
     assert choose_kernel(layers(BFLOAT16)).name == expected
 
 
+def test_the_plain_kernel_does_not_win_by_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On some CPUs it did, and a request's numbers then changed with the others in its pass."""
+    times = cycle([9.0, 9.0, 0.1, 0.1])
+    monkeypatch.setattr(choose, "_time_ms", lambda *_: next(times))
+    assert isinstance(choose_kernel(layers(FLOAT32)), OneDnnKernel)
+    monkeypatch.setattr(OneDnnKernel, "is_available", lambda _self: False)
+    assert isinstance(choose_kernel(layers(FLOAT32)), PlainKernel)
+
+
 def test_a_pause_of_the_machine_does_not_change_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_cpu(monkeypatch)
-    pauses = chain([100.0] * 7, repeat(0.0))  # the first round, and more
-    times = cycle([1.0, 1.0, 1.2, 1.2, 9.0, 9.0])
+    pauses = chain([100.0] * 5, repeat(0.0))  # the first round, and more
+    times = cycle([1.0, 1.0, 1.2, 1.2])
     monkeypatch.setattr(choose, "_time_ms", lambda *_: next(times) + next(pauses))
     assert choose_kernel(layers(BFLOAT16)).name == "float16 weights"
 
