@@ -87,6 +87,7 @@ def changed(path: list[str | int], value: Any) -> str:
     return json.dumps(document)
 
 
+EXAMPLE = Path(__file__).parents[1] / "clients" / "look" / "example.run.json"
 RUN_0: list[str | int] = ["runs", 0]
 CHOICE: list[str | int] = [*RUN_0, "choices", 0]
 ENTRY: list[str | int] = [*CHOICE, "thoughts", 0]
@@ -112,6 +113,15 @@ def test_what_is_written_is_read_again_and_is_no_escape_sequence(tmp_path: Path)
     text = path.read_text(encoding="ascii")
     assert text.endswith("\n")
     assert text[:-1].isprintable()
+
+
+@pytest.mark.skipif(not EXAMPLE.exists(), reason="there is no clients/look in this checkout")
+def test_the_example_of_the_common_look_is_read() -> None:
+    (run,) = read_saved_runs(EXAMPLE)
+    (written,) = json.loads(EXAMPLE.read_text(encoding="utf-8"))["runs"]
+    for choice, expected in zip(run.choices, written["choices"], strict=True):
+        assert choice.text == expected["text"]
+        assert [thought.as_entry() for thought in choice.thoughts] == expected["thoughts"]
 
 
 def test_optional_fields_may_be_absent_or_null() -> None:

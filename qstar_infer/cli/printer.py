@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -69,7 +70,8 @@ class AnswerPrinter:
         """Explain the shades, if there are any."""
         if self._view != "text" and self.answer.num_thought_tokens:
             line = legend(self._palette, has_thoughts=self._view == "thoughts")
-            self._console.print(line)
+            fits = cell_len(line.plain) <= self._console.width
+            self._console.print(line, soft_wrap=fits)  # which keeps the shaded space at its end
 
     def print_counts(self, elapsed_s: float, *, hint: str = "") -> None:
         """Print one line: how many tokens, how fast, and what can be done next."""

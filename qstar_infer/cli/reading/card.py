@@ -10,7 +10,7 @@ from prompt_toolkit.utils import get_cwidth
 from qstar_infer.cli.reading.layout import wrapped
 from qstar_infer.cli.shade import change_of
 from qstar_infer.cli.terminal import one_line
-from qstar_infer.outputs import Thought, TopLogprob
+from qstar_infer.outputs import Passes, Thought, TopLogprob
 
 _BAR = "█"
 _BAR_COLUMNS = 10
@@ -45,8 +45,9 @@ def percent(logprob: float) -> str:
 
 def _facts(thought: Thought) -> list[str]:
     name = quoted(thought.token)
+    passes = [] if thought.passes is None else _pass_facts(thought.passes)
     if not thought.thought_token_ids:
-        return [name, "no thought here", f"probability {percent(thought.base_logprob)}"]
+        return [name, "no thought here", f"probability {percent(thought.base_logprob)}", *passes]
     facts = [
         name,
         f"weight {thought.mixing_weight:.2f}",
@@ -56,6 +57,23 @@ def _facts(thought: Thought) -> list[str]:
     ]
     if thought.base_top_logprobs:
         facts.append(f"choice without it {quoted(thought.base_top_logprobs[0].token)}")
+    return facts + passes
+
+
+def _pass_facts(passes: Passes) -> list[str]:
+    """How the wavefront found the token. The draft of a token without a thought is the token."""
+    if passes.first == passes.last:
+        facts = [f"pass {passes.last}"]
+    else:
+        fed = "fed" if passes.draft.is_fed else "not fed"
+        kept = "kept" if passes.draft.is_kept else "wrong"
+        facts = [
+            f"passes {passes.first} to {passes.last}",
+            f"draft {quoted(passes.draft.token)} {fed}, {kept}",
+        ]
+    if passes.dropped:
+        tokens = ", ".join(quoted(each.token) for each in passes.dropped)
+        facts.append(f"thoughts dropped behind {tokens}")
     return facts
 
 
@@ -101,10 +119,11 @@ def _bars(tokens: Sequence[TopLogprob], width: int) -> list[str]:
     name_columns = max(min(_TOKEN_COLUMNS, width - _PERCENT_COLUMNS - 1), 1)
     lines = []
     for each in tokens:
-        bar = _BAR * round(_BAR_COLUMNS * math.exp(each.logprob))
         name = _pad(quoted(each.token), name_columns)
-        line = f"{name} {percent(each.logprob):>{_PERCENT_COLUMNS}} {bar}"
-        lines.append(cut(line.rstrip(), width))
+        line = cut(f"{name} {percent(each.logprob):>{_PERCENT_COLUMNS}}", width)
+        room = max(width - get_cwidth(line) - 1, 0)
+        bar = _BAR * min(round(_BAR_COLUMNS * math.exp(each.logprob)), room)
+        lines.append(f"{line} {bar}".rstrip())
     return lines
 
 

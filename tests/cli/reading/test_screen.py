@@ -8,7 +8,7 @@ from qstar_infer.cli.reading.page import pages_of
 from qstar_infer.cli.reading.reader import Reader
 from qstar_infer.cli.reading.screen import StyledLine, draw
 from qstar_infer.cli.shade import DARK, LIGHT, Palette
-from qstar_infer.outputs import TopLogprob
+from qstar_infer.outputs import Draft, DroppedThought, Passes, TopLogprob
 from qstar_infer.saved_run import SavedRun
 
 from .conftest import run_of, thought_of
@@ -45,6 +45,7 @@ def test_a_narrow_screen_has_the_same_words(story: SavedRun) -> None:
     shown = text_of(draw(Reader(pages_of([story])), DARK, 20, 30))
     assert all(get_cwidth(line) <= 20 for line in shown)
     words = " ".join(line.removeprefix("│ ") for line in shown).split()
+    assert '│ " the"      60.7 %' in shown
     for word in ("⟨a", "city⟩", "weight", "0.50", "90.5", "36.8", "+0.90", '"', 'the"', "60.7"):
         assert word in words, word
 
@@ -156,6 +157,20 @@ def test_a_token_without_a_thought_says_so_and_shows_one_list() -> None:
         '"a" · no thought here · probability 36.8 %',
         '"a"            100.0 % ██████████',
     ]
+
+
+def test_passes_are_told_if_the_file_has_them() -> None:
+    draft = Draft(token=" b\x1b", token_id=2, is_fed=True, is_kept=False)
+    dropped = [DroppedThought(token=" b\x1b", first=4, last=5)]
+    passes = Passes(first=3, last=5, draft=draft, dropped=dropped)
+    shown = " ".join(line.text for line in card_lines(thought_of("a", "t", passes=passes), 300))
+    assert shown.endswith(
+        '· passes 3 to 5 · draft " b␛" fed, wrong · thoughts dropped behind " b␛"'
+    )
+    kept = Draft(token="a", token_id=1, is_fed=False, is_kept=True)
+    at_once = Passes(first=6, last=6, draft=kept, dropped=[])
+    (line,) = card_lines(thought_of("a", passes=at_once), 300)
+    assert line.text == '"a" · no thought here · probability 36.8 % · pass 6'
 
 
 @pytest.mark.parametrize(
