@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import BaseModel
 from qstar_client import APIStatusError, QStarClient
@@ -89,6 +90,18 @@ def test_answers_are_those_of_the_python_client(package: Path, live: LiveServer)
             whole, streamed = outcomes[2 * number : 2 * number + 2]
             assert without_volatile(whole["answer"]) == expected, (call, params)
             assert without_volatile(streamed["answer"]) == expected, (call, params)
+
+
+def test_details_of_thoughts_are_those_of_the_server(package: Path, live: LiveServer) -> None:
+    details = {"show_thoughts": True, "thought_top_logprobs": 2, "show_passes": True}
+    params = REQUESTS["completions"] | details | {"seed": 1}
+    with QStarClient(base_url=live.url) as client:
+        body = params | {"model": client.models.only_id()}
+    expected = httpx.post(f"{live.url}/v1/completions", json=body).json()["choices"][0]["thoughts"]
+    outcome = outcome_of(package, live.url, "completions", params)
+    assert outcome["answer"]["choices"][0]["thoughts"] == expected
+    thoughts = [each["thought"] for each in outcome["events"] if each["type"] == "thought"]
+    assert thoughts == expected
 
 
 @pytest.mark.parametrize("call", REQUESTS)

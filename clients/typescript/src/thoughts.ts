@@ -11,21 +11,21 @@ export interface TokenLogprob {
   logprob: number;
 }
 
-/** The base model's guess of a token, with which the wavefront ran ahead. */
+/** The token that the prediction without the thought gave, with which the wavefront may run ahead. */
 export interface Draft {
   token: string;
   token_id: number;
-  /** Whether the guess entered a pass before the token was decided. */
+  /** Whether it was fed before the thought ended, so that the next thought began early. */
   is_fed: boolean;
-  /** Whether the decided token is the guess, so that the work behind it was kept. */
+  /** Whether the thought decided the same token. True where there is no thought. */
   is_kept: boolean;
 }
 
-/** A thought behind a wrong guess, which was thrown away. */
+/** A thought behind a wrong draft, which was thrown away. */
 export interface DroppedThought {
-  /** The token that the thought stood behind. */
+  /** The draft that the thought stood behind. */
   token: string;
-  /** The passes in which the thought was computed. */
+  /** The first and the newest pass that worked on it. */
   first: number;
   last: number;
 }
@@ -36,7 +36,8 @@ export interface Passes {
   first: number;
   /** The pass that decided the token. */
   last: number;
-  draft: Draft | null;
+  draft: Draft;
+  /** The thoughts dropped since the token before this one was decided. */
   dropped: DroppedThought[];
 }
 

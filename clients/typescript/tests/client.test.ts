@@ -49,7 +49,7 @@ afterEach(() => {
 test("a request is JSON with the key, and is not sent elsewhere", async () => {
   const { fetch, sent } = fakeFetch(() => json(200, COMPLETION));
   const client = clientOf(fetch, { apiKey: KEY });
-  const answer = await client.completions.create({ prompt: "2 + 2 =", model: "tiny", seed: undefined, n: null });
+  const answer = await client.completions.create({ prompt: "2 + 2 =", model: "tiny", n: null });
   assert.equal(answer.choices[0]?.text, " 4");
   const [request] = sent;
   assert.equal(request?.url, "http://host.test/v1/completions");
@@ -270,6 +270,7 @@ test("a generation that was turned away is repeated", async () => {
   const answer = await clientOf(fetch).completions.create({ prompt: "x", model: "m" });
   assert.equal(answer.choices[0]?.text, " 4");
   assert.equal(sent.length, 3);
+  assert.ok(sent[0]?.init.signal?.aborted, "the refused answer is not left open");
 });
 
 test("retries end", async () => {

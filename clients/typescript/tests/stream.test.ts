@@ -90,13 +90,14 @@ test("every cut gives the same whole", async () => {
 
 test("raw chunks, and fields that this client does not know", async () => {
   const odd = JSON.parse('{"object": "o", "new": 1, "__proto__": {"a": 1}}') as object;
-  const pieces = [event({ ...chunk("a"), ...odd }), event({ ...chunk("b"), new: 2 }), DONE];
+  const pieces = [event(chunk("a")), event({ ...chunk("b"), ...odd }), event({ ...chunk("c"), new: 2 }), DONE];
   const stream = completionOf(pieces);
   const chunks = [];
   for await (const each of stream.chunks()) chunks.push(each);
-  assert.deepEqual(chunks.map((each) => each.choices[0]?.text), ["a", "b"]);
+  assert.deepEqual(chunks.map((each) => each.choices[0]?.text), ["a", "b", "c"]);
   const whole: object = await stream.final();
   assert.equal(Object.getPrototypeOf(whole), Object.prototype);
+  assert.ok(Object.hasOwn(whole, "__proto__"), "a field like any other");
   assert.equal((whole as { new?: number }).new, 2);
   assert.equal(chunks[0]?.choices[0]?.text, "a", "a chunk stays as it is");
 });
