@@ -48,7 +48,7 @@ class DroppedThought:
     """A thought behind a wrong draft or a wrong guess; nothing of it is in the output."""
 
     token: str
-    """The token that it stood behind, which is not part of the text."""
+    """The draft that it stood behind."""
     first: int
     last: int
     """The newest pass that worked on it."""

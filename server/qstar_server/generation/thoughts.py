@@ -39,7 +39,7 @@ class DroppedEntry(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     token: str
-    """The token that it stood behind, which is not part of the text."""
+    """The draft that it stood behind."""
     first: int
     last: int
 

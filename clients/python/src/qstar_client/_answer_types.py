@@ -37,7 +37,7 @@ class DroppedThought(AnswerModel):
     """A thought behind a wrong draft; nothing of it is in the text."""
 
     token: str
-    """The token that it stood behind."""
+    """The draft that it stood behind."""
     first: int
     last: int
 
