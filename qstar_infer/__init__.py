@@ -36,6 +36,7 @@ from qstar_infer.outputs import (
 )
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingRule
+from qstar_infer.view.html import ThoughtsView
 
 if TYPE_CHECKING:
     from qstar_infer.checkpoint import load_model
@@ -68,6 +69,7 @@ __all__ = [
     "SamplingParams",
     "ThinkingRule",
     "Thought",
+    "ThoughtsView",
     "load_model",
 ]
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from qstar_infer.histogram import HistogramCounts
+from qstar_infer.view.html import answer_html
 
 FinishReason = Literal["stop", "length"]
 """`stop`: end of sequence, stop token or stop string; `length`: `max_tokens` or a full context."""
@@ -108,7 +109,10 @@ class Thought:
 
 @dataclass(slots=True, kw_only=True)
 class CompletionOutput:
-    """One completion: the whole from `LLM.generate`, a delta in a stream."""
+    """One completion: the whole from `LLM.generate`, a delta in a stream.
+
+    A notebook shows its thoughts.
+    """
 
     index: int
     text: str = ""
@@ -143,6 +147,9 @@ class CompletionOutput:
         self.finish_reason = delta.finish_reason
         self.stop_reason = delta.stop_reason
 
+    def _repr_html_(self) -> str | None:
+        return answer_html([self.thoughts])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTimes:
@@ -160,6 +167,8 @@ class RequestTimes:
 @dataclass(slots=True, kw_only=True)
 class RequestOutput:
     """The completions of one request: whole from `LLM.generate`, deltas from the engine.
+
+    A notebook shows their thoughts.
 
     A delta has a `CompletionOutput` for each completion that changed, and none for the others.
     """
@@ -194,6 +203,9 @@ class RequestOutput:
         self.num_cached_tokens += delta.num_cached_tokens
         self.finished = delta.finished
         self.times = delta.times
+
+    def _repr_html_(self) -> str | None:
+        return answer_html([output.thoughts for output in self.outputs])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,9 +73,11 @@ PLAIN_DATA = {
     "thinking_rule",
     "token_rules",
 }
-"""Modules of `qstar_infer` that import the standard library and each other."""
+"""Modules of `qstar_infer` that import the standard library, each other, and `view/`."""
 PARTS_BELOW = {
-    "plain data": set(),
+    "signs": set(),
+    "view": {"signs"},
+    "plain data": {"view"},
     "text": {"plain data"},
     "constraints": {"plain data", "text"},
     "kv_cache": {"plain data"},
@@ -100,7 +102,7 @@ PARTS_BELOW = {
         *("attention", "sampling", "model", "checkpoint", "decoder", "runner"),
     },
     "llm": {"plain data", "model", "engine"},
-    "public names": {"plain data", "model", "checkpoint", "llm"},
+    "public names": {"plain data", "view", "model", "checkpoint", "llm"},
     "bench": {"plain data", "model", "hardware", "checkpoint", "llm"},
     "cli": {"plain data", "model", "checkpoint", "llm", "public names", "bench"},
 }
@@ -117,6 +119,7 @@ TORCH_FREE = {
     "qstar_infer.kv_cache.layer_shape",
     "qstar_infer.model.config",
     "qstar_infer.model.source_name",
+    "qstar_infer.view.html",
     *(f"qstar_infer.{name}" for name in PLAIN_DATA),
 }
 """Besides all of `text/`, `constraints/`, `wavefront/`, `cli/` and the lab's tasks."""

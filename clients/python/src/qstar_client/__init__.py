@@ -102,6 +102,7 @@ from qstar_client._signs import printable
 from qstar_client._streams import AsyncStream, Stream
 from qstar_client._tokens import DetokenizeResponse, TokenizeResponse
 from qstar_client._version import __version__
+from qstar_client._view.html import ThoughtsView
 
 __all__ = [
     "APIConnectionError",
@@ -181,6 +182,7 @@ __all__ = [
     "TextEvent",
     "Thought",
     "ThoughtEvent",
+    "ThoughtsView",
     "TokenizeResponse",
     "ToolCall",
     "ToolCallEvent",

@@ -22,7 +22,7 @@ except ImportError as error:
 
 from qstar_client._answer_types import Thought
 from qstar_client._signs import one_line, printable
-from qstar_client._thought_numbers import difference, rounded, share
+from qstar_client._view.numbers import difference, rounded, share
 
 __all__ = ["HasThoughts", "thoughts_view"]
 

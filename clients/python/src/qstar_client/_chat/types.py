@@ -1,7 +1,7 @@
 """Responses of `POST /v1/chat/completions`, with the names of the openai package's types."""
 
 from qstar_client._answer_types import AnswerModel, ChatCompletionTokenLogprob, Thought, Usage
-from qstar_client._thoughts_html import thoughts_html
+from qstar_client._view.html import answer_html
 
 
 class ChoiceLogprobs(AnswerModel):
@@ -64,7 +64,7 @@ class _AnyChoice(AnswerModel):
     """Ids of the visible tokens; None unless requested with `return_token_ids`."""
 
     def _repr_html_(self) -> str | None:
-        return thoughts_html([self.thoughts])
+        return answer_html([self.thoughts])
 
 
 class ChatCompletionChoice(_AnyChoice):
@@ -97,7 +97,7 @@ class ChatCompletion(_AnyCompletion):
     choices: list[ChatCompletionChoice]
 
     def _repr_html_(self) -> str | None:
-        return thoughts_html([choice.thoughts for choice in self.choices])
+        return answer_html([choice.thoughts for choice in self.choices])
 
 
 class ChatCompletionChunk(_AnyCompletion):

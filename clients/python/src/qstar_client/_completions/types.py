@@ -1,7 +1,7 @@
 """Responses of `POST /v1/completions`."""
 
 from qstar_client._answer_types import AnswerModel, Thought, Usage
-from qstar_client._thoughts_html import thoughts_html
+from qstar_client._view.html import answer_html
 
 
 class Logprobs(AnswerModel):
@@ -45,7 +45,7 @@ class CompletionChoice(AnswerModel):
     """Ids of the visible tokens. Both lists are None unless requested with `return_token_ids`."""
 
     def _repr_html_(self) -> str | None:
-        return thoughts_html([self.thoughts])
+        return answer_html([self.thoughts])
 
 
 class Completion(AnswerModel):
@@ -61,7 +61,7 @@ class Completion(AnswerModel):
     system_fingerprint: str | None = None
 
     def _repr_html_(self) -> str | None:
-        return thoughts_html([choice.thoughts for choice in self.choices])
+        return answer_html([choice.thoughts for choice in self.choices])
 
 
 class CompletionChunk(Completion):

@@ -1,7 +1,7 @@
 """Answers of `POST /v1/responses`, with the names of the openai package's types."""
 
 from qstar_client._answer_types import AnswerModel, ChatCompletionTokenLogprob, Thought
-from qstar_client._thoughts_html import thoughts_html
+from qstar_client._view.html import answer_html
 
 
 class ResponseContent(AnswerModel):
@@ -92,7 +92,7 @@ class Response(AnswerModel):
         return "".join(part.text or "" for part in parts if part.type == "output_text")
 
     def _repr_html_(self) -> str | None:
-        return thoughts_html([self.thoughts])
+        return answer_html([self.thoughts])
 
 
 class ResponseStreamEvent(AnswerModel):

@@ -1,0 +1,1 @@
+"""The view of thoughts in a notebook, a copy of the client's (scripts/copy_views.py)."""
