@@ -1,7 +1,6 @@
 """What mkdocs calls while it builds the site: adds pages from outside docs/ and from the code."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -70,9 +69,7 @@ def _paths_in(nav: Any) -> Iterator[str]:
 
 def _outside_file(path: str, config: MkDocsConfig) -> File:
     place = site_path(path)
-    if repository_files.language_of(path):
-        return File.generated(config, place, content=repository_files.source_page(path))
-    _made[place] = path
-    if path.endswith(".md"):
-        return File.generated(config, place, content=(ROOT / path).read_text(encoding="utf-8"))
-    return File.generated(config, place, abs_src_path=str(Path(ROOT / path)))
+    if place.endswith(".md"):
+        _made[place] = path
+        return File.generated(config, place, content=repository_files.page_text(path))
+    return File.generated(config, place, abs_src_path=str(ROOT / path))

@@ -10,8 +10,11 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from scripts.docs_site.notebook_pages import notebook_page
+
 ROOT = Path(__file__).parents[2]
 DOCS = "docs/"
+NOTEBOOK = ".ipynb"
 LANGUAGES = {
     ".py": "python",
     ".yaml": "yaml",
@@ -41,9 +44,8 @@ def linked_files(pages: Iterable[str]) -> list[str]:
         if path in seen or path in IN_THE_REFERENCE or not (ROOT / path).is_file():
             continue
         seen[path] = None
-        if path.endswith(".md"):
-            text = (ROOT / path).read_text(encoding="utf-8")
-            waiting += links_in(path, text)
+        if path.endswith((".md", NOTEBOOK)):
+            waiting += links_in(path, page_text(path))
     return list(seen)
 
 
@@ -63,7 +65,12 @@ def site_path(path: str) -> str:
     if path in IN_THE_REFERENCE:
         return IN_THE_REFERENCE[path]
     inside = path.removeprefix(DOCS)
-    return f"{inside}.md" if language_of(path) else inside
+    return f"{inside}.md" if becomes_page(path) else inside
+
+
+def becomes_page(path: str) -> bool:
+    """Whether a file that is not Markdown becomes a page: source files and notebooks."""
+    return path.endswith(NOTEBOOK) or language_of(path) is not None
 
 
 def language_of(path: str) -> str | None:
@@ -72,10 +79,14 @@ def language_of(path: str) -> str | None:
     return LANGUAGES.get(posixpath.splitext(name)[1] or name)
 
 
-def source_page(path: str) -> str:
-    """A page that shows a source file."""
+def page_text(path: str) -> str:
+    """The Markdown that shows a file of the repository, with links as in the repository."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    return f"# {path}\n\n`````{language_of(path)}\n{text}`````\n"
+    if path.endswith(NOTEBOOK):
+        return notebook_page(text)
+    if language := language_of(path):
+        return f"# {path}\n\n`````{language}\n{text}`````\n"
+    return text
 
 
 def rewritten(page: str, text: str) -> str:

@@ -1,5 +1,6 @@
 """The site builds without a warning and without the network, and its links lead somewhere."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from qstar_infer.cli.lazy import extension_targets
 from qstar_infer.cli.main import COMMANDS
 from scripts.docs_site import field_meanings, http_pages
 from scripts.docs_site.links import broken_links, foreign_loads
+from scripts.docs_site.notebook_pages import notebook_page
 from scripts.docs_site.repository_files import linked_files, links_in, rewritten, site_path
 from tests.docs.blocks import ROOT, pages
 from tests.docs.conftest import Built
@@ -153,3 +155,33 @@ def test_commands_for_readers_are_targets_of_make() -> None:
     assert "mkdocs build" in makefile
     strict = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), yaml.BaseLoader)["strict"]
     assert strict == "true"
+
+
+def test_a_notebook_becomes_a_page_with_its_outputs() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "text"]},
+        {
+            "cell_type": "code",
+            "source": ["print(1)\n", "view"],
+            "outputs": [
+                {"output_type": "stream", "name": "stdout", "text": ["1\n"]},
+                {
+                    "output_type": "execute_result",
+                    "data": {"text/html": ["<b>2</b>"], "text/plain": ["two"]},
+                    "metadata": {},
+                },
+                {
+                    "output_type": "display_data",
+                    "data": {"image/png": "AAAA\n", "text/plain": ["<Figure>"]},
+                    "metadata": {"image/png": {"alt": 'a "picture"'}},
+                },
+            ],
+        },
+    ]
+    assert notebook_page(json.dumps({"cells": cells})).split("\n\n") == [
+        "# Title\ntext",
+        "`````python\nprint(1)\nview\n`````",
+        '`````text title="prints"\n1\n`````',
+        '<div class="notebook-output">\n<b>2</b>\n</div>',
+        '<img alt="a &quot;picture&quot;" src="data:image/png;base64,AAAA">\n',
+    ]
