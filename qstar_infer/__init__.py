@@ -23,7 +23,17 @@ from qstar_infer.errors import (
     RequestError,
     RequestFailedError,
 )
-from qstar_infer.outputs import CompletionOutput, EngineStats, Logprob, RequestOutput, Thought
+from qstar_infer.outputs import (
+    CompletionOutput,
+    Draft,
+    DroppedThought,
+    EngineStats,
+    LikelyToken,
+    Logprob,
+    Passes,
+    RequestOutput,
+    Thought,
+)
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.thinking_rule import ThinkingRule
 from qstar_infer.view.html import ThoughtsView
@@ -38,14 +48,18 @@ __all__ = [
     "CompletionOutput",
     "ConfigError",
     "ContextLengthError",
+    "Draft",
+    "DroppedThought",
     "EngineClosedError",
     "EngineDeadError",
     "EngineStats",
     "LLM",
+    "LikelyToken",
     "Logprob",
     "ModelInfo",
     "NoTokenError",
     "NotFiniteError",
+    "Passes",
     "QStarError",
     "QueueFullError",
     "QuietStarModel",

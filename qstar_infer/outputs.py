@@ -22,7 +22,7 @@ class Logprob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopLogprob:
+class LikelyToken:
     """One of the most likely tokens at a place, before temperature, penalties and filters."""
 
     token: str
@@ -49,7 +49,7 @@ class DroppedThought:
     """A thought behind a wrong draft or a wrong guess; nothing of it is in the output."""
 
     token: str
-    """The token that it stood behind, which is not part of the text."""
+    """The draft that it stood behind."""
     first: int
     last: int
     """The newest pass that worked on it."""
@@ -95,9 +95,9 @@ class Thought:
     delimiters have probability 0, because they are never sampled."""
     base_logprob: float
     """The same without the thought. Equal to `logprob` if the mixing weight is 0."""
-    top_logprobs: list[TopLogprob] | None = None
+    top_logprobs: list[LikelyToken] | None = None
     """The most likely tokens with the thought, best first. None: not requested."""
-    base_top_logprobs: list[TopLogprob] | None = None
+    base_top_logprobs: list[LikelyToken] | None = None
     """The most likely tokens without the thought. None: not requested."""
     passes: Passes | None = None
     """None: not requested."""

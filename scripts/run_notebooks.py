@@ -11,14 +11,21 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-CELL_TIMEOUT_S = 300
+CELL_TIMEOUT_S = 900
+"""For a busy machine: both notebooks together compute for 40 s."""
 
 
 def main() -> None:
     """Replace the outputs of each notebook by those of today's code."""
     for path in sorted(FOLDER.glob("*.ipynb")):
         sys.stdout.write(f"{path.name}\n")
-        nbformat.write(executed(path), path)
+        nbformat.write(executed(path), path)  # type: ignore[no-untyped-call]
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """A notebook with its kept outputs."""
+    notebook: NotebookNode = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return notebook
 
 
 def executed(path: Path) -> NotebookNode:
@@ -27,7 +34,7 @@ def executed(path: Path) -> NotebookNode:
     Raises:
         CellExecutionError: a cell raised; the message has the cell and the traceback.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_notebook(path)
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT_S,

@@ -72,6 +72,7 @@ class Admission:
         self._check_token_ids(params)
         self._check_thinking(params)
         _check_scheduling(request)
+        _check_details(request)
         num_thought_tokens = self._model.num_thought_tokens
         if params.num_thought_tokens is not None:
             num_thought_tokens = params.num_thought_tokens
@@ -323,3 +324,17 @@ def _check_scheduling(request: EngineRequest) -> None:
             f"cache_salt must be a text of 1 to {MAX_SALT_CHARS} characters, got {shown(salt)}",
             param="cache_salt",
         )
+
+
+def _check_details(request: EngineRequest) -> None:
+    params = request.params
+    for name, is_asked in (
+        ("thought_top_logprobs", params.thought_top_logprobs is not None),
+        ("show_passes", params.show_passes),
+    ):
+        if is_asked and not request.show_thoughts:
+            raise RequestError(
+                f"{name} adds to thoughts, but the request does not show them; leave it out, or "
+                "set show_thoughts",
+                param=name,
+            )

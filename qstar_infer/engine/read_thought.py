@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from qstar_infer.outputs import Draft, DroppedThought, Passes, Thought, TopLogprob
+from qstar_infer.outputs import Draft, DroppedThought, LikelyToken, Passes, Thought
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.text.token_text import TokenText
 from qstar_infer.wavefront.lane import Lane
@@ -28,9 +28,9 @@ def read_thought(verified: Verified, params: SamplingParams, token_text: TokenTe
     )
 
 
-def _named(tokens: Iterable[tuple[int, float]], token_text: TokenText) -> list[TopLogprob]:
+def _named(tokens: Iterable[tuple[int, float]], token_text: TokenText) -> list[LikelyToken]:
     return [
-        TopLogprob(token=token_text.of_token(token_id), token_id=token_id, logprob=logprob)
+        LikelyToken(token=token_text.of_token(token_id), token_id=token_id, logprob=logprob)
         for token_id, logprob in tokens
     ]
 

@@ -31,6 +31,7 @@ class Verified:
     """The lane that decided the token; its blocks and slot have been released."""
     decision: SampledToken
     draft_id: int
+    """The token of the base prediction."""
     is_draft_kept: bool
     """True if the draft equalled the decision. False: later drafts and lanes were dropped."""
     dropped: list[Lane]

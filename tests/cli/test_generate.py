@@ -72,6 +72,7 @@ def test_json_contains_text_and_thoughts() -> None:
     assert answer["finish_reason"] == "length"
     assert answer["thoughts"][0]["thought"] == "the capital"
     assert answer["thoughts"][0]["mixing_weight"] == 0.25
+    assert None not in answer["thoughts"][0].values(), "nothing that was not asked for"
 
 
 @pytest.mark.usefixtures("fake_llm")

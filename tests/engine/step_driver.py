@@ -12,7 +12,7 @@ from qstar_infer.thinking_rule import ThinkingPlaces
 from qstar_infer.wavefront.prompt_scoring import PromptScoring
 from qstar_infer.wavefront.rows import StepPlan, split_result
 from qstar_infer.wavefront.sequence import Sequence, SequenceStatus
-from qstar_infer.wavefront.wavefront import Wavefront
+from qstar_infer.wavefront.wavefront import Verified, Wavefront
 
 from .fake_model import EVERYWHERE, Expected, FakeModel, by_definition
 
@@ -73,6 +73,8 @@ class Driver:
     broken_ids: frozenset[int] = frozenset()
     """Tokens whose keys and values are not finite."""
     got: dict[Sequence, Expected] = field(default_factory=dict)
+    verified: dict[Sequence, list[Verified]] = field(default_factory=dict)
+    """The verified tokens of each sequence, as the scheduler gave them."""
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(
@@ -85,6 +87,7 @@ class Driver:
     def add(self, *sequences: Sequence) -> None:
         for seq in sequences:
             self.got[seq] = Expected()
+            self.verified[seq] = []
             self.scheduler.add(seq)
 
     def step(self) -> StepPlan:
@@ -127,6 +130,7 @@ class Driver:
             if verified.decision.fault is not None:
                 self._fail(seq)
                 return
+            self.verified[seq].append(verified)
             got.token_ids.append(verified.decision.token_id)
             got.logprobs.append(verified.decision.logprob)
             got.thoughts.append(tuple(verified.lane.thought))

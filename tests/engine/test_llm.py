@@ -307,6 +307,8 @@ def test_a_huge_integer_is_rejected_with_a_short_message(
         {"logit_bias": {True: 0.0}},
         {"logit_bias": [1]},
         {"logprobs": 101},
+        {"thought_top_logprobs": 101},
+        {"thought_top_logprobs": -1},
         {"allowed_token_ids": ()},
         {"allowed_token_ids": (True,)},
         {"bad_words": "ab"},

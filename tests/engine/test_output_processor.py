@@ -2,11 +2,15 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from qstar_infer.engine.llm_engine import LLMEngine
 from qstar_infer.engine.output_processor import OutputProcessor
+from qstar_infer.engine.protocol import EngineRequest
+from qstar_infer.errors import RequestError
 from qstar_infer.outputs import CompletionOutput
 from qstar_infer.sampling_params import SamplingParams
 from qstar_infer.step import SampledToken
@@ -14,7 +18,7 @@ from qstar_infer.text.token_text import TokenText
 from qstar_infer.wavefront.lane import Lane
 from qstar_infer.wavefront.wavefront import Verified
 
-from ..parity.toy import EOS, byte_tokenizer
+from ..parity.toy import EOS, byte_tokenizer, make_toy
 from .step_driver import make_sequence
 
 TOKEN_TEXT = TokenText(byte_tokenizer())
@@ -168,6 +172,18 @@ def test_stop_strings_are_ignored_below_min_tokens() -> None:
     output = processor(stop="b", min_tokens=3)
     delta = push(output, byte_ids(b"abab"))
     assert (delta.text, delta.token_offsets, delta.stop_reason) == ("aba", [0, 1, 2, 3], "b")
+
+
+def test_hidden_thoughts_cannot_have_details() -> None:
+    engine = LLMEngine(make_toy().model)
+    asked: tuple[dict[str, Any], ...] = ({"thought_top_logprobs": 0}, {"show_passes": True})
+    for fields in asked:
+        params = SamplingParams(**fields)
+        asking = EngineRequest(request_id="r", prompt_token_ids=[1], params=params)
+        engine.admission.admit(asking)
+        with pytest.raises(RequestError, match="does not show them") as caught:
+            engine.admission.admit(replace(asking, show_thoughts=False))
+        assert caught.value.param == next(iter(fields))
 
 
 def test_counts_do_not_depend_on_show_thoughts() -> None:

@@ -24,7 +24,15 @@ CONFIG = EngineConfig(block_size=4, max_rows=9, num_blocks=NUM_BLOCKS, speculati
 REQUESTS = [
     SamplingParams(temperature=0.0, max_tokens=8, ignore_eos=True),
     SamplingParams(
-        seed=5, max_tokens=9, ignore_eos=True, top_k=40, top_p=0.9, min_p=0.01, logprobs=3, n=2
+        seed=5,
+        max_tokens=9,
+        ignore_eos=True,
+        top_k=40,
+        top_p=0.9,
+        min_p=0.01,
+        logprobs=3,
+        thought_top_logprobs=2,
+        n=2,
     ),
     SamplingParams(
         seed=6,
@@ -101,6 +109,7 @@ def test_the_recorded_steps_contain_every_kind_of_work(run: Run) -> None:
     assert any(pick.known_id is not None for pick in picks)
     assert any(pick.history and pick.banned_ids and pick.logit_bias for pick in picks)
     assert any(pick.top_k and pick.top_p < 1 and pick.num_top_logprobs for pick in picks)
+    assert any(pick.num_base_top_logprobs for pick in picks)
 
 
 def test_messages_round_trip_through_msgpack_and_pickle(run: Run) -> None:

@@ -3,11 +3,10 @@
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from scripts.run_notebooks import FOLDER, executed
+from scripts.run_notebooks import FOLDER, executed, read_notebook
 
 from ..default_cache import default_cache
 
@@ -17,7 +16,7 @@ CHANCE = 1 / 7
 
 
 def kept(name: str) -> NotebookNode:
-    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    return read_notebook(FOLDER / f"{name}.ipynb")
 
 
 @pytest.fixture(scope="module")

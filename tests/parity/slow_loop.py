@@ -52,6 +52,8 @@ class SlowOutput:
     base_logprobs: list[float] = field(default_factory=list)
     distributions: list[Numbers] = field(default_factory=list)
     """For each of `token_ids`, the log-probabilities of the whole vocabulary."""
+    base_distributions: list[Numbers] = field(default_factory=list)
+    """The same without the thought."""
     text: str = ""
     stop_reason: int | str | None = None
     num_firm: int | None = None
@@ -251,7 +253,8 @@ class SlowLoop:
             output.mixing_weights.append(after.mixing_weight)
             output.distributions.append(after.mixed - log_sum_exp(after.mixed))
             output.logprobs.append(float(output.distributions[-1][token]))
-            output.base_logprobs.append(float(after.base[token] - log_sum_exp(after.base)))
+            output.base_distributions.append(after.base - log_sum_exp(after.base))
+            output.base_logprobs.append(float(output.base_distributions[-1][token]))
             tokens.append(token)
             if self.has_ended(output, params, eos):
                 break

@@ -76,6 +76,7 @@ def draw_pick(draw: random.Random, *, row: int, vocab_size: int) -> VisiblePick:
         top_p=draw.choice([1.0, 1.0, 0.95, 0.5, 1e-3]),
         min_p=draw.choice([0.0, 0.0, 0.05, 1.0]),
         num_top_logprobs=draw.choice([0, 0, 2, 20]),
+        num_base_top_logprobs=draw.choice([0, 2]),
         may_decide=draw.random() < 0.8,
         **rules,
     )

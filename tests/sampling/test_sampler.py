@@ -85,6 +85,30 @@ def test_mixed_rows_follow_base_rows_and_have_weight_and_base_logprob() -> None:
         assert token.base_logprob == pytest.approx(expected, abs=ROUNDING)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_most_likely_tokens_without_the_thought_come_best_first(dtype: torch.dtype) -> None:
+    """Each row has as many as its pick asks for, from the row where its base logits lie."""
+    buffer = draw_logits(5, VOCAB_SIZE, seed=3).to(dtype)
+    counts, rows = [3, 0, 7, 0, 5, 1], [4, 0, 2]
+    picks = [replace(PICK, num_top_logprobs=2, num_base_top_logprobs=count) for count in counts]
+    tokens, _ = sample(
+        LOGITS[[0, 1, 2, 0, 1, 2]],
+        picks,
+        base=BaseRows(buffer, rows),
+        mixing_weights=[0.1, 0.2, 0.3],
+        thought_logits=LOGITS[:0],
+        thought_picks=[],
+    )
+    base = buffer.double().log_softmax(-1)
+    for token, row, count in zip(tokens[3:], rows, counts[3:], strict=True):
+        values = [value for _, value in token.base_top_logprobs]
+        ids = [token_id for token_id, _ in token.base_top_logprobs]
+        assert values == pytest.approx(base[row].topk(count).values.tolist(), abs=ROUNDING)
+        assert base[row, ids].tolist() == pytest.approx(values, abs=ROUNDING)
+    for token, count in zip(tokens[:3], counts, strict=False):
+        assert token.base_top_logprobs == token.top_logprobs[:count], "there is no thought"
+
+
 def test_equal_distributions_give_draft_and_target_the_same_token() -> None:
     """This holds at any temperature and with any filter; drafts rely on it."""
     for seed in range(50):

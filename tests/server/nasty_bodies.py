@@ -76,6 +76,8 @@ OPEN_SAMPLING = [
     *_each("thought_temperature", NAN, -1, True),
     *_each("think_threshold", NAN, 2),
     *_each("show_thoughts", 1, "yes"),
+    *_each("thought_top_logprobs", -1, 101, HUGE, True, 1.0, "3", [1]),
+    *_each("show_passes", 1, "yes", {}),
     *_each("thinking", {"where": "x" * 5000}, {"where": "behind", "tokens": ["x"] * 5000}),
     *_each("thinking", {"where": "behind", "tokens": [VOCAB_SIZE]}, [DEEP]),
     *_each("priority", 2**31, True, 1e308),

@@ -8,10 +8,10 @@ from qstar_infer.outputs import (
     Draft,
     DroppedThought,
     FinishReason,
+    LikelyToken,
     Logprob,
     Passes,
     Thought,
-    TopLogprob,
 )
 from qstar_infer.text.utf8 import Utf8Stream
 from tests.server.byte_tokens import bytes_of, token_text
@@ -37,12 +37,12 @@ def logprob_entry(token_id: int, index: int, k: int) -> dict[int, Logprob]:
     }
 
 
-def top_logprobs(token_id: int, index: int, k: int) -> list[TopLogprob]:
+def top_logprobs(token_id: int, index: int, k: int) -> list[LikelyToken]:
     """The `k` most likely of the token and at least three others."""
     entry = logprob_entry(token_id, index, max(3, k - 1))
     ranked = sorted(entry.items(), key=lambda item: -item[1].logprob)[:k]
     return [
-        TopLogprob(token=each.decoded_token, token_id=other, logprob=each.logprob)
+        LikelyToken(token=each.decoded_token, token_id=other, logprob=each.logprob)
         for other, each in ranked
     ]
 

@@ -28,6 +28,8 @@ NEARLY_RIGHT = st.fixed_dictionaries(
         "stop": st.text(max_size=3) | st.lists(st.text(max_size=3), max_size=3),
         "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
         "show_thoughts": st.booleans(),
+        "thought_top_logprobs": st.integers(-1, 21),
+        "show_passes": st.booleans(),
         "num_thought_tokens": st.integers(-1, 9),
         "thinking": st.fixed_dictionaries(
             {"where": st.sampled_from(["everywhere", "behind", "gate", "x"])},

@@ -105,7 +105,8 @@ async def test_the_async_client_reads_the_same(
 def test_thoughts_are_those_that_the_official_client_gets(
     client: QStarClient, openai_client: openai.OpenAI, endpoint: str
 ) -> None:
-    request = {"model": client.models.only_id(), "extra_body": {"show_thoughts": True}}
+    details = {"show_thoughts": True, "thought_top_logprobs": 3, "show_passes": True}
+    request = {"model": client.models.only_id(), "extra_body": details}
     known = {k: v for k, v in REQUESTS[endpoint].items() if k != "include_reasoning"}
     theirs = calls(openai_client, endpoint).create(**request, **known)
     ours = calls(client, endpoint).create(**request, **known)
@@ -114,7 +115,10 @@ def test_thoughts_are_those_that_the_official_client_gets(
     entries = theirs.model_extra["thoughts"]
     assert len(entries) > 3
     assert ours.thoughts == [Thought.model_validate(entry) for entry in entries]
+    assert [each.model_dump() for each in ours.thoughts] == entries
     assert {name for entry in entries for name in entry} == set(Thought.model_fields)
+    passes = ours.thoughts[1].passes
+    assert (passes.first, passes.last, passes.draft.is_kept) == (4, 7, False)
 
 
 def test_leaving_a_loop_aborts_the_request(

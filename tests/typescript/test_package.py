@@ -75,7 +75,7 @@ def test_the_programs_of_the_readme_have_types(package: Path, project: Path) -> 
 
 def test_the_commands_of_the_readme(package: Path, tmp_path: Path) -> None:
     """The package was built with the first one; the second one names its folder."""
-    build, install = re.findall(r"^    (npm .*)$", README, re.MULTILINE)
+    build, install = re.findall(r"^(npm .*)$", README, re.MULTILINE)
     assert build == "npm ci && npm run build"
     *command, place = install.split()
     assert place == "PATH/TO/clients/typescript"

@@ -13,6 +13,7 @@ from qstar_client import (
     APIConnectionError,
     APITimeoutError,
     InvalidResponseError,
+    LikelyToken,
     NotFoundError,
     QStarClientError,
     RateLimitError,
@@ -21,6 +22,7 @@ from qstar_client import (
     StreamError,
 )
 
+from .answers import thought
 from .conftest import COMPLETION, Harness, event
 
 MODEL = {"id": "tiny", "object": "model", "created": 1, "owned_by": "us", "max_model_len": 64}
@@ -87,6 +89,31 @@ async def test_completion_is_typed_and_keeps_unknown_fields(harness: Harness) ->
     assert completion.choices[0].thoughts[0].model_extra == {"entropy": 2.0}
     assert completion.usage.completion_tokens_details.reasoning_tokens == 6
     assert completion.model_extra == {"new": 1}
+
+
+async def test_what_a_thought_has_beside_it_is_typed(harness: Harness) -> None:
+    likely = {"token": "4", "token_id": 5, "logprob": -0.5}
+    passes = {
+        "first": 3,
+        "last": 7,
+        "draft": {"token": "5", "token_id": 6, "is_fed": True, "is_kept": False},
+        "dropped": [{"token": "5", "first": 4, "last": 7}],
+    }
+    entry = thought("4") | {
+        "top_logprobs": [likely],
+        "base_top_logprobs": [],
+        "passes": passes,
+    }
+    body = {**COMPLETION, "choices": [{"index": 0, "text": "4", "thoughts": [entry]}]}
+    fields = {"show_thoughts": True, "thought_top_logprobs": 1, "show_passes": True}
+    script = Script(httpx.Response(200, json=body))
+    (read,) = (await create(harness, script, **fields)).choices[0].thoughts
+    assert script.last_body == {"model": "m", "prompt": "2+2="} | fields
+    assert read.top_logprobs == [LikelyToken(**likely)]
+    assert read.base_top_logprobs == []
+    assert (read.passes.last, read.passes.draft.is_kept) == (7, False)
+    assert read.passes.dropped[0].first == 4
+    assert read.model_dump() == entry
 
 
 async def test_body_holds_what_was_given_and_nothing_else(harness: Harness) -> None:

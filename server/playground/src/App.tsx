@@ -7,6 +7,7 @@ import { Header } from "./components/Header";
 import { Inspector } from "./components/Inspector";
 import { LiveRegion } from "./components/LiveRegion";
 import { pinsOf } from "./components/selection";
+import { showsThoughts } from "./model/card";
 import { useTheme } from "./model/theme";
 import { type Playground, usePlayground } from "./usePlayground";
 
@@ -34,7 +35,8 @@ function Side({ playground }: { readonly playground: Playground }) {
   const { selected, pins, togglePin } = playground.selection;
   const entry = selected === null ? undefined : run?.choices[0]?.thoughts[selected];
   if (run === null || selected === null || entry === undefined) {
-    return <Guide isLate={run !== null} />;
+    const { card } = playground.connection;
+    return card === null || showsThoughts(card) ? <Guide isLate={run !== null} /> : null;
   }
   return (
     <Inspector

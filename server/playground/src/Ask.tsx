@@ -5,6 +5,7 @@ import { KeyRequest } from "./components/KeyRequest";
 import { Notice } from "./components/Notice";
 import { PromptForm } from "./components/PromptForm";
 import { SettingsPanel } from "./components/SettingsPanel";
+import { showsThoughts } from "./model/card";
 import { welcome } from "./model/examples";
 import { Sharing } from "./parts/Sharing";
 import { withExample } from "./run/useSetup";
@@ -19,15 +20,12 @@ export function Ask({ playground }: { readonly playground: Playground }) {
   return (
     <>
       <h1>Watch it think before it speaks</h1>
-      {hello !== null && <p class="promise">{hello.promise}</p>}
+      {card !== null && showsThoughts(card) && hello !== null && (
+        <p class="promise">{hello.promise}</p>
+      )}
       <Notice connection={connection} />
       {connection.state === "locked" && (
-        <KeyRequest
-          key={apiKey}
-          apiKey={apiKey}
-          reason={connection.failure?.message ?? ""}
-          onChange={setApiKey}
-        />
+        <KeyRequest key={apiKey} apiKey={apiKey} onChange={setApiKey} />
       )}
       <PromptForm
         mode={setup.mode}

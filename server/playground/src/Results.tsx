@@ -13,16 +13,27 @@ export function Results({ playground }: { readonly playground: Playground }) {
   const { connection, control, selection, shading, setShading } = playground;
   const { run, failure } = control;
   const { selected, pins, select, togglePin, unpin } = selection;
-  if (run === null) return <Compare pins={pins} onUnpin={unpin} />;
+  const compare = <Compare pins={pins} onUnpin={unpin} />;
+  if (run === null) return compare;
+  const isEmpty = (run.choices[0]?.text ?? "") === "";
+  const notice = failure !== null && connection.state !== "locked" && (
+    <ErrorNotice
+      failure={failure}
+      isPartial={!isEmpty}
+      onRetry={() => control.start(run.endpoint, run.request)}
+    />
+  );
+  if (isEmpty && run.state === "error") {
+    return (
+      <>
+        {notice}
+        {compare}
+      </>
+    );
+  }
   return (
     <>
-      {failure !== null && (
-        <ErrorNotice
-          failure={failure}
-          isPartial={(run.choices[0]?.text ?? "") !== ""}
-          onRetry={() => control.start(run.endpoint, run.request)}
-        />
-      )}
+      {notice}
       <Answer
         run={run}
         shading={shading}
@@ -34,7 +45,7 @@ export function Results({ playground }: { readonly playground: Playground }) {
       >
         <ExportMenu run={run} />
       </Answer>
-      <Compare pins={pins} onUnpin={unpin} />
+      {compare}
       <Timeline run={run} selected={selected} onSelect={select} />
       <SideBySide
         run={run}

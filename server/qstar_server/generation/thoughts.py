@@ -1,11 +1,15 @@
 """Thoughts as JSON, the same for every endpoint."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qstar_infer.outputs import DroppedThought, Passes, Thought, TopLogprob
+from qstar_infer import outputs
 from qstar_server.generation.logprobs import finite_logprob
+
+_LeftOut = Field(exclude_if=lambda value: value is None)
+"""Absent from the JSON unless it was asked for."""
 
 
 class LikelyToken(BaseModel):
@@ -35,7 +39,7 @@ class DroppedEntry(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     token: str
-    """The token that it stood behind, which is not part of the text."""
+    """The draft that it stood behind."""
     first: int
     last: int
 
@@ -66,18 +70,16 @@ class ThoughtEntry(BaseModel):
     token_id: int
     logprob: float
     base_logprob: float
-    top_logprobs: list[LikelyToken] | None = Field(default=None, exclude_if=lambda it: it is None)
+    top_logprobs: Annotated[list[LikelyToken] | None, _LeftOut] = None
     """The most likely tokens with the thought, best first; left out unless `thought_top_logprobs`
     asks for them."""
-    base_top_logprobs: list[LikelyToken] | None = Field(
-        default=None, exclude_if=lambda it: it is None
-    )
+    base_top_logprobs: Annotated[list[LikelyToken] | None, _LeftOut] = None
     """The same without the thought."""
-    passes: PassesEntry | None = Field(default=None, exclude_if=lambda it: it is None)
+    passes: Annotated[PassesEntry | None, _LeftOut] = None
     """Left out unless `show_passes` asks for it."""
 
 
-def thought_entries(thoughts: Sequence[Thought]) -> list[ThoughtEntry]:
+def thought_entries(thoughts: Sequence[outputs.Thought]) -> list[ThoughtEntry]:
     """One entry for each thought, in order."""
     return [
         ThoughtEntry(
@@ -96,7 +98,7 @@ def thought_entries(thoughts: Sequence[Thought]) -> list[ThoughtEntry]:
     ]
 
 
-def _likely(tokens: Sequence[TopLogprob] | None) -> list[LikelyToken] | None:
+def _likely(tokens: Sequence[outputs.LikelyToken] | None) -> list[LikelyToken] | None:
     if tokens is None:
         return None
     return [
@@ -105,7 +107,7 @@ def _likely(tokens: Sequence[TopLogprob] | None) -> list[LikelyToken] | None:
     ]
 
 
-def _passes(passes: Passes) -> PassesEntry:
+def _passes(passes: outputs.Passes) -> PassesEntry:
     draft = passes.draft
     return PassesEntry(
         first=passes.first,
@@ -120,5 +122,5 @@ def _passes(passes: Passes) -> PassesEntry:
     )
 
 
-def _dropped(thought: DroppedThought) -> DroppedEntry:
+def _dropped(thought: outputs.DroppedThought) -> DroppedEntry:
     return DroppedEntry(token=thought.token, first=thought.first, last=thought.last)

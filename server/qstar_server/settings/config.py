@@ -76,7 +76,7 @@ class ServerConfig(BaseSettings):
     trained with; in the environment as JSON. Efforts that are left out keep their default."""
     max_logprobs: int | None = Field(default=None, ge=0, le=100)
     """Most likely tokens that a request may see of each token. None: as OpenAI allows, 5 in
-    completions and 20 in chat."""
+    completions and 20 in chat; and 20 in thoughts."""
     max_prompts: int = Field(default=128, ge=1)
     """Most prompts in one request."""
     max_body_bytes: int = Field(default=2_000_000, ge=1_000)

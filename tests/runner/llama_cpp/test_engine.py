@@ -60,16 +60,28 @@ def test_numbers_are_those_of_the_definition(tmp_path: Path) -> None:
     toy = make_toy()
     llm = LLM(model=exact(toy.model, tmp_path / "toy"), num_blocks=64)
     prompt = [5, 6, 7, 8]
-    params = SamplingParams(temperature=0.0, max_tokens=6, ignore_eos=True, logprobs=1)
+    params = SamplingParams(
+        temperature=0.0, max_tokens=6, ignore_eos=True, logprobs=1, thought_top_logprobs=3
+    )
     output = llm.generate([prompt], params)[0].outputs[0]
     trace = toy.model.think(torch.tensor([prompt + output.token_ids[:-1]]))
     wanted = trace.logits[0, 3:].log_softmax(-1)
+    base = toy.model.mask_delimiters(trace.base_logits)[0, 3:].log_softmax(-1)
     for index, thought in enumerate(output.thoughts):
         assert thought.token_id == int(wanted[index].argmax())
         assert thought.logprob == pytest.approx(wanted[index].max().item(), abs=1e-4)
         assert thought.mixing_weight == pytest.approx(
             trace.mixing_weight[0, 3 + index].item(), abs=1e-4
         )
+        for likely, row in (
+            (thought.top_logprobs, wanted[index]),
+            (thought.base_top_logprobs, base[index]),
+        ):
+            assert likely is not None
+            logprobs = [each.logprob for each in likely]
+            assert logprobs == pytest.approx(row.topk(3).values.tolist(), abs=1e-4)
+            ids = [each.token_id for each in likely]
+            assert row[ids].tolist() == pytest.approx(logprobs, abs=1e-4)
     llm.close()
 
 

@@ -35,7 +35,7 @@ from . import follower_without_pickle
 CONFIG = EngineConfig(block_size=4, max_rows=9, num_blocks=60, speculation=3)
 """Small, so that prompts come in chunks and drafts run ahead."""
 REQUESTS = [
-    SamplingParams(temperature=0.0, max_tokens=24, ignore_eos=True),
+    SamplingParams(temperature=0.0, max_tokens=24, ignore_eos=True, thought_top_logprobs=4),
     SamplingParams(seed=5, max_tokens=9, ignore_eos=True, top_k=20, top_p=0.9, logprobs=3, n=2),
     SamplingParams(
         seed=6,
@@ -108,8 +108,12 @@ def _check_same_completion(one: CompletionOutput, other: CompletionOutput) -> No
         assert thought.mixing_weight == pytest.approx(same.mixing_weight, abs=TOY_MIXING_WEIGHT)
         assert thought.logprob == pytest.approx(same.logprob, abs=TOY_LOGPROBS)
         assert thought.base_logprob == pytest.approx(same.base_logprob, abs=TOY_LOGPROBS)
-    for scores, others in zip(one.logprobs or [], other.logprobs or [], strict=True):
-        assert scores.keys() == others.keys()
+        for name in ("top_logprobs", "base_top_logprobs"):
+            likely = [each.logprob for each in getattr(thought, name) or []]
+            others = [each.logprob for each in getattr(same, name) or []]
+            assert likely == pytest.approx(others, abs=TOY_LOGPROBS)
+    for scores, same_scores in zip(one.logprobs or [], other.logprobs or [], strict=True):
+        assert scores.keys() == same_scores.keys()
 
 
 def _check_same_scores(one: RequestOutput, other: RequestOutput) -> None:

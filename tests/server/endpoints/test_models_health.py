@@ -1,7 +1,12 @@
 """`GET /v1/models` and `GET /health`."""
 
-import httpx
+from dataclasses import replace
 
+import httpx
+from qstar_server.settings.config import ServerConfig
+
+from tests.server.fake_engine import FakeEngine
+from tests.server.in_process import serving
 from tests.server.wire import error_of
 
 CARD = {
@@ -31,6 +36,18 @@ async def test_the_served_model_is_listed(client: httpx.AsyncClient) -> None:
 async def test_a_model_whose_name_has_a_slash_is_described(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/models/fake/thinker")).json() == CARD
     assert (await client.get("/v1/models/fake%2Fthinker")).json() == CARD
+
+
+async def test_a_card_says_what_model_and_operator_allow(engine: FakeEngine) -> None:
+    engine.model = replace(engine.model, has_gate=True, chat_template=None)
+    async with serving(engine, ServerConfig(allow_thoughts=False, max_logprobs=7)) as client:
+        card = (await client.get("/v1/models/fake/thinker")).json()
+    assert card == CARD | {
+        "has_gate": True,
+        "has_chat_template": False,
+        "thoughts_allowed": False,
+        "max_top_logprobs": 7,
+    }
 
 
 async def test_another_model_is_404(client: httpx.AsyncClient) -> None:

@@ -1,6 +1,11 @@
 """What several answers have in common, as pydantic models. Unknown fields are kept."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_LeftOut = Field(exclude_if=lambda value: value is None)
+"""Absent from `model_dump`, as from the server's answer, unless it was requested."""
 
 
 class AnswerModel(BaseModel):
@@ -9,8 +14,8 @@ class AnswerModel(BaseModel):
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
-class ThoughtTopLogprob(AnswerModel):
-    """One of the most likely tokens at a place, with or without the thought."""
+class LikelyToken(AnswerModel):
+    """One of the most likely tokens at a place."""
 
     token: str
     token_id: int
@@ -23,24 +28,33 @@ class Draft(AnswerModel):
     token: str
     token_id: int
     is_fed: bool
+    """Whether it was fed before the thought ended, so that the next thought began early."""
     is_kept: bool
+    """Whether the thought decided the same token."""
 
 
 class DroppedThought(AnswerModel):
-    """A thought behind a wrong draft, named by the token that it stood behind."""
+    """A thought behind a wrong draft; nothing of it is in the text."""
 
     token: str
+    """The draft that it stood behind."""
     first: int
     last: int
 
 
 class Passes(AnswerModel):
-    """How the wavefront found a token; pass 0 computed the last token of the prompt."""
+    """The passes through the model that found a token.
+
+    They count from 0, which computed the last token of the prompt.
+    """
 
     first: int
+    """The pass of the token before this one, where its thought begins."""
     last: int
+    """The pass that decided the token."""
     draft: Draft
     dropped: list[DroppedThought]
+    """The thoughts dropped since the token before this one was decided."""
 
 
 class Thought(AnswerModel):
@@ -61,9 +75,13 @@ class Thought(AnswerModel):
     """ln p(token) under the mixed distribution."""
     base_logprob: float
     """ln p(token) without the thought."""
-    top_logprobs: list[ThoughtTopLogprob] | None = None
-    base_top_logprobs: list[ThoughtTopLogprob] | None = None
-    passes: Passes | None = None
+    top_logprobs: Annotated[list[LikelyToken] | None, _LeftOut] = None
+    """The most likely tokens with the thought, best first; None unless requested with
+    `thought_top_logprobs`."""
+    base_top_logprobs: Annotated[list[LikelyToken] | None, _LeftOut] = None
+    """The same without the thought."""
+    passes: Annotated[Passes | None, _LeftOut] = None
+    """None unless requested with `show_passes`."""
 
 
 class TopLogprob(AnswerModel):

@@ -17,6 +17,11 @@ class ThoughtParams(TypedDict, total=False):
 
     show_thoughts: bool | None
     """Return the thought of each token; default False. The operator can forbid it (403)."""
+    thought_top_logprobs: int | None
+    """Add this many most likely tokens, with the thought and without, to each thought; needs
+    `show_thoughts`. Up to 20 unless the operator says otherwise."""
+    show_passes: bool | None
+    """Add the passes that found the token to each thought; needs `show_thoughts`."""
     num_thought_tokens: int | None
     """Sampled tokens in each thought; 0: do not think. Default: as trained."""
     thought_temperature: float | None

@@ -38,7 +38,9 @@ export function Inspector({ entry, index, isPinned, onPin, onClose }: Props) {
       <p class="effect">{effectOf(entry)}</p>
       <Numbers entry={entry} />
       <Alternatives entry={entry} />
-      {entry.passes !== undefined && <PassesText passes={entry.passes} />}
+      {entry.passes !== undefined && (
+        <PassesText passes={entry.passes} hasThought={entry.thought_token_ids.length > 0} />
+      )}
       <p class="quiet hints">← → other tokens, P pins, Esc closes</p>
     </aside>
   );

@@ -4,15 +4,15 @@ import { KeyField } from "./KeyField";
 
 interface Props {
   readonly apiKey: string;
-  /** Why the server asks, in its words. */
-  readonly reason: string;
   readonly onChange: (key: string) => void;
 }
 
-export function KeyRequest({ apiKey, reason, onChange }: Props) {
+export function KeyRequest({ apiKey, onChange }: Props) {
   return (
     <section class="card notice asks" aria-label="Key needed">
-      <p role="alert">{reason}</p>
+      <p role="alert">
+        {apiKey === "" ? "This server needs an API key." : "This API key is not valid."}
+      </p>
       <KeyField apiKey={apiKey} isAsked onChange={onChange} />
     </section>
   );

@@ -17,5 +17,8 @@ function noticeOf({ state, card, failure }: Connection): string | null {
   if (card !== null && !card.thoughts_allowed) {
     return "The operator of this server does not show thoughts: you see the answers alone.";
   }
+  if (card !== null && card.max_thought_tokens === 0) {
+    return "This model cannot think: you see its answers alone.";
+  }
   return null;
 }

@@ -29,6 +29,11 @@ const OLDER_SERVER = {
   has_gate: false,
 };
 
+/** Whether there will be thoughts to see. */
+export function showsThoughts(card: Card): boolean {
+  return card.thoughts_allowed && card.max_thought_tokens > 0;
+}
+
 /** Alternatives to ask for at each token. */
 const NUM_ALTERNATIVES = 5;
 

@@ -84,6 +84,7 @@ describe("a setup", () => {
       messages: [{ content: "Hi" }, { role: "assistant", content: "Hello" }],
     });
     expect(afterAnswer(chat, { ...run, state: "error" })).toBe(chat);
+    expect(afterAnswer({ ...chat, prompt: "Next" }, run).prompt).toBe("Next");
   });
 
   it("changes an example with the mode, but nothing that a person wrote", () => {

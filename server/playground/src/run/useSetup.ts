@@ -37,12 +37,14 @@ export function withExample(setup: Setup, { prompt, maxTokens, sampling }: Examp
   return { ...setup, prompt, settings };
 }
 
-/** A turn of a conversation becomes part of what is sent next. */
+/** A turn of a conversation becomes part of what is sent next. What was written meanwhile stays. */
 export function afterAnswer(setup: Setup, run: Run): Setup {
   const text = run.choices[0]?.text ?? "";
   if (run.endpoint !== "chat" || run.state === "error" || text === "") return setup;
-  const messages = [...(run.request.messages ?? []), { role: "assistant", content: text } as const];
-  return { ...setup, prompt: "", messages };
+  const sent = run.request.messages ?? [];
+  const messages = [...sent, { role: "assistant", content: text } as const];
+  const isSent = setup.prompt === sent[sent.length - 1]?.content;
+  return { ...setup, prompt: isSent ? "" : setup.prompt, messages };
 }
 
 /** The same in the other mode. An example that nobody has changed gives way to one of that mode. */

@@ -55,6 +55,8 @@ NEARLY_RIGHT = st.fixed_dictionaries(
         "stream": st.booleans(),
         "stop": st.text(max_size=3) | st.lists(st.text(max_size=3), max_size=3),
         "show_thoughts": st.booleans(),
+        "thought_top_logprobs": st.integers(-1, 21),
+        "show_passes": st.booleans(),
         "include_reasoning": st.booleans(),
         "continue_final_message": st.booleans(),
         "add_generation_prompt": st.booleans(),

@@ -20,6 +20,8 @@ FIELDS = st.fixed_dictionaries(
         "max_output_tokens": st.integers(-1, 40),
         "include_reasoning": st.booleans(),
         "show_thoughts": st.booleans(),
+        "thought_top_logprobs": st.integers(-1, 21),
+        "show_passes": st.booleans(),
         "metadata": st.dictionaries(TEXTS, TEXTS, max_size=3),
         "text": VALUES,
         "reasoning": VALUES,

@@ -17,7 +17,7 @@ export function Totals({ left, right, name }: Props) {
   const columns = [totals(left), totals(right)];
   return (
     <>
-      <p class="versus-difference">{differenceText(left, right)}</p>
+      <p class="versus-difference" role="status">{differenceText(left, right)}</p>
       <div class="scroll" tabIndex={0} role="group" aria-label="Summary of both answers">
         <table>
           <thead>
