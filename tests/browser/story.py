@@ -10,9 +10,9 @@ from qstar_infer.outputs import (
     Draft,
     DroppedThought,
     FinishReason,
+    LikelyToken,
     Passes,
     Thought,
-    TopLogprob,
 )
 from tests.server.fake_engine import FakeEngine
 
@@ -35,7 +35,7 @@ class Word:
     behind it was dropped."""
 
     @property
-    def base_likeliest(self) -> list[TopLogprob]:
+    def base_likeliest(self) -> list[LikelyToken]:
         """The most likely tokens without the thought, the best first."""
         return likeliest(self.text, self.base_logprob, self.base_others)
 
@@ -148,9 +148,10 @@ class Telling:
         )
 
 
-def likeliest(text: str, logprob: float, others: Sequence[tuple[str, float]]) -> list[TopLogprob]:
+def likeliest(text: str, logprob: float, others: Sequence[tuple[str, float]]) -> list[LikelyToken]:
     """A token among others, the most likely first."""
     ordered = sorted([(text, logprob), *others], key=lambda each: -each[1])
     return [
-        TopLogprob(token=each, token_id=token_id_of(each), logprob=value) for each, value in ordered
+        LikelyToken(token=each, token_id=token_id_of(each), logprob=each_logprob)
+        for each, each_logprob in ordered
     ]
