@@ -52,11 +52,15 @@ class Playground:
 
     def set(self, **fields: str) -> None:
         """Fill in settings by their labels, with `_` for a space; they are opened if need be."""
-        if not self.settings.is_visible():
-            self._fold.click()
+        self.open_settings()
         for name, value in fields.items():
             label = name.replace("_", " ")
             self.settings.get_by_role("spinbutton", name=label, exact=True).fill(value)
+
+    def open_settings(self) -> None:
+        """Show the settings, if they are not shown."""
+        if not self.settings.is_visible():
+            self._fold.click()
 
     def fold_settings(self) -> None:
         """Close the settings."""

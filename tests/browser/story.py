@@ -152,6 +152,6 @@ def likeliest(text: str, logprob: float, others: Sequence[tuple[str, float]]) ->
     """A token among others, the most likely first."""
     ordered = sorted([(text, logprob), *others], key=lambda each: -each[1])
     return [
-        LikelyToken(token=each, token_id=token_id_of(each), logprob=value)
-        for each, value in ordered
+        LikelyToken(token=each, token_id=token_id_of(each), logprob=each_logprob)
+        for each, each_logprob in ordered
     ]
