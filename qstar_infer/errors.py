@@ -3,6 +3,7 @@
     QStarError
     +-- ConfigError         a setting is wrong (also a ValueError)
     +-- CheckpointError     a checkpoint cannot be loaded or saved
+    +-- SavedRunError       a file of answers and thoughts cannot be read or written
     +-- RequestError        one request asks for something impossible (also a ValueError)
     |   +-- ContextLengthError  the prompt and the requested tokens exceed the context
     +-- QueueFullError      the engine holds as many sequences as it may; try again later
@@ -26,6 +27,10 @@ class ConfigError(QStarError, ValueError):
 
 class CheckpointError(QStarError):
     """A checkpoint is missing, malformed, unsafe or of an unknown version."""
+
+
+class SavedRunError(QStarError):
+    """A file of answers and their thoughts cannot be read, is malformed, or cannot be written."""
 
 
 class RequestError(QStarError, ValueError):

@@ -22,6 +22,7 @@ from qstar_infer.errors import EngineDeadError, QStarError, RequestFailedError
 COMMANDS = {
     "generate": "qstar_infer.cli.generate:generate",
     "chat": "qstar_infer.cli.chat:chat",
+    "show": "qstar_infer.cli.show:show",
     "init": "qstar_infer.cli.init:init",
     "convert": "qstar_infer.cli.convert:convert",
     "inspect": "qstar_infer.cli.inspect:inspect",

@@ -71,8 +71,8 @@ ShowThoughts = Annotated[
     bool | None,
     typer.Option(
         "--show-thoughts/--no-thoughts",
-        help="Print each thought after its token.",
-        show_default="on in a terminal",
+        help="Print each thought after its token, or nothing of thoughts at all.",
+        show_default="in a terminal, tokens are shaded by the weight of their thoughts",
     ),
 ]
 STORED_DTYPES = "stored (the checkpoint's own), auto, float32, bfloat16 or float16."

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from qstar_infer.cli.chat import catch_interrupt
+from qstar_infer.cli.conversation import catch_interrupt
 from qstar_infer.cli.main import app
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import ConfigError, QStarError, RequestError, RequestFailedError

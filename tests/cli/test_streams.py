@@ -5,78 +5,15 @@ import os
 import pty
 import re
 import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-NASTY = [
-    "caf\u00e9 \u65e5",
-    "\r\n\t",
-    "\x1b",
-    "[2J",
-    "\x1b]0;title",
-    "\x07",
-    "\b\b",
-    "\u009b2J",
-    "\u202e",
-    " [bold]end[/]",
-]
-TEXT = "".join(NASTY)
-TOKENS = [[token, "a \x1b[31m thought"] for token in NASTY]
-LOCALES = {
-    "latin-1": {"PYTHONIOENCODING": "latin-1"},
-    "ascii": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "utf-8": {"LC_ALL": "C.UTF-8"},
-}
-STYLE = re.compile(r"\x1b\[[0-9;]*m")
+from .processes import LOCALES, STYLE, TEXT, output_of, shown_in_terminal, start
+
 LINES = [["line\n", "thought"]] * 3000
 """More than a pipe holds."""
-
-
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    ours = ("LC_", "PYTHON")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    return {**kept, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **extra}
-
-
-def start(
-    *arguments: str, tokens: Any = TOKENS, locale: str = "utf-8", **streams: Any
-) -> subprocess.Popen[bytes]:
-    script = [sys.executable, "-m", "tests.cli.scripted_cli", json.dumps(tokens)]
-    return subprocess.Popen(
-        [*script, *arguments],
-        cwd=ROOT,
-        env=environment(LOCALES[locale]),
-        **{"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, **streams},
-    )
-
-
-def output_of(*arguments: str, text: str = "", **fields: Any) -> bytes:
-    """stdout of a command that must succeed, in a pipe."""
-    with start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **fields) as process:
-        output, errors = process.communicate(text.encode(), timeout=60)
-    assert process.returncode == 0, errors.decode()
-    return output
-
-
-def shown_in_terminal(*arguments: str, **fields: Any) -> str:
-    """What a terminal would get, without styles. The size is that of a new one, 80 columns."""
-    ours, theirs = pty.openpty()
-    with start(*arguments, stdout=theirs, stderr=theirs, **fields):
-        os.close(theirs)
-        pieces = []
-        try:
-            while piece := os.read(ours, 4096):
-                pieces.append(piece)
-        except OSError:
-            pass  # Linux: the other end is closed
-    os.close(ours)
-    return STYLE.sub("", b"".join(pieces).decode()).replace("\r\n", "\n")
-
 
 # --- pipes and files ----------------------------------------------------------------------------
 
