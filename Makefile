@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat bench bench-all fleet docs docs-serve dist image-check clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat playground client-ts bench bench-all fleet docs docs-serve dist image-check clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -74,6 +74,12 @@ compat: setup ## install other people's clients (gigabytes) and run them against
 	$(BIN)/python -m tests.compat.install
 	$(BIN)/pytest tests/compat $(ARGS)
 
+client-ts: ## build the TypeScript client into clients/typescript/dist and test it; needs Node 20 or newer
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run build && npm test
+
+playground: ## build the page at / from server/playground into the server's package; needs Node 20 or newer
+	cd server/playground && npm ci && npm run build
+
 fmt: setup ## apply the fixes of ruff, then format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -111,4 +117,4 @@ docs-serve: setup ## show the documentation on 127.0.0.1:8001 and build it anew 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8001
 
 clean: ## remove .venv, build outputs and caches
-	rm -rf .venv build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build dist site clients/typescript/{node_modules,dist,build} server/playground/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

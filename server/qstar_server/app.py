@@ -32,6 +32,8 @@ from qstar_server.http.middleware import (
     RequestIdMiddleware,
 )
 from qstar_server.http.openapi import SWAGGER_UI, describe_app
+from qstar_server.playground.bundle import bundle
+from qstar_server.playground.router import router as playground_router
 from qstar_server.process.engine_slot import EngineSlot
 from qstar_server.settings.config import ServerConfig
 from qstar_server.watching.access_log import AccessLog
@@ -56,6 +58,7 @@ _ROUTERS = (
     chat_router,
     responses_router,
     messages_router,
+    playground_router,
 )
 
 
@@ -143,7 +146,7 @@ def layers(
                 KeyCheckMiddleware,
                 keys=config.keys,
                 max_requests_per_key=config.max_requests_per_key,
-                open_paths=config.open_paths,
+                open_paths=(*config.open_paths, *bundle()),  # the page asks for a key itself
             )
         )
     return [

@@ -24,14 +24,16 @@ MACHINE_PATH = re.compile("(?<![a-z0-9.])/" + r"(?:work|root|Users|home/\w+)/")
 
 def text_files() -> Iterator[Path]:
     for name in (*SOURCE_DIRS, "docs", "kubernetes"):
-        yield from (path for path in (ROOT / name).rglob("*") if path.suffix in TEXT_SUFFIXES)
+        found = (path for path in (ROOT / name).rglob("*") if path.suffix in TEXT_SUFFIXES)
+        yield from (path for path in found if "node_modules" not in path.parts)
     yield from ROOT.glob("*.md")
     names = ("pyproject.toml", "Makefile", "constraints.txt", ".pre-commit-config.yaml", ".ci/run")
     yield from (ROOT / name for name in names)
 
 
 def python_files() -> list[Path]:
-    return [path for name in SOURCE_DIRS for path in sorted((ROOT / name).rglob("*.py"))]
+    found = (path for name in SOURCE_DIRS for path in sorted((ROOT / name).rglob("*.py")))
+    return [path for path in found if "node_modules" not in path.parts]
 
 
 def test_files_are_short() -> None:

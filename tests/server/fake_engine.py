@@ -6,9 +6,9 @@ that a test knows every token, thought and log-probability in advance.
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from qstar_infer.engine.protocol import (
     AdmittedRequest,
@@ -24,7 +24,7 @@ from qstar_infer.errors import (
     QueueFullError,
     RequestError,
 )
-from qstar_infer.outputs import EngineStats, RequestOutput
+from qstar_infer.outputs import CompletionOutput, EngineStats, RequestOutput
 from qstar_infer.thinking_rule import ThinkingPlaces, ThinkingRule, read_rule, resolve_rule
 from tests.server.byte_tokens import (
     BOS,
@@ -47,13 +47,23 @@ CAPACITY = 320
 """Most sequences that the engine may ever hold."""
 
 
+class Completion(Protocol):
+    """One completion, told step by step."""
+
+    is_finished: bool
+
+    def step(self) -> CompletionOutput:
+        """The next delta."""
+        ...
+
+
 @dataclass
 class FakeJob:
     """One engine request in progress."""
 
     admitted: AdmittedRequest
     listener: OutputListener
-    outputs: list[ScriptedOutput]
+    outputs: list[Completion]
     has_begun: bool = False
 
 
@@ -62,6 +72,7 @@ class FakeEngine:
 
     Attributes:
         script: token ids of every completion. They end in EOS, and repeat where that is ignored.
+        complete: starts completion number `index` of a request; by default one of `script`.
         step_s: seconds between steps.
         is_full: every submission is refused with QueueFullError.
         is_hung: no steps are made, as if a pass took forever.
@@ -92,6 +103,7 @@ class FakeEngine:
             unk_token=None,
         )
         self.script = [*token_ids_of(SCRIPT), EOS]
+        self.complete: Callable[[AdmittedRequest, int], Completion] = self._follow_script
         self.step_s = 0.0
         self.is_full = False
         self.is_hung = False
@@ -211,10 +223,13 @@ class FakeEngine:
             self.check_room(num_sequences)
             for each in requests:
                 count = each.request.params.num_candidates
-                outputs = [ScriptedOutput(each, index, self.script) for index in range(count)]
+                outputs = [self.complete(each, index) for index in range(count)]
                 self.submitted.append(each.request)
                 self._jobs.append(FakeJob(each, listener, outputs))
         self._wake.set()
+
+    def _follow_script(self, admitted: AdmittedRequest, index: int) -> Completion:
+        return ScriptedOutput(admitted, index, self.script)
 
     def abort(self, request_id: str) -> None:
         with self._lock:

@@ -38,14 +38,18 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 20.0) -> Non
 
 
 def start_server(engine: Engine, config: ServerConfig) -> LiveServer:
-    app = create_app(lambda: engine, config)
+    live = start_loading(lambda: engine, config)
+    wait_until(lambda: httpx.get(f"{live.url}/health").status_code == 200)
+    return live
+
+
+def start_loading(load_engine: Callable[[], Engine], config: ServerConfig) -> LiveServer:
+    """A server that accepts connections, and may still load its engine."""
+    app = create_app(load_engine, config)
     server = DrainingServer(app, app.state.engine_slot, config, announce=lambda _: None)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    live = LiveServer(f"http://127.0.0.1:{port}", port, server, thread)
-    wait_until(
-        lambda: httpx.get(f"{live.url}/health").status_code == 200 if server.started else False
-    )
-    return live
+    wait_until(lambda: server.started)
+    return LiveServer(f"http://127.0.0.1:{port}", port, server, thread)

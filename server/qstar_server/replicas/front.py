@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocketClose
 from qstar_infer.engine.protocol import Engine
 from qstar_server.app import layers
 from qstar_server.http.errors import ApiError, ClientDisconnectedError, shutting_down, unavailable
+from qstar_server.playground.page import page_response
 from qstar_server.process.engine_slot import EngineSlot
 from qstar_server.replicas.metrics import merged_exposition
 from qstar_server.replicas.relay import Relay
@@ -113,13 +115,19 @@ class Front:
         if scope["type"] == "websocket":  # Ray's proxy passes them on
             await WebSocketClose()(scope, receive, send)
             return
-        own = {"/health": self._health, "/metrics": self._all_metrics}.get(scope["path"])
-        if own is not None and scope["method"] == "GET":
-            response = await own(Request(scope, receive))
+        response = await self._own_response(scope, receive) if scope["method"] == "GET" else None
+        if response is not None:
             await response(scope, receive, send)
         else:
             self._check()
             await self._relay(scope, receive, send)
+
+    async def _own_response(self, scope: Scope, receive: Receive) -> Response | None:
+        """What needs no replica: health, metrics, and the page; None for all else."""
+        own = {"/health": self._health, "/metrics": self._all_metrics}.get(scope["path"])
+        if own is not None:
+            return await own(Request(scope, receive))
+        return page_response(scope["path"], Headers(scope=scope))
 
     async def _health(self, _: Request) -> Response:
         """200 while a replica is ready."""

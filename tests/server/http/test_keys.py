@@ -41,7 +41,8 @@ async def locked(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
         ("GET", "/version"),
         ("GET", "/nothing"),
         ("GET", "/health/"),
-        ("GET", "//health"),
+        ("GET", "http://localhost//health"),  # httpx takes //health for a host
+        ("GET", "http://localhost//"),
         ("OPTIONS", "/v1/models"),
         ("POST", "/health2"),
         ("POST", "/v1/completions"),

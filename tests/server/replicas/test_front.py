@@ -132,3 +132,11 @@ def test_the_log_has_a_line_for_each_answer_of_the_front(
 def test_errors_are_json(closed: Fleet) -> None:
     response = closed.client.post("/v1/chat/completions", content=b"x" * 9_000)
     assert json.loads(response.content)["error"]["code"] == "invalid_api_key"
+
+
+def test_the_front_serves_the_page_itself_also_before_a_replica_is_ready(closed: Fleet) -> None:
+    for _ in range(2):
+        page = closed.client.get("/")
+        assert (page.status_code, page.headers["cache-control"]) == (200, "no-cache")
+        assert closed.client.get("/assets/no.js").status_code == 401
+        closed.table.update([])
