@@ -115,7 +115,6 @@ def test_what_is_written_is_read_again_and_is_no_escape_sequence(tmp_path: Path)
     assert text[:-1].isprintable()
 
 
-@pytest.mark.skipif(not EXAMPLE.exists(), reason="there is no clients/look in this checkout")
 def test_the_example_of_the_common_look_is_read() -> None:
     (run,) = read_saved_runs(EXAMPLE)
     (written,) = json.loads(EXAMPLE.read_text(encoding="utf-8"))["runs"]
