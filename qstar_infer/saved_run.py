@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from qstar_infer.errors import SavedRunError
 from qstar_infer.json_place import JsonError, JsonPlace, parse_json
-from qstar_infer.outputs import Draft, DroppedThought, Passes, Thought, TopLogprob
+from qstar_infer.outputs import Draft, DroppedThought, LikelyToken, Passes, Thought
 
 FORMAT = "qstar-run"
 VERSION = 1
@@ -166,11 +166,11 @@ def _read_thought(entry: JsonPlace) -> Thought:
     )
 
 
-def _read_top(place: JsonPlace | None) -> list[TopLogprob] | None:
+def _read_top(place: JsonPlace | None) -> list[LikelyToken] | None:
     if place is None or place.value is None:
         return None
     return [
-        TopLogprob(
+        LikelyToken(
             token=each.field("token").text(),
             token_id=each.field("token_id").integer(),
             logprob=_read_logprob(each.field("logprob")),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qstar_infer.errors import SavedRunError
 from qstar_infer.json_place import JsonError
-from qstar_infer.outputs import Draft, DroppedThought, Passes, Thought, TopLogprob
+from qstar_infer.outputs import Draft, DroppedThought, LikelyToken, Passes, Thought
 from qstar_infer.saved_run import (
     MAX_BYTES,
     SavedChoice,
@@ -57,8 +57,8 @@ RUN = SavedRun(
                     mixing_weight=0.5,
                     logprob=-0.25,
                     base_logprob=-1.0,
-                    top_logprobs=[TopLogprob(token="Ho", token_id=7, logprob=-0.25)],
-                    base_top_logprobs=[TopLogprob(token="He", token_id=8, logprob=-0.5)],
+                    top_logprobs=[LikelyToken(token="Ho", token_id=7, logprob=-0.25)],
+                    base_top_logprobs=[LikelyToken(token="He", token_id=8, logprob=-0.5)],
                     passes=Passes(
                         first=0,
                         last=2,
@@ -115,7 +115,6 @@ def test_what_is_written_is_read_again_and_is_no_escape_sequence(tmp_path: Path)
     assert text[:-1].isprintable()
 
 
-@pytest.mark.skipif(not EXAMPLE.exists(), reason="there is no clients/look in this checkout")
 def test_the_example_of_the_common_look_is_read() -> None:
     (run,) = read_saved_runs(EXAMPLE)
     (written,) = json.loads(EXAMPLE.read_text(encoding="utf-8"))["runs"]
@@ -236,7 +235,7 @@ def test_minus_infinity_becomes_a_number(tmp_path: Path) -> None:
     """A delimiter among the most likely tokens has probability 0."""
     (choice,) = RUN.choices
     (thought,) = choice.thoughts
-    delimiter = TopLogprob(token="<s>", token_id=1, logprob=-math.inf)
+    delimiter = LikelyToken(token="<s>", token_id=1, logprob=-math.inf)
     fields = {name: getattr(thought, name) for name in Thought.__slots__}
     thoughts = [Thought(**fields | {"top_logprobs": [delimiter], "base_logprob": -math.inf})]
     choice = SavedChoice(index=0, text="", finish_reason=None, thoughts=thoughts)

@@ -13,7 +13,21 @@ from qstar_infer.cli.main import COMMANDS
 from tests.docs.blocks import ROOT
 
 OTHERS_PROGRAMS = {
-    *("cp", "docker", "export", "git", "helm", "kubectl", "npm", "npx", "openssl", "pipx", "ray"),
+    *(
+        "cp",
+        "docker",
+        "export",
+        "git",
+        "helm",
+        "kubectl",
+        "npm",
+        "npx",
+        "openssl",
+        "pipx",
+        "ray",
+        "sort",
+        "tail",
+    ),
     *("serve", "uv", "uvx", "env/bin/qstar", "env/bin/pip", "$plan", "node"),
 }
 """Programs whose options are not ours to check."""

@@ -10,7 +10,7 @@ from prompt_toolkit.utils import get_cwidth
 from qstar_infer.cli.reading.layout import wrapped
 from qstar_infer.cli.shade import change_of
 from qstar_infer.cli.terminal import one_line
-from qstar_infer.outputs import Passes, Thought, TopLogprob
+from qstar_infer.outputs import LikelyToken, Passes, Thought
 
 _BAR = "█"
 _BAR_COLUMNS = 10
@@ -114,7 +114,7 @@ def _alternatives(thought: Thought, width: int) -> list[str]:
     ]
 
 
-def _bars(tokens: Sequence[TopLogprob], width: int) -> list[str]:
+def _bars(tokens: Sequence[LikelyToken], width: int) -> list[str]:
     """A line for each token, with its probability and, if there is room, a bar."""
     name_columns = max(min(_TOKEN_COLUMNS, width - _PERCENT_COLUMNS - 1), 1)
     lines = []

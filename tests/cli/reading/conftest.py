@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qstar_infer.outputs import Thought, TopLogprob
+from qstar_infer.outputs import LikelyToken, Thought
 from qstar_infer.saved_run import SavedChoice, SavedRun
 
 MakeRun = Callable[..., SavedRun]
@@ -45,7 +45,7 @@ def run_of(
 @pytest.fixture
 def story() -> SavedRun:
     """Three lines at 12 columns; the changes are 0.9, 0.5, none, -3 and 0 nats."""
-    tops = [TopLogprob(token=" the", token_id=2, logprob=-0.5)]
+    tops = [LikelyToken(token=" the", token_id=2, logprob=-0.5)]
     return run_of(
         [
             thought_of("Paris", "a city", change=0.9, base_top_logprobs=tops, top_logprobs=tops),

@@ -8,7 +8,7 @@ from qstar_infer.cli.reading.page import pages_of
 from qstar_infer.cli.reading.reader import Reader
 from qstar_infer.cli.reading.screen import StyledLine, draw
 from qstar_infer.cli.shade import DARK, LIGHT, Palette
-from qstar_infer.outputs import Draft, DroppedThought, Passes, TopLogprob
+from qstar_infer.outputs import Draft, DroppedThought, LikelyToken, Passes
 from qstar_infer.saved_run import SavedRun
 
 from .conftest import run_of, thought_of
@@ -114,7 +114,7 @@ def test_a_run_without_thoughts_says_so() -> None:
 
 def test_nothing_of_a_file_controls_the_terminal() -> None:
     evil = "\x1b[2J\x9b\u202e\r\b"
-    tops = [TopLogprob(token=evil, token_id=1, logprob=-1.0)]
+    tops = [LikelyToken(token=evil, token_id=1, logprob=-1.0)]
     thought = thought_of(evil, evil, top_logprobs=tops, base_top_logprobs=tops)
     run = run_of([thought], request={"prompt": evil})
     fields = {name: getattr(run, name) for name in SavedRun.__slots__}
@@ -128,10 +128,10 @@ def test_alternatives_stand_side_by_side_where_there_is_room() -> None:
     thought = thought_of(
         "a",
         "t",
-        top_logprobs=[TopLogprob(token="a", token_id=1, logprob=-0.6931472)],
+        top_logprobs=[LikelyToken(token="a", token_id=1, logprob=-0.6931472)],
         base_top_logprobs=[
-            TopLogprob(token="a very long token indeed", token_id=2, logprob=-0.1053605),
-            TopLogprob(token="日", token_id=3, logprob=-9.0),
+            LikelyToken(token="a very long token indeed", token_id=2, logprob=-0.1053605),
+            LikelyToken(token="日", token_id=3, logprob=-9.0),
         ],
     )
     wide = [line.text for line in card_lines(thought, 80)]
@@ -151,7 +151,7 @@ def test_alternatives_stand_side_by_side_where_there_is_room() -> None:
 
 
 def test_a_token_without_a_thought_says_so_and_shows_one_list() -> None:
-    tops = [TopLogprob(token="a", token_id=1, logprob=0.0)]
+    tops = [LikelyToken(token="a", token_id=1, logprob=0.0)]
     lines = card_lines(thought_of("a", top_logprobs=tops, base_top_logprobs=tops), 80)
     assert [line.text for line in lines] == [
         '"a" · no thought here · probability 36.8 %',

@@ -3,6 +3,8 @@
 const SHARED = [
   "model",
   "show_thoughts",
+  "thought_top_logprobs",
+  "show_passes",
   "num_thought_tokens",
   "thought_temperature",
   "thinking",
