@@ -1,6 +1,6 @@
 """Run the notebooks and keep their outputs, which readers see without running them.
 
-.venv/bin/python -m scripts.run_notebooks    # all of notebooks/, a minute on two cores
+.venv/bin/python -m scripts.run_notebooks    # all of notebooks/
 """
 
 import sys

@@ -48,7 +48,7 @@ export function Answer(props: Props) {
       <div class={`text sheet ${run.state}`}>
         <Question run={run} />
         {entries.length > 0 ? (
-          <Tokens key={run.id} entries={entries} {...props} />
+          <Tokens key={run.id} entries={entries} unsaid={unsaidIn(run)} {...props} />
         ) : (
           <span class="untold">{withSigns(choice?.text ?? "")}</span>
         )}
@@ -58,6 +58,14 @@ export function Answer(props: Props) {
       {props.children}
     </section>
   );
+}
+
+/** The last token, if it ended the answer without being part of it, as `<eos>` does. */
+function unsaidIn({ choices: [choice] }: Run): number | null {
+  if (choice === undefined || choice.finish_reason !== "stop") return null;
+  const token = choice.thoughts[choice.thoughts.length - 1]?.token ?? "";
+  const isPart = choice.text.endsWith(token) || token.includes("\ufffd"); // a part of a character
+  return isPart ? null : choice.thoughts.length - 1;
 }
 
 /** The prompt, or the turns of the conversation so far. */

@@ -6,7 +6,7 @@ import { changeOf } from "../text/shade";
 import type { Thought, TopLogprob } from "../types";
 import { List } from "./Alternatives";
 import { TokenText } from "./TokenText";
-import { baseChoice } from "./effect";
+import { drawnWithout } from "./effect";
 
 /** A pinned token. It stays when the next answer comes. */
 export interface Pin {
@@ -50,7 +50,7 @@ export function Compare({ pins, onUnpin }: Props) {
             <Row name="With it" pins={pins} cell={(entry) => percentOf(entry.logprob)} />
             <Row name="Without it" pins={pins} cell={(entry) => percentOf(entry.base_logprob)} />
             <Row name="Change" pins={pins} cell={(entry) => nats(changeOf(entry))} />
-            <Row name="Base model’s choice" pins={pins} cell={choice} />
+            <Row name="Drawn without" pins={pins} cell={choice} />
             <Row name="Likely with" pins={pins} cell={alternatives("with")} />
             <Row name="Likely without" pins={pins} cell={alternatives("without")} />
           </tbody>
@@ -94,7 +94,7 @@ function thought(entry: Thought): ComponentChildren {
 }
 
 function choice(entry: Thought): ComponentChildren {
-  const token = baseChoice(entry);
+  const token = drawnWithout(entry);
   if (token === null) return null;
   return (
     <span class="text">

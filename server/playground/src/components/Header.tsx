@@ -64,8 +64,9 @@ function Model({ connection }: { readonly connection: Connection }) {
   );
 }
 
-/** The description without the name that stands before it. */
+/** The description without the name before it, and without the brackets that then have no use. */
 function description(card: { readonly id: string; readonly description: string }): string {
   const { id, description: whole } = card;
-  return whole.startsWith(`${id} (`) ? whole.slice(id.length + 1) : whole;
+  if (!whole.startsWith(`${id} (`)) return whole;
+  return whole.slice(id.length + 2).replace(")", "");
 }

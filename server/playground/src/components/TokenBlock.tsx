@@ -16,9 +16,12 @@ interface Props {
   readonly selected: number;
   /** The pinned tokens of this block, joined by commas. */
   readonly pinned: string;
+  /** The token of this block that is not part of the text, or -1. */
+  readonly unsaid: number;
 }
 
-export function TokenBlock({ block, entries, shading, current, selected, pinned }: Props) {
+export function TokenBlock(props: Props) {
+  const { block, entries, shading, current, selected, pinned, unsaid } = props;
   const { start, end, isLines } = block;
   const first = entries[start];
   return useMemo(() => {
@@ -34,12 +37,13 @@ export function TokenBlock({ block, entries, shading, current, selected, pinned 
             isCurrent={start + offset === current}
             isSelected={start + offset === selected}
             isPinned={pins.includes(String(start + offset))}
+            isUnsaid={start + offset === unsaid}
           />
         ))}
       </span>
     );
     // `entries` grows, but its entries stay: the first one and the ends say which they are.
-  }, [first, start, end, isLines, shading, current, selected, pinned]);
+  }, [first, start, end, isLines, shading, current, selected, pinned, unsaid]);
 }
 
 interface TokenProps {
@@ -49,11 +53,13 @@ interface TokenProps {
   readonly isCurrent: boolean;
   readonly isSelected: boolean;
   readonly isPinned: boolean;
+  readonly isUnsaid: boolean;
 }
 
 /** Spaces before a word are drawn before its box: at the end of a line they would be a stain. */
-function Token({ index, entry, background, isCurrent, isSelected, isPinned }: TokenProps) {
-  const { token } = entry;
+function Token(props: TokenProps) {
+  const { index, background, isCurrent, isSelected, isPinned, isUnsaid } = props;
+  const { token } = props.entry;
   const isBlank = token.trim() === "";
   const before = isBlank ? "" : (/^ */.exec(token)?.[0] ?? "");
   return (
@@ -61,7 +67,7 @@ function Token({ index, entry, background, isCurrent, isSelected, isPinned }: To
       {before}
       <span
         role="button"
-        class={isPinned ? "token pinned" : "token"}
+        class={`token${isPinned ? " pinned" : ""}${isUnsaid ? " unsaid" : ""}`}
         tabIndex={isCurrent ? 0 : -1}
         data-index={index}
         aria-current={isSelected ? "true" : undefined}

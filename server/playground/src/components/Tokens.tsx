@@ -11,11 +11,14 @@ interface Props {
   readonly shading: Shading;
   readonly selected: number | null;
   readonly pinned: readonly number[];
+  /** The token that is not part of the text: the end of the answer, as the model writes it. */
+  readonly unsaid: number | null;
   readonly onSelect: (index: number | null) => void;
   readonly onPin: (index: number) => void;
 }
 
-export function Tokens({ entries, shading, selected, pinned, onSelect, onPin }: Props) {
+export function Tokens(props: Props) {
+  const { entries, shading, selected, pinned, unsaid, onSelect, onPin } = props;
   const box = useRef<HTMLSpanElement>(null);
   const [current, setCurrent] = useState(0);
   const blocks = useMemo(() => blocksOf(entries), [entries]);
@@ -62,6 +65,7 @@ export function Tokens({ entries, shading, selected, pinned, onSelect, onPin }: 
           shading={shading}
           current={within(block, at)}
           selected={within(block, selected ?? -1)}
+          unsaid={within(block, unsaid ?? -1)}
           pinned={pinned.filter((index) => within(block, index) >= 0).join(",")}
         />
       ))}

@@ -14,15 +14,15 @@ export function effectOf(entry: Thought): string {
   return `The thought ${did}. ${choiceText(entry)}`.trim();
 }
 
-/** The base model's choice: what would stand here without the thought. */
-export function baseChoice(entry: Thought): string | null {
-  return entry.passes?.draft.token ?? entry.base_top_logprobs?.[0]?.token ?? null;
+/** What the same draw would have given without the thought; null if the server did not say. */
+export function drawnWithout(entry: Thought): string | null {
+  return entry.passes?.draft.token ?? null;
 }
 
 function choiceText(entry: Thought): string {
   if (entry.thought_token_ids.length === 0) return "";
-  const choice = baseChoice(entry);
+  const choice = drawnWithout(entry);
   if (choice === null) return "";
-  if (choice === entry.token) return "Without it the same token would stand here.";
-  return `Without it “${tokenName(choice)}” would stand here.`;
+  const also = choice === entry.token ? " as well" : "";
+  return `Without it, the same draw would have given “${tokenName(choice).trim()}”${also}.`;
 }
