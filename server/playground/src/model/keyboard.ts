@@ -2,9 +2,8 @@
 
 import { useLayoutEffect } from "preact/hooks";
 
-/** Calls the action at Escape; null does nothing. */
+/** Calls the action at Escape; null does nothing. In force before what it closes is painted. */
 export function useEscape(action: (() => void) | null): void {
-  // Before the paint: a key that is pressed at the sight of something must not be lost.
   useLayoutEffect(() => {
     if (action === null) return undefined;
     const onKey = (event: KeyboardEvent): void => {

@@ -38,7 +38,7 @@ export function firstDifference(
 /** What one column sums up to; null where it cannot be known. */
 export interface Totals {
   readonly tokens: number;
-  /** In nats for each token: by how much thoughts made the tokens more likely. null: no thoughts. */
+  /** In nats for each token: by how much thoughts made the tokens more likely; null without any. */
   readonly meanChange: number | null;
   readonly tokensPerSecond: number | null;
   readonly passesPerToken: number | null;
@@ -48,11 +48,10 @@ export function totals(run: SavedRun): Totals {
   const { thoughts } = firstChoice(run);
   const tokens = thoughts.length;
   const passes = passCount(thoughts);
-  const hasThoughts = thoughts.some((thought) => thought.thought_token_ids.length > 0);
   const sum = thoughts.reduce((total, thought) => total + changeOf(thought), 0);
   return {
     tokens,
-    meanChange: hasThoughts ? sum / tokens : null,
+    meanChange: thoughts.some((each) => each.thought_token_ids.length > 0) ? sum / tokens : null,
     tokensPerSecond: run.seconds > 0 && tokens > 0 ? tokens / run.seconds : null,
     passesPerToken: passes === null ? null : passes / tokens,
   };
