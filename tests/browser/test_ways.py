@@ -41,6 +41,7 @@ def test_keys_alone_are_enough(playground: Playground) -> None:
 
 def test_escape_stops_an_answer(playground: Playground, stage: Stage) -> None:
     stage.engine.pause_after = 2
+    expect(playground.generate).to_be_enabled()
     playground.prompt.focus()
     playground.page.keyboard.press("ControlOrMeta+Enter")
     expect(playground.tokens).to_have_count(2)
