@@ -29,6 +29,8 @@ IN_THE_REFERENCE = {
 }
 """Source files that the site shows as a page of the reference."""
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)(?P<path>[^\s)#]+)(?P<rest>#[^\s)]*)?(?=\))")
+_FILE_NAME = re.compile(r"\[[\w./-]+\.md\](?=\(([^\s)#]+))")
+_TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 _FENCE = re.compile(r"^( *)(```+|~~~+).*?^\1\2 *$", re.DOTALL | re.MULTILINE)
 
 
@@ -90,14 +92,20 @@ def page_text(path: str) -> str:
 
 
 def rewritten(page: str, text: str) -> str:
-    """The Markdown of a page of the repository, with links as the site needs them."""
+    """The Markdown of a page of the repository, with links as the site needs them.
+
+    A link that only says the name of a page's file says its title instead.
+    """
     here = posixpath.dirname(site_path(page)) or "."
 
     def link(found: re.Match[str]) -> str:
         target = target_of(page, found["path"])
         return posixpath.relpath(site_path(target), here) + (found["rest"] or "")
 
-    return outside_fences(text, lambda part: _LINK.sub(link, part))
+    def name(found: re.Match[str]) -> str:
+        return f"[{title}]" if (title := _title(target_of(page, found[1]))) else found[0]
+
+    return outside_fences(text, lambda part: _LINK.sub(link, _FILE_NAME.sub(name, part)))
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:
@@ -107,3 +115,12 @@ def outside_fences(text: str, change: Callable[[str], str]) -> str:
         parts += [change(text[end : fence.start()]), fence[0]]
         end = fence.end()
     return "".join([*parts, change(text[end:])])
+
+
+def _title(path: str) -> str | None:
+    found = (
+        _TITLE.search((ROOT / path).read_text(encoding="utf-8"))
+        if (ROOT / path).is_file()
+        else None
+    )
+    return found[1] if found else None

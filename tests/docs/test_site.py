@@ -78,6 +78,8 @@ def test_every_decision_is_in_the_navigation(site: Path) -> None:
         ("docker/README.md", "[x](../docs/containers.md)", "[x](../containers.md)"),
         ("docs/decisions/README.md", "[x](../../examples)", "[x](../examples/README.md)"),
         ("docs/training.md", "[x](../examples/train_small.py)", "[x](examples/train_small.py.md)"),
+        ("docs/api.md", "[lab.md](lab.md#a)", "[The lab](lab.md#a)"),
+        ("docker/README.md", "[docs/lab.md](../docs/lab.md)", "[The lab](../lab.md)"),
         ("docs/api.md", "[x](https://example.org/a.md)", "[x](https://example.org/a.md)"),
         ("docs/api.md", "```\n[x](../README.md)\n```", "```\n[x](../README.md)\n```"),
     ],
