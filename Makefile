@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat playground client-ts bench bench-all fleet docs docs-serve dist image-check clean default-model evaluate-default
+.PHONY: help setup lock serve lab test lint type fmt unit fuzz soak compat playground screenshots client-ts bench bench-all fleet docs docs-serve dist image-check clean default-model evaluate-default
 
 find_python = for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -79,6 +79,9 @@ client-ts: ## build the TypeScript client into clients/typescript/dist and test 
 
 playground: ## build the page at / from server/playground into the server's package; needs Node 20 or newer
 	cd server/playground && npm ci && npm run build
+
+screenshots: setup ## picture the page with the lab model into docs/screenshots; needs Chromium
+	QSTAR_SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser/test_views.py $(ARGS)
 
 fmt: setup ## apply the fixes of ruff, then format
 	$(BIN)/ruff check --fix

@@ -16,7 +16,7 @@ from tests.browser.playground import Playground
 from tests.browser.stage import Stage, staging
 from tests.browser.watch import Watch
 
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 60_000
 """For a busy machine; what is waited for comes at once on a quiet one."""
 
 expect.set_options(timeout=TIMEOUT_MS)

@@ -44,6 +44,8 @@ def measured_tasks(page: Page) -> Iterator[Tasks]:
     found = Tasks()
     browser.start_tracing(page=page, categories=["toplevel"])
     yield found
+    # The trace has no task that is still running, such as the one that told what was waited for.
+    page.evaluate("() => new Promise(done => setTimeout(done))")
     events = json.loads(browser.stop_tracing())["traceEvents"]
     found.milliseconds += sorted(_milliseconds(events), reverse=True)
 

@@ -14,7 +14,7 @@ SHORT = [
     Word(
         text=" turns",
         thought=" dusk comes",
-        mixing_weight=0.875,
+        mixing_weight=0.75,
         logprob=-0.25,
         base_logprob=-3.25,
         others=((" is", -1.75), (" glows", -4.0)),

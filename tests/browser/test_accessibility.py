@@ -42,6 +42,13 @@ def test_nothing_serious_is_found(look: str, stage: Stage, open_page: OpenPage) 
     playground.page.get_by_role("button", name="Pin", exact=True).click()
     expect(playground.compared).to_be_visible()
     check(playground)
+    playground.page.keyboard.press("Escape")
+    playground.open_settings()
+    playground.page.get_by_role("button", name="Thinking off").click()
+    table = playground.page.get_by_role("table", name="Token by token")
+    expect(table.get_by_role("row")).to_have_count(len(SHORT) + 1)
+    playground.page.get_by_text("Passes as a table").click()
+    check(playground)
 
 
 def test_nothing_serious_is_found_in_an_error(playground: Playground, stage: Stage) -> None:

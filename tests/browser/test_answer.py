@@ -74,7 +74,7 @@ def test_a_token_opens_on_its_thought(playground: Playground) -> None:
     playground.token(2).click()
     inspector = playground.inspector
     expect(inspector).to_be_visible()
-    for text in ("turns", "dusk comes", "78 %", "3.9 %", "0.875", "+3.00 nats"):
+    for text in ("turns", "dusk comes", "78 %", "3.9 %", "0.75", "+3.00 nats"):
         expect(inspector).to_contain_text(text)
     playground.token(0).click()
     expect(inspector).not_to_contain_text("dusk comes")

@@ -14,7 +14,7 @@ from tests.browser.watch import Watch
 
 COMPUTE = """() => new Promise(done => setTimeout(() => {
     let sum = 0
-    for (let number = 0; number < 4e8; number++) sum = (sum + number) % 7
+    for (let number = 0; number < 1e8; number++) sum = (sum + number) % 7
     done(sum)
 }))"""
 """Takes some 0.4 s of processor time in one task."""

@@ -122,3 +122,23 @@ def test_dark_and_light_follow_the_system_until_a_person_chooses(
     assert luminance(playground) < 64
     playground.page.emulate_media(color_scheme="light")
     assert luminance(playground) > 192
+    theme = playground.page.get_by_role("combobox", name="Theme")
+    theme.select_option("Dark")
+    assert luminance(playground) < 64
+    playground.page.reload()
+    expect(playground.generate).to_be_enabled()
+    assert luminance(playground) < 64, "the choice is kept"
+    theme.select_option("System")
+    assert luminance(playground) > 192
+
+
+def test_begin_and_end_are_told_and_not_every_word(playground: Playground, stage: Stage) -> None:
+    told = playground.page.get_by_role("status").filter(has_text=re.compile("model|answer"))
+    stage.engine.pause_after = 3
+    playground.ask()
+    expect(playground.tokens).to_have_count(3)
+    expect(told.first).to_have_text("The model has begun to answer.")
+    stage.engine.resume()
+    expect(told.first).to_have_text("The answer is complete: 5 tokens.")
+    alive = "element => element.closest('[aria-live], [role=status], [role=log]') !== null"
+    assert not playground.token(0).evaluate(alive)

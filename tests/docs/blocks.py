@@ -20,10 +20,10 @@ RECORDS = ("docs/decisions/", "docs/training-log.md", "CHANGELOG.md")
 """What was true on its day; its blocks are formulas and quotations."""
 _MARK = re.compile(r"<!-- (not run|output|file)(?:: (.+?))? -->\s*\Z")
 NOT_RUN = {
-    "make setup": "installs, and trains for a quarter of an hour",
+    "make setup": "installs, and serves until it is stopped",
     "make serve": "serves until it is stopped; tests/e2e sends this request",
-    '.venv/bin/qstar generate "The': "uses the default model, and serves until it is stopped",
-    "docker compose": "needs Docker, a cluster, Ray and four GPUs",
+    ".venv/bin/qstar chat": "a conversation; uses the default model; serves until it is stopped",
+    "docker compose": "needs Docker, a cluster and Ray",
     ".venv/bin/qstar train": "trains; tests/train reads these settings",
 }
 """Reasons for blocks of the README, by their first words: it has no room for comments."""

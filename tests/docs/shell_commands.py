@@ -31,6 +31,8 @@ OTHERS_PROGRAMS = {
     *("serve", "uv", "uvx", "env/bin/qstar", "env/bin/pip", "$plan", "node"),
 }
 """Programs whose options are not ours to check."""
+SHORT_COMMANDS = {"generate", "inspect", "init", "convert", "lab questions", "show"}
+"""Commands of ours that end soon, offline, with a tiny model."""
 _ASSIGNMENT = re.compile(r"[A-Za-z_]+=")
 _SUBSTITUTION = re.compile(r"\$\([^()]*\)")
 _EXTRAS = re.compile(r"qstar\S*\[([\w,-]+)\]")
@@ -73,6 +75,14 @@ def check_command(words: list[str]) -> None:
         _check_extras(" ".join(rest))
     elif program not in ("curl", "pre-commit", "pytest"):
         assert program in OTHERS_PROGRAMS, f"{program}: no program that this test knows"
+
+
+def check_ends_soon(words: list[str]) -> None:
+    """Fails if a command may install, train, or wait for somebody: its block is not to be run."""
+    program = words[0].removeprefix(".venv/bin/")
+    ours = {" ".join(words[1:2]), " ".join(words[1:3])}
+    is_short = program == "curl" or (program == "qstar" and ours & SHORT_COMMANDS)
+    assert is_short, f"say <!-- not run: REASON --> above the block with {' '.join(words)}"
 
 
 def bodies_in(text: str) -> Iterator[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from qstar_infer.cli.main import app
 from qstar_infer.engine.protocol import Engine
 from qstar_train.config import TrainConfig
 from tests.docs.blocks import NOT_RUN, ROOT, Block, blocks_of, pages
-from tests.docs.shell_commands import bodies_in, check_command, commands_in
+from tests.docs.shell_commands import bodies_in, check_command, check_ends_soon, commands_in
 from tests.server.documented import Documented
 
 LANGUAGES = {"python", "sh", "json", "yaml", "text", "mermaid", "js", "ts", "html"}
@@ -80,6 +80,8 @@ def test_commands_exist_with_these_options(block: Block) -> None:
     assert commands
     for words in commands:
         check_command(words)
+        if block.mark is None:
+            check_ends_soon(words)
 
 
 @pytest.mark.parametrize("block", [each for each in ALL if each.language == "sh"], ids=str)
@@ -133,6 +135,8 @@ def run_shell(text: str) -> str:
     Commands that are only ours run in this process, which has torch loaded already.
     """
     commands = list(commands_in(text))
+    for words in commands:
+        check_ends_soon(words)
     if all(words[0].removeprefix(".venv/bin/") == "qstar" for words in commands):
         return "".join(run_qstar(words[1:]) for words in commands)
     if "curl " in text and not shutil.which("curl"):
