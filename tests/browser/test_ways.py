@@ -15,6 +15,7 @@ from tests.browser.test_accessibility import PHONE
 def test_keys_alone_are_enough(playground: Playground) -> None:
     """From the prompt to two pinned thoughts, without a mouse."""
     keyboard = playground.page.keyboard
+    expect(playground.generate).to_be_enabled()
     tab_to(playground, "Prompt")
     keyboard.press("ControlOrMeta+a")
     keyboard.type("What colour?")
@@ -41,6 +42,7 @@ def test_keys_alone_are_enough(playground: Playground) -> None:
 
 def test_escape_stops_an_answer(playground: Playground, stage: Stage) -> None:
     stage.engine.pause_after = 2
+    expect(playground.generate).to_be_enabled()
     playground.prompt.focus()
     playground.page.keyboard.press("ControlOrMeta+Enter")
     expect(playground.tokens).to_have_count(2)

@@ -1,10 +1,10 @@
 /** Keys that work wherever the focus is. */
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 
-/** Calls the action at Escape; null does nothing. */
+/** Calls the action at Escape; null does nothing. In force before what it closes is painted. */
 export function useEscape(action: (() => void) | null): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (action === null) return undefined;
     const onKey = (event: KeyboardEvent): void => {
       if (event.key === "Escape" && !event.defaultPrevented) action();

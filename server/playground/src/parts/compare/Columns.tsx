@@ -1,6 +1,6 @@
 /** Both answers, a row for each index. Rows are drawn in groups, which a browser can skip. */
 
-import { useMemo } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { nats } from "../../text/numbers";
 import { changeOf, shade } from "../../text/shade";
 import { tokenName } from "../../text/signs";
@@ -23,9 +23,13 @@ export function Columns({ left, right, name, shading }: Props) {
   const isGrowing = left.state === "streaming" || right.state === "streaming";
   const first = firstDifference(a, b, isGrowing);
   const length = Math.max(a.length, b.length);
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    if (first !== null && !isGrowing) showInTheMiddle(box.current, first);
+  }, [first, isGrowing]);
   const starts = Array.from({ length: Math.ceil(length / GROUP) }, (_, index) => index * GROUP);
   return (
-    <div class="versus-columns" tabIndex={0} role="group" aria-label="Both answers">
+    <div class="versus-columns" ref={box} tabIndex={0} role="group" aria-label="Both answers">
       <div role="table" aria-label="Token by token" aria-rowcount={length + 1}>
         <div role="rowgroup" class="versus-head">
           <div role="row">
@@ -47,6 +51,13 @@ export function Columns({ left, right, name, shading }: Props) {
       </div>
     </div>
   );
+}
+
+function showInTheMiddle(box: HTMLElement | null, index: number): void {
+  const row = box?.querySelector<HTMLElement>(`[aria-rowindex="${index + 2}"]`);
+  if (box == null || row == null) return;
+  const below = row.getBoundingClientRect().top - box.getBoundingClientRect().top;
+  box.scrollTop += below - box.clientHeight / 2;
 }
 
 interface GroupProps {

@@ -48,7 +48,7 @@ test("runs the request without thoughts, and shows both answers row by row", asy
   ]);
   expect([...root.querySelectorAll("tbody tr")].map((row) => row.textContent)).toEqual([
     "Tokens44",
-    "Mean change through thoughts+1.00 nats±0.00 nats",
+    "Mean change through thoughts+1.00 nats–",
     "Tokens per second2.04.0",
     "Passes per token––",
   ]);

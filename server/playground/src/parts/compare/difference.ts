@@ -38,7 +38,7 @@ export function firstDifference(
 /** What one column sums up to; null where it cannot be known. */
 export interface Totals {
   readonly tokens: number;
-  /** In nats for each token: by how much thoughts made the tokens more likely. */
+  /** In nats for each token: by how much thoughts made the tokens more likely; null without any. */
   readonly meanChange: number | null;
   readonly tokensPerSecond: number | null;
   readonly passesPerToken: number | null;
@@ -51,7 +51,7 @@ export function totals(run: SavedRun): Totals {
   const sum = thoughts.reduce((total, thought) => total + changeOf(thought), 0);
   return {
     tokens,
-    meanChange: tokens === 0 ? null : sum / tokens,
+    meanChange: thoughts.some((each) => each.thought_token_ids.length > 0) ? sum / tokens : null,
     tokensPerSecond: run.seconds > 0 && tokens > 0 ? tokens / run.seconds : null,
     passesPerToken: passes === null ? null : passes / tokens,
   };
