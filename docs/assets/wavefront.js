@@ -26,23 +26,29 @@ function addSteps(drawing) {
     for (const part of parts) part.classList.toggle("later", Number(part.dataset.pass) > pass);
     notes.forEach((note, index) => note.classList.toggle("now", index === pass));
   }
+  // On a phone the drawing is wider than the screen: it scrolls along with its passes.
+  function go(pass) {
+    show(pass);
+    const box = drawing.parentElement;
+    box.scrollLeft = ((box.scrollWidth - box.clientWidth) * pass) / last;
+  }
   function stop() {
     clearInterval(timer);
     timer = 0;
     button.textContent = "Play";
   }
   function play() {
-    if (Number(slider.value) === last) show(0);
+    if (Number(slider.value) === last) go(0);
     button.textContent = "Pause";
     timer = setInterval(() => {
-      show(Number(slider.value) + 1);
+      go(Number(slider.value) + 1);
       if (Number(slider.value) === last) stop();
     }, 1200);
   }
 
   slider.addEventListener("input", () => {
     stop();
-    show(Number(slider.value));
+    go(Number(slider.value));
   });
   button.addEventListener("click", () => (timer ? stop() : play()));
   // Who asks for less motion steps by hand.
