@@ -47,7 +47,7 @@ lock: | $(BIN)/python ## pin all packages in constraints.txt; ARGS=--upgrade use
 serve: setup ## serve the default model, or MODEL=directory
 	$(BIN)/qstar serve --host $(HOST) --port $(PORT) $(if $(MODEL),"$(MODEL)")
 
-lab: setup ## half an hour: a tiny model from scratch in which thinking pays, and its page; ARGS="..."
+lab: setup ## a quarter of an hour: a tiny model from scratch in which thinking pays, and its page; ARGS="..."
 	$(BIN)/qstar lab $(ARGS)
 
 test: lint type unit ## lint, type-check and run the tests
