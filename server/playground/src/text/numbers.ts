@@ -17,9 +17,9 @@ export function percentOf(logprob: number): string {
   return percent(Math.exp(logprob));
 }
 
-/** A share from 0 to 1, with two digits that say something. */
+/** A share from 0 to 1, with two or three digits. */
 export function share(value: number): string {
-  return value > 0 && value < 0.1 ? value.toFixed(3) : value.toFixed(2);
+  return value.toFixed(3).replace(/0$/, "");
 }
 
 /** How much more or less likely: `3.2 times more likely`. */

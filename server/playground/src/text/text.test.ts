@@ -68,7 +68,7 @@ describe("numbers", () => {
 
   it("writes signs, shares and counts", () => {
     expect([nats(2), nats(-0.5), nats(0)]).toEqual(["+2.00 nats", "−0.50 nats", "±0.00 nats"]);
-    expect([share(0.875), share(0.0312), share(0)]).toEqual(["0.88", "0.031", "0.00"]);
+    expect([share(0.875), share(0.0312), share(0)]).toEqual(["0.875", "0.031", "0.00"]);
     expect([count(1, "token"), count(2000, "token")]).toEqual(["1 token", "2,000 tokens"]);
   });
 });
