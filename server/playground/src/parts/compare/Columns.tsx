@@ -3,11 +3,11 @@
 import { useMemo } from "preact/hooks";
 import { nats } from "../../text/numbers";
 import { changeOf, shade } from "../../text/shade";
-import { tokenName } from "../../text/signs";
+import { tokenName, withSigns } from "../../text/signs";
 import type { Run, Shading, Thought } from "../../types";
 import { firstChoice } from "../choices";
 import { rounded } from "../look/numbers";
-import { firstDifference, isSame, pairs, type Pair } from "./difference";
+import { firstDifference, hasNoTokens, isSame, pairs, type Pair } from "./difference";
 
 interface Props {
   readonly left: Run;
@@ -34,6 +34,7 @@ export function Columns({ left, right, name, shading }: Props) {
             <span role="columnheader">{name}</span>
           </div>
         </div>
+        {hasNoTokens(left, right) && <Texts left={left} right={right} />}
         {starts.map((start) => (
           <Group
             key={start}
@@ -43,6 +44,22 @@ export function Columns({ left, right, name, shading }: Props) {
             first={first !== null && first >= start && first < start + GROUP ? first : null}
             shading={shading}
           />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+/** Answers whose tokens the server does not show. */
+function Texts({ left, right }: Pick<Props, "left" | "right">) {
+  return (
+    <div role="rowgroup">
+      <div role="row" class="versus-row">
+        <span role="rowheader" aria-label="Text" />
+        {[left, right].map((run) => (
+          <span role="cell" key={run.id} class="text versus-text">
+            {withSigns(firstChoice(run).text)}
+          </span>
         ))}
       </div>
     </div>
