@@ -122,3 +122,17 @@ def test_dark_and_light_follow_the_system_until_a_person_chooses(
     assert luminance(playground) < 64
     playground.page.emulate_media(color_scheme="light")
     assert luminance(playground) > 192
+
+
+def test_a_number_can_be_emptied_and_written_anew(playground: Playground) -> None:
+    """An emptied "Max tokens" became 1 at once, and "32" behind it 132."""
+    playground.open_settings()
+    field = playground.settings.get_by_role("spinbutton", name="Max tokens")
+    field.press("End")
+    for _ in field.input_value():
+        field.press("Backspace")
+    expect(field).to_have_value("")
+    field.press_sequentially("3")
+    expect(field).to_have_value("3")
+    playground.ask()
+    playground.wait_for_end(3)
