@@ -131,8 +131,9 @@ class Telling:
         where the draft was wrong."""
         first = self._next_pass
         last = first + length
-        self._next_pass = last + 1 if word.is_overruled else first + 1
-        draft = word.base_likeliest[0].token if word.is_overruled else word.text
+        is_overruled = word.is_overruled and length > 0  # without a thought nothing overrules
+        self._next_pass = last + 1 if is_overruled else first + 1
+        draft = word.base_likeliest[0].token if is_overruled else word.text
         return Passes(
             first=first,
             last=last,
@@ -140,10 +141,10 @@ class Telling:
                 token=draft,
                 token_id=token_id_of(draft),
                 is_fed=length > 0,
-                is_kept=not word.is_overruled,
+                is_kept=not is_overruled,
             ),
             dropped=[DroppedThought(token=draft, first=first + 1, last=last)]
-            if word.is_overruled
+            if is_overruled
             else [],
         )
 

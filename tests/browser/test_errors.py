@@ -3,8 +3,9 @@
 import re
 import threading
 from contextlib import closing
+from dataclasses import replace
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from qstar_server.http.errors import overloaded
 from qstar_server.settings.config import ServerConfig
 
@@ -40,6 +41,47 @@ def test_a_key_is_asked_for_and_kept_for_the_session(open_page: OpenPage) -> Non
         storage = "[JSON.stringify(localStorage), document.cookie, location.href]"
         assert KEY not in " ".join(playground.page.evaluate(storage))
         assert KEY in playground.page.evaluate("JSON.stringify(sessionStorage)")
+
+
+def test_a_key_is_not_called_wrong_before_the_server_has_said_so(open_page: OpenPage) -> None:
+    """The page called each new key invalid until the answer came, and took the focus away."""
+    with staging(api_key=KEY) as stage:
+        playground = open_page(stage.url)
+        playground.watch.expected.append("status of 401")
+        field = playground.page.get_by_role("textbox", name="API key")
+        field.wait_for()
+        held: list[Route] = []
+        playground.page.route("**/v1/models", lambda route: held.append(route))
+        field.fill("wrong")
+        field.press("Enter")
+        expect(playground.alert).to_contain_text("Asking the server")
+        expect(field).to_be_focused()
+        held.pop().continue_()
+        expect(playground.alert).to_contain_text("not valid")
+        expect(field).to_be_focused()
+        field.fill(KEY)
+        field.press("Enter")
+        expect(playground.alert).to_contain_text("Asking the server")
+        held.pop().continue_()
+        expect(playground.generate).to_be_enabled()
+        expect(playground.prompt).to_be_focused()
+
+
+def test_a_server_that_comes_back_with_another_model_is_asked_for_that(
+    playground: Playground, stage: Stage
+) -> None:
+    """The page went on to ask for the model before, and said that it was ready."""
+    playground.watch.expected.append("ERR_FAILED")
+    page = playground.page
+    expect(playground.generate).to_be_enabled()
+    page.route("**/v1/**", lambda route: route.abort())
+    playground.ask()
+    expect(playground.alert).to_contain_text("does not answer")
+    expect(page.get_by_role("banner")).to_contain_text("not reachable")
+    stage.engine.model = replace(stage.engine.model, name="another")
+    page.unroute_all()
+    expect(page.get_by_role("banner")).to_contain_text("another")
+    expect(page.get_by_role("banner")).to_contain_text("ready")
 
 
 def test_a_full_queue_is_named_with_the_time_to_wait(playground: Playground, stage: Stage) -> None:
@@ -105,6 +147,8 @@ def test_an_overloaded_server_is_said(playground: Playground) -> None:
 def test_an_engine_that_crashes_in_a_stream_leaves_what_came(
     playground: Playground, stage: Stage
 ) -> None:
+    # The page asks whether the server is there, which stops itself.
+    playground.watch.expected.append("status of 503|ERR_CONNECTION|ERR_EMPTY_RESPONSE")
     stage.engine.pause_after = 3
     playground.ask()
     expect(playground.tokens).to_have_count(3)
@@ -140,3 +184,19 @@ def test_a_server_without_thoughts_says_so_and_answers(open_page: OpenPage) -> N
         playground.ask()
         expect(playground.answer).to_contain_text("The sky turns red.")
         expect(playground.page.get_by_text(re.compile("does not show thoughts"))).to_be_visible()
+
+
+def test_answers_without_thoughts_are_compared_by_their_texts(open_page: OpenPage) -> None:
+    """They have no tokens to compare, and the page called any two of them the same."""
+    with staging(allow_thoughts=False) as stage:
+        playground = open_page(stage.url)
+        playground.watch.expected.append("status of 403")
+        playground.ask()
+        expect(playground.answer).to_contain_text("The sky turns red.")
+        stage.engine.story = SHORT[:2]
+        playground.page.get_by_role("button", name="Another seed").click()
+        versus = playground.page.get_by_role("region", name="Side by side")
+        expect(versus).to_contain_text("The answers differ.")
+        cells = versus.get_by_role("cell")
+        expect(cells.filter(has_text="The sky turns red.")).to_have_count(1)
+        expect(versus.get_by_role("row", name=re.compile("^Tokens 5 2"))).to_be_visible()

@@ -144,3 +144,17 @@ def test_begin_and_end_are_told_and_not_every_word(playground: Playground, stage
     expect(told.first).to_have_text("The answer is complete: 5 tokens.")
     alive = "element => element.closest('[aria-live], [role=status], [role=log]') !== null"
     assert not playground.token(0).evaluate(alive)
+
+
+def test_a_number_can_be_emptied_and_written_anew(playground: Playground) -> None:
+    """An emptied "Max tokens" became 1 at once, and "32" behind it 132."""
+    playground.open_settings()
+    field = playground.settings.get_by_role("spinbutton", name="Max tokens")
+    field.press("End")
+    for _ in field.input_value():
+        field.press("Backspace")
+    expect(field).to_have_value("")
+    field.press_sequentially("3")
+    expect(field).to_have_value("3")
+    playground.ask()
+    playground.wait_for_end(3)

@@ -25,11 +25,15 @@ export function Ask({ playground }: { readonly playground: Playground }) {
       )}
       <Notice connection={connection} />
       {connection.state === "locked" && (
-        <KeyRequest key={apiKey} apiKey={apiKey} onChange={setApiKey} />
+        <KeyRequest
+          apiKey={apiKey}
+          isAsking={connection.failure === null}
+          onChange={setApiKey}
+        />
       )}
       <PromptForm
         mode={setup.mode}
-        hasChat={card?.has_chat_template ?? false}
+        hasChat={isChat || (card?.has_chat_template ?? false)}
         prompt={setup.prompt}
         welcome={hello}
         isRunning={control.isRunning}

@@ -46,7 +46,8 @@ export function usePlayground(): Playground {
 
   const { failure } = control;
   useEffect(() => {
-    if (failure?.kind === "locked" || failure?.kind === "loading") reconnect();
+    // The key may be needed, or the server may have gone, or have come back with another model.
+    if (failure !== null) reconnect();
   }, [failure, reconnect]);
 
   const close = useCallback(() => {

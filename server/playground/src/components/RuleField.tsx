@@ -1,6 +1,6 @@
 /** At which tokens the model thinks. */
 
-import { useId, useState } from "preact/hooks";
+import { useEffect, useId, useState } from "preact/hooks";
 import type { Card } from "../model/card";
 import { onOneLine } from "../text/signs";
 import type { ThinkingRule } from "../types";
@@ -27,7 +27,7 @@ export function RuleField({ card, rule, onChange }: Props) {
           <option value="default">default ({ruleName(card.thinking)})</option>
           <option value="everywhere">everywhere</option>
           <option value="behind">behind some tokens</option>
-          {card.has_gate && <option value="gate">where its gate says</option>}
+          {(card.has_gate || rule?.where === "gate") && <option value="gate">where its gate says</option>}
         </select>
       </div>
       {rule?.where === "behind" && <TokensField rule={rule} onChange={onChange} />}
@@ -37,7 +37,10 @@ export function RuleField({ card, rule, onChange }: Props) {
 
 function TokensField({ rule, onChange }: Pick<Props, "onChange"> & { readonly rule: ThinkingRule }) {
   const id = useId();
-  const [text, setText] = useState((rule.tokens ?? []).join(" "));
+  const tokens = (rule.tokens ?? []).join(" ");
+  const [text, setText] = useState(tokens);
+  // The text is kept while it means the same tokens: a space may be the beginning of the next one.
+  useEffect(() => setText((old) => (tokensIn(old).join(" ") === tokens ? old : tokens)), [tokens]);
   return (
     <div class="field">
       <label for={id}>Tokens it thinks behind</label>

@@ -91,7 +91,9 @@ function AnswerFields({ card, settings, change }: FieldsProps) {
         max={card.max_model_len}
         step={1}
         value={settings.max_tokens}
-        onChange={(max_tokens) => change({ max_tokens: max_tokens ?? 1 })}
+        onChange={(max_tokens) => {
+          if (max_tokens !== null) change({ max_tokens }); // empty: the form is not sent
+        }}
       />
       <NumberField
         label="Temperature"

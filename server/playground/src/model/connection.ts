@@ -9,7 +9,7 @@ import { type Failure, failureOf } from "./failure";
 export interface Connection {
   readonly state: "connecting" | "loading" | "ready" | "locked" | "failed";
   readonly card: Card | null;
-  /** Why not, if the state is `locked` or `failed`. */
+  /** Why not, if the state is `locked` or `failed`; null while it is `locked` and a key is tried. */
   readonly failure: Failure | null;
 }
 
@@ -23,6 +23,7 @@ export function useConnection(client: QStarClient): [Connection, () => void] {
   useEffect(() => {
     const abort = new AbortController();
     let timer = 0;
+    setConnection((old) => (old.state === "locked" ? { ...old, failure: null } : old));
     const ask = async (): Promise<void> => {
       const next = await askOnce(client, abort.signal);
       if (abort.signal.aborted) return;

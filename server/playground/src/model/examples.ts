@@ -21,7 +21,7 @@ export interface Welcome {
 const DIGIT_CHAINS: Welcome = {
   promise:
     "This tiny model does sums modulo 7, and it gets them right only because it thinks first. " +
-    "Press Generate, then open the digit behind the question mark: its thought is the working, " +
+    "Press Generate, then open the digit after the question mark: its thought is the working, " +
     "one step at a time.",
   examples: [
     {
@@ -57,7 +57,7 @@ const CHAT: Welcome = {
 };
 
 const CHAT_DIGIT_CHAINS: Welcome = {
-  promise: DIGIT_CHAINS.promise.replace(" behind the question mark", ""),
+  promise: DIGIT_CHAINS.promise.replace(" after the question mark", ""),
   examples: [
     { name: "Three steps", prompt: "5*3-2+4", maxTokens: 16 },
     { name: "Eight steps", prompt: "2+6*5-1*3+4-6*2+5", maxTokens: 16 },

@@ -22,7 +22,8 @@ export function refuse(value: unknown, at: string, expected: string): never {
   throw new InvalidDataError(`${at} is ${quoted(value)}, but should be ${expected}.`);
 }
 
-function quoted(value: unknown): string {
+/** A value in few characters. */
+export function quoted(value: unknown): string {
   if (value === undefined) return "missing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";

@@ -1,6 +1,7 @@
 /** Collects what streams in, and shows it at most once a frame. */
 
 import type { StreamEvent } from "qstar-client";
+import { entry } from "../parts/saved/entries";
 import type { Choice, Endpoint, RequestBody, Run, RunState, Thought, Usage } from "../types";
 
 let numRuns = 0;
@@ -28,9 +29,12 @@ export class Collector {
     onProgress(this.#snapshot("streaming", null));
   }
 
+  /** @throws InvalidDataError: the server sent an entry that is none. */
   add(event: StreamEvent): void {
-    if (event.type === "thought") this.#entries.push(event.thought as Thought);
-    else if (event.type === "text") this.#text += event.text;
+    if (event.type === "thought") {
+      this.#entries.push(entry(event.thought, `thoughts[${this.#entries.length}]`));
+    }
+    if (event.type === "text") this.#text += event.text;
     else if (event.type === "finish") this.#finishReason = event.finish_reason;
     else if (event.type === "usage") this.#usage = event.usage as Usage;
     this.#frame ||= requestAnimationFrame(() => {

@@ -3,11 +3,11 @@
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { nats } from "../../text/numbers";
 import { changeOf, shade } from "../../text/shade";
-import { tokenName } from "../../text/signs";
+import { tokenName, withSigns } from "../../text/signs";
 import type { Run, Shading, Thought } from "../../types";
 import { firstChoice } from "../choices";
 import { rounded } from "../look/numbers";
-import { firstDifference, isSame, pairs, type Pair } from "./difference";
+import { firstDifference, hasNoTokens, isSame, pairs, type Pair } from "./difference";
 
 interface Props {
   readonly left: Run;
@@ -38,6 +38,7 @@ export function Columns({ left, right, name, shading }: Props) {
             <span role="columnheader">{name}</span>
           </div>
         </div>
+        {hasNoTokens(left, right) && <Texts left={left} right={right} />}
         {starts.map((start) => (
           <Group
             key={start}
@@ -58,6 +59,22 @@ function showInTheMiddle(box: HTMLElement | null, index: number): void {
   if (box == null || row == null) return;
   const below = row.getBoundingClientRect().top - box.getBoundingClientRect().top;
   box.scrollTop += below - box.clientHeight / 2;
+}
+
+/** Answers whose tokens the server does not show. */
+function Texts({ left, right }: Pick<Props, "left" | "right">) {
+  return (
+    <div role="rowgroup">
+      <div role="row" class="versus-row">
+        <span role="rowheader" aria-label="Text" />
+        {[left, right].map((run) => (
+          <span role="cell" key={run.id} class="text versus-text">
+            {withSigns(firstChoice(run).text)}
+          </span>
+        ))}
+      </div>
+    </div>
+  );
 }
 
 interface GroupProps {

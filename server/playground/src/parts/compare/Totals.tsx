@@ -4,7 +4,7 @@ import { count, nats } from "../../text/numbers";
 import { tokenName } from "../../text/signs";
 import type { Run } from "../../types";
 import { firstChoice } from "../choices";
-import { firstDifference, numDifferent, totals, type Totals as Sums } from "./difference";
+import { firstDifference, hasNoTokens, numDifferent, totals, type Totals as Sums } from "./difference";
 
 interface Props {
   readonly left: Run;
@@ -58,6 +58,7 @@ function fixed(number: number | null, digits: number): string {
 function differenceText(left: Run, right: Run): string {
   const [a, b] = [firstChoice(left).thoughts, firstChoice(right).thoughts];
   const isGrowing = left.state === "streaming" || right.state === "streaming";
+  if (hasNoTokens(left, right)) return isGrowing ? "" : textDifference(left, right);
   const first = firstDifference(a, b, isGrowing);
   if (first === null) return isGrowing ? "The same so far." : "Both answers are the same.";
   const [here, there] = [tokenOf(a[first]?.token), tokenOf(b[first]?.token)];
@@ -65,6 +66,11 @@ function differenceText(left: Run, right: Run): string {
   if (isGrowing) return `${difference}.`;
   const number = numDifferent(a, b);
   return `${difference}. In all, ${count(number, "token")} ${number === 1 ? "differs" : "differ"}.`;
+}
+
+function textDifference(left: Run, right: Run): string {
+  const isSame = firstChoice(left).text === firstChoice(right).text;
+  return isSame ? "Both answers are the same." : "The answers differ.";
 }
 
 function tokenOf(token: string | undefined): string {

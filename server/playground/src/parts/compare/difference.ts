@@ -35,6 +35,11 @@ export function firstDifference(
   return (all ?? pairs(left, right)).find((pair) => !isSame(pair))?.index ?? null;
 }
 
+/** Whether both answers are known by their texts alone, as from a server that shows no thoughts. */
+export function hasNoTokens(left: SavedRun, right: SavedRun): boolean {
+  return [left, right].every((run) => firstChoice(run).thoughts.length === 0);
+}
+
 /** What one column sums up to; null where it cannot be known. */
 export interface Totals {
   readonly tokens: number;
@@ -46,12 +51,13 @@ export interface Totals {
 
 export function totals(run: SavedRun): Totals {
   const { thoughts } = firstChoice(run);
-  const tokens = thoughts.length;
+  const told = thoughts.length;
+  const tokens = told > 0 ? told : (run.usage?.completion_tokens ?? 0);
   const passes = passCount(thoughts);
   const sum = thoughts.reduce((total, thought) => total + changeOf(thought), 0);
   return {
     tokens,
-    meanChange: thoughts.some((each) => each.thought_token_ids.length > 0) ? sum / tokens : null,
+    meanChange: thoughts.some((each) => each.thought_token_ids.length > 0) ? sum / told : null,
     tokensPerSecond: run.seconds > 0 && tokens > 0 ? tokens / run.seconds : null,
     passesPerToken: passes === null ? null : passes / tokens,
   };

@@ -38,7 +38,8 @@ const passes: Reader<Passes> = inOrder(
 type Always = Omit<Thought, "top_logprobs" | "base_top_logprobs" | "passes">;
 type Sometimes = Pick<Thought, "top_logprobs" | "base_top_logprobs" | "passes">;
 
-const entry: Reader<Thought> = object<Always, Sometimes>(
+/** One entry of an answer. */
+export const entry: Reader<Thought> = object<Always, Sometimes>(
   {
     thought: text,
     thought_token_ids: list(tokenId, MOST_IDS),

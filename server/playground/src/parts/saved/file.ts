@@ -1,6 +1,6 @@
 /** Runs as a file of docs/decisions/0038, which the terminal writes and opens as well. */
 
-import { InvalidDataError, list, object, oneOf, orNull, parsedJson, text } from "../check";
+import { InvalidDataError, list, object, oneOf, orNull, parsedJson, quoted, text } from "../check";
 import type { Reader } from "../check";
 import { between, tokenCount } from "../fields";
 import { choice } from "./entries";
@@ -64,7 +64,7 @@ export function fromFile(content: string): readonly SavedRun[] {
   }
   if (version !== VERSION) {
     throw new InvalidDataError(
-      `The file has version ${JSON.stringify(version)}, and this page reads version ${VERSION}. ` +
+      `The file has version ${quoted(version)}, and this page reads version ${VERSION}. ` +
         "Open it in the page of a newer server.",
     );
   }

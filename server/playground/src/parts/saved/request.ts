@@ -1,6 +1,6 @@
 /** Checks the request in a file: the fields that the page uses; others stay as they are. */
 
-import { flag, list, object, record, text, type Reader } from "../check";
+import { flag, InvalidDataError, list, object, record, text, type Reader } from "../check";
 import * as fields from "../fields";
 import type { RequestBody } from "../../types";
 
@@ -34,11 +34,23 @@ const known = object<unknown, RequestBody>(
 
 const LEFT_OUT = new Set(["stream", "stream_options", "__proto__"]);
 
+/** Schemas are nested, but not so deep; what is cannot be written as JSON again. */
+const MOST_LEVELS = 100;
+
+function checkDepth(value: unknown, at: string, levels: number): void {
+  if (typeof value !== "object" || value === null) return;
+  if (levels === 0) {
+    throw new InvalidDataError(`${at} is nested more than ${MOST_LEVELS} levels deep.`);
+  }
+  for (const item of Object.values(value)) checkDepth(item, at, levels - 1);
+}
+
 /** The body of a request, without `stream` and `stream_options`. */
 export const request: Reader<RequestBody> = (value, at) => {
   const checked = known(value, at);
   const others = Object.entries(record(value, at)).filter(
     ([name, field]) => field !== null && !LEFT_OUT.has(name) && !Object.hasOwn(checked, name),
   );
+  for (const [name, field] of others) checkDepth(field, `${at}.${name}`, MOST_LEVELS);
   return Object.fromEntries([...Object.entries(checked), ...others]) as RequestBody;
 };
