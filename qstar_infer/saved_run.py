@@ -6,7 +6,9 @@ reading checks everything that is used. Fields that this version does not know a
 """
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,9 +101,10 @@ def write_saved_runs(path: Path, runs: Sequence[SavedRun]) -> None:
     content = {"format": FORMAT, "version": VERSION, "runs": [_run_json(run) for run in runs]}
     text = json.dumps(content, allow_nan=False) + "\n"
     try:
-        with path.open("x", encoding="ascii") as file:
+        with path.open("x", encoding="ascii") as file, _removed_if_incomplete(path):
             file.write(text)
-    except OSError as error:
+            file.flush()
+    except (OSError, ValueError) as error:
         raise _write_error(path, error) from error
 
 
@@ -109,18 +112,38 @@ def check_new_file(path: Path) -> None:
     """Check, before the work for it is done, that `write_saved_runs` can write a file.
 
     Raises:
-        SavedRunError: it exists, or its directory does not.
+        SavedRunError: it exists, or its directory does not, or is not writable.
     """
-    if path.exists():
+    parent = path.absolute().parent
+    try:
+        path.lstat()  # a link to nowhere is a file too
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise _write_error(path, error) from error
+    else:
         raise _write_error(path, FileExistsError())
-    if not path.absolute().parent.is_dir():
+    if not parent.is_dir():
         raise SavedRunError(f"{path} cannot be written: there is no directory {path.parent}")
+    if not os.access(parent, os.W_OK):
+        raise SavedRunError(f"{path} cannot be written: the directory {parent} is read-only")
 
 
-def _write_error(path: Path, error: OSError) -> SavedRunError:
+@contextmanager
+def _removed_if_incomplete(path: Path) -> Iterator[None]:
+    """A part of a file could not be opened, and would be in the way of the next attempt."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_error(path: Path, error: OSError | ValueError) -> SavedRunError:
     if isinstance(error, FileExistsError):
         return SavedRunError(f"{path} exists already; choose another name, or remove it")
-    return SavedRunError(f"{path} cannot be written: {error.strerror}")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return SavedRunError(f"{path} cannot be written: {reason}")
 
 
 # --- reading ------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 import json
 import math
+import resource
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -263,6 +265,48 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
         with pytest.raises(SavedRunError, match="exists already; choose another name"):
             act()
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a" * 300, "cannot be written: File name too long"), ("a\0b", "cannot be written: embedded")],
+)
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    """Each once ended `qstar generate --save`, or a chat, with a traceback."""
+    path = tmp_path / name
+    for act in (lambda: check_new_file(path), lambda: write_saved_runs(path, [RUN])):
+        with pytest.raises(SavedRunError, match=message):
+            act()
+
+
+def test_a_link_to_nowhere_is_noticed_before_the_work(tmp_path: Path) -> None:
+    """It was once noticed only when the answer was complete, which was then lost."""
+    path = tmp_path / "link"
+    path.symlink_to(tmp_path / "none")
+    with pytest.raises(SavedRunError, match="exists already"):
+        check_new_file(path)
+
+
+def test_a_directory_that_is_read_only_is_noticed_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(SavedRunError, match="is read-only"):
+        check_new_file(tmp_path / "run.json")
+
+
+def test_no_part_of_a_file_is_left(tmp_path: Path) -> None:
+    """A full disk once left the begin of a file, which could not be opened, and not be replaced."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(SavedRunError, match="cannot be written: File too large"):
+            write_saved_runs(tmp_path / "run.json", [RUN])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, previous)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_needs_a_directory(tmp_path: Path) -> None:

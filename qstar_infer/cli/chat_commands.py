@@ -100,7 +100,10 @@ def _save(conversation: Conversation, argument: str) -> None:
     if not argument:
         raise RequestError("/save needs the name of a new file")
     turns = _turns(conversation)
-    path = Path(argument).expanduser()
+    try:
+        path = Path(argument).expanduser()
+    except RuntimeError:
+        raise RequestError(f"there is no home directory of {shown(argument)}") from None
     write_saved_runs(path, [turn.run for turn in turns])
     conversation.note(f"saved; `qstar show {path}` opens it")
 

@@ -1,6 +1,8 @@
 """Past lines of chats, kept in a file that only its user can read."""
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -14,6 +16,13 @@ _ENTRY = b"\n# "
 """Begins each entry of a `FileHistory`."""
 
 
+class _KeptLines(FileHistory):
+    def store_string(self, string: str) -> None:
+        """Keep a line if that is possible; a full disk does not end the chat."""
+        with suppress(OSError):
+            super().store_string(string)
+
+
 def open_history(*, is_kept: bool) -> tuple[History, str]:
     """The history of chats, and why it is not kept; "" if it is, or if that is not wanted."""
     if not is_kept:
@@ -24,13 +33,15 @@ def open_history(*, is_kept: bool) -> tuple[History, str]:
         _prepare(path)
     except (ConfigError, OSError) as error:
         return InMemoryHistory(), f"lines are not kept for the next chat: {error}"
-    return FileHistory(path), ""
+    return _KeptLines(path), ""
 
 
 def _prepare(path: Path) -> None:
     """Create the file, let nobody else read it, and shorten it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with open(descriptor, "r+b") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is no file")  # a pipe or a device may have no end
         path.chmod(0o600)
         content = file.read()
         if len(content) > MAX_BYTES:

@@ -14,9 +14,13 @@ from typing import Any
 
 from rich.text import Text
 
-_UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_UNSAFE = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
 """Control characters (C0 except line feed and tab, DEL, C1), marks and overrides of the direction
-of text, separators that some terminals break lines at, and surrogates, which cannot be encoded."""
+of text, separators that some terminals break lines at, surrogates, which cannot be encoded, and
+tags, which are invisible."""
 _UNSAFE_CHARACTER = re.compile(f"[{_UNSAFE}]")
 _CONTROL_PICTURES = 0x2400
 _DELETE_PICTURE = "\u2421"
@@ -49,7 +53,7 @@ def json_text(value: Any, *, encoding: str | None) -> str:
     """
     is_unicode = (encoding or "").lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=not is_unicode, indent=2)
-    return _UNSAFE_CHARACTER.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    return _UNSAFE_CHARACTER.sub(lambda match: _json_escape(match.group()), text)
 
 
 class PrintableRecord(logging.LogRecord):
@@ -88,10 +92,17 @@ class PrintableFormatter(logging.Formatter):
         return indent(printable(super().formatException(ei)), "    ")
 
 
+def _json_escape(character: str) -> str:
+    code = ord(character)  # JSON has an escape for units of UTF-16, and Python writes DEL as it is
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(character)[1:-1]
+
+
 def _sign(character: str) -> str:
     code = ord(character)
     if code < 0x20:
         return chr(_CONTROL_PICTURES + code)
     if code == 0x7F:
         return _DELETE_PICTURE
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

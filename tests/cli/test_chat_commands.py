@@ -161,3 +161,21 @@ def test_every_command_has_a_summary() -> None:
 @pytest.mark.usefixtures("fake_llm")
 def test_the_chat_goes_on_after_any_line_with_a_slash() -> None:
     assert chat("/", "//", "/ x", "a").stdout == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("~nobody-has-this-name/x", "there is no home directory of"),
+        ("a\0b", "cannot be written"),
+        ("a" * 300, "File name too long"),
+    ],
+)
+def test_a_name_that_no_file_can_have_does_not_end_the_chat(
+    fake_llm: Any, name: str, message: str
+) -> None:
+    """The first two once ended it with a traceback."""
+    result = chat("a", f"/save {name}", "b")
+    assert message in result.stderr
+    assert result.exit_code == 0
+    assert asked(fake_llm) == ["a", "b"]

@@ -116,6 +116,29 @@ def test_a_place_that_cannot_be_written_is_told(
     assert trouble.startswith("lines are not kept for the next chat: ")
 
 
+def test_a_full_disk_ends_no_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line that could not be kept once ended it with a traceback."""
+    monkeypatch.setenv("QSTAR_CACHE", str(tmp_path))
+    history, _ = open_history(is_kept=True)
+    path = tmp_path / "chat-history"
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        FileHistory(path).store_string("a line")
+    history.store_string("a line")
+
+
+def test_a_history_that_is_no_file_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/zero has no end, and once filled the memory."""
+    monkeypatch.setenv("QSTAR_CACHE", str(tmp_path))
+    (tmp_path / "chat-history").symlink_to("/dev/zero")
+    history, trouble = open_history(is_kept=True)
+    assert isinstance(history, InMemoryHistory)
+    assert trouble.startswith("lines are not kept for the next chat: ")
+
+
 def test_a_long_history_loses_its_older_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from qstar_infer import signs
 from qstar_infer.cli.terminal import PrintableFormatter, json_text, one_line, printable, safe_text
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
@@ -69,3 +70,17 @@ def test_a_log_record_is_one_line_except_for_its_indented_traceback() -> None:
     first, *rest = PrintableFormatter("%(message)s").format(record).split("\n")
     assert first == "name a↵ERROR forged ␛]0;x␇"
     assert rest == ["    ValueError: ␛[2J", "    ERROR forged"]
+
+
+def test_both_tables_of_signs_agree() -> None:
+    """Invisible tags, with which a text can hide another, once had a sign in notebooks only."""
+    characters = [chr(code) for code in range(0x110000)]
+    assert [printable(each) for each in characters] == [
+        signs.printable(each) for each in characters
+    ]
+
+
+def test_json_of_a_tag_is_the_tag() -> None:
+    text = json_text("a\U000e0041", encoding="utf-8")
+    assert text.isascii()
+    assert json.loads(text) == "a\U000e0041"

@@ -1,7 +1,11 @@
 /** One request and its answer, with a limit of each wait. */
 
-import { APIConnectionError, APITimeoutError } from "./errors.js";
+import { APIConnectionError, APITimeoutError, InvalidResponseError } from "./errors.js";
 import { type Config, pageOrigin } from "./config.js";
+
+/** Most bytes of a whole answer, and of what is read of an error's, so that no server can fill the memory. */
+export const MAX_BODY_BYTES = 256 * 1024 * 1024;
+export const MAX_ERROR_BYTES = 1024 * 1024;
 
 /** A connection that carries one answer. Close it, unless it was read to its end. */
 export class Exchange {
@@ -39,13 +43,20 @@ export class Exchange {
     }
   }
 
-  /** The whole body. */
+  /**
+   * The whole body.
+   *
+   * @throws InvalidResponseError: it has more than `MAX_BODY_BYTES`.
+   */
   async text(): Promise<string> {
-    try {
-      return await this.#wait.limited(() => this.response.text());
-    } finally {
-      this.close();
-    }
+    const { text, isWhole } = await this.#textOf(MAX_BODY_BYTES);
+    if (isWhole) return text;
+    throw new InvalidResponseError(`the answer of ${this.url} has more than ${MAX_BODY_BYTES} bytes`);
+  }
+
+  /** The body of an error, without what is behind `MAX_ERROR_BYTES`. */
+  async errorText(): Promise<string> {
+    return (await this.#textOf(MAX_ERROR_BYTES)).text;
   }
 
   /** The next bytes of the body; null at its end. */
@@ -60,6 +71,28 @@ export class Exchange {
   close(): void {
     this.#wait.end();
   }
+
+  /** The body up to about `maxBytes`, and whether that is all of it. Closes the connection. */
+  async #textOf(maxBytes: number): Promise<{ text: string; isWhole: boolean }> {
+    try {
+      return await this.#wait.limited(() => decoded(this.response, maxBytes));
+    } finally {
+      this.close();
+    }
+  }
+}
+
+async function decoded({ body }: Response, maxBytes: number): Promise<{ text: string; isWhole: boolean }> {
+  const decoder = new TextDecoder();
+  const parts: string[] = [];
+  let numBytes = 0;
+  const reader = body?.getReader();
+  for (let piece = await reader?.read(); piece?.value !== undefined; piece = await reader?.read()) {
+    parts.push(decoder.decode(piece.value, { stream: true }));
+    numBytes += piece.value.length;
+    if (numBytes > maxBytes) return { text: parts.join(""), isWhole: false };
+  }
+  return { text: parts.join("") + decoder.decode(), isWhole: true };
 }
 
 /** Ends waits that take too long, and tells why a wait failed. */

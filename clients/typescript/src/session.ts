@@ -81,7 +81,7 @@ export class Session {
   }
 
   async #fail(exchange: Exchange): Promise<never> {
-    throw statusError(exchange.response, await exchange.text(), this.#config.apiKey);
+    throw statusError(exchange.response, await exchange.errorText(), this.#config.apiKey);
   }
 }
 

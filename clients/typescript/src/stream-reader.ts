@@ -32,6 +32,8 @@ export class StreamReader<Chunk, Whole> {
   readonly #joiner: Joiner<Chunk, Whole>;
   readonly #decoder = new SSEDecoder();
   #events: ServerSentEvent[] = [];
+  /** How many of the events are taken: `shift` would move all others each time. */
+  #numTaken = 0;
   #hasChunks = false;
   #isEnded = false;
   #isDone = false;
@@ -48,13 +50,13 @@ export class StreamReader<Chunk, Whole> {
 
   /** Add the next bytes of the body. */
   feed(piece: Uint8Array): void {
-    this.#events.push(...this.#decoder.feed(piece));
+    this.#addEvents(this.#decoder.feed(piece));
   }
 
   /** Mark the end of the body. An event that is cut there is none. */
   end(): void {
     const whole = this.#decoder.flush().filter(({ data }) => isDone(data) || typeof jsonOrText(data) !== "string");
-    this.#events.push(...whole);
+    this.#addEvents(whole);
     this.#isEnded = true;
   }
 
@@ -65,7 +67,7 @@ export class StreamReader<Chunk, Whole> {
    */
   pop(): Chunk | null {
     if (this.#isDone) return null;
-    const event = this.#events.shift();
+    const event = this.#events[this.#numTaken++];
     if (event !== undefined && !isDone(event.data)) return this.#take(this.#parse(event));
     this.#isDone = event !== undefined;
     if (this.#isEnded && !this.#isDone) {
@@ -81,10 +83,20 @@ export class StreamReader<Chunk, Whole> {
     return this.#joiner.join();
   }
 
+  #addEvents(events: readonly ServerSentEvent[]): void {
+    this.#events = this.#events.slice(this.#numTaken).concat(events);
+    this.#numTaken = 0;
+  }
+
   #take(chunk: Chunk): Chunk {
     this.#isDone = this.#format.isLast(chunk);
     this.#hasChunks = true;
-    this.#joiner.add(chunk);
+    try {
+      this.#joiner.add(chunk);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new StreamError("an event of the stream is nested too deeply");
+    }
     return chunk;
   }
 

@@ -49,7 +49,7 @@ class ChatCompletionJoiner implements Joiner<ChatCompletionChunk, ChatCompletion
 function chatEvents(chunk: ChatCompletionChunk): StreamEvent[] {
   const events: StreamEvent[] = [];
   for (const { index, delta, thoughts, finish_reason } of chunk.choices) {
-    events.push(...thoughtEvents(thoughts, index));
+    for (const event of thoughtEvents(thoughts, index)) events.push(event);
     const reasoning = delta.reasoning || delta.reasoning_content;
     if (reasoning) events.push({ type: "reasoning", index, text: reasoning });
     if (delta.content) events.push({ type: "text", index, text: delta.content });

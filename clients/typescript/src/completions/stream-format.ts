@@ -38,7 +38,7 @@ class CompletionJoiner implements Joiner<CompletionChunk, Completion> {
 function completionEvents(chunk: CompletionChunk): StreamEvent[] {
   const events: StreamEvent[] = [];
   for (const { index, text, thoughts, finish_reason } of chunk.choices) {
-    events.push(...thoughtEvents(thoughts, index));
+    for (const event of thoughtEvents(thoughts, index)) events.push(event);
     if (text !== "") events.push({ type: "text", index, text });
     if (finish_reason) events.push({ type: "finish", index, finish_reason });
   }
