@@ -36,7 +36,7 @@ def test_the_timeline_shows_each_pass(playground: Playground) -> None:
     """The third token overruled its draft, so that the thought behind it was dropped."""
     ask(playground)
     timeline = playground.page.get_by_role("region", name="Timeline")
-    for text in ("5 tokens", "1 wrong", "1 thought dropped"):
+    for text in ("5 tokens", "1 wrong", "1 draft dropped"):
         expect(timeline).to_contain_text(text)
     timeline.get_by_role("button", name=re.compile("Token 3 .*guess wrong")).click()
     expect(playground.inspector).to_contain_text("dusk comes")

@@ -72,7 +72,7 @@ function Numbers({ counts }: { readonly counts: Counts }) {
     `${counts.passesPerToken.toFixed(2)} passes per token`,
     `guesses: ${counts.accepted.toLocaleString("en")} right`,
     `${counts.rejected.toLocaleString("en")} wrong`,
-    `${count(counts.dropped, "thought")} dropped`,
+    `${count(counts.dropped, "draft")} dropped`,
   ];
   return (
     <ul class="timeline-counts">
@@ -88,7 +88,7 @@ const KINDS = [
   ["rejected", "guess was wrong"],
   ["waited", "no guess fed"],
   ["bare", "no thought"],
-  ["dropped", "thought dropped behind a wrong guess"],
+  ["dropped", "dropped after a wrong guess"],
   ["running", "still running at this pass"],
 ] as const;
 
