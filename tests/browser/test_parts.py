@@ -108,6 +108,7 @@ def test_the_request_is_copied_as_programs(stage: Stage, open_page: OpenPage) ->
     playground = open_page(stage.url, permissions=["clipboard-read", "clipboard-write"])
     ask(playground, PROMPT)
     button(playground, "Copy as curl").click()
+    expect(playground.page.get_by_text("curl copied")).to_be_visible()
     command = shlex.split(clipboard(playground))
     (body,) = (json.loads(each) for each in command if each.startswith("{"))
     assert body["prompt"] == PROMPT
@@ -178,6 +179,7 @@ def test_a_link_holds_the_setup_and_never_the_key(stage: Stage, open_page: OpenP
     field.fill(KEY)
     field.press("Enter")
     button(playground, "Copy link").click()
+    expect(playground.page.get_by_text(re.compile("ink copied"))).to_be_visible()
     link = clipboard(playground)
     assert KEY not in link
     base, _, fragment = link.partition("#")

@@ -25,7 +25,7 @@ test("shows what became of each guess, in marks and in numbers", async () => {
   expect(bars(root, "rejected")).toEqual([" c"]);
   expect(bars(root, "waited")).toEqual([" d"]);
   expect(bars(root, "dropped")).toEqual([" x", " y"]);
-  expect(text()).toMatch(/4 tokens.*8 passes.*2\.00 passes per token.*2 right.*1 wrong.*2 thoughts/);
+  expect(text()).toMatch(/4 tokens.*8 passes.*2\.00 passes per token.*2 right.*1 wrong.*2 drafts dropped/);
 });
 
 test("a slider goes back to an earlier pass", async () => {
