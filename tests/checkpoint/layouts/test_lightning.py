@@ -2,7 +2,6 @@
 
 import json
 import re
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,9 +161,9 @@ def test_the_lines_of_the_documentation_make_a_file_plain(
     with pytest.raises(CheckpointError, match="wants to run code: .*TrainerConfig"):
         convert_lightning(tmp_path / "FILE.ckpt", tmp_path / "base")
     page = (Path(__file__).parents[3] / "docs" / "loading.md").read_text(encoding="utf-8")
-    block = re.search(r"(?m)^    import torch\n(?:^    .+\n)+", page)
+    block = re.search(r"```python\n(import torch\n.+?)```", page, flags=re.DOTALL)
     assert block is not None
-    exec(textwrap.dedent(block[0]), {})
+    exec(block[1], {})
     model = convert_lightning(tmp_path / "plain.ckpt", tmp_path / "base")
     assert model.num_thought_tokens == LENGTH
 

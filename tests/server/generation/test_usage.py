@@ -22,8 +22,8 @@ async def usages_of(client: httpx.AsyncClient, **fields: Any) -> list[dict[str, 
 
 async def test_the_documented_example_is_true(any_client: httpx.AsyncClient) -> None:
     said = re.search(
-        r"(\d+) visible tokens with thoughts of (\d+)\s+are (\d+) `completion_tokens` and (\d+) "
-        r"`reasoning_tokens`",
+        r"(\d+) visible tokens, each with a\s+thought of (\d+) tokens, are "
+        r"(\d+) `completion_tokens` and (\d+) `reasoning_tokens`",
         PAGE,
     )
     assert said is not None
