@@ -64,6 +64,16 @@ class WholeResponse:
         """Whether its replica cannot recover; see `unavailable`."""
         return (b"x-should-retry", b"false") in self.headers
 
+    @property
+    def hope(self) -> int:
+        """Of several refusals the client gets the one with the most hope for its next try.
+
+        A full replica has room again soon, one that shuts down does not.
+        """
+        if self.tells_of_dead_engine:
+            return 0
+        return 2 if self.status == 429 else 1
+
     async def send(self, send: Send) -> None:
         """Pass it on."""
         await _start(send, self.status, self.headers)
@@ -141,8 +151,7 @@ class Relay:
                 if answer.tells_of_dead_engine:
                     self._put_last(replica, "its engine is dead")
                     num_victims += 1
-                    refusal = refusal or answer
-                else:
+                if refusal is None or answer.hope > refusal.hope:
                     refusal = answer
             if num_victims == _MAX_VICTIMS:
                 break

@@ -81,6 +81,16 @@ def test_a_full_replica_counts_for_more_than_a_dead_engine(two: Fleet) -> None:
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
 
 
+def test_a_full_replica_counts_for_more_than_one_that_shuts_down(two: Fleet) -> None:
+    """Whichever of them is asked first."""
+    two.engines["a"].is_full = True
+    shutting_down = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}"
+    with broken_replica(shutting_down) as port:
+        two.table.update([two.table.replicas[0], replica_at(port, "b")])
+        answers = [post(two, prompt=f"{number}") for number in range(8)]
+    assert {(each.status_code, each.headers["retry-after"]) for each in answers} == {(429, "7")}
+
+
 def test_a_replica_that_was_lost_gets_requests_again(
     two: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
