@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from qstar_server.generation.tenants import current_tenant
 from qstar_server.http.errors import NO_RETRY, ApiError
@@ -58,13 +58,26 @@ class KeyCheckMiddleware:
 
     async def _serve(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["key_name"] = name
+        is_open = True
         self._open_requests[name] += 1
+
+        def end() -> None:
+            nonlocal is_open
+            self._open_requests[name] -= is_open
+            is_open = False
+
+        # The client may send its next request before this one's handler has returned.
+        async def send_until_end(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                end()
+
         token = current_tenant.set(name)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_until_end)
         finally:
             current_tenant.reset(token)
-            self._open_requests[name] -= 1
+            end()
 
 
 def _key_in(headers: Headers) -> bytes | None:

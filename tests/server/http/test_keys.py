@@ -10,8 +10,10 @@ import httpx
 import openai
 import pytest
 from pydantic import ValidationError
+from qstar_server.http.key_check import KeyCheckMiddleware
 from qstar_server.http.keys import KeyRing
 from qstar_server.settings.config import ServerConfig
+from starlette.types import Message, Receive, Scope, Send
 
 from tests.server.fake_engine import FakeEngine
 from tests.server.in_process import serving
@@ -133,6 +135,48 @@ async def test_without_keys_any_bearer_passes(client: httpx.AsyncClient) -> None
     for value in ("Bearer ", "Bearer", "Bearer x", ""):
         response = await client.get("/v1/models", headers={"authorization": value})
         assert response.status_code == 200
+
+
+async def test_a_request_ends_for_its_key_with_the_last_byte() -> None:
+    """A client may send its next request before the handler of the last one has returned."""
+    go_on, sent = asyncio.Event(), asyncio.Event()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"b"})
+        sent.set()
+        await asyncio.Event().wait()
+
+    keys = KeyRing.of([KEY])
+    checked = KeyCheckMiddleware(app, keys=keys, max_requests_per_key=1, open_paths=[])
+
+    async def status() -> int:
+        """Of a request that is sent now; its handler goes on."""
+        statuses: asyncio.Queue[int] = asyncio.Queue()
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await statuses.put(message["status"])
+
+        headers = [(b"authorization", f"Bearer {KEY}".encode())]
+        scope = {"type": "http", "path": "/", "headers": headers}
+        handlers.append(asyncio.ensure_future(checked(scope, receive, send)))
+        return await statuses.get()
+
+    handlers: list[asyncio.Future[None]] = []
+    assert await status() == 200
+    assert await status() == 429
+    go_on.set()
+    await sent.wait()
+    assert await status() == 200
+    for handler in handlers:
+        handler.cancel()
+    await asyncio.gather(*handlers, return_exceptions=True)
 
 
 async def test_a_key_has_so_many_requests_open_and_no_more(
