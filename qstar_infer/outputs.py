@@ -46,10 +46,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DroppedThought:
-    """A thought behind a wrong draft or a wrong guess; nothing of it is in the output."""
+    """A thought that began after a wrong draft or a wrong guess; nothing of it is in the output."""
 
     token: str
-    """The draft that it stood behind."""
+    """The draft that it began after."""
     first: int
     last: int
     """The newest pass that worked on it."""

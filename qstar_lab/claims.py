@@ -1,4 +1,4 @@
-"""The five numbers of the lab, and whether the measured figures show what they should."""
+"""The headline numbers of the lab, and whether the measured figures show what they should."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ PERCENT = "\N{NO-BREAK SPACE}%"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """One of the five numbers."""
+    """One of them."""
 
     value: str
     text: str
@@ -51,7 +51,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def headlines(task: TaskFigures) -> list[Headline]:
-    """The five numbers of a task."""
+    """The headline numbers of a task."""
     chance = f"chance: {percent(task.chance)}"
     numbers = [
         _shown(task.without.accuracy, "right answers, trained without thoughts", chance),

@@ -74,7 +74,7 @@ def write_results(run: LabRun, directory: Path) -> None:
 
 
 def summary_of(run: LabRun) -> str:
-    """The five numbers of each task, as Markdown."""
+    """The headline numbers of each task, as Markdown."""
     lines = []
     for task in run.tasks:
         lines += [f"## {task.title}", "", "| | | |", "|---|---|---|"]

@@ -66,7 +66,7 @@ def test_engine_and_client_show_the_same(is_detailed: bool, num_outputs: int) ->
     assert html is not None
     assert html == answer._repr_html_()
     assert html.count("<details") == sum(len(each.thoughts) for each in output.outputs)
-    assert ("Thoughts dropped behind" in html) == is_detailed
+    assert ("Thoughts dropped after" in html) == is_detailed
     assert output.outputs[0]._repr_html_() == answer.choices[0]._repr_html_()
     some = answer.choices[0].thoughts
     assert some

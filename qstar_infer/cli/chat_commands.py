@@ -38,7 +38,7 @@ def run_command(conversation: Conversation, line: str) -> None:
         if command is None:
             raise RequestError(f"there is no command {shown(name)}; {_nearest(name)}")
         if argument.strip() and not command.arguments:
-            raise RequestError(f"{name} takes nothing behind it, got {shown(argument.strip())}")
+            raise RequestError(f"{name} takes nothing after it, got {shown(argument.strip())}")
         command.run(conversation, argument.strip())
     except QStarError as error:
         conversation.show_error(str(error))

@@ -62,7 +62,7 @@ class AnswerPrinter:
             self._print(self._wrapper.flush())
 
     def end_line(self) -> None:
-        """End the line, unless the text has. Not part of the text, so not for a pipe or a file."""
+        """End the line, unless the text has."""
         if not self._ends_line:
             self._write("\n")
 

@@ -27,7 +27,7 @@ class Draft(Protocol):
 
 
 class DroppedThought(Protocol):
-    """A thought behind a wrong draft."""
+    """A thought that began after a wrong draft."""
 
     @property
     def token(self) -> str: ...

@@ -180,7 +180,7 @@ def _passes(passes: Passes, *, has_thought: bool) -> str:
         names = ", ".join(
             f"{_code(each.token)} (passes {each.first} to {each.last})" for each in passes.dropped
         )
-        text += f" Thoughts dropped behind {names}."
+        text += f" Thoughts dropped after {names}."
     return f'<p class="passes">{text}</p>'
 
 

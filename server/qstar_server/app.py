@@ -32,6 +32,7 @@ from qstar_server.http.middleware import (
     RequestIdMiddleware,
 )
 from qstar_server.http.openapi import SWAGGER_UI, describe_app
+from qstar_server.http.surplus import SurplusMiddleware
 from qstar_server.playground.bundle import bundle
 from qstar_server.playground.router import router as playground_router
 from qstar_server.process.engine_slot import EngineSlot
@@ -135,6 +136,7 @@ def layers(
             RecordMiddleware, totals=totals, observers=observers, logs_texts=config.log_requests
         ),
         Middleware(MessagesErrorMiddleware),
+        Middleware(SurplusMiddleware),
     ]
     if config.checked_hosts:
         found.append(Middleware(HostCheckMiddleware, allowed=config.checked_hosts))

@@ -132,7 +132,7 @@ def test_a_second_link_changes_the_tokens_that_it_thinks_behind(
     first, second = (link(settings=SETTINGS | {"thinking": rule}) for rule in rules)
     playground = open_page(stage.url, first)
     playground.open_settings()
-    field = playground.settings.get_by_role("textbox", name="Tokens it thinks behind")
+    field = playground.settings.get_by_role("textbox", name="Tokens it thinks after")
     expect(field).to_have_value("a")
     playground.page.evaluate("fragment => { location.hash = fragment }", second[1:])
     expect(field).to_have_value("b")

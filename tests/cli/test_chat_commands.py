@@ -128,7 +128,7 @@ def test_all_answers_are_saved(tmp_path: Path) -> None:
         ("/save {tmp}/taken", "exists already; choose another name"),
         ("/save {tmp}/none/x", "cannot be written: No such file or directory"),
         ("/look", "/look needs a terminal, and TERM must not be dumb"),
-        ("/quit now", "/quit takes nothing behind it, got 'now'"),
+        ("/quit now", "/quit takes nothing after it, got 'now'"),
         ("/setting", "there is no command '/setting'; did you mean /settings?"),
         ("/\x1b[2J", "there is no command '/\\x1b[2J'; /help lists them"),
     ],

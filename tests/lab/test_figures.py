@@ -1,4 +1,4 @@
-"""Means over seeds, the five numbers and the claims, from files with known numbers."""
+"""Means over seeds, the headline numbers and the claims, from files with known numbers."""
 
 import json
 import math

@@ -123,7 +123,7 @@ def test_html_shows_alternatives_and_passes() -> None:
     assert "Most likely with the thought 4 60.7 % 5 <0.1 %Most likely without it 5 <0.1 %" in text
     assert text.endswith(
         "Begun in pass 3, decided in pass 6. Draft  5: fed, wrong. "
-        "Thoughts dropped behind  5 (passes 4 to 6)."
+        "Thoughts dropped after  5 (passes 4 to 6)."
     )
     assert [style for style in shown.values("style") if "--p" in style] == [
         *("--p:60.7%", "--p:0.0%", "--p:0.0%"),

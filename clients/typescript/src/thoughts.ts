@@ -21,9 +21,9 @@ export interface Draft {
   is_kept: boolean;
 }
 
-/** A thought behind a wrong draft, which was thrown away. */
+/** A thought that began after a wrong draft, which was thrown away. */
 export interface DroppedThought {
-  /** The draft that the thought stood behind. */
+  /** The draft that the thought began after. */
   token: string;
   /** The first and the newest pass that worked on it. */
   first: number;

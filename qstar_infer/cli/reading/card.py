@@ -73,7 +73,7 @@ def _pass_facts(passes: Passes) -> list[str]:
         ]
     if passes.dropped:
         tokens = ", ".join(quoted(each.token) for each in passes.dropped)
-        facts.append(f"thoughts dropped behind {tokens}")
+        facts.append(f"thoughts dropped after {tokens}")
     return facts
 
 

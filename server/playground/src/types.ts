@@ -24,9 +24,9 @@ export interface DraftToken {
   readonly is_kept: boolean;
 }
 
-/** A thought that was begun behind a wrong guess, and thrown away. */
+/** A thought that was begun after a wrong guess, and thrown away. */
 export interface DroppedThought {
-  /** The token that it stood behind. */
+  /** The token that it began after. */
   readonly token: string;
   readonly first: number;
   readonly last: number;

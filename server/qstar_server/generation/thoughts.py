@@ -34,12 +34,12 @@ class DraftEntry(BaseModel):
 
 
 class DroppedEntry(BaseModel):
-    """A thought behind a wrong draft."""
+    """A thought that began after a wrong draft."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     token: str
-    """The draft that it stood behind."""
+    """The draft that it began after."""
     first: int
     last: int
 

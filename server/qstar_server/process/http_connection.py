@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
-from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from qstar_server.http.errors import ApiError, overloaded
+from qstar_server.http.errors import ApiError
+from qstar_server.http.surplus import IS_SURPLUS
 from qstar_server.process.connection_table import ConnectionTable
 from qstar_server.settings.config import ServerConfig
 
@@ -68,7 +68,7 @@ class HttpConnection(H11Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         self.idle_since = self._head_since = self._read_at = self.loop.time()
         if not self._table.add(self):
-            self.app = _refuse_overload
+            self.app_state = {**self.app_state, IS_SURPLUS: True}
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -159,9 +159,3 @@ class HttpConnection(H11Protocol):
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
-
-
-async def _refuse_overload(scope: Scope, receive: Receive, send: Send) -> None:
-    error = overloaded("The server has as many connections open as it may.")
-    error.headers |= _CLOSE
-    await error.response()(scope, receive, send)

@@ -196,7 +196,11 @@ def test_idle_connections_give_way_to_new_ones(narrow: LiveServer) -> None:
         connection.close()
 
 
-def test_busy_connections_do_not_give_way(narrow: LiveServer, engine: FakeEngine) -> None:
+def test_busy_connections_do_not_give_way(
+    narrow: LiveServer, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is refused gets an answer like any other; it is counted, and has a line in the log."""
+    caplog.set_level("INFO", logger="qstar_server.access")
     engine.is_hung = True
     busy = [connect(narrow.port) for _ in range(5)]
     for connection in busy:
@@ -206,12 +210,21 @@ def test_busy_connections_do_not_give_way(narrow: LiveServer, engine: FakeEngine
         response = httpx.get(f"{narrow.url}/health")
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
         assert error_of(response)["code"] == "server_is_overloaded"
+        assert "x-request-id" in response.headers
+    refused = httpx.post(f"{narrow.url}/v1/messages", json={})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (503, "overloaded_error")
     engine.is_hung = False
     for connection in busy:
         connection.sendall(HEAD + b"Connection: close\r\n\r\n")
         assert b"[DONE]" in read_to_end(connection)
         connection.close()
     wait_until(lambda: httpx.get(f"{narrow.url}/health").status_code == 200)
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum(line.endswith(" 503") for line in lines) == 11
+    text = httpx.get(f"{narrow.url}/metrics").text
+    counted = [line for line in text.splitlines() if line.startswith("http_requests_total{")]
+    refusals = [float(line.split()[-1]) for line in counted if 'status="503"' in line]
+    assert sum(refusals) == 11
 
 
 @pytest.mark.slow

@@ -36,7 +36,8 @@ def post(made: Fleet, *, key: str | None = "first", **fields: object) -> httpx.R
 
 
 def test_without_a_key_only_health_answers(closed: Fleet) -> None:
-    assert closed.client.get("/health").status_code == 200
+    health = closed.client.get("/health")
+    assert (health.status_code, health.json()) == (200, {"status": "ready"})
     assert post(closed, key=None).status_code == 401
     assert post(closed, key="third").status_code == 401
     assert closed.client.get("/metrics").status_code == 401

@@ -34,10 +34,10 @@ class Draft(AnswerModel):
 
 
 class DroppedThought(AnswerModel):
-    """A thought behind a wrong draft; nothing of it is in the text."""
+    """A thought that began after a wrong draft; nothing of it is in the text."""
 
     token: str
-    """The draft that it stood behind."""
+    """The draft that it began after."""
     first: int
     last: int
 

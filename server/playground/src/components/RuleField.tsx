@@ -26,7 +26,7 @@ export function RuleField({ card, rule, onChange }: Props) {
         >
           <option value="default">default ({ruleName(card.thinking)})</option>
           <option value="everywhere">everywhere</option>
-          <option value="behind">behind some tokens</option>
+          <option value="behind">after some tokens</option>
           {(card.has_gate || rule?.where === "gate") && <option value="gate">where its gate says</option>}
         </select>
       </div>
@@ -43,7 +43,7 @@ function TokensField({ rule, onChange }: Pick<Props, "onChange"> & { readonly ru
   useEffect(() => setText((old) => (tokensIn(old).join(" ") === tokens ? old : tokens)), [tokens]);
   return (
     <div class="field">
-      <label for={id}>Tokens it thinks behind</label>
+      <label for={id}>Tokens it thinks after</label>
       <input
         id={id}
         type="text"
@@ -72,6 +72,6 @@ function tokensIn(text: string): string[] {
 }
 
 function ruleName(rule: ThinkingRule): string {
-  if (rule.where === "behind") return `behind ${onOneLine((rule.tokens ?? []).join(" "))}`;
+  if (rule.where === "behind") return `after ${onOneLine((rule.tokens ?? []).join(" "))}`;
   return rule.where === "gate" ? "its gate" : "everywhere";
 }

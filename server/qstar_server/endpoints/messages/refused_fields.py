@@ -44,5 +44,6 @@ def check_refused_fields(extra_fields: Mapping[str, Any]) -> None:
 
 
 def without_refused(extra_fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are not in the list above."""
-    return {name: value for name, value in extra_fields.items() if name not in _REFUSED}
+    """The fields that are ignored: those that `check_refused_fields` does not know."""
+    known = {*_REFUSED, *GenerationRequest.model_fields}
+    return {name: value for name, value in extra_fields.items() if name not in known}

@@ -98,6 +98,8 @@ REFUSED: list[tuple[str, Any]] = [
     ("reasoning_effort", "low"),
     ("show_thoughts", True),
     ("include_reasoning", True),
+    ("thought_top_logprobs", 2),
+    ("show_passes", True),
     ("speed", "fast"),
     ("service_tier", "batch"),
     ("tools", [{"type": "web_search_20250305", "name": "web_search"}]),
@@ -120,12 +122,17 @@ REFUSED: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), REFUSED)
 async def test_what_cannot_be_honoured_is_refused_by_name(
-    client: httpx.AsyncClient, engine: FakeEngine, name: str, value: Any
+    client: httpx.AsyncClient,
+    engine: FakeEngine,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    value: Any,
 ) -> None:
     error = await refused(client, **{name: value})
     assert name in error["message"]
     assert len(error["message"]) < 800
     assert engine.submitted == []
+    assert "ignoring" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -135,8 +135,8 @@ function passesLine({ first, last, draft, dropped }: Passes, hasThought: boolean
   const names = dropped.map(
     (each) => `${code(each.token)} (passes ${each.first} to ${each.last})`,
   );
-  const behind = names.length === 0 ? "" : ` Thoughts dropped behind ${names.join(", ")}.`;
-  return `<p class="passes">${decided}${behind}</p>`;
+  const after = names.length === 0 ? "" : ` Thoughts dropped after ${names.join(", ")}.`;
+  return `<p class="passes">${decided}${after}</p>`;
 }
 
 function code(text: string): string {

@@ -70,5 +70,5 @@ export function BarMark(props: Props) {
 function title(bar: Bar): string {
   if (bar.kind !== "dropped") return barName(bar);
   const passes = `passes ${bar.first} to ${bar.last}`;
-  return `Thought behind “${tokenName(bar.token)}”, ${passes}, ${OUTCOME.dropped}`;
+  return `Thought after “${tokenName(bar.token)}”, ${passes}, ${OUTCOME.dropped}`;
 }

@@ -65,7 +65,7 @@ function Rows({ thoughts, start, end }: RowsProps) {
             <th scope="col">Decided in</th>
             <th scope="col">Guess</th>
             <th scope="col">What became of it</th>
-            <th scope="col">Dropped behind it</th>
+            <th scope="col">Dropped after it</th>
           </tr>
         </thead>
         <tbody>

@@ -11,7 +11,7 @@ export interface Bar {
   /** The token that the thought decided; of a dropped one, the token whose guess was wrong. */
   readonly index: number;
   readonly kind: BarKind;
-  /** Its text; of a dropped thought, the token that it stood behind. */
+  /** Its text; of a dropped thought, the token that it began after. */
   readonly token: string;
   readonly first: number;
   readonly last: number;
