@@ -9,10 +9,10 @@ import typer
 
 from qstar_infer.cli.streams import OutputError
 from qstar_infer.cli.terminal import printable
-from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
 from qstar_infer.errors import EngineDeadError, QStarError
 from qstar_server.process.lifecycle import run_server
+from qstar_server.process.load import load_engine
 from qstar_server.process.ray_environment import prepare_ray
 from qstar_server.settings.config import ServerConfig
 from qstar_server.settings.settings import changed_settings, unknown_variables, with_settings
@@ -40,17 +40,11 @@ def serve(
     _log_settings(engine_args, config)
     logger.info("loading %s", engine_args.model or "the default model")
 
-    def load() -> Engine:
-        # Not at the top: it imports torch, and `qstar serve --help` must not wait for that.
-        from qstar_infer.engine.create import create_async_engine
-
-        return create_async_engine(engine_args)
-
     try:
         if config.ray:
             failure = _run_on_ray(engine_args, config)
         else:
-            failure = run_server(load, config, announce=_announce)
+            failure = run_server(lambda: load_engine(engine_args), config, announce=_announce)
     finally:
         log.flush()  # an error is the last line
     _exit_on_failure(failure)

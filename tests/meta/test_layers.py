@@ -30,14 +30,9 @@ SERVER_MAY_IMPORT = {
     "qstar_infer.structured_outputs",
     "qstar_infer.thinking_rule",
 }
-SERVER_COMMAND_MAY_IMPORT = {
-    "qstar_infer.cli.streams",
-    "qstar_infer.cli.terminal",
-    "qstar_infer.engine.create.create_async_engine",
-}
-"""Only the server's command, `cli.py`, creates an engine."""
-SERVER_REPLICA_MAY_IMPORT = {"qstar_infer.engine.create.create_async_engine"}
-"""And a replica does, in a process that Ray has started."""
+SERVER_COMMAND_MAY_IMPORT = {"qstar_infer.cli.streams", "qstar_infer.cli.terminal"}
+SERVER_LOAD_MAY_IMPORT = {"qstar_infer.engine.create.create_async_engine"}
+"""Only `load.py` creates an engine, for the command and for replicas."""
 SERVER_SETTINGS_MAY_IMPORT = {"qstar_infer.cli.engine_options"}
 """The options of that command are in `settings.py`."""
 SERVER_LOG_MAY_IMPORT = {"qstar_infer.cli.terminal"}
@@ -272,7 +267,7 @@ def test_tasks_of_the_lab_are_plain_data(path: Path) -> None:
 def test_server_sees_only_the_engine_protocol_and_plain_data(path: Path) -> None:
     exceptions = {
         "cli.py": SERVER_COMMAND_MAY_IMPORT,
-        "engine_replica.py": SERVER_REPLICA_MAY_IMPORT,
+        "load.py": SERVER_LOAD_MAY_IMPORT,
         "settings.py": SERVER_SETTINGS_MAY_IMPORT,
         "logging_setup.py": SERVER_LOG_MAY_IMPORT,
     }

@@ -4,8 +4,8 @@ from typing import Any
 
 import ray
 
-from qstar_infer.engine.protocol import Engine
 from qstar_infer.engine_args import EngineArgs
+from qstar_server.process.load import load_engine
 from qstar_server.ray.queue_policy import RUNNING, WAITING
 from qstar_server.replicas.replica_server import ReplicaServer
 from qstar_server.settings.config import ServerConfig
@@ -23,14 +23,9 @@ class EngineReplica:
         """
         set_up_logging(level=config.log_level, log_format=config.log_format)
         self._host: str = ray.util.get_node_ip_address()
-
-        def load() -> Engine:
-            # Not at the top: it imports torch, which the front does without.
-            from qstar_infer.engine.create import create_async_engine
-
-            return create_async_engine(engine_args)
-
-        self._server = ReplicaServer(load, config, host=self._host, secret=secret)
+        self._server = ReplicaServer(
+            lambda: load_engine(engine_args), config, host=self._host, secret=secret
+        )
         self._model = self._server.start()
 
     def record_replica_metadata(self) -> dict[str, Any]:

@@ -164,9 +164,7 @@ def test_passes_are_told_if_the_file_has_them() -> None:
     dropped = [DroppedThought(token=" b\x1b", first=4, last=5)]
     passes = Passes(first=3, last=5, draft=draft, dropped=dropped)
     shown = " ".join(line.text for line in card_lines(thought_of("a", "t", passes=passes), 300))
-    assert shown.endswith(
-        '· passes 3 to 5 · draft " b␛" fed, wrong · thoughts dropped after " b␛"'
-    )
+    assert shown.endswith('· passes 3 to 5 · draft " b␛" fed, wrong · thoughts dropped after " b␛"')
     kept = Draft(token="a", token_id=1, is_fed=False, is_kept=True)
     at_once = Passes(first=6, last=6, draft=kept, dropped=[])
     (line,) = card_lines(thought_of("a", passes=at_once), 300)
