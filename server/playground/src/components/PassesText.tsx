@@ -21,7 +21,7 @@ export function PassesText({ passes, hasThought }: Props) {
         (draft.is_kept
           ? "Meanwhile the engine went on with a guess, and the guess was right."
           : `Meanwhile the engine went on with the guess “${tokenName(draft.token)}”, which was wrong` +
-            `${dropped.length > 0 ? `: ${count(dropped.length, "draft")} after it dropped` : ""}.`)}
+            `${dropped.length > 0 ? `, and ${count(dropped.length, "draft")} after it ${dropped.length === 1 ? "was" : "were"} dropped` : ""}.`)}
     </p>
   );
 }

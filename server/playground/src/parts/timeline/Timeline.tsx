@@ -34,7 +34,7 @@ export function Timeline({ run, selected, onSelect }: Props) {
     <section class="timeline card" aria-label="Timeline">
       <h2>The wavefront</h2>
       <p class="quiet">
-        While a thought runs, the engine goes on after a guess of its token. Each column is a pass
+        While a thought runs, the engine goes on with a guess of its token. Each column is a pass
         through the model, each bar a thought.
       </p>
       <Numbers counts={counts} />
