@@ -63,8 +63,9 @@ class KeyCheckMiddleware:
 
         def end() -> None:
             nonlocal is_open
-            self._open_requests[name] -= is_open
-            is_open = False
+            if is_open:
+                is_open = False
+                self._open_requests[name] -= 1
 
         # The client may send its next request before this one's handler has returned.
         async def send_until_end(message: Message) -> None:

@@ -65,8 +65,8 @@ class WholeResponse:
         return (b"x-should-retry", b"false") in self.headers
 
     @property
-    def hope(self) -> int:
-        """Of several refusals the client gets the one with the most hope for its next try.
+    def refusal_rank(self) -> int:
+        """Of several refusals the client gets the highest: the one after which a retry helps most.
 
         A full replica has room again soon, one that shuts down does not.
         """
@@ -151,7 +151,7 @@ class Relay:
                 if answer.tells_of_dead_engine:
                     self._put_last(replica, "its engine is dead")
                     num_victims += 1
-                if refusal is None or answer.hope > refusal.hope:
+                if refusal is None or answer.refusal_rank > refusal.refusal_rank:
                     refusal = answer
             if num_victims == _MAX_VICTIMS:
                 break
