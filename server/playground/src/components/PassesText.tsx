@@ -21,7 +21,12 @@ export function PassesText({ passes, hasThought }: Props) {
         (draft.is_kept
           ? "Meanwhile the engine went on with a guess, and the guess was right."
           : `Meanwhile the engine went on with the guess “${tokenName(draft.token)}”, which was wrong` +
-            `${dropped.length > 0 ? `, and ${count(dropped.length, "draft")} after it ${dropped.length === 1 ? "was" : "were"} dropped` : ""}.`)}
+            `${consequence(dropped.length)}.`)}
     </p>
   );
+}
+
+function consequence(numDropped: number): string {
+  if (numDropped === 0) return "";
+  return `, and ${count(numDropped, "draft")} after it ${numDropped === 1 ? "was" : "were"} dropped`;
 }
